@@ -1,0 +1,59 @@
+// One account: namespaces, the list of mailboxes, subscriptions, quota. Contract only; openUser in open-user.ts builds it.
+import type { Mailbox } from './mailbox.js';
+import type { QuotaLimits } from './types.js';
+
+export type SpecialUse = '\\All' | '\\Archive' | '\\Drafts' | '\\Flagged' | '\\Junk' | '\\Sent' | '\\Trash' | '\\Important';
+
+export interface Namespace {
+  readonly type: 'private' | 'shared' | 'public';
+  /** Ends with the separator, or is empty. UTF-8. */
+  readonly prefix: string;
+  readonly separator: string;
+  readonly isInbox: boolean;
+  readonly isHidden: boolean;
+  readonly list: 'yes' | 'no' | 'children';
+  readonly subscriptions: boolean;
+}
+
+export interface MailboxListEntry {
+  readonly name: string;
+  readonly separator: string;
+  readonly exists: boolean;
+  readonly isSelectable: boolean;
+  readonly hasChildren: boolean;
+  readonly isSubscribed: boolean;
+  /** A subscribed mailbox below it (LIST-EXTENDED CHILDINFO). */
+  readonly hasSubscribedChildren: boolean;
+  readonly specialUse: readonly SpecialUse[];
+  /** \NonExistent entries only subscribed. */
+  readonly isMarked: boolean | undefined;
+}
+
+export interface QuotaRoot {
+  readonly name: string;
+  readonly usage: { readonly storageBytes: number; readonly messages: number; readonly mailboxes: number };
+  readonly limits: QuotaLimits;
+}
+
+export interface MailUser extends AsyncDisposable {
+  readonly name: string;
+  readonly namespaces: readonly Namespace[];
+  /**
+   * All mailboxes below the namespaces whose name matches one of the patterns (`*` and `%`, RFC 9051 6.3.9), sorted, parents first, INBOX first.
+   * Patterns already include the reference name.
+   */
+  list(
+    patterns: readonly string[],
+    options: { readonly subscribedOnly: boolean },
+    signal: AbortSignal,
+  ): Promise<readonly MailboxListEntry[]>;
+  /** @throws StorageError `not-found`, `not-selectable`, `invalid-name` */
+  openMailbox(name: string, signal: AbortSignal): Promise<Mailbox>;
+  create(name: string, options: { readonly specialUse: readonly SpecialUse[] }, signal: AbortSignal): Promise<{ readonly guid: string }>;
+  delete(name: string, signal: AbortSignal): Promise<void>;
+  rename(from: string, to: string, signal: AbortSignal): Promise<void>;
+  subscribe(name: string, subscribed: boolean, signal: AbortSignal): Promise<void>;
+  quotaRoots(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;
+  /** Calls back with the name when a mailbox is created, deleted, renamed or its contents change (NOTIFY). */
+  watch(onChange: (mailboxName: string) => void): () => void;
+}
