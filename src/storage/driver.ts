@@ -1,0 +1,48 @@
+// Between the account level (namespaces, list, quota: open-user.ts, list/, quota/) and the mailbox formats (maildir/, memory/).
+import type { Logger } from '#log/logger.js';
+import type { Mailbox } from './mailbox.js';
+
+/** Where one mailbox lives. Absolute paths, built only from validated names. */
+export interface MailboxPaths {
+  /** Folder with cur/, new/, tmp/. */
+  readonly mailDir: string;
+  /** Folder of dovecot-uidlist and dovecot-keywords; mailDir unless CONTROL= is set. */
+  readonly controlDir: string;
+  /** Folder of roost.index, roost.index.log, roost.cache; undefined with INDEX=MEMORY. */
+  readonly indexDir: string | undefined;
+  /** Control root of the account: dovecot-uidvalidity, dovecot-uidvalidity.XXXXXXXX. */
+  readonly accountControlDir: string;
+}
+
+/** Quota of the account as a mailbox sees it. */
+export interface QuotaGuard {
+  /** Checks before octets are taken. @throws StorageError `over-quota` (or `too-big`) */
+  reserve(bytes: number, messages: number): Promise<void>;
+  /** After a commit, an expunge: negative numbers free space. Never throws; failures are logged. */
+  changed(bytes: number, messages: number): void;
+}
+
+export interface OpenMailboxOptions {
+  /** Visible name, for messages and the log. */
+  readonly name: string;
+  readonly quota: QuotaGuard;
+  readonly isReadOnly: boolean;
+  readonly log: Logger;
+}
+
+/**
+ * A mailbox format. One object per process; keeps recently used mailboxes (LRU) and one change watcher (inotify) for all of them.
+ * The same paths give the same Mailbox object while it is in use.
+ */
+export interface MailboxDriver {
+  /** @throws StorageError `not-found` when mailDir has no cur/ */
+  open(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Promise<Mailbox>;
+  exists(paths: MailboxPaths): Promise<boolean>;
+  /** Makes cur, new, tmp (and maildirfolder when `isMaildirFolder`), uidlist with a new UIDVALIDITY and GUID. @throws StorageError `exists` */
+  create(paths: MailboxPaths, options: { readonly isMaildirFolder: boolean }, signal: AbortSignal): Promise<{ readonly guid: string }>;
+  /** Removes the messages and our files; sessions that have it open see it as gone. */
+  delete(paths: MailboxPaths, signal: AbortSignal): Promise<void>;
+  /** Renames the folders; UIDs and UIDVALIDITY stay. */
+  rename(from: MailboxPaths, to: MailboxPaths, signal: AbortSignal): Promise<void>;
+  close(): Promise<void>;
+}
