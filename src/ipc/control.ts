@@ -1,0 +1,122 @@
+// The control channel between the master and each of its children: a stream socket on the child's file descriptor 3, carrying the
+// length-prefixed JSON frames of frame.ts, one message each. The channel's end is a signal by itself: a child that reads EOF knows that the
+// master is gone and finishes its clients; a master that reads EOF waits for the child's exit status.
+// Receivers ignore messages of a kind they do not know (a reload may mix versions for a while); a frame that does not decode ends the peer.
+import type { ListenerFacts } from '#service-kit/role.js';
+
+/** File descriptor of the channel in the child. 0 is /dev/null, 1 and 2 the log pipe, inherited sockets follow from 4. */
+export const controlFd = 3;
+
+/** A listening socket that the child inherits; it accepts from it itself. */
+export interface InheritedListener extends ListenerFacts {
+  readonly fd: number;
+  /** Listen backlog, to be repeated in the child's own listen(). */
+  readonly backlog: number;
+  /** A PROXY protocol header is required from clients in haproxy_trusted_networks. */
+  readonly isHaproxy: boolean;
+  /** Absolute path for `unix`; address for `inet`. */
+  readonly address: string;
+  /** 0 for `unix`. */
+  readonly port: number;
+}
+
+/** Where a mail process receives connections: a stream listener, and a datagram socket that takes the descriptors. */
+export interface PrivateSockets {
+  readonly fd: number;
+  readonly path: string;
+  readonly descriptorFd: number;
+  readonly descriptorPath: string;
+}
+
+/** First message, once: everything the child is. */
+export interface StartMessage {
+  readonly kind: 'start';
+  /** Name of the `service` block, and of the bundle that runs it. */
+  readonly service: string;
+  readonly role: string;
+  /** Counts the configurations the master has loaded, from 1. */
+  readonly generation: number;
+  readonly baseDir: string;
+  /** Effective limits: 0 of serviceCount is unlimited, otherwise clientLimit is not above it. */
+  readonly clientLimit: number;
+  readonly serviceCount: number;
+  readonly processLimit: number;
+  readonly listeners: readonly InheritedListener[];
+  /** For processes that logged-in connections are handed to. */
+  readonly privateSockets: PrivateSockets | undefined;
+  /** Plain JSON as made by config/; read by the settings source of the kit. */
+  readonly settings: unknown;
+  readonly isDebug: boolean;
+  /** Process title without a state: `roost/imap`. */
+  readonly title: string;
+  readonly isVerboseTitle: boolean;
+  /** Longest time clients may take after `stop` with `clients: 'end'`, ms. */
+  readonly stopGraceMs: number;
+}
+
+export type MasterMessage =
+  | StartMessage
+  /** Answer to `route` with the same id. */
+  | RoutedMessage
+  /** Login roles: all processes of the service are full; end the oldest client that has not logged in (`stop('queue-full')`). */
+  | { readonly kind: 'queue-full' }
+  /**
+   * Close the listeners, then exit when the last client has gone. `finish`: clients stay as long as they like (service retired, reload with
+   * shutdown_clients = no); `end`: clients are told goodbye now. `reason` is for the log.
+   */
+  | { readonly kind: 'stop'; readonly clients: 'finish' | 'end'; readonly reason: string }
+  /** The process is surplus: exit if no client is there, else answer with a status that has `isIdleRefused`. */
+  | { readonly kind: 'idle-exit' }
+  /** End these sessions (`stop('kicked')`). */
+  | { readonly kind: 'kick'; readonly sessionIds: readonly string[] };
+
+export type RoutedMessage =
+  | {
+      readonly kind: 'routed';
+      readonly id: number;
+      readonly outcome: 'ok';
+      readonly path: string;
+      readonly descriptorPath: string;
+      readonly pid: number;
+      /** Names the reserved client slot. Goes along with the hand-off; the mail process reports it in `arrived` and `left`. */
+      readonly ticket: number;
+    }
+  /** `full`: no process has room and none may be started, for 10 s. `failed`: no such service, it cannot be started, or it is stopping. */
+  | { readonly kind: 'routed'; readonly id: number; readonly outcome: 'full' | 'failed'; readonly reason: string };
+
+/** Login process: where shall this logged-in user go? */
+export interface RouteMessage {
+  readonly kind: 'route';
+  /** Chosen by the sender, unique among its open requests. */
+  readonly id: number;
+  /** `imap`. */
+  readonly service: string;
+  readonly user: string;
+  /** As auth says (`roost_uid`, `roost_gid`), undefined when it says nothing: then mail_uid and mail_gid hold. Checked against first_valid_uid and so on. */
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
+}
+
+/**
+ * How busy the child is. The first one (sent when the role is ready) ends the start, at most 30 s after it. Later ones follow each change,
+ * together for changes within 20 ms, at once when the last free slot is taken or the first one freed.
+ */
+export interface StatusMessage {
+  readonly kind: 'status';
+  /** Clients now, handed-off ones included. */
+  readonly clients: number;
+  /** Clients taken since the start: the process stops accepting by itself when this reaches serviceCount. */
+  readonly served: number;
+  /** It takes no new clients any more (service_count reached, or told to stop). */
+  readonly isDraining: boolean;
+  /** Tickets whose connection arrived, and whose client has gone, since the last status. */
+  readonly arrived: readonly number[];
+  readonly left: readonly number[];
+  readonly isIdleRefused?: boolean;
+}
+
+export type ChildMessage =
+  | StatusMessage
+  | RouteMessage
+  /** Login process: the hand-off for this ticket failed; the slot is free again. */
+  | { readonly kind: 'route-failed'; readonly ticket: number; readonly reason: string };
