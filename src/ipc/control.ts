@@ -2,14 +2,18 @@
 // length-prefixed JSON frames of frame.ts, one message each. The channel's end is a signal by itself: a child that reads EOF knows that the
 // master is gone and finishes its clients; a master that reads EOF waits for the child's exit status.
 // Receivers ignore messages of a kind they do not know (a reload may mix versions for a while); a frame that does not decode ends the peer.
-import type { ListenerFacts } from '#service-kit/role.js';
 
 /** File descriptor of the channel in the child. 0 is /dev/null, 1 and 2 the log pipe, inherited sockets follow from 4. */
 export const controlFd = 3;
 
 /** A listening socket that the child inherits; it accepts from it itself. */
-export interface InheritedListener extends ListenerFacts {
+export interface InheritedListener {
   readonly fd: number;
+  readonly kind: 'inet' | 'unix';
+  /** `imaps`, or the UNIX path relative to base_dir. */
+  readonly name: string;
+  /** TLS from the first octet. */
+  readonly isTls: boolean;
   /** Listen backlog, to be repeated in the child's own listen(). */
   readonly backlog: number;
   /** A PROXY protocol header is required from clients in haproxy_trusted_networks. */
