@@ -26,7 +26,10 @@ export interface AcceptedConnection {
 
 /** Called by the kit to end sessions politely or at once. */
 export interface ClientHandle {
-  /** `shutdown`: say goodbye in the protocol and end; `kicked`: administrator; `queue-full`: pushed out by newer connections. */
+  /**
+   * `shutdown`: say goodbye in the protocol and end; `kicked`: administrator; `queue-full`: pushed out by newer connections. May come more
+   * than once, and after `release`.
+   */
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void;
   /** For process titles and `queue-full`: still before login, since when. */
   readonly isPreAuth: boolean;
@@ -48,6 +51,48 @@ export type HandoffOutcome =
   | { readonly kind: 'full'; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string };
 
+/** A logged-in session as anvil counts it. */
+export interface AnvilSession {
+  readonly user: string;
+  readonly remoteIp: string;
+  /** Protocol: `imap`, `pop3`. */
+  readonly service: string;
+  readonly sessionId: string;
+}
+
+/** Penalty of a client address: value 0 to 4 in Dovecot's use, and when it was last set. */
+export interface AnvilPenalty {
+  readonly value: number;
+  /** UNIX time in seconds, 0 when there is none. */
+  readonly lastSeconds: number;
+}
+
+/** Who is connected, over all processes. Nothing here throws or waits longer than 2 s: without anvil, logins are allowed (fail open). */
+export interface AnvilClient {
+  /**
+   * Counts a session until the returned function is called. It is announced again when anvil was restarted.
+   * @param onKick an administrator ends this session
+   */
+  connect(session: AnvilSession, onKick: () => void): () => void;
+  /** Sessions of this user from this address in this service; 0 when anvil does not answer. */
+  lookup(user: string, remoteIp: string, service: string): Promise<number>;
+  penalty(address: string): Promise<AnvilPenalty>;
+  /**
+   * Sets the penalty, unless `checksum` is among the last ones of this address (a client that repeats one wrong password).
+   * @param checksum CRC-32 of what was tried; 0 when there is none
+   */
+  setPenalty(address: string, checksum: number, value: number): void;
+}
+
+/** What a role answers to clients that the kit turns away itself. */
+export interface ConnectionPolicy {
+  /**
+   * The protocol's temporary refusal with its line end, `* BYE [UNAVAILABLE] ...`. Without one the connection is closed.
+   * @param reason text for the client, without protocol
+   */
+  refusal?(listener: ListenerFacts, reason: string): string;
+}
+
 /** What the kit gives a role. */
 export interface ServiceContext {
   /** Name of the `service` block: `imap-login`. */
@@ -61,17 +106,26 @@ export interface ServiceContext {
   /** Aborted when the process shall end: stop taking clients, finish. */
   readonly stopping: AbortSignal;
   /** Starts taking clients from the service's listeners. The handler returns at once; the client lives until `release`. */
-  onConnection(handler: (connection: AcceptedConnection) => ClientHandle): void;
+  onConnection(handler: (connection: AcceptedConnection) => ClientHandle, policy?: ConnectionPolicy): void;
   /** Mail roles: starts taking handed-off connections. */
   onHandoff(handler: (connection: HandedConnection) => ClientHandle): void;
   /**
    * Login roles: passes a logged-in client to a mail process. For a plain socket the descriptor moves and `socket` must not be used afterwards;
-   * for TLS the kit relays until either side ends, then calls `release` of the connection itself.
+   * for TLS the kit relays until either side ends, then calls `release` of the connection itself. From the call on the kit owns the reading
+   * side: it takes the role's `data` and `readable` listeners off and reads no further. Unless the outcome is `passed`, the role may still
+   * write its refusal and end the stream.
+   * @param stream the socket itself, or what startTls gave
    * @param buffered octets read but not consumed
    */
   handOff(connection: AcceptedConnection, stream: Duplex, buffered: Buffer, request: HandoffRequest): Promise<HandoffOutcome>;
-  /** Upgrades an accepted socket (implicit TLS or STARTTLS). Resolves after the handshake. */
+  /**
+   * Upgrades an accepted socket (implicit TLS or STARTTLS). Resolves after the handshake; rejects, with the socket destroyed, when it fails or
+   * takes longer than 30 s.
+   * @param buffered octets read after STARTTLS's line end in the same read. They came before the handshake and may be an attacker's
+   *   (CVE-2011-0411), so anything but the start of a TLS record ends the connection.
+   */
   startTls(connection: AcceptedConnection, buffered: Buffer): Promise<{ readonly stream: Duplex; readonly peer: Peer }>;
+  readonly anvil: AnvilClient;
   /** Process title state (verbose_proctitle) and `roostadm who` facts. */
   setTitle(text: string): void;
 }
