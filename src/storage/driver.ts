@@ -16,11 +16,23 @@ export interface MailboxPaths {
 
 /** Quota of the account as a mailbox sees it. */
 export interface QuotaGuard {
-  /** Checks before octets are taken. @throws StorageError `over-quota` (or `too-big`) */
+  /**
+   * Checks before octets are taken; takes nothing itself. A transaction of several messages asks each time for its running total.
+   * Octets are RFC822.SIZE. @throws StorageError `over-quota` (or `too-big`)
+   */
   reserve(bytes: number, messages: number): Promise<void>;
   /** After a commit, an expunge: negative numbers free space. Never throws; failures are logged. */
   changed(bytes: number, messages: number): void;
+  /** True when both count the same octets, so that a move between their mailboxes needs no `reserve`. */
+  sharesUsageWith?(other: QuotaGuard): boolean;
 }
+
+/** No limits, nothing counted. */
+export const unlimitedQuota: QuotaGuard = {
+  reserve: async () => undefined,
+  changed: () => undefined,
+  sharesUsageWith: () => true,
+};
 
 export interface OpenMailboxOptions {
   /** Visible name, for messages and the log. */

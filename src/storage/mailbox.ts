@@ -41,8 +41,15 @@ export interface AppendResult {
   readonly uids: readonly Uid[];
 }
 
-/** One or many messages, all or nothing. Nothing is visible before `commit`; `abort` (or disposal) leaves no file behind. */
+/**
+ * One or many messages, all or nothing. Nothing is visible before `commit`; `abort` (or disposal) leaves no file behind.
+ *
+ * One writer is open at a time: `end` it before the next `add` and before `commit`. When anything fails (quota, a keyword refused, a write)
+ * the whole transaction is lost: only `abort` may follow. A commit without messages succeeds with no UIDs. `abort` and disposal are
+ * idempotent, and do nothing after a commit that succeeded.
+ */
 export interface AppendTransaction extends AsyncDisposable {
+  /** @throws StorageError `over-quota`, `too-big`, `read-only`, `limit` (a new keyword when no more can be created, or one too long) */
   add(options: AppendOptions, signal: AbortSignal): Promise<MessageWriter>;
   /** Resolves once messages and directory entries are durable (mail_fsync). @throws StorageError */
   commit(signal: AbortSignal): Promise<AppendResult>;
@@ -70,28 +77,49 @@ export interface StoreResult {
   readonly expunged: readonly number[];
 }
 
-/** What changed for this view. Sequence numbers follow RFC 9051 7.5.1: each expunge is reported in the numbering left by the ones before it. */
+/**
+ * What changed for this view. A message that arrived and went between two syncs is never mentioned. Sequence numbers follow RFC 9051 7.5.1: each
+ * expunge is reported in the numbering left by the ones before it.
+ */
 export interface ViewChanges {
   /** In reporting order; empty when expunges were not allowed. */
   readonly expunged: readonly { readonly seq: number; readonly uid: Uid }[];
-  /** In the numbering after the expunges; excludes this view's own silent changes. */
+  /**
+   * Ascending, in the numbering after the expunges; excludes this view's own silent changes (unless someone else changed the same message
+   * too), messages new in this sync, and expunged ones still waiting.
+   */
   readonly flagsChanged: readonly number[];
-  /** New message count when it grew. */
+  /** Message count after expunges and arrivals; undefined when nothing arrived. */
   readonly exists: number | undefined;
+  /** New `recentCount` when it differs from the one last reported. */
   readonly recent: number | undefined;
   /** True when a keyword not yet announced appeared (FLAGS response needed). */
   readonly newKeywords: boolean;
 }
 
+/**
+ * One session's numbering of a mailbox.
+ *
+ * Only the numbering is frozen between syncs: flags, keywords and modseqs are those that this process knows now, and of an expunged message
+ * those it had last. Sequence numbers outside 1..count are a programming error (RangeError). \Recent (RFC 3501 2.3.2): a read-write view takes
+ * the messages that no view has taken yet when it first sees them (open, sync), and keeps the flag until it is closed; a read-only view shows it
+ * and takes nothing.
+ *
+ * After the mailbox was deleted every call that reads or changes messages, and `sync`, fails with StorageError `not-found`. Disposal is
+ * idempotent. A read-only view refuses store, expunge and move with `read-only`.
+ */
 export interface MailboxView extends AsyncDisposable {
   readonly mailbox: Mailbox;
   readonly isReadOnly: boolean;
   /** EXISTS as the client knows it; sequence numbers are 1 to count. */
   readonly count: number;
   readonly recentCount: number;
+  /** Every change up to this one was seen by this view at its opening or last sync: what HIGHESTMODSEQ may tell its client (RFC 7162 3.1.2.2). Stays below an expunge not yet reported. */
+  readonly highestModSeq: ModSeq;
   /** First unseen message's sequence number; 0 when there is none. */
   firstUnseen(): number;
 
+  /** @throws RangeError outside 1..count, as do all accessors by sequence number */
   uidAt(seq: number): Uid;
   /** 0 when this view has no such message. */
   seqOf(uid: Uid | number): number;
@@ -104,12 +132,13 @@ export interface MailboxView extends AsyncDisposable {
   modSeqAt(seq: number): ModSeq;
   /** True when another session expunged it and this view has not been told. */
   isExpunged(seq: number): boolean;
-  /** Stable id of the message content (Maildir base name or the GUID in the uidlist); EMAILID is made from it. */
+  /** Stable id of the message content (Maildir base name or the GUID in the uidlist); copies and moved messages keep it. EMAILID is made from it (object-id.ts). */
   guidAt(seq: number): string;
 
   /**
-   * Makes the given needs of these messages (ascending, at most 1,000) readable by the accessors below, until the next call.
-   * @returns sequence numbers that could not be read because the message is gone
+   * Makes the given needs of these messages (ascending, at most 1,000) readable by the accessors below, until the next call or sync.
+   * An accessor whose need was not prepared throws (a programming error).
+   * @returns sequence numbers that could not be read because the message is gone, ascending
    */
   prepare(seqs: readonly number[], needs: MessageNeeds, signal: AbortSignal): Promise<readonly number[]>;
   sizeAt(seq: number): number;
@@ -126,26 +155,37 @@ export interface MailboxView extends AsyncDisposable {
   /** @throws StorageError `expunged` */
   openMessage(seq: number, signal: AbortSignal): Promise<MessageReader>;
 
-  /** Ascending sequence numbers. */
+  /** Ascending sequence numbers; messages known to be expunged never match, not even `not`. */
   search(query: SearchQuery, signal: AbortSignal): Promise<number[]>;
-  /** Durable per mail_fsync when resolved. With `silent`, this view's next sync does not report these changes. */
+  /**
+   * Durable per mail_fsync when resolved; one modseq for all messages that change, none when no flag set changes. `recent` in `flags` is ignored.
+   * Keywords compare without case (ASCII). With `silent`, this view's next sync does not report these changes.
+   * @throws StorageError `read-only`; `limit` when a keyword can not be created: then nothing is changed
+   */
   store(seqs: readonly number[], change: StoreChange, options: { readonly silent: boolean }, signal: AbortSignal): Promise<StoreResult>;
-  /** Expunges messages marked \Deleted: all of them, or only those among `uids` (UID EXPUNGE). Seen at the next sync. */
+  /** Expunges messages of this view marked \Deleted now: all of them, or only those among `uids` (UID EXPUNGE). Seen at the next sync. */
   expunge(uids: readonly Uid[] | undefined, signal: AbortSignal): Promise<void>;
-  /** All or nothing. @throws StorageError */
+  /**
+   * All or nothing, in the order of `seqs`. Flags, keywords and INTERNALDATE are kept (keywords that `target` can not create are dropped), the
+   * save date is new, copies are \Recent. `target` may be this mailbox.
+   * @throws StorageError `expunged` when one of them is gone, `over-quota`, `read-only`
+   */
   copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult>;
   /** Copies and expunges; the expunges are seen at the next sync. */
   move(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult>;
 
   /** Brings in what other sessions and programs did, and reports the difference to what the client knows. */
   sync(options: { readonly allowExpunge: boolean }, signal: AbortSignal): Promise<ViewChanges>;
-  /** UIDs expunged after `since` (RFC 7162 VANISHED EARLIER), restricted to `known` when given; complete even when the history is shorter. */
+  /**
+   * UIDs expunged after `since` (RFC 7162 VANISHED EARLIER), restricted to `known` when given; complete even when the history is shorter (then all
+   * UIDs below UIDNEXT that are not there). Ascending, adjacent ranges joined, never a UID this view still counts or one not yet given.
+   */
   vanishedSince(
     since: ModSeq,
     known: readonly (readonly [number, number])[] | undefined,
     signal: AbortSignal,
   ): Promise<readonly (readonly [number, number])[]>;
-  /** Calls back (never synchronously) when `sync` would report something. @returns stop watching */
+  /** Calls back (never synchronously; once for changes that come together) when `sync` would report something. @returns stop watching */
   watch(onChange: () => void): () => void;
   /**
    * Gives up what an idle session can get back later (buffers, the mailbox itself when nobody else uses it); any later call brings it back.
@@ -168,6 +208,7 @@ export interface Mailbox {
   readonly canCreateKeywords: boolean;
 
   openView(options: { readonly readOnly: boolean }, signal: AbortSignal): Promise<MailboxView>;
+  /** Counts of the mailbox as it is now; `recent` are the messages no read-write view has taken. */
   status(options: { readonly size: boolean }, signal: AbortSignal): Promise<MailboxStatus>;
   /** @param kind `append` assigns UIDs at commit; `deliver` takes no lock and assigns none (SMTP, LMTP) */
   beginAppend(kind: 'append' | 'deliver'): AppendTransaction;
