@@ -117,6 +117,8 @@ export interface StatusMessage {
   readonly arrived: readonly number[];
   readonly left: readonly number[];
   readonly isIdleRefused?: boolean;
+  /** Login roles: when the oldest client that has not logged in came, ms since the epoch. At the limit the master pushes out the oldest of all. */
+  readonly oldestPreAuthAtMs?: number | undefined;
 }
 
 export type ChildMessage =
