@@ -1,0 +1,56 @@
+// Loading koffi, through which the few system calls that Node lacks are made.
+//
+// koffi's own entry point costs 8 to 18 ms of CPU; its prebuilt addon, opened directly, 1 ms. That matters because short-lived processes (one
+// client each) load it too. The entry point stays as the second try, for platforms whose package is laid out differently.
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+
+/** A C function. Pointers are given as Buffer (the call may write into it), bigint address, or null. */
+export type NativeFunction = (...values: readonly (number | bigint | string | Buffer | null)[]) => number;
+
+/** The part of koffi that we use. */
+export interface NativeLibraries {
+  /** `null` is the process itself: everything in the C library. */
+  load(path: string | null): { func(name: string, result: string, parameters: readonly string[]): NativeFunction };
+  /** Address of a Buffer's memory, which must stay referenced and must not be resized. */
+  address(memory: Buffer): bigint;
+  /** The C library's errno after the last call. */
+  errno(): number;
+}
+
+function isNativeLibraries(value: unknown): value is NativeLibraries {
+  return typeof value === 'object' && value !== null && 'load' in value && 'address' in value && 'errno' in value;
+}
+
+function openAddon(require: NodeJS.Require): NativeLibraries | undefined {
+  const name = `@koromix/koffi-${process.platform}-${process.arch}`;
+  let folder: string;
+  try {
+    folder = dirname(require.resolve(`${name}/package.json`));
+  } catch {
+    return undefined;
+  }
+  for (const libc of [process.platform, 'musl']) {
+    const addon: { exports: unknown } = { exports: {} };
+    try {
+      process.dlopen(addon, join(folder, `${libc}_${process.arch}`, 'koffi.node'));
+    } catch {
+      continue;
+    }
+    if (isNativeLibraries(addon.exports)) return addon.exports;
+  }
+  return undefined;
+}
+
+/** Opens koffi; undefined where it cannot be loaded (other platform, addons not allowed). Callers keep the answer. */
+export function openNativeLibraries(): NativeLibraries | undefined {
+  const require = createRequire(import.meta.url);
+  const direct = openAddon(require);
+  if (direct !== undefined) return direct;
+  try {
+    const whole: unknown = require('koffi');
+    return isNativeLibraries(whole) ? whole : undefined;
+  } catch {
+    return undefined;
+  }
+}
