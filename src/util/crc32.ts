@@ -1,0 +1,27 @@
+// CRC-32 (IEEE 802.3, as in zlib). node:zlib has it since 20.15; older ones get a table.
+import * as zlib from 'node:zlib';
+
+let table: Uint32Array | undefined;
+
+function makeTable(): Uint32Array {
+  const entries = new Uint32Array(256);
+  for (let index = 0; index < 256; index += 1) {
+    let value = index;
+    for (let bit = 0; bit < 8; bit += 1) value = value & 1 ? (value >>> 1) ^ 0xedb88320 : value >>> 1;
+    entries[index] = value;
+  }
+  return entries;
+}
+
+/** Table-driven CRC-32, for Node releases without zlib.crc32. */
+export function crc32Portable(bytes: Uint8Array, seed = 0): number {
+  table ??= makeTable();
+  let value = ~seed;
+  for (let index = 0; index < bytes.length; index += 1) {
+    value = (value >>> 8) ^ (table[(value ^ (bytes[index] as number)) & 0xff] as number);
+  }
+  return ~value >>> 0;
+}
+
+/** @param seed the CRC of the bytes before, to continue */
+export const crc32: (bytes: Uint8Array, seed?: number) => number = typeof zlib.crc32 === 'function' ? zlib.crc32 : crc32Portable;

@@ -1,0 +1,164 @@
+// Lock files as Dovecot makes them, so that both servers may work on one Maildir.
+//
+// `<path>.lock` is created with O_EXCL and holds `<pid>:<host>`. The owner touches it every 10 s. Another process may break it when
+// the pid is on this host and gone, or when the file has not been touched for 120 s. Breaking: rename the lock to a private name, look
+// whether it is still the one judged stale, and put it back by link(2) if it is not, so that two breakers never remove a live lock.
+import { closeSync, linkSync, openSync, readFileSync, renameSync, statSync, unlinkSync, utimes, writeSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { CodedError, errnoOf } from './coded-error.js';
+import { sleep } from './deadline.js';
+
+export const dotLockStaleMs = 120_000;
+export const dotLockTouchMs = 10_000;
+const firstPollMs = 2;
+const longestPollMs = 50;
+
+export interface DotLockOptions {
+  readonly timeoutMs: number;
+  readonly staleMs?: number;
+  readonly mode?: number;
+  /** Called once for each stale lock that was removed. */
+  readonly onBreak?: (lockPath: string, reason: string) => void;
+}
+
+export class DotLockError extends CodedError<'timeout'> {
+  override readonly name = 'DotLockError';
+}
+
+/** A held lock file. `release` is idempotent and leaves a lock alone that somebody else has taken over. */
+export class DotLock {
+  readonly lockPath: string;
+  readonly #inode: bigint;
+  readonly #touch: NodeJS.Timeout;
+  #isReleased = false;
+
+  constructor(lockPath: string, inode: bigint) {
+    this.lockPath = lockPath;
+    this.#inode = inode;
+    this.#touch = setInterval(() => {
+      const now = Date.now() / 1000;
+      utimes(lockPath, now, now, () => undefined);
+    }, dotLockTouchMs);
+    this.#touch.unref();
+  }
+
+  /** False when the lock was broken by another process, which believed us dead. */
+  get isStillOurs(): boolean {
+    return !this.#isReleased && statSync(this.lockPath, { bigint: true, throwIfNoEntry: false })?.ino === this.#inode;
+  }
+
+  release(): void {
+    if (this.#isReleased) return;
+    clearInterval(this.#touch);
+    const isOurs = this.isStillOurs;
+    this.#isReleased = true;
+    if (!isOurs) return;
+    try {
+      unlinkSync(this.lockPath);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+  }
+}
+
+/**
+ * Takes `<path>.lock`.
+ *
+ * Callers of one process should queue on a mutex first: waiting here means polling.
+ * @throws DotLockError `timeout`; the system error when the file cannot be made (ENOENT, EACCES, ENOSPC, EROFS)
+ */
+export async function takeDotLock(path: string, options: DotLockOptions, signal?: AbortSignal): Promise<DotLock> {
+  const lockPath = `${path}.lock`;
+  const deadline = Date.now() + options.timeoutMs;
+  let pollMs = firstPollMs;
+  for (;;) {
+    signal?.throwIfAborted();
+    const lock = tryCreate(lockPath, options.mode ?? 0o600);
+    if (lock !== undefined) return lock;
+    const reason = staleReason(lockPath, options.staleMs ?? dotLockStaleMs);
+    if (reason !== undefined) {
+      if (breakLock(lockPath, reason.inode)) options.onBreak?.(lockPath, reason.text);
+      continue;
+    }
+    const leftMs = deadline - Date.now();
+    if (leftMs <= 0) throw new DotLockError('timeout', `Timeout (${options.timeoutMs} ms) while waiting for lock ${lockPath}`);
+    await sleep(Math.min(pollMs, leftMs), signal);
+    pollMs = Math.min(pollMs * 2, longestPollMs);
+  }
+}
+
+function tryCreate(lockPath: string, mode: number): DotLock | undefined {
+  let fd: number;
+  try {
+    fd = openSync(lockPath, 'wx', mode);
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') return undefined;
+    throw error;
+  }
+  try {
+    writeSync(fd, `${process.pid}:${hostname()}`);
+  } catch (error) {
+    closeSync(fd);
+    unlinkSync(lockPath);
+    throw error;
+  }
+  closeSync(fd);
+  const inode = statSync(lockPath, { bigint: true, throwIfNoEntry: false })?.ino;
+  return inode === undefined ? undefined : new DotLock(lockPath, inode);
+}
+
+/** Why the lock may be broken, or undefined when it must be respected (or has just gone). */
+function staleReason(lockPath: string, staleMs: number): { readonly text: string; readonly inode: bigint } | undefined {
+  const stat = statSync(lockPath, { bigint: true, throwIfNoEntry: false });
+  if (stat === undefined) return undefined;
+  const touchedMs = Number(stat.mtimeMs > stat.ctimeMs ? stat.mtimeMs : stat.ctimeMs);
+  if (Date.now() - touchedMs > staleMs) return { text: `not touched for ${staleMs} ms`, inode: stat.ino };
+  const pid = ownerOnThisHost(lockPath);
+  if (pid !== undefined && !isAlive(pid)) return { text: `process ${pid} is gone`, inode: stat.ino };
+  return undefined;
+}
+
+function ownerOnThisHost(lockPath: string): number | undefined {
+  try {
+    const match = /^(\d{1,10}):(.+)$/s.exec(readFileSync(lockPath, 'latin1'));
+    if (match === null || match[2]?.trim() !== hostname()) return undefined;
+    return Number(match[1]);
+  } catch {
+    // Gone or unreadable: only its age counts.
+    return undefined;
+  }
+}
+
+function isAlive(pid: number): boolean {
+  if (pid <= 0) return true;
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return errnoOf(error) !== 'ESRCH';
+  }
+}
+
+function breakLock(lockPath: string, staleInode: bigint): boolean {
+  const grave = `${lockPath}.${process.pid}.${process.hrtime.bigint()}`;
+  try {
+    renameSync(lockPath, grave);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return false;
+    throw error;
+  }
+  const isTheStaleOne = statSync(grave, { bigint: true }).ino === staleInode;
+  if (!isTheStaleOne) {
+    try {
+      linkSync(grave, lockPath);
+    } catch (error) {
+      if (errnoOf(error) !== 'EEXIST') throw error;
+    }
+  }
+  unlinkSync(grave);
+  return isTheStaleOne;
+}
