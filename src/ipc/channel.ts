@@ -1,0 +1,211 @@
+// Frames over a stream socket: messages both ways, replies found by their id, back-pressure for who wants it and a hard bound for who does not.
+import type { Socket } from 'node:net';
+import { CodedError } from '#util/coded-error.js';
+import { encodeFrame, FrameDecoder, maxFrameBytes } from './frame.js';
+
+/** Unsent octets after which a peer that does not read is given up. */
+const defaultMaxBufferedBytes = 8 * 1024 * 1024;
+
+/** `closed`: the peer is gone or broke the format. `timeout`: no reply in time. */
+export class ChannelError extends CodedError<'closed' | 'timeout'> {
+  override readonly name = 'ChannelError';
+}
+
+export interface ChannelOptions {
+  /** Called with each frame's value, in order. May throw: that ends the channel. */
+  readonly onMessage: (value: unknown) => void;
+  /** Called once. Undefined after an orderly end. */
+  readonly onClose: (error: Error | undefined) => void;
+  readonly maxFrameBytes?: number;
+  readonly maxBufferedBytes?: number;
+  /** Octets already read from the socket. */
+  readonly initial?: Buffer;
+}
+
+/** Owns its socket from construction on. */
+export class FramedChannel {
+  readonly #socket: Socket;
+  readonly #decoder: FrameDecoder;
+  readonly #options: ChannelOptions;
+  #isClosed = false;
+
+  constructor(socket: Socket, options: ChannelOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#decoder = new FrameDecoder(options.maxFrameBytes ?? maxFrameBytes);
+    socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    socket.on('error', (error) => this.#finish(error));
+    // A peer that has ended its side will not read replies either, so both ends of the stream mean the same.
+    socket.on('end', () => this.#finish(undefined));
+    socket.on('close', () => this.#finish(undefined));
+    if (options.initial !== undefined && options.initial.length > 0) {
+      const { initial } = options;
+      queueMicrotask(() => this.#receive(initial));
+    }
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  /**
+   * Queues a message. After `close` it is dropped.
+   * @returns false when the peer reads slower than we write: producers of many messages then wait for `drained`
+   */
+  send(value: unknown): boolean {
+    if (this.#isClosed) return false;
+    const isBelowMark = this.#socket.write(encodeFrame(value, this.#options.maxFrameBytes));
+    const limit = this.#options.maxBufferedBytes ?? defaultMaxBufferedBytes;
+    if (this.#socket.writableLength > limit) {
+      this.#finish(new ChannelError('closed', `peer does not read: ${this.#socket.writableLength} octets wait for it`));
+    }
+    return isBelowMark;
+  }
+
+  /** Resolves when the queue has emptied, or the channel has closed. */
+  drained(): Promise<void> {
+    if (this.#isClosed || !this.#socket.writableNeedDrain) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#socket.off('drain', done);
+        this.#socket.off('close', done);
+        resolve();
+      };
+      this.#socket.on('drain', done);
+      this.#socket.on('close', done);
+    });
+  }
+
+  /** Sends what is queued, then ends. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#socket.end(() => this.#socket.destroy());
+    this.#options.onClose(undefined);
+  }
+
+  destroy(error?: Error): void {
+    this.#finish(error);
+  }
+
+  /** Lets the process end although the channel is open. */
+  unref(): void {
+    this.#socket.unref();
+  }
+
+  #receive(chunk: Buffer): void {
+    if (this.#isClosed) return;
+    this.#decoder.push(chunk);
+    try {
+      for (let frame = this.#decoder.next(); frame !== undefined; frame = this.#decoder.next()) {
+        this.#options.onMessage(frame.value);
+        if (this.#isClosed) return;
+      }
+    } catch (error) {
+      this.#finish(error instanceof Error ? error : new ChannelError('closed', String(error)));
+    }
+  }
+
+  #finish(error: Error | undefined): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#socket.destroy();
+    this.#options.onClose(error);
+  }
+}
+
+interface Waiting<Reply> {
+  readonly resolve: (reply: Reply) => void;
+  readonly reject: (error: ChannelError) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+/** Requests that wait for the reply with their id. */
+export class PendingReplies<Reply> {
+  readonly #waiting = new Map<number, Waiting<Reply>>();
+  #lastId = 0;
+
+  get size(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * @param send gets the id to put into the request
+   * @returns the reply
+   * @throws ChannelError
+   */
+  request(send: (id: number) => void, timeoutMs: number): Promise<Reply> {
+    this.#lastId += 1;
+    const id = this.#lastId;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#waiting.delete(id);
+        reject(new ChannelError('timeout', `no reply in ${timeoutMs} ms`));
+      }, timeoutMs);
+      this.#waiting.set(id, { resolve, reject, timer });
+      send(id);
+    });
+  }
+
+  /** False when nobody waits for it (any more). */
+  settle(id: number, reply: Reply): boolean {
+    const waiting = this.#take(id);
+    waiting?.resolve(reply);
+    return waiting !== undefined;
+  }
+
+  failAll(reason: string): void {
+    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(new ChannelError('closed', reason));
+  }
+
+  #take(id: number): Waiting<Reply> | undefined {
+    const waiting = this.#waiting.get(id);
+    if (waiting === undefined) return undefined;
+    clearTimeout(waiting.timer);
+    this.#waiting.delete(id);
+    return waiting;
+  }
+}
+
+/**
+ * Reads one frame from a fresh connection and stops reading, for streams that go on in another format.
+ * @returns undefined when the peer ended, was too slow or sent something else; the socket is destroyed then
+ */
+export function readFirstFrame(
+  socket: Socket,
+  limits: { readonly maxFrameBytes: number; readonly timeoutMs: number },
+): Promise<{ readonly value: unknown; readonly rest: Buffer } | undefined> {
+  const decoder = new FrameDecoder(limits.maxFrameBytes);
+  return new Promise((resolve) => {
+    const finish = (result: { readonly value: unknown; readonly rest: Buffer } | undefined): void => {
+      clearTimeout(timer);
+      socket.off('data', onData);
+      socket.off('error', onEnd);
+      socket.off('end', onEnd);
+      socket.off('close', onEnd);
+      if (result === undefined) {
+        socket.on('error', ignore);
+        socket.destroy();
+      } else socket.pause();
+      resolve(result);
+    };
+    const onEnd = (): void => finish(undefined);
+    const onData = (chunk: Buffer): void => {
+      decoder.push(chunk);
+      try {
+        const frame = decoder.next();
+        if (frame !== undefined) finish({ value: frame.value, rest: decoder.takeRest() });
+      } catch {
+        finish(undefined);
+      }
+    };
+    const timer = setTimeout(onEnd, limits.timeoutMs);
+    socket.on('data', onData);
+    socket.on('error', onEnd);
+    socket.on('end', onEnd);
+    socket.on('close', onEnd);
+  });
+}
+
+// A destroyed socket may still report the error it died of.
+const ignore = (): undefined => undefined;
