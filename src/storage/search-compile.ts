@@ -1,0 +1,235 @@
+// A search query as a three-valued test by sequence number and stage (see search-run.ts).
+import { emailIdOf } from './object-id.js';
+import type { NumberRange, SearchQuery } from './search.js';
+import { type Outcome, type SearchSource, unknown } from './search-source.js';
+import { dayOfHeaderDate, headerContains, TextNeedles } from './search-text.js';
+import type { MessageNeeds } from './types.js';
+import { intersectRanges, normalizeRanges, rangesContain } from './uid-ranges.js';
+
+type Test = (seq: number, stage: number) => Outcome;
+
+export interface CompiledQuery {
+  /** Sequence ranges outside of which nothing matches. */
+  readonly candidates: readonly NumberRange[];
+  readonly test: Test;
+  /** Stages 1 and 2, where the query has predicates of them, with what to prepare. */
+  readonly stages: readonly (readonly [stage: number, needs: MessageNeeds])[];
+  /** Texts looked for in messages (stage 3). */
+  readonly text: TextNeedles;
+  /** Forgets what was found out about the messages of the last slice. */
+  beginSlice(): void;
+}
+
+const dayMs = 86_400_000;
+
+export function compileQuery(query: SearchQuery, source: SearchSource): CompiledQuery {
+  const compiler = new Compiler(source);
+  const test = compiler.compile(query);
+  return {
+    candidates: candidateRanges(query, source),
+    test,
+    stages: compiler.stages(),
+    text: compiler.text,
+    beginSlice: () => compiler.beginSlice(),
+  };
+}
+
+class Compiler {
+  readonly text = new TextNeedles();
+  readonly #source: SearchSource;
+  readonly #nowMs: number;
+  readonly #memos: Map<number, Outcome>[] = [];
+  readonly #headers = new Set<string>();
+  #metadata: { size?: true; internalDate?: true; saveDate?: true } = {};
+
+  constructor(source: SearchSource) {
+    this.#source = source;
+    this.#nowMs = source.nowMs ?? Date.now();
+  }
+
+  beginSlice(): void {
+    for (const memo of this.#memos) memo.clear();
+  }
+
+  stages(): (readonly [number, MessageNeeds])[] {
+    const stages: (readonly [number, MessageNeeds])[] = [];
+    if (Object.keys(this.#metadata).length > 0) stages.push([1, this.#metadata]);
+    if (this.#headers.size > 0) stages.push([2, { headers: [...this.#headers] }]);
+    return stages;
+  }
+
+  compile(query: SearchQuery): Test {
+    const source = this.#source;
+    switch (query.kind) {
+      case 'all':
+      case 'save-date-supported':
+        return () => 1;
+      case 'and':
+        return all(query.queries.map((part) => this.compile(part)));
+      case 'or':
+        return some(query.queries.map((part) => this.compile(part)));
+      case 'not': {
+        const inner = this.compile(query.query);
+        return (seq, stage) => negate(inner(seq, stage));
+      }
+      case 'sequence': {
+        const ranges = normalizeRanges(query.ranges);
+        return (seq) => (rangesContain(ranges, seq) ? 1 : 0);
+      }
+      case 'uid': {
+        const ranges = normalizeRanges(query.ranges);
+        return (seq) => (rangesContain(ranges, source.uidAt(seq)) ? 1 : 0);
+      }
+      case 'flags': {
+        const { system } = query;
+        return (seq) => ((source.systemFlagsAt(seq) & system) === system ? 1 : 0);
+      }
+      case 'keyword':
+        return keywordTest(source, query.keyword);
+      case 'modseq':
+        return (seq) => (source.modSeqAt(seq) >= query.atLeast ? 1 : 0);
+      case 'email-id':
+        return (seq) => (emailIdOf(source.guidAt(seq)) === query.id ? 1 : 0);
+      case 'thread-id':
+        // No message has a thread id (RFC 8474 5.2 allows NIL).
+        return () => 0;
+      default:
+        return this.#compileContents(query);
+    }
+  }
+
+  #compileContents(query: ContentQuery): Test {
+    const source = this.#source;
+    switch (query.kind) {
+      case 'larger':
+        this.#metadata.size = true;
+        return this.#from(1, (seq) => source.sizeAt(seq) > query.octets);
+      case 'smaller':
+        this.#metadata.size = true;
+        return this.#from(1, (seq) => source.sizeAt(seq) < query.octets);
+      case 'internal-date':
+        this.#metadata.internalDate = true;
+        return this.#from(1, (seq) => isDayWithin(localDayOf(source.internalDateAt(seq)), query));
+      case 'save-date':
+        this.#metadata.saveDate = true;
+        return this.#from(1, (seq) => isDayWithin(localDayOf(source.saveDateAt(seq)), query));
+      case 'younger':
+        this.#metadata.internalDate = true;
+        return this.#from(1, (seq) => source.internalDateAt(seq) >= this.#nowMs - query.seconds * 1000);
+      case 'older':
+        this.#metadata.internalDate = true;
+        return this.#from(1, (seq) => source.internalDateAt(seq) < this.#nowMs - query.seconds * 1000);
+      case 'sent-date':
+        this.#headers.add('date');
+        return this.#from(2, (seq) => isDayWithin(dayOfHeaderDate(source.headerFieldsAt(seq, ['date'])), query));
+      case 'header': {
+        const field = query.field.toLowerCase();
+        this.#headers.add(field);
+        const contains = headerContains(query.text);
+        return this.#from(2, (seq) => contains(source.headerFieldsAt(seq, [field])));
+      }
+      case 'body':
+      case 'text': {
+        if (query.text === '') return () => 1;
+        const needle = this.text.add(query.text, query.kind === 'text');
+        return (_seq, stage) => (stage < 3 ? unknown : this.text.outcomeOf(needle));
+      }
+    }
+  }
+
+  /** Unknown before its stage; then found out once per slice, as what was prepared may be gone at the next stage. */
+  #from(firstStage: number, holds: (seq: number) => boolean): Test {
+    const memo = new Map<number, Outcome>();
+    this.#memos.push(memo);
+    return (seq, stage) => {
+      if (stage < firstStage) return unknown;
+      let outcome = memo.get(seq);
+      if (outcome === undefined) {
+        outcome = holds(seq) ? 1 : 0;
+        memo.set(seq, outcome);
+      }
+      return outcome;
+    };
+  }
+}
+
+type ContentQuery = Extract<
+  SearchQuery,
+  { kind: 'larger' | 'smaller' | 'internal-date' | 'save-date' | 'sent-date' | 'younger' | 'older' | 'header' | 'body' | 'text' }
+>;
+
+function all(tests: readonly Test[]): Test {
+  return (seq, stage) => {
+    let outcome: Outcome = 1;
+    for (const test of tests) {
+      const part = test(seq, stage);
+      if (part === 0) return 0;
+      if (part === unknown) outcome = unknown;
+    }
+    return outcome;
+  };
+}
+
+function some(tests: readonly Test[]): Test {
+  return (seq, stage) => {
+    let outcome: Outcome = 0;
+    for (const test of tests) {
+      const part = test(seq, stage);
+      if (part === 1) return 1;
+      if (part === unknown) outcome = unknown;
+    }
+    return outcome;
+  };
+}
+
+function negate(outcome: Outcome): Outcome {
+  if (outcome === unknown) return unknown;
+  return outcome === 1 ? 0 : 1;
+}
+
+/** Equal sets are one object, so each set is looked into once. */
+function keywordTest(source: SearchSource, keyword: string): Test {
+  const folded = keyword.toLowerCase();
+  const outcomes = new Map<readonly string[], Outcome>();
+  return (seq) => {
+    const set = source.keywordsAt(seq);
+    let outcome = outcomes.get(set);
+    if (outcome === undefined) {
+      outcome = set.some((name) => name.toLowerCase() === folded) ? 1 : 0;
+      outcomes.set(set, outcome);
+    }
+    return outcome;
+  };
+}
+
+function isDayWithin(
+  day: number | undefined,
+  bounds: { readonly fromDay: number | undefined; readonly beforeDay: number | undefined },
+): boolean {
+  if (day === undefined) return false;
+  return (bounds.fromDay === undefined || day >= bounds.fromDay) && (bounds.beforeDay === undefined || day < bounds.beforeDay);
+}
+
+/** The day in the server's time zone, in which INTERNALDATE is shown. */
+function localDayOf(ms: number): number {
+  return Math.floor((ms - new Date(ms).getTimezoneOffset() * 60_000) / dayMs);
+}
+
+/** Narrows by the sequence and UID sets that the whole query depends on. */
+function candidateRanges(query: SearchQuery, source: SearchSource): readonly NumberRange[] {
+  const everything: readonly NumberRange[] = source.count === 0 ? [] : [[1, source.count]];
+  switch (query.kind) {
+    case 'sequence':
+      return intersectRanges(normalizeRanges(query.ranges), everything);
+    case 'uid': {
+      const sequences = normalizeRanges(query.ranges).map(
+        ([first, last]): NumberRange => [source.lowerBound(first), source.lowerBound(last + 1) - 1],
+      );
+      return sequences.filter(([first, last]) => first <= last);
+    }
+    case 'and':
+      return query.queries.reduce((ranges, part) => intersectRanges(ranges, candidateRanges(part, source)), everything);
+    default:
+      return everything;
+  }
+}

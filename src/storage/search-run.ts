@@ -1,0 +1,158 @@
+// Runs a search query over a view, cheapest predicates first.
+//
+// Each stage knows more about the messages than the one before it; a query is evaluated in three-valued logic, so that a message leaves as
+// soon as what is known decides. Stages: 0 flags, keywords, UIDs, modseqs (columns in memory); 1 sizes and dates; 2 headers, prepared in slices;
+// 3 text, read message by message. Between slices the event loop runs.
+import { StorageError } from './errors.js';
+import type { SearchQuery } from './search.js';
+import { type CompiledQuery, compileQuery } from './search-compile.js';
+import { type SearchSource, unknown } from './search-source.js';
+import { scanMessage } from './search-text.js';
+import type { MessageNeeds } from './types.js';
+
+/** The event loop is not kept longer than this. */
+const sliceMs = 10;
+/** Messages whose columns are tested between two looks at the clock. */
+const columnSlice = 2048;
+/** Messages prepared at once: bounds the header octets held at a time. */
+const prepareSlice = 100;
+
+/**
+ * Ascending sequence numbers of the messages that match.
+ *
+ * Messages that are or become expunged do not match. The numbering of `source` must not change meanwhile.
+ * @throws the signal's reason when aborted; StorageError when a message can not be read
+ */
+export async function evaluateSearch(query: SearchQuery, source: SearchSource, signal: AbortSignal): Promise<number[]> {
+  const compiled = compileQuery(query, source);
+  const pacer = new Pacer(signal);
+  const { matched, open } = await testColumns(compiled, source, pacer);
+  if (open.length === 0) return matched;
+  const later = await testContents(compiled, source, open, pacer, signal);
+  return matched.length === 0 ? later : mergeAscending(matched, later);
+}
+
+async function testColumns(
+  compiled: CompiledQuery,
+  source: SearchSource,
+  pacer: Pacer,
+): Promise<{ readonly matched: number[]; readonly open: number[] }> {
+  const matched: number[] = [];
+  const open: number[] = [];
+  const { test } = compiled;
+  let untilPause = columnSlice;
+  for (const [first, last] of compiled.candidates) {
+    for (let seq = first; seq <= last; seq += 1) {
+      untilPause -= 1;
+      if (untilPause === 0) {
+        untilPause = columnSlice;
+        if (pacer.isDue) await pacer.pause();
+      }
+      const outcome = test(seq, 0);
+      if (outcome === 0 || source.isExpunged(seq)) continue;
+      if (outcome === unknown) open.push(seq);
+      else matched.push(seq);
+    }
+  }
+  return { matched, open };
+}
+
+/** Stages 1 to 3: slice by slice, so that what a slice loaded is used before it is given up. */
+async function testContents(
+  compiled: CompiledQuery,
+  source: SearchSource,
+  open: readonly number[],
+  pacer: Pacer,
+  signal: AbortSignal,
+): Promise<number[]> {
+  const matched: number[] = [];
+  for (let at = 0; at < open.length; at += prepareSlice) {
+    let undecided = open.slice(at, at + prepareSlice);
+    compiled.beginSlice();
+    for (const [stage, needs] of compiled.stages) {
+      if (undecided.length === 0) break;
+      undecided = await testPrepared(compiled, source, { stage, needs, seqs: undecided, matched }, signal);
+      await pacer.breathe();
+    }
+    for (const seq of undecided) {
+      if (await testText(compiled, source, seq, pacer, signal)) matched.push(seq);
+    }
+  }
+  return matched.sort((a, b) => a - b);
+}
+
+interface PreparedSlice {
+  readonly stage: number;
+  readonly needs: MessageNeeds;
+  readonly seqs: readonly number[];
+  /** Receives those that match. */
+  readonly matched: number[];
+}
+
+/** @returns those still undecided */
+async function testPrepared(
+  compiled: CompiledQuery,
+  source: SearchSource,
+  { stage, needs, seqs, matched }: PreparedSlice,
+  signal: AbortSignal,
+): Promise<number[]> {
+  const gone = new Set(await source.prepare(seqs, needs, signal));
+  const undecided: number[] = [];
+  // Without a pause: what was prepared is there until somebody prepares something else.
+  for (const seq of seqs) {
+    if (gone.has(seq)) continue;
+    const outcome = compiled.test(seq, stage);
+    if (outcome === unknown) undecided.push(seq);
+    else if (outcome === 1) matched.push(seq);
+  }
+  return undecided;
+}
+
+async function testText(compiled: CompiledQuery, source: SearchSource, seq: number, pacer: Pacer, signal: AbortSignal): Promise<boolean> {
+  try {
+    const reader = await source.openMessage(seq, signal);
+    try {
+      compiled.text.begin();
+      const isDecided = (): boolean => compiled.test(seq, 3) !== unknown;
+      await scanMessage(reader, compiled.text, isDecided, () => pacer.breathe());
+      compiled.text.finish();
+      return compiled.test(seq, 3) === 1;
+    } finally {
+      await reader.close();
+    }
+  } catch (error) {
+    if (error instanceof StorageError && error.code === 'expunged') return false;
+    throw error;
+  }
+}
+
+function mergeAscending(left: readonly number[], right: readonly number[]): number[] {
+  return [...left, ...right].sort((a, b) => a - b);
+}
+
+/** Lets the event loop run when a slice of time is used up. */
+class Pacer {
+  readonly #signal: AbortSignal;
+  #sliceEndsAt: number;
+
+  constructor(signal: AbortSignal) {
+    signal.throwIfAborted();
+    this.#signal = signal;
+    this.#sliceEndsAt = performance.now() + sliceMs;
+  }
+
+  get isDue(): boolean {
+    return performance.now() >= this.#sliceEndsAt;
+  }
+
+  async breathe(): Promise<void> {
+    this.#signal.throwIfAborted();
+    if (this.isDue) await this.pause();
+  }
+
+  async pause(): Promise<void> {
+    await new Promise((resolve) => setImmediate(resolve));
+    this.#signal.throwIfAborted();
+    this.#sliceEndsAt = performance.now() + sliceMs;
+  }
+}

@@ -1,0 +1,26 @@
+// What the parts of a search share.
+import type { MailboxView } from './mailbox.js';
+
+/** Not decided by what is known so far. */
+export const unknown = 2;
+/** Three-valued logic: 1 matches, 0 does not. */
+export type Outcome = 0 | 1 | typeof unknown;
+
+/** What a search reads of a view; `nowMs` is for tests of relative dates. */
+export type SearchSource = Pick<
+  MailboxView,
+  | 'count'
+  | 'uidAt'
+  | 'lowerBound'
+  | 'systemFlagsAt'
+  | 'keywordsAt'
+  | 'modSeqAt'
+  | 'guidAt'
+  | 'isExpunged'
+  | 'prepare'
+  | 'sizeAt'
+  | 'internalDateAt'
+  | 'saveDateAt'
+  | 'headerFieldsAt'
+  | 'openMessage'
+> & { readonly nowMs?: number };
