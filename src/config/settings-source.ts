@@ -15,6 +15,8 @@ export interface Section {
 
 /** Facts of a connection that `local`, `local_name`, `remote` blocks match on. */
 export interface ConnectionFacts {
+  /** Only for processes that serve several protocols (auth): which `protocol` blocks apply. */
+  readonly protocol?: string;
   readonly localIp?: string;
   readonly remoteIp?: string;
   readonly localName?: string;

@@ -1,0 +1,148 @@
+// The services there are without any configuration, as configuration text. `service NAME { }` blocks are laid over them.
+//
+// Names, listeners and modes are Dovecot's, so that its configuration fits. The limits of login and mail services differ, on purpose:
+// - Dovecot runs a process for each connection. A Node process costs about 40 MB and 45 ms to start, a connection inside one some KB and
+//   nothing. JavaScript has no buffer overruns for one client to read another's memory with. So processes are shared and live on.
+// - imap: 500 clients a process keeps one event loop below a few milliseconds of delay when a tenth of them is active; 64 processes of that
+//   are 32,000 connections, about 4 GB. pop3 sessions are short and busy: 200.
+// - login: one process is always there, so that nobody waits for a start, and 1,000 clients is what Dovecot's high-performance mode has;
+//   8 processes are what eight cores can use.
+// Whoever sets service_count = 1 gets one process for each connection, as in Dovecot.
+
+export type SettingTexts = Readonly<Record<string, string>>;
+
+export interface StockListener {
+  readonly kind: 'unix_listener' | 'inet_listener';
+  readonly name: string;
+  readonly values: SettingTexts;
+}
+
+export interface StockService {
+  readonly name: string;
+  readonly values: SettingTexts;
+  readonly listeners: readonly StockListener[];
+}
+
+const unix = (name: string, mode: string, user = '', group = ''): StockListener => ({
+  kind: 'unix_listener',
+  name,
+  values: { mode, ...(user === '' ? {} : { user }), ...(group === '' ? {} : { group }) },
+});
+const inet = (name: string, port: string, ssl: 'yes' | 'no' = 'no'): StockListener => ({
+  kind: 'inet_listener',
+  name,
+  values: { port, ssl },
+});
+
+const internal = '$default_internal_user';
+const internalGroup = '$default_internal_group';
+const login = '$default_login_user';
+const never = '4294967295 secs';
+
+const loginService = (protocol: string, listeners: readonly StockListener[]): StockService => ({
+  name: `${protocol}-login`,
+  values: {
+    protocol,
+    type: 'login',
+    executable: `${protocol}-login`,
+    user: login,
+    chroot: 'login',
+    client_limit: '1000',
+    process_limit: '8',
+    process_min_avail: '1',
+    service_count: '0',
+  },
+  listeners,
+});
+
+export const stockServices: readonly StockService[] = [
+  {
+    name: 'anvil',
+    values: {
+      type: 'anvil',
+      executable: 'anvil',
+      user: internal,
+      chroot: 'empty',
+      process_limit: '1',
+      process_min_avail: '1',
+      client_limit: '4096',
+      idle_kill: never,
+    },
+    listeners: [unix('anvil', '0600'), unix('anvil-auth-penalty', '0600')],
+  },
+  {
+    name: 'auth',
+    values: { executable: 'auth', user: internal, process_limit: '1', process_min_avail: '1', client_limit: '4096', idle_kill: never },
+    listeners: [
+      unix('login/login', '0666'),
+      unix('auth-login', '0600', internal),
+      unix('auth-client', '0600', internal),
+      unix('auth-userdb', '0666', internal),
+      unix('auth-master', '0600'),
+      unix('token-login/tokenlogin', '0666'),
+    ],
+  },
+  loginService('imap', [inet('imap', '143'), inet('imaps', '993', 'yes')]),
+  loginService('pop3', [inet('pop3', '110'), inet('pop3s', '995', 'yes')]),
+  {
+    name: 'imap',
+    values: {
+      protocol: 'imap',
+      executable: 'imap',
+      extra_groups: internalGroup,
+      client_limit: '500',
+      process_limit: '64',
+      service_count: '0',
+    },
+    listeners: [unix('login/imap', '0666'), unix('imap-master', '0600')],
+  },
+  {
+    name: 'imap-hibernate',
+    values: { protocol: 'imap', executable: 'imap-hibernate', user: internal, process_limit: '4', client_limit: '10000' },
+    listeners: [unix('imap-hibernate', '0660', '', internalGroup)],
+  },
+  {
+    name: 'lmtp',
+    values: {
+      protocol: 'lmtp',
+      executable: 'lmtp',
+      extra_groups: internalGroup,
+      client_limit: '100',
+      process_limit: '8',
+      service_count: '0',
+    },
+    listeners: [unix('lmtp', '0666')],
+  },
+  {
+    name: 'pop3',
+    values: {
+      protocol: 'pop3',
+      executable: 'pop3',
+      extra_groups: internalGroup,
+      client_limit: '200',
+      process_limit: '64',
+      service_count: '0',
+    },
+    listeners: [unix('login/pop3', '0666')],
+  },
+  {
+    name: 'smtp',
+    values: {
+      protocol: 'smtp',
+      executable: 'smtp',
+      extra_groups: internalGroup,
+      client_limit: '200',
+      process_limit: '8',
+      service_count: '0',
+    },
+    listeners: [inet('smtp', '25')],
+  },
+  {
+    name: 'stats',
+    values: { executable: 'stats', user: internal, process_limit: '1', client_limit: '4096', idle_kill: never },
+    listeners: [unix('stats-reader', '0600'), unix('stats-writer', '0660', '', internalGroup), unix('login/stats-writer', '0600', login)],
+  },
+];
+
+/** Roles a service may run. */
+export const roleNames: ReadonlySet<string> = new Set(stockServices.map(({ name }) => name));
