@@ -1,0 +1,410 @@
+// State of one SMTP or LMTP conversation: which command may come now, and what it gets. Octets, timers and TLS are connection.ts.
+import type { AuthMasterClient } from '#auth/client.js';
+import { type BeginOptions, type Recipient, RecipientDelivery, type UserOpener } from '#delivery/deliver.js';
+import { findRecipient, type RecipientRules } from '#delivery/recipient.js';
+import type { Peer } from '#ipc/peer.js';
+import type { Logger } from '#log/logger.js';
+import type { MailPath } from '#protocol/smtp/address.js';
+import type { Parameters, SmtpCommand } from '#protocol/smtp/commands.js';
+import { reply, type SmtpReply } from '#protocol/smtp/reply.js';
+import { failureReply } from './outcome-reply.js';
+import { receivedField } from './trace-header.js';
+import { type BodyVerdict, type Delivered, type Envelope, MessageIntake } from './transaction.js';
+
+export interface SessionOptions {
+  readonly protocol: 'smtp' | 'lmtp';
+  readonly hostname: string;
+  readonly rules: RecipientRules;
+  readonly maxMessageBytes: number;
+  readonly maxRecipients: number;
+  readonly refusesBareNewline: boolean;
+  readonly addsReceived: boolean;
+  readonly deliveredTo: 'final' | 'none' | 'original';
+  readonly savesToDetailMailbox: boolean;
+  readonly autocreate: boolean;
+  readonly autosubscribe: boolean;
+  readonly isFullTemporary: boolean;
+  readonly offersTls: boolean;
+  readonly deliverLogFormat: string;
+}
+
+export interface SessionParts {
+  readonly auth: AuthMasterClient;
+  readonly store: UserOpener;
+  readonly log: Logger;
+  readonly signal: AbortSignal;
+}
+
+/** What the connection does after a command. */
+export type Step =
+  | { readonly kind: 'reply'; readonly replies: readonly SmtpReply[]; readonly isError: boolean }
+  /** Take dot-stuffed data now. */
+  | { readonly kind: 'data'; readonly replies: readonly SmtpReply[]; readonly intake: MessageIntake }
+  /** Take `size` octets now, then call `finishChunk`. */
+  | {
+      readonly kind: 'chunk';
+      readonly size: number;
+      readonly isLast: boolean;
+      readonly intake: MessageIntake | undefined;
+      readonly refusal: SmtpReply | undefined;
+    }
+  | { readonly kind: 'starttls'; readonly replies: readonly SmtpReply[] }
+  | { readonly kind: 'quit'; readonly replies: readonly SmtpReply[] };
+
+const answer = (...replies: readonly SmtpReply[]): Step => ({ kind: 'reply', replies, isError: false });
+const refuse = (code: number, enhanced: string, text: string): Step => ({
+  kind: 'reply',
+  replies: [reply(code, enhanced, text)],
+  isError: true,
+});
+
+const knownMailParameters = new Set(['SIZE', 'BODY', 'SMTPUTF8']);
+
+export class SmtpSession {
+  readonly #options: SessionOptions;
+  readonly #parts: SessionParts;
+  readonly #sessionId: string;
+  #peer: Peer;
+  #helo = '';
+  #isExtended = false;
+  #envelope: Envelope | undefined;
+  #isUtf8 = false;
+  #chunked: MessageIntake | undefined;
+  #messages = 0;
+
+  constructor(options: SessionOptions, parts: SessionParts, peer: Peer, sessionId: string) {
+    this.#options = options;
+    this.#parts = parts;
+    this.#peer = peer;
+    this.#sessionId = sessionId;
+  }
+
+  greeting(): SmtpReply {
+    return reply(220, undefined, `${this.#options.hostname} ${this.#options.protocol === 'lmtp' ? 'LMTP' : 'ESMTP'} Roost ready.`);
+  }
+
+  /** For the log at disconnect. */
+  get state(): string {
+    if (this.#envelope === undefined) return this.#helo === '' ? 'GREETING' : 'READY';
+    return this.#envelope.recipients.length === 0 ? 'MAIL FROM' : 'RCPT TO';
+  }
+
+  get messageCount(): number {
+    return this.#messages;
+  }
+
+  /** RFC 3207 4.2: everything the client said before TLS is forgotten. */
+  async tlsStarted(peer: Peer): Promise<void> {
+    this.#peer = peer;
+    this.#helo = '';
+    await this.reset();
+  }
+
+  async reset(): Promise<void> {
+    const envelope = this.#envelope;
+    this.#chunked = undefined;
+    this.#envelope = undefined;
+    this.#isUtf8 = false;
+    await Promise.all((envelope?.recipients ?? []).map((delivery) => delivery.abort()));
+  }
+
+  async handle(command: SmtpCommand): Promise<Step> {
+    if (
+      this.#chunked !== undefined &&
+      command.kind !== 'bdat' &&
+      command.kind !== 'rset' &&
+      command.kind !== 'quit' &&
+      command.kind !== 'noop'
+    ) {
+      return refuse(503, '5.5.1', 'Error: BDAT in progress');
+    }
+    switch (command.kind) {
+      case 'helo':
+      case 'ehlo':
+      case 'lhlo':
+        return this.#hello(command.kind, command.domain);
+      case 'mail':
+        return this.#mail(command.path, command.parameters);
+      case 'rcpt':
+        return this.#rcpt(command.path, command.parameters);
+      case 'data':
+        return this.#data();
+      case 'bdat':
+        return this.#bdat(command.size, command.isLast);
+      case 'rset':
+        await this.reset();
+        return answer(reply(250, '2.0.0', 'OK'));
+      case 'noop':
+        return answer(reply(250, '2.0.0', 'OK'));
+      case 'help':
+        return answer(reply(214, '2.0.0', 'See RFC 5321'));
+      case 'vrfy':
+        return answer(reply(252, '2.3.3', 'Try RCPT instead'));
+      case 'xclient':
+        return this.#xclient(command.attributes);
+      case 'starttls':
+        if (!this.#options.offersTls) return refuse(502, '5.5.1', 'TLS is not available');
+        return this.#peer.tls !== undefined
+          ? refuse(503, '5.5.1', 'TLS is already active')
+          : { kind: 'starttls', replies: [reply(220, '2.0.0', 'Begin TLS negotiation now.')] };
+      case 'quit':
+        return { kind: 'quit', replies: [reply(221, '2.0.0', 'Bye')] };
+      case 'bad':
+        return refuse(command.code, command.enhanced, command.text);
+    }
+  }
+
+  async #hello(kind: 'helo' | 'ehlo' | 'lhlo', domain: string): Promise<Step> {
+    if ((kind === 'lhlo') !== (this.#options.protocol === 'lmtp'))
+      return refuse(500, '5.5.1', this.#options.protocol === 'lmtp' ? 'Error: this is LMTP, use LHLO' : 'Error: this is SMTP, use EHLO');
+    await this.reset();
+    this.#helo = domain;
+    this.#isExtended = kind !== 'helo';
+    if (kind === 'helo') return answer(reply(250, undefined, this.#options.hostname));
+    const lines = [
+      this.#options.hostname,
+      'PIPELINING',
+      `SIZE ${this.#options.maxMessageBytes}`,
+      '8BITMIME',
+      'SMTPUTF8',
+      'ENHANCEDSTATUSCODES',
+      'CHUNKING',
+    ];
+    if (this.#options.offersTls && this.#peer.tls === undefined) lines.push('STARTTLS');
+    if (this.#peer.isTrusted) lines.push('XCLIENT ADDR PORT HELO PROTO SESSION');
+    return answer(reply(250, undefined, ...lines));
+  }
+
+  #mail(path: MailPath, parameters: Parameters): Step {
+    if (this.#helo === '') return refuse(503, '5.5.1', `Error: send ${this.#options.protocol === 'lmtp' ? 'LHLO' : 'EHLO'} first`);
+    if (this.#envelope !== undefined) return refuse(503, '5.5.1', 'Error: MAIL already given');
+    for (const name of parameters.keys()) {
+      if (!this.#isExtended || !knownMailParameters.has(name)) return refuse(555, '5.5.4', `Unsupported option: ${name}`);
+    }
+    const body = parameters.get('BODY')?.toUpperCase();
+    if (parameters.has('BODY') && body !== '7BIT' && body !== '8BITMIME') return refuse(501, '5.5.4', 'Unsupported BODY value');
+    const sizeText = parameters.get('SIZE');
+    if (parameters.has('SIZE') && !/^\d{1,20}$/.test(sizeText ?? '')) return refuse(501, '5.5.4', 'Invalid SIZE value');
+    const size = sizeText === undefined ? undefined : Number(sizeText);
+    if (size !== undefined && size > this.#options.maxMessageBytes)
+      return refuse(552, '5.3.4', `Message size exceeds the limit of ${this.#options.maxMessageBytes} octets`);
+    this.#isUtf8 = parameters.has('SMTPUTF8');
+    if (path.isUtf8 && !this.#isUtf8) return refuse(553, '5.6.7', 'UTF-8 address needs SMTPUTF8');
+    this.#envelope = { sender: path, expectedBytes: size, recipients: [] };
+    return answer(reply(250, '2.1.0', 'OK'));
+  }
+
+  async #rcpt(path: MailPath, parameters: Parameters): Promise<Step> {
+    const envelope = this.#envelope;
+    if (envelope === undefined) return refuse(503, '5.5.1', 'Error: need MAIL command');
+    for (const name of parameters.keys()) return refuse(555, '5.5.4', `Unsupported option: ${name}`);
+    if (path.isUtf8 && !this.#isUtf8) return refuse(553, '5.6.7', 'UTF-8 address needs SMTPUTF8');
+    if (envelope.recipients.length >= this.#options.maxRecipients) return refuse(452, '4.5.3', 'Too many recipients');
+    const found = await findRecipient(this.#parts.auth, path, this.#options.rules, this.#options.protocol, this.#parts.signal);
+    switch (found.kind) {
+      case 'temp-fail':
+        this.#parts.log.error('smtp.lookup-failed', `Recipient lookup failed for ${path.text}: ${found.reason}`, { recipient: path.text });
+        return refuse(451, '4.3.0', `<${path.text}> Temporary internal error`);
+      case 'unknown':
+        return this.#options.protocol === 'smtp' && !found.isLocalDomain
+          ? refuse(550, '5.7.1', `<${path.text}> Relaying denied: no such user here`)
+          : refuse(550, '5.1.1', `<${path.text}> User doesn't exist: ${path.text}`);
+      case 'found': {
+        const mailbox = this.#options.savesToDetailMailbox && found.detail !== '' ? found.detail : 'INBOX';
+        const isKnown = envelope.recipients.some(
+          ({ recipient }) => recipient.user.user === found.user.user && recipient.mailbox === mailbox,
+        );
+        // In SMTP the same mailbox gets one copy; LMTP owes one outcome for each RCPT.
+        if (this.#options.protocol === 'smtp' && isKnown) return answer(reply(250, '2.1.5', 'OK'));
+        return this.#addRecipient(envelope, { user: found.user, address: path.text, mailbox });
+      }
+    }
+  }
+
+  async #addRecipient(envelope: Envelope, recipient: Recipient): Promise<Step> {
+    const delivery = new RecipientDelivery(recipient);
+    // SMTP has only one reply after the data, so a mailbox that is full or broken must be refused now.
+    if (this.#options.protocol === 'smtp') {
+      await delivery.begin(this.#parts.store, this.#beginOptions(envelope), this.#parts.signal);
+      if (delivery.failure !== undefined) {
+        const { failure } = delivery;
+        await delivery.abort();
+        this.#parts.log.error('smtp.recipient-failed', `Can't deliver to ${recipient.address}: ${failure.message}`, {
+          recipient: recipient.address,
+          code: failure.code,
+          error: failure,
+        });
+        return { kind: 'reply', replies: [failureReply(failure, recipient.address, this.#options.isFullTemporary)], isError: false };
+      }
+    }
+    envelope.recipients.push(delivery);
+    return answer(reply(250, '2.1.5', 'OK'));
+  }
+
+  #beginOptions(envelope: Envelope | undefined): BeginOptions {
+    return {
+      service: this.#options.protocol,
+      expectedBytes: envelope?.expectedBytes,
+      autocreate: this.#options.autocreate,
+      autosubscribe: this.#options.autosubscribe,
+    };
+  }
+
+  async #data(): Promise<Step> {
+    const refusal = this.#cannotReceive();
+    if (refusal !== undefined) return refusal;
+    const intake = await this.#beginIntake();
+    return { kind: 'data', replies: [reply(354, undefined, 'OK')], intake };
+  }
+
+  #cannotReceive(): Step | undefined {
+    if (this.#envelope === undefined) return refuse(503, '5.5.1', 'Error: need MAIL command');
+    if (this.#envelope.recipients.length === 0)
+      return this.#options.protocol === 'lmtp'
+        ? refuse(503, '5.5.1', 'Error: no valid recipients')
+        : refuse(554, '5.5.1', 'Error: no valid recipients');
+    return undefined;
+  }
+
+  /** RFC 3030: the octets of a refused chunk still come and are thrown away. */
+  async #bdat(size: number, isLast: boolean): Promise<Step> {
+    const refusal = this.#cannotReceive();
+    if (refusal !== undefined && refusal.kind === 'reply')
+      return { kind: 'chunk', size, isLast, intake: undefined, refusal: refusal.replies[0] };
+    this.#chunked ??= await this.#beginIntake();
+    return { kind: 'chunk', size, isLast, intake: this.#chunked, refusal: undefined };
+  }
+
+  async #beginIntake(): Promise<MessageIntake> {
+    const envelope = this.#envelope;
+    const intake = new MessageIntake(envelope?.recipients ?? [], this.#options.maxMessageBytes);
+    await intake.begin(this.#parts.store, this.#beginOptions(envelope), (recipient) => this.#prefix(recipient), this.#parts.signal);
+    return intake;
+  }
+
+  #prefix(recipient: Recipient): string {
+    const envelope = this.#envelope;
+    const sender = envelope?.sender.text ?? '';
+    const single = envelope?.recipients.length === 1 ? recipient.address : undefined;
+    const to =
+      this.#options.deliveredTo === 'none'
+        ? ''
+        : `Delivered-To: ${this.#options.deliveredTo === 'final' ? recipient.user.user : recipient.address}\r\n`;
+    const facts = {
+      hostname: this.#options.hostname,
+      helo: this.#helo,
+      remoteIp: this.#peer.remoteIp,
+      protocol: this.#protocolName(),
+      sessionId: this.#sessionId,
+      tls: this.#peer.tls,
+    };
+    return `Return-Path: <${sender}>\r\n${to}${this.#options.addsReceived ? receivedField(facts, sender, single, new Date()) : ''}`;
+  }
+
+  /** RFC 3848 and RFC 6531 4.3. */
+  #protocolName(): string {
+    const secure = this.#peer.tls === undefined ? '' : 'S';
+    if (this.#isUtf8) return `UTF8${this.#options.protocol === 'lmtp' ? 'LMTP' : 'SMTP'}${secure}`;
+    if (this.#options.protocol === 'lmtp') return `LMTP${secure}`;
+    return this.#isExtended ? `ESMTP${secure}` : 'SMTP';
+  }
+
+  /** All octets of DATA have come. Ends the transaction in every case. */
+  async finishData(intake: MessageIntake, hasBareNewline: boolean): Promise<readonly SmtpReply[]> {
+    const envelope = this.#envelope;
+    this.#envelope = undefined;
+    this.#chunked = undefined;
+    const count = this.#options.protocol === 'lmtp' ? (envelope?.recipients.length ?? 1) : 1;
+    try {
+      const verdict = await intake.finish(hasBareNewline && this.#options.refusesBareNewline);
+      if (verdict.kind !== 'complete') return Array.from({ length: count }, () => this.#verdictReply(verdict));
+      const outcomes =
+        this.#options.protocol === 'lmtp' ? await intake.commitEach(this.#parts.signal) : await intake.commitAll(this.#parts.signal);
+      this.#messages += 1;
+      for (const delivered of outcomes) this.#logOutcome(delivered, intake, envelope?.sender.text ?? '');
+      if (this.#options.protocol === 'lmtp') return outcomes.map((delivered) => this.#outcomeReply(delivered));
+      return [this.#combinedReply(outcomes, envelope?.recipients.length ?? 0)];
+    } finally {
+      await intake.abort();
+    }
+  }
+
+  /** A chunk's octets have come. */
+  async finishChunk(step: Extract<Step, { kind: 'chunk' }>): Promise<readonly SmtpReply[]> {
+    if (step.refusal !== undefined) return [step.refusal];
+    if (step.intake === undefined) return [reply(503, '5.5.1', 'Error: bad sequence of commands')];
+    return step.isLast ? this.finishData(step.intake, false) : [reply(250, '2.0.0', `${step.size} octets received`)];
+  }
+
+  #verdictReply(verdict: BodyVerdict): SmtpReply {
+    switch (verdict.kind) {
+      case 'too-large':
+        return reply(552, '5.3.4', `Message size exceeds the limit of ${this.#options.maxMessageBytes} octets`);
+      case 'loop':
+        return reply(554, '5.4.6', 'Too many hops: mail loop');
+      case 'bare-newline':
+        return reply(550, '5.6.0', 'Message has CR or LF outside of CRLF (see RFC 5321 2.3.8)');
+      case 'complete':
+        return reply(250, '2.0.0', 'OK');
+    }
+  }
+
+  #outcomeReply({ recipient, outcome }: Delivered): SmtpReply {
+    return outcome.kind === 'saved'
+      ? reply(250, '2.0.0', `<${recipient.address}> ${this.#sessionId} Saved`)
+      : failureReply(outcome.error, recipient.address, this.#options.isFullTemporary);
+  }
+
+  /** One reply for all recipients: a temporary failure counts more than a permanent one, since it loses nothing. */
+  #combinedReply(outcomes: readonly Delivered[], recipientCount: number): SmtpReply {
+    const failures = outcomes.filter(({ outcome }) => outcome.kind === 'failed').map((delivered) => this.#outcomeReply(delivered));
+    const worst = failures.find(({ code }) => code < 500) ?? failures[0];
+    if (worst !== undefined && recipientCount > 1)
+      return reply(451, '4.2.0', 'Not all mailboxes could take the message, try again later');
+    return worst ?? reply(250, '2.0.0', `OK ${this.#sessionId} Saved`);
+  }
+
+  #logOutcome({ recipient, outcome }: Delivered, intake: MessageIntake, sender: string): void {
+    const result =
+      outcome.kind === 'saved' ? `saved mail to ${outcome.mailbox}` : `save failed to ${recipient.mailbox}: ${outcome.error.message}`;
+    const messageId = intake.headers.field('message-id');
+    const variables: Record<string, string> = {
+      $: result,
+      m: messageId,
+      f: intake.headers.field('from'),
+      s: intake.headers.field('subject'),
+      p: String(intake.receivedBytes),
+      w: String(intake.receivedBytes),
+      e: sender,
+    };
+    const text = this.#options.deliverLogFormat.replace(/%([$mfspwe])/g, (_, name: string) => variables[name] ?? '');
+    const log = this.#parts.log.child(
+      { user: recipient.user.user },
+      `${this.#options.protocol}(${recipient.user.user})<${process.pid}><${this.#sessionId}>: `,
+    );
+    const fields = { mailbox: recipient.mailbox, messageId, size: intake.receivedBytes, sender, recipient: recipient.address };
+    if (outcome.kind === 'saved') log.info('delivery.saved', text, fields);
+    else log.error('delivery.failed', text, { ...fields, code: outcome.error.code, error: outcome.error });
+  }
+
+  /** What a trusted proxy says about the real client (Postfix's XCLIENT; Dovecot's LMTP knows the same attributes). */
+  async #xclient(attributes: Parameters): Promise<Step> {
+    if (!this.#peer.isTrusted) return refuse(550, '5.7.0', 'You are not from trusted IP');
+    const decoded = new Map(
+      [...attributes].map(([name, value]) => [
+        name,
+        (value ?? '').replace(/\+([0-9A-Fa-f]{2})/g, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
+      ]),
+    );
+    const address = decoded.get('ADDR')?.replace(/^IPV6:/i, '');
+    const port = Number(decoded.get('PORT'));
+    this.#peer = {
+      ...this.#peer,
+      ...(address !== undefined && /^[0-9A-Fa-f:.]+$/.test(address) ? { remoteIp: address } : {}),
+      ...(Number.isInteger(port) && port > 0 && port < 65536 ? { remotePort: port } : {}),
+    };
+    await this.reset();
+    this.#helo = '';
+    return answer(this.greeting());
+  }
+}
