@@ -23,10 +23,15 @@ export const missingDomain = 'MISSING_DOMAIN';
 
 const groupEnd: MailAddress = { name: null, route: null, mailbox: null, host: null };
 
-/** Words in front of `<`, `:`, `@` or a separator: as a phrase and as a local part. */
+/** Words in front of `<`, `:`, `@` or a separator. */
 interface Words {
+  /** All of them as a display name. */
   readonly phrase: OctetString;
+  /** The last run of words that dots hold together: a local part. */
   readonly localPart: OctetString;
+  /** The words before that run. */
+  readonly before: OctetString;
+  readonly isQuoted: boolean;
 }
 
 /** Parses a whole field value (unfolded or not). Entries are in message order. */
@@ -46,15 +51,14 @@ export function parseAddressList(text: OctetString): MailAddress[] {
     }
     const words = readWords(lexer);
     const next = lexer.peek();
-    if (next === 0x3a && !isInGroup) {
+    if (next === 0x3a && !isInGroup && words.phrase !== '') {
       lexer.position += 1;
       list.push({ ...groupEnd, mailbox: words.phrase });
       isInGroup = true;
     } else if (next === 0x3c) list.push(readAngleAddress(lexer, words));
     else if (next === 0x40) list.push(readBareAddress(lexer, words));
-    else if (words.localPart !== '' || words.phrase !== '') {
-      list.push({ name: commentName(lexer), route: null, mailbox: words.localPart, host: missingDomain });
-    } else if (next !== -1 && next !== 0x2c && next !== 0x3b) lexer.position += 1;
+    else if (words.phrase !== '') list.push(lonelyWords(lexer, words));
+    else if (next !== -1 && next !== 0x2c && next !== 0x3b) lexer.position += 1;
   }
   if (isInGroup) list.push(groupEnd);
   return list;
@@ -62,27 +66,37 @@ export function parseAddressList(text: OctetString): MailAddress[] {
 
 /** Reads words, dots and quoted strings up to something else. */
 function readWords(lexer: HeaderLexer): Words {
-  const phrase: string[] = [];
-  const localPart: string[] = [];
+  let phrase = '';
+  let before = '';
+  let localPart = '';
+  let isQuoted = false;
   let hasSpace = false;
   for (;;) {
     const next = lexer.peek();
     let word: string;
     if (next === 0x22) word = lexer.quotedString();
-    else if (next === 0x2e || next === 0x5c || next === 0x5d || next === 0x29) {
-      // Dots are words here (RFC 5322 obs-phrase, local parts); a stray backslash or closing bracket is kept as text.
+    else if (next === 0x2e || (phrase !== '' && (next === 0x5c || next === 0x5d || next === 0x29))) {
+      // Dots are words here (RFC 5322 obs-phrase, local parts); a stray backslash or closing bracket inside is kept as text.
       word = lexer.text.charAt(lexer.position);
       lexer.position += 1;
     } else word = lexer.atom();
-    if (word === '' && next !== 0x22) break;
-    if (hasSpace) phrase.push(' ');
-    // Without a dot between them, words of a local part stay apart.
-    if (hasSpace && word !== '.' && localPart.at(-1) !== '.') localPart.push(' ');
-    phrase.push(word);
-    localPart.push(word);
+    if (word === '' && next !== 0x22) return { phrase, before, localPart, isQuoted };
+    if (hasSpace && word !== '.' && !localPart.endsWith('.')) {
+      before = phrase;
+      localPart = '';
+    }
+    phrase += hasSpace && phrase !== '' ? ` ${word}` : word;
+    localPart += word;
+    isQuoted = next === 0x22;
     hasSpace = lexer.skipCfws();
   }
-  return { phrase: phrase.join(''), localPart: localPart.join('') };
+}
+
+/** Words that belong to no address: one bare word is taken for a local part, anything else for a name. */
+function lonelyWords(lexer: HeaderLexer, words: Words): MailAddress {
+  if (words.before === '' && !words.isQuoted)
+    return { name: commentName(lexer), route: null, mailbox: words.localPart, host: missingDomain };
+  return { name: words.phrase, route: null, mailbox: missingMailbox, host: missingDomain };
 }
 
 function commentName(lexer: HeaderLexer): OctetString | null {
@@ -93,9 +107,12 @@ function commentName(lexer: HeaderLexer): OctetString | null {
 /** `local@domain (name)`; the lexer is at `@`. */
 function readBareAddress(lexer: HeaderLexer, words: Words): MailAddress {
   lexer.position += 1;
+  lexer.lastComment = undefined;
   const host = readDomain(lexer);
+  // A second `@` has no meaning; the list goes on behind it.
+  if (lexer.peek() === 0x40) lexer.until(',;');
   return {
-    name: commentName(lexer),
+    name: words.before === '' ? commentName(lexer) : words.before,
     route: null,
     mailbox: words.localPart === '' ? missingMailbox : words.localPart,
     host: host === '' ? missingDomain : host,
@@ -107,33 +124,37 @@ function readAngleAddress(lexer: HeaderLexer, words: Words): MailAddress {
   lexer.position += 1;
   lexer.skipCfws();
   const route = lexer.peek() === 0x40 ? readRoute(lexer) : null;
-  const { localPart } = readWords(lexer);
+  const { phrase, before, localPart } = readWords(lexer);
+  const mailbox = before === '' ? localPart : phrase;
   let host = '';
   if (lexer.accept(0x40)) host = readDomain(lexer);
   // Whatever else stands before the closing bracket is no part of an address; an unclosed one ends with this list entry.
   lexer.until('>,');
   lexer.accept(0x3e);
   lexer.skipCfws();
-  const isEmpty = localPart === '' && host === '';
   return {
     name: words.phrase === '' ? commentName(lexer) : words.phrase,
     route,
-    mailbox: localPart === '' ? missingMailbox : localPart,
-    host: host === '' ? (isEmpty ? missingDomain : missingDomain) : host,
+    mailbox: mailbox === '' ? missingMailbox : mailbox,
+    host: host === '' ? missingDomain : host,
   };
 }
 
-/** `@a,@b:` (RFC 5322 4.4 obs-route). */
+/** `@a,@b:` (RFC 5322 4.4 obs-route). Without its colon it is an address that lacks the local part: nothing is taken. */
 function readRoute(lexer: HeaderLexer): OctetString | null {
+  const start = lexer.position;
   const hosts: string[] = [];
   for (;;) {
     lexer.skipCfws();
     if (lexer.accept(0x40)) hosts.push(`@${readDomain(lexer)}`);
     else if (!lexer.accept(0x2c)) break;
   }
-  lexer.accept(0x3a);
-  lexer.skipCfws();
-  return hosts.length === 0 ? null : hosts.join(',');
+  if (lexer.accept(0x3a)) {
+    lexer.skipCfws();
+    return hosts.join(',');
+  }
+  lexer.position = start;
+  return null;
 }
 
 function readDomain(lexer: HeaderLexer): OctetString {

@@ -85,7 +85,10 @@ function parseDisposition(text: OctetString | undefined): MimePart['disposition'
   const lexer = new HeaderLexer(text);
   lexer.skipCfws();
   const kind = (lexer.peek() === 0x22 ? lexer.quotedString() : lexer.token()).toLowerCase();
-  return kind === '' ? undefined : { kind, parameters: parseParameters(lexer) };
+  const parameters = parseParameters(lexer);
+  // RFC 2183 2.8 treats an unknown kind as attachment; a lost one must not hide the file name.
+  if (kind === '') return parameters.length === 0 ? undefined : { kind: 'attachment', parameters };
+  return { kind, parameters };
 }
 
 function parseLanguages(text: OctetString | undefined): readonly OctetString[] {

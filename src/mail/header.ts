@@ -75,7 +75,10 @@ function readField(block: Buffer, start: number, end: number, wanted: FieldSet |
   return { name, start, valueStart: colon + 1, end };
 }
 
-/** A field's value as octets: unfolded (RFC 5322 2.2.3, line ends removed, white space kept), trimmed at both ends. */
+/**
+ * A field's value as octets: unfolded (RFC 5322 2.2.3), trimmed at both ends. A fold, however wide, becomes one space: mailers fold with tabs
+ * and indents that nobody meant to show.
+ */
 export function fieldText(block: Buffer, field: RawField, maxBytes = Number.POSITIVE_INFINITY): OctetString {
   const { valueStart } = field;
   const end = Math.min(field.end, valueStart + maxBytes);
@@ -84,7 +87,7 @@ export function fieldText(block: Buffer, field: RawField, maxBytes = Number.POSI
   while (from < to && isSpace(block[from])) from += 1;
   while (to > from && isSpace(block[to - 1])) to -= 1;
   const text = block.toString('latin1', from, to);
-  return text.includes('\n') ? text.replace(/\r?\n/g, '') : text;
+  return text.includes('\n') ? text.replace(/[ \t]*(?:\r?\n[ \t]*)+/g, ' ') : text;
 }
 
 function isSpace(code: number | undefined): boolean {

@@ -84,7 +84,6 @@ export class MimeScanner {
   end(): MimePart {
     this.#run(Buffer.alloc(0), true);
     if (this.#state === 'header') this.#endHeader();
-    else if (this.#startsPart) this.#openPart();
     this.#closeDownTo(0, this.#offset, this.#lines);
     closePart(this.#root, this.#offset, this.#lines);
     return this.#root.part;

@@ -29,6 +29,7 @@ export function parseParameters(lexer: HeaderLexer): ParameterList {
       continue;
     }
     lexer.skipCfws();
+    lexer.lastComment = undefined;
     const value = parameterValue(lexer);
     const section = /^(.+?)\*(\d{1,4})(\*?)$/.exec(name);
     if (section === null) list.push([name, value]);
@@ -40,14 +41,25 @@ export function parseParameters(lexer: HeaderLexer): ParameterList {
 
 function parameterValue(lexer: HeaderLexer): OctetString {
   if (lexer.peek() === 0x22) return lexer.quotedString();
-  // Broken mailers leave out the quotes: take everything that is not white space or a semicolon.
+  // Broken mailers leave out the quotes: take what is not a semicolon or comment, and words up to one that looks like the next parameter.
   let value = '';
   for (;;) {
     value += lexer.token();
     const next = lexer.peek();
-    if (next === -1 || next === 0x3b || next === 0x20 || next === 0x09 || next === 0x0d || next === 0x0a || next === 0x28) return value;
-    value += lexer.text.charAt(lexer.position);
-    lexer.position += 1;
+    if (next === -1 || next === 0x3b || next === 0x28) return value;
+    if (next === 0x20 || next === 0x09 || next === 0x0d || next === 0x0a) {
+      const at = lexer.position;
+      lexer.skipCfws();
+      const word = lexer.token();
+      if (word === '' || lexer.peek() === 0x3d || lexer.lastComment !== undefined) {
+        lexer.position = at;
+        return value;
+      }
+      value += ` ${word}`;
+    } else {
+      value += lexer.text.charAt(lexer.position);
+      lexer.position += 1;
+    }
   }
 }
 

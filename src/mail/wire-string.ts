@@ -7,13 +7,13 @@ const needsCare = /[^\x01-\x09\x0b\x0c\x0e-\x21\x23-\x5b\x5d-\x7f]/;
 const needsLiteral = /[\r\n\x80-\xff]/;
 
 /**
- * A quoted string when 7-bit text allows it, else a non-synchronising-free server literal `{n}`.
+ * A quoted string when 7-bit text allows it, else a literal `{n}`.
  *
- * NUL, which no IMAP string may hold, becomes the octet 0x80.
+ * NUL, which no IMAP string may hold, becomes U+FFFD in UTF-8.
  */
 export function wireString(value: OctetString): OctetString {
   if (value.length <= maxQuotedBytes && !needsCare.test(value)) return `"${value}"`;
-  const text = value.includes('\0') ? value.replaceAll('\0', '\x80') : value;
+  const text = value.includes('\0') ? value.replaceAll('\0', '\xef\xbf\xbd') : value;
   if (text.length > maxQuotedBytes || needsLiteral.test(text)) return `{${text.length}}\r\n${text}`;
   return `"${text.replace(/["\\]/g, '\\$&')}"`;
 }

@@ -5,34 +5,47 @@ import { FieldSet, fieldText, splitHeader } from './header.js';
 import { isMessagePart, type MimePart, type OctetString, type ParameterList } from './mime-part.js';
 import { wireNstring, wireString } from './wire-string.js';
 
-const envelopeFields = new FieldSet(['date', 'subject', 'from', 'sender', 'reply-to', 'to', 'cc', 'bcc', 'in-reply-to', 'message-id']);
+const textFields: ReadonlySet<string> = new Set(['date', 'subject', 'in-reply-to', 'message-id']);
+const addressFields = ['from', 'sender', 'reply-to', 'to', 'cc', 'bcc'];
+const envelopeFields = new FieldSet([...textFields, ...addressFields]);
+const fallback: Readonly<Record<string, string>> = { sender: 'from', 'reply-to': 'from' };
 
 /** What a multipart without any part is given: the grammar wants at least one (RFC 9051 body-type-mpart). */
 const emptyPart = '("text" "plain" ("charset" "us-ascii") NIL NIL "7bit" 0 0';
 
-/** ENVELOPE of a header block, parentheses included. Fields that appear more than once: the last counts, as in Dovecot. */
+/**
+ * ENVELOPE of a header block, parentheses included.
+ *
+ * Of repeated text fields the last counts, repeated address fields are joined. Sender and Reply-To fall back to From (RFC 9051 7.5.2).
+ */
 export function envelope(block: Buffer): Buffer {
   return Buffer.from(envelopeText(block), 'latin1');
 }
 
 /** The same as octet string, for embedded messages. */
 export function envelopeText(block: Buffer): OctetString {
-  const found = new Map<string, OctetString>();
-  for (const field of splitHeader(block, envelopeFields)) found.set(field.name, fieldText(block, field));
-  const from = addressList(found.get('from'));
-  const list = (name: string): string => addressList(found.get(name));
-  const orFrom = (text: string): string => (text === 'NIL' ? from : text);
-  const text = (name: string): string => wireNstring(found.get(name));
-  return `(${text('date')} ${text('subject')} ${from} ${orFrom(list('sender'))} ${orFrom(list('reply-to'))} ${list('to')} ${list('cc')} ${list('bcc')} ${text('in-reply-to')} ${text('message-id')})`;
+  const texts = new Map<string, OctetString>();
+  const addresses = new Map<string, OctetString>();
+  for (const field of splitHeader(block, envelopeFields)) {
+    const text = fieldText(block, field);
+    if (textFields.has(field.name)) texts.set(field.name, wireString(singleLine(text)));
+    else addresses.set(field.name, (addresses.get(field.name) ?? '') + addressList(text));
+  }
+  const text = (name: string): OctetString => texts.get(name) ?? 'NIL';
+  const list = (name: string): OctetString => addresses.get(name) || addresses.get(fallback[name] ?? name) || '';
+  const nlist = (name: string): OctetString => (list(name) === '' ? 'NIL' : `(${list(name)})`);
+  return `(${text('date')} ${text('subject')} ${addressFields.map(nlist).join(' ')} ${text('in-reply-to')} ${text('message-id')})`;
 }
 
-function addressList(text: OctetString | undefined): OctetString {
-  if (text === undefined) return 'NIL';
-  const list = parseAddressList(text);
-  if (list.length === 0) return 'NIL';
-  let wire = '(';
-  for (const address of list) wire += addressText(address);
-  return `${wire})`;
+/** A field as clients show it: tabs and lone CRs are spaces. */
+function singleLine(text: OctetString): OctetString {
+  return text.includes('\t') || text.includes('\r') ? text.replace(/[\t\r]/g, ' ') : text;
+}
+
+function addressList(text: OctetString): OctetString {
+  let wire = '';
+  for (const address of parseAddressList(text)) wire += addressText(address);
+  return wire;
 }
 
 function addressText({ name, route, mailbox, host }: MailAddress): OctetString {
@@ -50,7 +63,7 @@ export function bodyStructure(part: MimePart): Buffer {
 }
 
 function partText(part: MimePart, isExtended: boolean): OctetString {
-  if (part.type === 'multipart' && part.children.length > 0) return multipartText(part, isExtended);
+  if (part.type === 'multipart') return multipartText(part, isExtended);
   const size = part.bodyEnd - part.bodyStart;
   let text = `(${wireString(part.type)} ${wireString(part.subtype)} ${parameterText(part)} ${wireNstring(part.contentId)} ${wireNstring(part.description)} ${wireString(part.encoding)} ${size}`;
   const [embedded] = part.children;
@@ -64,14 +77,16 @@ function partText(part: MimePart, isExtended: boolean): OctetString {
 function multipartText(part: MimePart, isExtended: boolean): OctetString {
   let text = '(';
   for (const child of part.children) text += partText(child, isExtended);
+  if (part.children.length === 0) text += isExtended ? `${emptyPart} NIL NIL NIL NIL)` : `${emptyPart})`;
   text += ` ${wireString(part.subtype)}`;
   if (isExtended) text += ` ${listText(part.parameters)}${extensionText(part)}`;
   return `${text})`;
 }
 
-function parameterText(part: MimePart): OctetString {
-  // RFC 2045 5.2: text without parameters is US-ASCII; clients that look only at the structure rely on it.
-  return part.type === 'text' && part.parameters.length === 0 ? '("charset" "us-ascii")' : listText(part.parameters);
+function parameterText({ type, parameters }: MimePart): OctetString {
+  // RFC 2045 5.2: text without a charset is US-ASCII; clients that look only at the structure rely on it.
+  if (type !== 'text' || parameters.some(([name]) => name === 'charset' || name === 'charset*')) return listText(parameters);
+  return listText([...parameters, ['charset', 'us-ascii']]);
 }
 
 function listText(parameters: ParameterList): OctetString {
@@ -81,7 +96,6 @@ function listText(parameters: ParameterList): OctetString {
 
 function extensionText({ disposition, language, location }: MimePart): OctetString {
   const dispositionText = disposition === undefined ? 'NIL' : `(${wireString(disposition.kind)} ${listText(disposition.parameters)})`;
-  const [first] = language;
-  const languageText = first === undefined ? 'NIL' : language.length === 1 ? wireString(first) : `(${language.map(wireString).join(' ')})`;
+  const languageText = language.length === 0 ? 'NIL' : `(${language.map(wireString).join(' ')})`;
   return ` ${dispositionText} ${languageText} ${wireNstring(location)}`;
 }
