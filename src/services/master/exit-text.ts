@@ -1,0 +1,45 @@
+// The line about a child's end, in the words an administrator knows.
+import type { ChildEnd } from './child.js';
+
+const megabyte = 1024 * 1024;
+
+/** Exit codes that say more than their number. 134 is abort(): V8 ends so when the heap is full. */
+const exitTexts: Readonly<Record<number, string>> = {
+  9: 'Invalid argument of node',
+  81: "Can't open log file",
+  82: 'Internal logging error',
+  84: 'exec() failed',
+  89: 'Fatal failure',
+};
+export const outOfMemoryCode = 83;
+
+/** Signal numbers of Linux; only those that end a process in practice. */
+const signalNumbers: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGILL: 4,
+  SIGTRAP: 5,
+  SIGABRT: 6,
+  SIGBUS: 7,
+  SIGFPE: 8,
+  SIGKILL: 9,
+  SIGSEGV: 11,
+  SIGPIPE: 13,
+  SIGTERM: 15,
+};
+
+/** @returns undefined for a good end (exit code 0) */
+export function exitText(service: string, pid: number, end: ChildEnd, vszLimitBytes: number): string | undefined {
+  if (end.startError !== undefined) return `service(${service}): fork() failed: ${end.startError.message}`;
+  const isOutOfMemory = end.code === outOfMemoryCode || end.code === 134 || (end.signal === 'SIGABRT' && vszLimitBytes > 0);
+  const limit = vszLimitBytes === 0 ? 'unlimited' : `${Math.round(vszLimitBytes / megabyte)} MB`;
+  const memory = `Out of memory (service ${service} { vsz_limit=${limit} }, you may need to increase it)`;
+  if (end.signal !== undefined) {
+    const number = signalNumbers[end.signal] ?? end.signal;
+    return `service(${service}): child ${pid} killed with signal ${number}${isOutOfMemory ? ` (${memory})` : ''}`;
+  }
+  if (end.code === undefined || end.code === 0) return undefined;
+  const text = isOutOfMemory ? memory : exitTexts[end.code];
+  return `service(${service}): child ${pid} returned error ${end.code}${text === undefined ? '' : ` (${text})`}`;
+}

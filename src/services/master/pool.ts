@@ -1,0 +1,398 @@
+// One service of one generation: does what its scheduler decides, and tells it what happened.
+import type { ChildMessage, InheritedListener, StartMessage } from '#ipc/control.js';
+import type { ListeningSockets } from '#ipc/listening-socket.js';
+import type { LogFiles } from '#log/files.js';
+import type { Logger } from '#log/logger.js';
+import { Child, type ChildEnd } from './child.js';
+import { childCommand, firstInheritedFd } from './child-command.js';
+import { exitText } from './exit-text.js';
+import type { ListenerWatch, Watcher } from './listener-watch.js';
+import type { Listeners } from './listeners.js';
+import type { Identity, ServerPlan, ServicePlan } from './plan.js';
+import { closeOwnCopies, type OpenPrivateSockets, openPrivateSockets, removePrivateSockets } from './private-sockets.js';
+import { refusePending } from './refusal.js';
+import type { Decision, RouteRequest } from './schedule/decisions.js';
+import { Scheduler } from './schedule/scheduler.js';
+
+/** What all pools share. */
+export interface PoolEnvironment {
+  readonly sockets: ListeningSockets;
+  readonly listeners: Listeners;
+  readonly watch: ListenerWatch;
+  readonly log: Logger;
+  readonly logFiles: LogFiles;
+  /** Folder of the role bundles. */
+  readonly rolesFolder: string;
+  /** Numbers for processes, unique over all services and generations. */
+  readonly nextProcessId: () => number;
+  readonly now: () => number;
+}
+
+export type RouteAnswer =
+  | {
+      readonly kind: 'process';
+      readonly pid: number;
+      readonly path: string;
+      readonly descriptorPath: string;
+      readonly ticket: number;
+    }
+  | { readonly kind: 'refused'; readonly outcome: 'full' | 'failed'; readonly reason: string };
+
+export interface PoolOwner {
+  onRoute(pool: Pool, process: PoolChild, message: Extract<ChildMessage, { kind: 'route' }>): void;
+  onRouteFailed(ticketPool: string, ticket: number, reason: string): void;
+  onAnswer(request: number, answer: RouteAnswer): void;
+  /** A child has gone; its open requests are void. */
+  onChildGone(pool: Pool, process: PoolChild): void;
+}
+
+export interface PoolChild {
+  readonly id: number;
+  readonly key: string;
+  readonly child: Child;
+  readonly privateSockets: OpenPrivateSockets | undefined;
+  readonly startedAtMs: number;
+  /** Why its end will be no surprise. */
+  expectedEnd: string | undefined;
+}
+
+/** Counters since the pool was made. */
+export interface PoolCounters {
+  started: number;
+  failed: number;
+  killed: number;
+  pushedOut: number;
+  refused: number;
+  limitReached: number;
+}
+
+export class Pool {
+  readonly plan: ServicePlan;
+  readonly generation: number;
+  readonly counters: PoolCounters = { started: 0, failed: 0, killed: 0, pushedOut: 0, refused: 0, limitReached: 0 };
+  readonly #server: ServerPlan;
+  readonly #environment: PoolEnvironment;
+  readonly #owner: PoolOwner;
+  readonly #scheduler: Scheduler;
+  readonly #children = new Map<number, PoolChild>();
+  readonly #watcher: Watcher;
+  #timer: NodeJS.Timeout | undefined;
+  #isRetired = false;
+  #onEmpty: (() => void)[] = [];
+
+  constructor(plan: ServicePlan, server: ServerPlan, generation: number, environment: PoolEnvironment, owner: PoolOwner) {
+    this.plan = plan;
+    this.generation = generation;
+    this.#server = server;
+    this.#environment = environment;
+    this.#owner = owner;
+    this.#scheduler = new Scheduler(plan.limits, environment.now(), environment.nextProcessId);
+    this.#watcher = {
+      fds: plan.listeners.map((listener) => environment.listeners.fdOf(listener)),
+      onPending: (pending) => this.#apply(this.#scheduler.demand(environment.now(), pending)),
+    };
+  }
+
+  get name(): string {
+    return this.plan.name;
+  }
+
+  get children(): readonly PoolChild[] {
+    return [...this.#children.values()];
+  }
+
+  get scheduler(): Scheduler {
+    return this.#scheduler;
+  }
+
+  get isRetired(): boolean {
+    return this.#isRetired;
+  }
+
+  /** Starts what process_min_avail asks for, and answers the listeners. */
+  open(): void {
+    this.#apply(this.#scheduler.tick(this.#environment.now()));
+  }
+
+  route(route: RouteRequest): void {
+    this.#apply(this.#scheduler.route(this.#environment.now(), route));
+  }
+
+  cancelRoute(request: number): void {
+    this.#apply(this.#scheduler.cancelRoute(this.#environment.now(), request));
+  }
+
+  routeFailed(process: number, ticket: number): void {
+    this.#apply(this.#scheduler.routeFailed(this.#environment.now(), process, ticket));
+  }
+
+  /** Starts nothing any more and leaves the listeners. @returns the routes that were still waiting */
+  retire(): RouteRequest[] {
+    this.#isRetired = true;
+    const waiting = this.#scheduler.retire();
+    this.#environment.watch.unwatch(this.#watcher);
+    clearTimeout(this.#timer);
+    return waiting;
+  }
+
+  /** Tells every process to take no more clients, and to end those it has (`end`) or not (`finish`). */
+  stopChildren(clients: 'finish' | 'end', reason: string): void {
+    for (const process of this.#children.values()) this.stopChild(process, clients, reason);
+  }
+
+  stopChild(process: PoolChild, clients: 'finish' | 'end', reason: string): void {
+    process.expectedEnd = reason;
+    process.child.send({ kind: 'stop', clients, reason });
+    this.#apply(this.#scheduler.drain(this.#environment.now(), process.id));
+  }
+
+  killChildren(signal: NodeJS.Signals, reason: string): void {
+    for (const process of this.#children.values()) {
+      process.expectedEnd ??= reason;
+      process.child.kill(signal);
+    }
+  }
+
+  /** Resolves when no process is left. */
+  async whenEmpty(): Promise<void> {
+    if (this.#children.size === 0) return;
+    await new Promise<void>((resolve) => this.#onEmpty.push(resolve));
+  }
+
+  #apply(decisions: readonly Decision[]): void {
+    for (const decision of decisions) this.#do(decision);
+    if (this.#isRetired) return;
+    const now = this.#environment.now();
+    if (this.#watcher.fds.length > 0) {
+      if (this.#scheduler.wantsListening(now)) this.#environment.watch.watch(this.#watcher);
+      else this.#environment.watch.unwatch(this.#watcher);
+    }
+    clearTimeout(this.#timer);
+    const next = this.#scheduler.nextTickMs(now);
+    // setTimeout takes 31 bits; an early tick does no harm.
+    if (next !== Number.POSITIVE_INFINITY) {
+      this.#timer = setTimeout(() => this.open(), Math.min(next - now + 1, 2 ** 30)).unref();
+    }
+  }
+
+  #do(decision: Decision): void {
+    switch (decision.kind) {
+      case 'start':
+        this.#start(decision.process, decision.key);
+        return;
+      case 'idle-exit': {
+        const process = this.#children.get(decision.process);
+        if (process !== undefined) process.expectedEnd = 'idle';
+        process?.child.send({ kind: 'idle-exit' });
+        return;
+      }
+      case 'kill':
+        this.#killSilent(decision.process, decision.afterMs);
+        return;
+      case 'answer':
+        this.#answer(decision.request, decision.process, decision.ticket);
+        return;
+      case 'refuse':
+        this.counters.refused += 1;
+        this.#owner.onAnswer(decision.request, { kind: 'refused', outcome: decision.outcome, reason: decision.reason });
+        return;
+      case 'push-out':
+        this.counters.pushedOut += 1;
+        this.#children.get(decision.process)?.child.send({ kind: 'queue-full' });
+        return;
+      case 'drop-pending':
+        this.#dropPending();
+        return;
+      case 'limit-reached':
+        this.#logLimit(decision);
+        return;
+      case 'throttle':
+        this.#environment.log.error(
+          'service.throttle',
+          `service(${this.name}): command startup failed, throttling for ${(decision.ms / 1000).toFixed(3)} secs`,
+          { service: this.name, throttleMs: decision.ms },
+        );
+        return;
+      default:
+        decision satisfies never;
+    }
+  }
+
+  #start(id: number, key: string): void {
+    const { sockets, listeners, log, logFiles, rolesFolder } = this.#environment;
+    const { plan } = this;
+    let privateSockets: OpenPrivateSockets | undefined;
+    try {
+      if (plan.takesHandoffs) {
+        privateSockets = openPrivateSockets(sockets, this.#server.baseDir, `${plan.name}.${id}`, this.#server.loginIdentity);
+      }
+    } catch (error) {
+      log.error('service.start', `service(${plan.name}): ${error instanceof Error ? error.message : String(error)}`, { error });
+      setImmediate(() => this.#apply(this.#scheduler.exited(this.#environment.now(), id, 'failed')));
+      return;
+    }
+    const fds = plan.listeners.map((listener) => listeners.fdOf(listener));
+    const inheritedFds = privateSockets === undefined ? fds : [...fds, privateSockets.fd, privateSockets.descriptorFd];
+    const identity = identityOf(key) ?? plan.identity;
+    const command = childCommand({ plan, server: this.#server, rolesFolder, identity, inheritedFds });
+    this.counters.started += 1;
+    const child = new Child(
+      command,
+      {
+        onMessage: (message) => this.#onMessage(id, message),
+        onGarbage: (error) => this.#onGarbage(id, error),
+        onEnd: (end) => this.#onEnd(id, end),
+      },
+      (pid) => logFiles.streamFor(`${plan.name}: `, pid),
+    );
+    if (privateSockets !== undefined) closeOwnCopies(privateSockets);
+    const startedAtMs = this.#environment.now();
+    this.#children.set(id, { id, key, child, privateSockets, startedAtMs, expectedEnd: undefined });
+    child.send(this.#startMessage(fds.length, privateSockets));
+  }
+
+  #startMessage(listenerCount: number, open: OpenPrivateSockets | undefined): StartMessage {
+    const { plan } = this;
+    const listeners = plan.listeners.map(
+      (listener, index): InheritedListener => ({
+        kind: listener.kind,
+        name: listener.name,
+        isTls: listener.isTls,
+        fd: firstInheritedFd + index,
+        backlog: listener.backlog,
+        isHaproxy: listener.isHaproxy,
+        address: listener.address,
+        port: listener.port,
+      }),
+    );
+    return {
+      kind: 'start',
+      service: plan.name,
+      role: plan.role,
+      generation: this.generation,
+      baseDir: this.#server.baseDir,
+      clientLimit: plan.limits.clientLimit,
+      serviceCount: plan.limits.serviceCount,
+      processLimit: plan.limits.processLimit,
+      listeners,
+      privateSockets:
+        open === undefined
+          ? undefined
+          : {
+              fd: firstInheritedFd + listenerCount,
+              path: open.path,
+              descriptorFd: firstInheritedFd + listenerCount + 1,
+              descriptorPath: open.descriptorPath,
+            },
+      settings: plan.settings,
+      isDebug: this.#server.isDebug,
+      title: `${this.#server.instanceName}/${plan.name}`,
+      isVerboseTitle: this.#server.isVerboseTitle,
+      stopGraceMs: this.#server.stopGraceMs,
+    };
+  }
+
+  #onMessage(id: number, message: ChildMessage): void {
+    const process = this.#children.get(id);
+    if (process === undefined) return;
+    switch (message.kind) {
+      case 'status':
+        if (message.isIdleRefused === true) process.expectedEnd = undefined;
+        this.#apply(
+          this.#scheduler.status(this.#environment.now(), id, {
+            ...message,
+            isIdleRefused: message.isIdleRefused === true,
+            oldestPreAuthAtMs: message.oldestPreAuthAtMs,
+          }),
+        );
+        return;
+      case 'route':
+        this.#owner.onRoute(this, process, message);
+        return;
+      case 'route-failed':
+        this.#owner.onRouteFailed(this.name, message.ticket, message.reason);
+        return;
+      default:
+        message satisfies never;
+    }
+  }
+
+  #onGarbage(id: number, error: unknown): void {
+    const process = this.#children.get(id);
+    if (process === undefined) return;
+    const text = `service(${this.name}): child ${process.child.pid} sent an invalid message, killing it`;
+    this.#environment.log.error('process.garbage', text, { error, service: this.name });
+    process.child.kill('SIGKILL');
+  }
+
+  #onEnd(id: number, end: ChildEnd): void {
+    const process = this.#children.get(id);
+    if (process === undefined) return;
+    this.#children.delete(id);
+    if (process.privateSockets !== undefined) removePrivateSockets(process.privateSockets);
+    this.#logEnd(process, end);
+    this.#owner.onChildGone(this, process);
+    const isGood = end.code === 0 && end.signal === undefined;
+    const outcome = isGood ? 'ok' : process.expectedEnd === undefined ? 'failed' : 'ended';
+    if (outcome === 'failed') this.counters.failed += 1;
+    this.#apply(this.#scheduler.exited(this.#environment.now(), id, outcome));
+    if (this.#children.size > 0) return;
+    for (const resolve of this.#onEmpty.splice(0)) resolve();
+  }
+
+  #logEnd(process: PoolChild, end: ChildEnd): void {
+    const { log } = this.#environment;
+    const facts = { service: this.name, childPid: process.child.pid, exitCode: end.code, signal: end.signal };
+    const text = exitText(this.name, process.child.pid, end, this.plan.vszLimitBytes);
+    if (text === undefined) log.debug('process.exit', `service(${this.name}): child ${process.child.pid} exited`, facts);
+    else if (process.expectedEnd === undefined) log.error('process.exit', text, facts);
+    else log.warning('process.exit', `${text} - ${process.expectedEnd}`, facts);
+  }
+
+  #killSilent(id: number, afterMs: number): void {
+    const process = this.#children.get(id);
+    if (process === undefined) return;
+    this.counters.killed += 1;
+    const text = `service(${this.name}): Initial status notification not received in ${Math.round(afterMs / 1000)} seconds, killing the process`;
+    this.#environment.log.error('process.silent', text, { service: this.name, childPid: process.child.pid });
+    process.child.kill('SIGKILL');
+  }
+
+  #answer(request: number, id: number, ticket: number): void {
+    const process = this.#children.get(id);
+    const sockets = process?.privateSockets;
+    if (process === undefined || sockets === undefined) {
+      this.#owner.onAnswer(request, { kind: 'refused', outcome: 'failed', reason: `service ${this.name} takes no connections` });
+      return;
+    }
+    const { path, descriptorPath } = sockets;
+    this.#owner.onAnswer(request, { kind: 'process', pid: process.child.pid, path, descriptorPath, ticket });
+  }
+
+  #dropPending(): void {
+    const { sockets, listeners } = this.#environment;
+    const open = this.plan.listeners.map((plan) => ({ plan, fd: listeners.fdOf(plan) }));
+    this.counters.refused += refusePending(sockets, open, this.plan.refusal);
+  }
+
+  #logLimit({ limit, value, needed, waiting }: Extract<Decision, { kind: 'limit-reached' }>): void {
+    this.counters.limitReached += 1;
+    const setting = limit === 'process_limit' ? 'process_limit' : 'client_limit';
+    this.#environment.log.warning(
+      'service.limit',
+      `service(${this.name}): ${limit} (${value}) reached, client connections are being dropped` +
+        ` (${waiting} waiting; service ${this.name} { ${setting} = ${needed} } would have taken them)`,
+      { service: this.name, limit, value, needed, waiting },
+    );
+  }
+}
+
+/** Keys of per-user processes are `uid:gid`; the empty key is the service's own identity. */
+export function identityOf(key: string): Identity | undefined {
+  const match = /^(\d+):(\d+)$/.exec(key);
+  return match === null ? undefined : { uid: Number(match[1]), gid: Number(match[2]) };
+}
+
+export function keyOf(identity: Identity | undefined): string {
+  return identity === undefined ? '' : `${identity.uid}:${identity.gid}`;
+}
