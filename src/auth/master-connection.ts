@@ -1,0 +1,208 @@
+// AuthMasterClient over the auth master protocol: claims, user lookups and lists for mail processes and roostadm.
+import { type Socket, createConnection } from 'node:net';
+import { encodeTabLine } from '#ipc/tab-escape.js';
+import type { Logger } from '#log/logger.js';
+import type { AuthMasterClient, UserLookup } from './client.js';
+import { masterProtocol } from './interface.js';
+import { TabLines, parseId } from './tab-lines.js';
+
+/** Longest wait for an answer, connecting included; databases give up before. */
+const replyTimeoutMs = 90_000;
+const retryMs = 200;
+/** How long to try to reach an auth process that is not there, for example while it restarts. */
+const connectPatienceMs = 10_000;
+
+export interface MasterConnectionOptions {
+  /** UNIX socket: `base_dir/auth-master`, or `base_dir/auth-userdb` for lookups only. */
+  readonly path: string;
+  readonly log: Logger;
+}
+
+/** Connects on first use, and again when the connection was lost. */
+export function connectAuthMaster(options: MasterConnectionOptions): AuthMasterClient & CacheControl {
+  return new MasterLink(options);
+}
+
+export interface CacheControl {
+  /** Drops the auth cache, or the entries of these users. @returns number of entries @throws Error when auth cannot be asked */
+  flushCache(users: readonly string[], signal: AbortSignal): Promise<number>;
+}
+
+interface Pending {
+  /** Takes one reply line; true when it was the last. */
+  take(command: string, args: readonly string[]): boolean;
+  fail(reason: string): void;
+}
+
+class MasterLink implements AuthMasterClient, CacheControl {
+  readonly #options: MasterConnectionOptions;
+  readonly #pending = new Map<number, Pending>();
+  #connecting: Promise<Socket> | undefined;
+  #nextId = 1;
+  #isClosed = false;
+
+  constructor(options: MasterConnectionOptions) {
+    this.#options = options;
+  }
+
+  claim(request: { readonly loginPid: number; readonly authId: number; readonly cookie: string }, signal: AbortSignal): Promise<UserLookup> {
+    return this.#lookup(['REQUEST', String(request.loginPid), String(request.authId), request.cookie], signal);
+  }
+
+  lookup(user: string, service: string, signal: AbortSignal): Promise<UserLookup> {
+    return this.#lookup(['USER', user, `service=${service}`], signal);
+  }
+
+  list(mask: string, signal: AbortSignal): Promise<readonly string[]> {
+    const users: string[] = [];
+    return this.#ask(['LIST', `user=${mask}`], signal, (command, args) => {
+      if (command === 'LIST') {
+        users.push(args[0] ?? '');
+        return undefined;
+      }
+      if (command === 'DONE' && !args.includes('fail')) return users;
+      throw new Error('User listing failed');
+    });
+  }
+
+  flushCache(users: readonly string[], signal: AbortSignal): Promise<number> {
+    return this.#ask(['CACHE-FLUSH', ...users], signal, (command, args) => {
+      if (command === 'OK') return Number(args[0] ?? 0);
+      throw new Error('Cache flush failed');
+    });
+  }
+
+  close(): void {
+    this.#isClosed = true;
+    this.#connecting?.then(
+      (socket) => socket.destroySoon(),
+      () => undefined,
+    );
+    this.#failAll('closed');
+  }
+
+  async #lookup(fields: readonly string[], signal: AbortSignal): Promise<UserLookup> {
+    try {
+      return await this.#ask(fields, signal, toLookup);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      return { kind: 'temp_fail', reason: error instanceof Error ? error.message : String(error) };
+    }
+  }
+
+  /** @param read takes reply lines; undefined means more follow */
+  async #ask<Answer>(
+    [command = '', ...args]: readonly string[],
+    signal: AbortSignal,
+    read: (command: string, args: readonly string[]) => Answer | undefined,
+  ): Promise<Answer> {
+    signal.throwIfAborted();
+    const socket = await this.#connected(signal);
+    const id = this.#nextId;
+    this.#nextId = (this.#nextId % 0xffff_ffff) + 1;
+    return new Promise<Answer>((resolve, reject) => {
+      const settle = (finish: () => void): void => {
+        clearTimeout(timer);
+        signal.removeEventListener('abort', onAbort);
+        this.#pending.delete(id);
+        finish();
+      };
+      const fail = (reason: string): void => settle(() => reject(new Error(`auth: ${reason}`)));
+      const onAbort = (): void => settle(() => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted')));
+      const timer = setTimeout(() => fail('no answer in time'), replyTimeoutMs);
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.#pending.set(id, {
+        fail,
+        take: (reply, rest) => {
+          try {
+            const answer = read(reply, rest);
+            if (answer === undefined) return false;
+            settle(() => resolve(answer));
+          } catch (error) {
+            settle(() => reject(error instanceof Error ? error : new Error(String(error))));
+          }
+          return true;
+        },
+      });
+      socket.write(encodeTabLine([command, String(id), ...args]));
+    });
+  }
+
+  #connected(signal: AbortSignal): Promise<Socket> {
+    if (this.#isClosed) return Promise.reject(new Error('auth: connection is closed'));
+    this.#connecting ??= this.#connect().catch((error: unknown) => {
+      this.#connecting = undefined;
+      throw error;
+    });
+    const connecting = this.#connecting;
+    return new Promise((resolve, reject) => {
+      const onAbort = (): void => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted'));
+      signal.addEventListener('abort', onAbort, { once: true });
+      connecting.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
+    });
+  }
+
+  async #connect(): Promise<Socket> {
+    const untilMs = Date.now() + connectPatienceMs;
+    for (;;) {
+      try {
+        return await this.#open();
+      } catch (error) {
+        if (this.#isClosed || Date.now() > untilMs) throw error;
+        await new Promise((resolve) => setTimeout(resolve, retryMs));
+      }
+    }
+  }
+
+  #open(): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      const socket = createConnection(this.#options.path);
+      const lines = new TabLines();
+      socket.on('connect', () => {
+        socket.write(encodeTabLine(['VERSION', String(masterProtocol.major), String(masterProtocol.minor)]));
+        // An idle link does not keep a process alive that has nothing else to do.
+        socket.unref();
+        resolve(socket);
+      });
+      socket.on('data', (chunk: Buffer) => {
+        const received = lines.push(chunk);
+        if (received === 'too-long') socket.destroy();
+        else for (const [command = '', ...args] of received) this.#takeLine(socket, command, args);
+      });
+      socket.on('error', reject);
+      socket.on('close', () => {
+        this.#connecting = undefined;
+        this.#failAll('connection lost');
+      });
+    });
+  }
+
+  #takeLine(socket: Socket, command: string, args: readonly string[]): void {
+    if (command === 'VERSION' && args[0] !== String(masterProtocol.major)) {
+      this.#options.log.error('auth.master.version', `auth: ${this.#options.path} speaks protocol version ${args[0] ?? ''}`);
+      socket.destroy();
+      return;
+    }
+    const id = parseId(args[0]);
+    if (id !== undefined) this.#pending.get(id)?.take(command, args.slice(1));
+  }
+
+  #failAll(reason: string): void {
+    for (const pending of [...this.#pending.values()]) pending.fail(reason);
+  }
+}
+
+function toLookup(command: string, args: readonly string[]): UserLookup {
+  if (command === 'NOTFOUND') return { kind: 'unknown' };
+  if (command === 'USER') {
+    const [user = '', ...rest] = args;
+    const fields: Record<string, string> = {};
+    for (const field of rest) {
+      const at = field.indexOf('=');
+      if (at > 0) fields[field.slice(0, at)] = field.slice(at + 1);
+    }
+    return { kind: 'found', user: { user, fields } };
+  }
+  const reason = args.find((arg) => arg.startsWith('reason='));
+  return { kind: 'temp_fail', reason: reason?.slice('reason='.length) ?? 'auth refused the request' };
+}

@@ -1,0 +1,105 @@
+// The auth role: answers login processes, mail processes, Postfix and Exim on UNIX sockets.
+import { stat } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import type { Socket } from 'node:net';
+import { authListenerKind } from '#auth/interface.js';
+import type { AcceptedConnection, ClientHandle, Role, ServiceContext } from '#service-kit/role.js';
+import { type Authenticator, createAuthenticator } from './authenticator.js';
+import { ClientConnection, type ProtocolSink } from './client-connection.js';
+import { type MasterAccess, MasterConnection } from './master-protocol.js';
+import { peerCredentials } from './peer-credentials.js';
+import { authSettings } from './settings.js';
+
+/** A peer that does not read its answers is not listened to either. */
+const maxUnsentBytes = 1024 * 1024;
+
+interface Receiver {
+  receive(chunk: Buffer): void;
+  close(): void;
+}
+
+export const role: Role = {
+  name: 'auth',
+  settings: [authSettings],
+  sections: ['passdb', 'userdb'],
+  start(context) {
+    const authenticator = createAuthenticator({
+      settings: context.settings.get(authSettings),
+      passdbs: context.settings.sections('passdb'),
+      userdbs: context.settings.sections('userdb'),
+      log: context.log,
+      penaltyStore: context.anvil,
+      nowMs: Date.now,
+      delay: startTimer,
+    });
+    let connections = 0;
+    context.onConnection((connection) => {
+      connections += 1;
+      return serve(context, authenticator, connection, connections);
+    });
+    return Promise.resolve(async () => authenticator.failures.close());
+  },
+};
+
+function startTimer(ms: number, then: () => void): { cancel(): void } {
+  const timer = setTimeout(then, ms);
+  return { cancel: () => clearTimeout(timer) };
+}
+
+function serve(context: ServiceContext, authenticator: Authenticator, connection: AcceptedConnection, id: number): ClientHandle {
+  const { socket, listener } = connection;
+  const startedAtMs = Date.now();
+  let receiver: Receiver | undefined;
+  const finish = (): void => {
+    receiver?.close();
+    connection.release();
+  };
+  socket.on('error', finish);
+  socket.on('close', finish);
+  const sink: ProtocolSink = {
+    write(text) {
+      if (!socket.writable) return;
+      socket.write(text);
+      if (socket.writableLength > maxUnsentBytes && !socket.isPaused()) {
+        socket.pause();
+        socket.once('drain', () => socket.resume());
+      }
+    },
+    end: () => socket.end(),
+  };
+  const attach = (made: Receiver): void => {
+    receiver = made;
+    socket.on('data', (chunk: Buffer) => made.receive(chunk));
+  };
+  const kind = authListenerKind(listener.name);
+  if (kind === 'client' || kind === 'login') attach(new ClientConnection(authenticator, sink, kind === 'login', id));
+  else if (kind === 'master') attach(new MasterConnection(authenticator, sink, { kind: 'full' }));
+  else {
+    userdbAccess(context, socket, listener.name).then(
+      (access) => {
+        if (access) attach(new MasterConnection(authenticator, sink, access));
+        else socket.destroy();
+      },
+      (error: unknown) => {
+        context.log.error('auth.userdb.access', `Cannot tell who connected to ${listener.name}: ${String(error)}`);
+        socket.destroy();
+      },
+    );
+  }
+  return {
+    startedAtMs,
+    isPreAuth: false,
+    // Peers reconnect to the next auth process and repeat what was not answered.
+    stop: () => socket.end(),
+  };
+}
+
+/** root, this process's user, and the socket's owner and group may look up everybody; others themselves. */
+async function userdbAccess(context: ServiceContext, socket: Socket, name: string): Promise<MasterAccess | undefined> {
+  const peer = await peerCredentials(socket);
+  if (!peer) return undefined;
+  const path = isAbsolute(name) ? name : join(context.baseDir, name);
+  const owner = await stat(path).catch(() => undefined);
+  const isPrivileged = peer.uid === 0 || peer.uid === process.geteuid?.() || peer.uid === owner?.uid || peer.gid === owner?.gid;
+  return isPrivileged ? { kind: 'userdb' } : { kind: 'own', uid: peer.uid };
+}

@@ -1,0 +1,188 @@
+// One connection of the auth master protocol v1.1: mail processes claim logins and look up users, roostadm lists users and flushes the cache.
+// A `userdb` socket is open to other users of the machine; it answers USER and LIST only, and only what concerns the caller.
+import type { AuthCache } from '#auth/auth-cache.js';
+import type { AuthChain } from '#auth/chain.js';
+import { factsFromParameters, masterProtocol } from '#auth/interface.js';
+import { matchesGlob } from '#auth/database.js';
+import { newAuthState, type AuthState } from '#auth/request.js';
+import { TabLines, parseId, parseParameters } from '#auth/tab-lines.js';
+import { type UsernameRules, normalizeUsername } from '#auth/username.js';
+import type { VerifiedPasswords } from '#auth/verified-passwords.js';
+import { encodeTabLine } from '#ipc/tab-escape.js';
+import type { Logger } from '#log/logger.js';
+import type { ProtocolSink } from './client-connection.js';
+import type { FinishedRequests } from './finished-requests.js';
+
+const maxRunning = 10_000;
+
+export interface MasterConnectionContext {
+  readonly chain: AuthChain;
+  readonly usernames: UsernameRules;
+  readonly expand: (template: string, state: AuthState) => string;
+  readonly finished: FinishedRequests;
+  readonly cache: AuthCache | undefined;
+  readonly verified: VerifiedPasswords | undefined;
+  readonly log: Logger;
+}
+
+/** Who may ask on this connection. */
+export type MasterAccess =
+  | { readonly kind: 'full' }
+  | { readonly kind: 'userdb' }
+  /** USER and LIST, only for users of this uid. */
+  | { readonly kind: 'own'; readonly uid: number };
+
+export class MasterConnection {
+  readonly #context: MasterConnectionContext;
+  readonly #sink: ProtocolSink;
+  readonly #access: MasterAccess;
+  readonly #lines = new TabLines();
+  #hasVersion = false;
+  #running = 0;
+  #isEnded = false;
+
+  constructor(context: MasterConnectionContext, sink: ProtocolSink, access: MasterAccess) {
+    this.#context = context;
+    this.#sink = sink;
+    this.#access = access;
+    this.#send('VERSION', String(masterProtocol.major), String(masterProtocol.minor));
+    this.#send('SPID', String(process.pid));
+  }
+
+  receive(chunk: Buffer): void {
+    if (this.#isEnded) return;
+    const lines = this.#lines.push(chunk);
+    if (lines === 'too-long') return this.#break('line too long');
+    for (const line of lines) {
+      if (this.#isEnded) return;
+      this.#takeLine(line);
+    }
+  }
+
+  close(): void {
+    this.#isEnded = true;
+  }
+
+  #takeLine([command = '', ...args]: readonly string[]): void {
+    if (command === 'VERSION') {
+      if (args[0] === String(masterProtocol.major)) this.#hasVersion = true;
+      else this.#break(`unsupported protocol version ${args[0] ?? ''}`);
+      return;
+    }
+    if (!this.#hasVersion) return this.#break(`${command} before VERSION`);
+    const id = parseId(args[0]);
+    if (command === 'CPID') return;
+    if (id === undefined) return this.#break(`${command} without id`);
+    if (this.#running >= maxRunning) return this.#send('FAIL', String(id), 'reason=Too many requests');
+    const work = this.#workFor(command, id, args.slice(1));
+    if (!work) return this.#break(`command ${command} is not allowed here`);
+    this.#running += 1;
+    work
+      .catch((error: unknown) => {
+        this.#context.log.error('auth.master.failed', `${command} failed: ${error instanceof Error ? error.message : String(error)}`, { error });
+        if (command === 'LIST') this.#send('DONE', String(id), 'fail');
+        else this.#send('FAIL', String(id));
+      })
+      .finally(() => {
+        this.#running -= 1;
+      });
+  }
+
+  #workFor(command: string, id: number, args: readonly string[]): Promise<void> | undefined {
+    if (command === 'USER') return this.#user(id, args);
+    if (command === 'LIST') return this.#list(id, args);
+    if (this.#access.kind !== 'full') return undefined;
+    if (command === 'REQUEST') return this.#request(id, args);
+    if (command === 'PASS') return this.#pass(id, args);
+    if (command === 'CACHE-FLUSH') return this.#flush(id, args);
+    return undefined;
+  }
+
+  /** REQUEST id client-pid auth-id cookie. */
+  async #request(id: number, [pid, authId, cookie = '']: readonly string[]): Promise<void> {
+    const loginPid = parseId(pid);
+    const requestId = parseId(authId);
+    const found =
+      loginPid === undefined || requestId === undefined
+        ? undefined
+        : this.#context.finished.claim({ cookie, loginPid, authId: requestId });
+    if (found) this.#sendUser(id, found.user, found.fields);
+    else {
+      this.#context.log.error('auth.master.unknown-request', `Master requested auth for nonexistent client id ${requestId ?? '?'} of pid ${loginPid ?? '?'}`);
+      this.#send('FAIL', String(id), 'reason=No such authentication request');
+    }
+  }
+
+  async #user(id: number, [name = '', ...rest]: readonly string[]): Promise<void> {
+    const state = this.#stateFor(name, rest);
+    if (!state) return this.#send('NOTFOUND', String(id));
+    const found = await this.#context.chain.lookupUser(state);
+    if (found.kind === 'internal') return this.#send('FAIL', String(id), 'reason=Internal error occurred. Refer to server log for more information.');
+    if (found.kind === 'unknown') return this.#send('NOTFOUND', String(id));
+    if (this.#access.kind === 'own' && found.fields.get('uid') !== String(this.#access.uid)) {
+      this.#context.log.error('auth.userdb.refused', `userdb lookup of ${state.user} by uid ${this.#access.uid} refused: uid ${found.fields.get('uid') ?? 'unknown'}`);
+      return this.#send('FAIL', String(id), 'reason=Permission denied');
+    }
+    this.#sendUser(id, state.user, found.fields);
+  }
+
+  /** PASS id user service=...: passdb fields without a password check. */
+  async #pass(id: number, [name = '', ...rest]: readonly string[]): Promise<void> {
+    const state = this.#stateFor(name, rest);
+    if (!state) return this.#send('NOTFOUND', String(id));
+    const outcome = await this.#context.chain.authenticate(state, { kind: 'exists' });
+    if (outcome === 'unknown') return this.#send('NOTFOUND', String(id));
+    if (outcome !== 'ok') return this.#send('FAIL', String(id));
+    const fields = [...state.extraFields, ...[...state.userdbFields].map(([key, value]) => [`userdb_${key}`, value] as const)];
+    this.#send('PASS', String(id), `user=${state.user}`, ...fields.map(([key, value]) => (value === '' ? key : `${key}=${value}`)));
+  }
+
+  /** LIST id [user=mask]. */
+  async #list(id: number, args: readonly string[]): Promise<void> {
+    const mask = parseParameters(args).get('user') || '*';
+    for await (const user of this.#context.chain.list()) {
+      if (this.#isEnded) return;
+      if (matchesGlob(mask, user) && (await this.#mayList(user))) this.#send('LIST', String(id), user);
+    }
+    this.#send('DONE', String(id));
+  }
+
+  async #mayList(user: string): Promise<boolean> {
+    if (this.#access.kind !== 'own') return true;
+    const state = newAuthState(factsFromParameters(new Map(), ''), user);
+    const found = await this.#context.chain.lookupUser(state);
+    return found.kind === 'found' && found.fields.get('uid') === String(this.#access.uid);
+  }
+
+  async #flush(id: number, users: readonly string[]): Promise<void> {
+    const count = this.#context.cache?.flush(users) ?? 0;
+    this.#context.verified?.clear();
+    this.#context.log.info('auth.cache.flushed', `${count} cache entries flushed`, { count });
+    this.#send('OK', String(id), String(count));
+  }
+
+  #stateFor(name: string, rest: readonly string[]): AuthState | undefined {
+    const state = newAuthState(factsFromParameters(parseParameters(rest), ''), '', name);
+    const normal = normalizeUsername(this.#context.usernames, name, state, this.#context.expand);
+    if (normal.kind === 'refused') {
+      this.#context.log.info('auth.user.refused', normal.reason);
+      return undefined;
+    }
+    state.user = normal.user;
+    return state;
+  }
+
+  #sendUser(id: number, user: string, fields: ReadonlyMap<string, string>): void {
+    this.#send('USER', String(id), user, ...[...fields].map(([name, value]) => `${name}=${value}`));
+  }
+
+  #send(...fields: string[]): void {
+    if (!this.#isEnded) this.#sink.write(encodeTabLine(fields));
+  }
+
+  #break(reason: string): void {
+    this.#context.log.error('auth.master.protocol-error', `Auth master client broke the protocol: ${reason}`);
+    this.close();
+    this.#sink.end();
+  }
+}
