@@ -22,11 +22,7 @@ export function findPart(root: MimePart, path: readonly number[]): MimePart | un
   for (const number of path) {
     const container: MimePart | undefined = message ?? (part.type === 'multipart' ? part : undefined);
     const next: MimePart | undefined =
-      container === undefined || container.children.length === 0 || container.type !== 'multipart'
-        ? number === 1
-          ? message
-          : undefined
-        : container.children[number - 1];
+      container?.type === 'multipart' ? container.children[number - 1] : number === 1 ? message : undefined;
     if (next === undefined) return undefined;
     part = next;
     message = isMessagePart(part) ? part.children[0] : undefined;
