@@ -52,9 +52,15 @@ export interface MailboxDriver {
   exists(paths: MailboxPaths): Promise<boolean>;
   /** Makes cur, new, tmp (and maildirfolder when `isMaildirFolder`), uidlist with a new UIDVALIDITY and GUID. @throws StorageError `exists` */
   create(paths: MailboxPaths, options: { readonly isMaildirFolder: boolean }, signal: AbortSignal): Promise<{ readonly guid: string }>;
-  /** Removes the messages and our files; sessions that have it open see it as gone. */
+  /**
+   * Removes cur/, new/, tmp/, maildirfolder and our own files (control and index folders too), then the folder itself when nothing else is in it:
+   * with LAYOUT=fs, and for INBOX, other mailboxes live inside. Sessions that have it open see it as gone. @throws StorageError `not-found`
+   */
   delete(paths: MailboxPaths, signal: AbortSignal): Promise<void>;
-  /** Renames the folders; UIDs and UIDVALIDITY stay. */
+  /**
+   * Renames mailDir, controlDir and indexDir (what lies inside moves along), making parent folders; UIDs and UIDVALIDITY stay. Sessions that have it
+   * open may see it as gone. @throws StorageError `not-found`, `exists`
+   */
   rename(from: MailboxPaths, to: MailboxPaths, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }
