@@ -168,42 +168,52 @@ export class PendingReplies<Reply> {
 }
 
 /**
- * Reads one frame from a fresh connection and stops reading, for streams that go on in another format.
+ * Reads one frame from a fresh connection and stops reading, for streams that go on in another format. What followed the frame is put back
+ * into the socket, which then waits, not flowing, for its next reader.
  * @returns undefined when the peer ended, was too slow or sent something else; the socket is destroyed then
  */
 export function readFirstFrame(
   socket: Socket,
   limits: { readonly maxFrameBytes: number; readonly timeoutMs: number },
-): Promise<{ readonly value: unknown; readonly rest: Buffer } | undefined> {
+): Promise<{ readonly value: unknown } | undefined> {
   const decoder = new FrameDecoder(limits.maxFrameBytes);
   return new Promise((resolve) => {
-    const finish = (result: { readonly value: unknown; readonly rest: Buffer } | undefined): void => {
+    const finish = (frame: { readonly value: unknown } | undefined): void => {
       clearTimeout(timer);
-      socket.off('data', onData);
+      socket.off('readable', onReadable);
       socket.off('error', onEnd);
-      socket.off('end', onEnd);
       socket.off('close', onEnd);
-      if (result === undefined) {
+      socket.off('end', onEnd);
+      if (frame === undefined) {
         socket.on('error', ignore);
         socket.destroy();
-      } else socket.pause();
-      resolve(result);
+      } else {
+        const rest = decoder.takeRest();
+        if (rest.length > 0) socket.unshift(rest);
+      }
+      // Only in the next tick has the stream noticed that nobody waits for 'readable' any more.
+      setImmediate(resolve, frame);
     };
     const onEnd = (): void => finish(undefined);
-    const onData = (chunk: Buffer): void => {
+    const onReadable = (): void => {
+      const chunk: Buffer | null = socket.read();
+      if (chunk === null) {
+        if (socket.readableEnded || !socket.readable) finish(undefined);
+        return;
+      }
       decoder.push(chunk);
       try {
         const frame = decoder.next();
-        if (frame !== undefined) finish({ value: frame.value, rest: decoder.takeRest() });
+        if (frame !== undefined) finish(frame);
       } catch {
         finish(undefined);
       }
     };
     const timer = setTimeout(onEnd, limits.timeoutMs);
-    socket.on('data', onData);
+    socket.on('readable', onReadable);
     socket.on('error', onEnd);
-    socket.on('end', onEnd);
     socket.on('close', onEnd);
+    socket.on('end', onEnd);
   });
 }
 

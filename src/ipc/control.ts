@@ -50,6 +50,8 @@ export interface StartMessage {
   readonly privateSockets: PrivateSockets | undefined;
   /** Plain JSON as made by config/; read by the settings source of the kit. */
   readonly settings: unknown;
+  /** 48 random octets in base64, the same for all processes of all services: TLS session tickets then hold in each of them. */
+  readonly tlsTicketKeys?: string | undefined;
   readonly isDebug: boolean;
   /** Process title without a state: `roost/imap`. */
   readonly title: string;

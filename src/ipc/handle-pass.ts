@@ -17,6 +17,7 @@ const addressFamilyUnix = 1;
 const socketDatagram = 2;
 const closeOnExec = 0o2000000;
 const nonBlocking = 0o4000;
+const duplicateCloseOnExec = 1030;
 const levelSocket = 1;
 const typeRights = 1;
 const flagDontWait = 0x40;
@@ -51,6 +52,7 @@ class DescriptorCalls {
   readonly #errno: () => number;
   readonly #socket: NativeFunction;
   readonly #bind: NativeFunction;
+  readonly #fcntl: NativeFunction;
   readonly #sendmsg: NativeFunction;
   readonly #recvmsg: NativeFunction;
 
@@ -63,6 +65,8 @@ class DescriptorCalls {
     const libc = libraries.load(null);
     this.#socket = libc.func('socket', 'int', ['int', 'int', 'int']);
     this.#bind = libc.func('bind', 'int', ['int', 'void *', 'uint']);
+    // Variadic in C; with an int as the third argument the calling conventions of these platforms do not differ.
+    this.#fcntl = libc.func('fcntl', 'int', ['int', 'int', 'int']);
     this.#sendmsg = libc.func('sendmsg', 'long', ['int', 'void *', 'int']);
     this.#recvmsg = libc.func('recvmsg', 'long', ['int', 'void *', 'int']);
     this.#errno = () => libraries.errno();
@@ -88,6 +92,12 @@ class DescriptorCalls {
       throw error;
     }
     return fd;
+  }
+
+  duplicate(fd: number): number {
+    const copy = this.#fcntl(fd, duplicateCloseOnExec, 0);
+    if (copy < 0) throw this.#error(`fcntl(${fd})`);
+    return copy;
   }
 
   /** @returns 0, or the errno */
@@ -240,4 +250,12 @@ export function receiveDescriptor(socketFd: number): { readonly fd: number; read
 export function closeDescriptor(fd: number): void {
   // The only error close can give here is EBADF, and then there is nothing left to do.
   close(fd, () => undefined);
+}
+
+/**
+ * A second descriptor of the same open socket, so that a listener can be closed and opened again.
+ * @throws HandlePassError
+ */
+export function duplicateDescriptor(fd: number): number {
+  return getCalls().duplicate(fd);
 }

@@ -11,6 +11,8 @@ export interface ClientLimits {
 export interface ClientSlot {
   /** @param sessionId for kicks; '' when there is none */
   attach(handle: ClientHandle, sessionId?: string): void;
+  /** The handle no longer holds; another will follow. */
+  detach(): void;
   /** Idempotent. */
   release(): void;
   readonly isReleased: boolean;
@@ -37,6 +39,9 @@ class Slot implements ClientSlot {
     this.handle = handle;
     this.sessionId = sessionId;
     this.#owner.attached(this);
+  }
+  detach(): void {
+    this.handle = undefined;
   }
   release(): void {
     if (this.isReleased) return;

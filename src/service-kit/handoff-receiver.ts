@@ -1,0 +1,199 @@
+// The mail process's half of the hand-off: the private listener, the descriptors, and one answer per connection.
+import { createServer, type Server, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { FramedChannel, readFirstFrame } from '#ipc/channel.js';
+import type { PrivateSockets } from '#ipc/control.js';
+import { encodeFrame } from '#ipc/frame.js';
+import { canPassDescriptors, closeDescriptor, receiveDescriptor } from '#ipc/handle-pass.js';
+import {
+  type HandoffMessage,
+  type HandoffReply,
+  maxHandoffFrameBytes,
+  parseHandoffMessage,
+  type RefusalCode,
+  type RelayMessage,
+} from '#ipc/handoff.js';
+import type { Logger } from '#log/logger.js';
+import type { Clients } from './clients.js';
+import type { ClientHandle, HandedConnection } from './role.js';
+
+const firstFrameTimeoutMs = 10_000;
+/** A descriptor whose announcement has not come by then belongs to a login process that died in between. */
+const unclaimedMs = 30_000;
+
+export interface HandoffReceiverOptions {
+  readonly sockets: PrivateSockets;
+  readonly clients: Clients;
+  readonly handler: (connection: HandedConnection) => ClientHandle;
+  readonly log: Logger;
+}
+
+export class HandoffReceiver {
+  readonly #options: HandoffReceiverOptions;
+  readonly #server: Server;
+  readonly #channels = new Set<FramedChannel>();
+  readonly #waiting = new Map<string, { readonly fd: number; readonly atMs: number }>();
+  #sweep: NodeJS.Timeout | undefined;
+
+  constructor(options: HandoffReceiverOptions) {
+    this.#options = options;
+    this.#server = createServer((socket) => {
+      this.#accept(socket).catch((error: unknown) => {
+        options.log.error('handoff.failed', `Hand-off failed: ${String(error)}`, { error });
+        socket.destroy();
+      });
+    });
+    this.#server.on('error', (error) =>
+      options.log.error('handoff.listen-failed', `listen(${options.sockets.path}) failed: ${error.message}`, { error }),
+    );
+    this.#server.listen({ fd: options.sockets.fd, backlog: 1024 });
+  }
+
+  /** No new senders; those connected are still answered. */
+  stopListening(): void {
+    this.#server.close();
+  }
+
+  close(): void {
+    this.stopListening();
+    for (const channel of this.#channels) channel.close();
+    for (const { fd } of this.#waiting.values()) closeDescriptor(fd);
+    this.#waiting.clear();
+    clearTimeout(this.#sweep);
+  }
+
+  async #accept(socket: Socket): Promise<void> {
+    socket.on('error', ignore);
+    const frame = await readFirstFrame(socket, { maxFrameBytes: maxHandoffFrameBytes, timeoutMs: firstFrameTimeoutMs });
+    if (frame === undefined) return;
+    const message = parseHandoffMessage(frame.value);
+    if (message?.kind === 'channel') this.#openChannel(socket);
+    else if (message?.kind === 'relay') this.#takeRelay(socket, message);
+    else {
+      this.#options.log.warning('handoff.invalid', 'A login process sent something that is no hand-off');
+      socket.end(encodeFrame(refused(0, 'invalid')));
+    }
+  }
+
+  #openChannel(socket: Socket): void {
+    const channel: FramedChannel = new FramedChannel(socket, {
+      maxFrameBytes: maxHandoffFrameBytes,
+      onMessage: (value) => {
+        const message = parseHandoffMessage(value);
+        if (message?.kind === 'handoff') channel.send(this.#takeDescriptor(message));
+        else channel.destroy(new Error('no hand-off'));
+      },
+      onClose: (error) => {
+        this.#channels.delete(channel);
+        if (error !== undefined)
+          this.#options.log.warning('handoff.channel-failed', `Channel to a login process failed: ${error.message}`, { error });
+      },
+    });
+    this.#channels.add(channel);
+  }
+
+  #takeRelay(socket: Socket, message: RelayMessage): void {
+    const code = this.#refusal();
+    if (code !== undefined) {
+      socket.end(encodeFrame(refused(0, code)));
+      return;
+    }
+    socket.write(encodeFrame({ kind: 'taken', id: 0 } satisfies HandoffReply));
+    this.#begin(socket, message);
+  }
+
+  #takeDescriptor(message: HandoffMessage): HandoffReply {
+    const fd = this.#findDescriptor(message.token);
+    if (fd === undefined) return refused(message.id, 'no-descriptor');
+    const code = this.#refusal();
+    if (code !== undefined) {
+      closeDescriptor(fd);
+      return refused(message.id, code);
+    }
+    let socket: Socket;
+    try {
+      socket = new Socket({ fd, readable: true, writable: true });
+    } catch (error) {
+      this.#options.log.error('handoff.no-socket', `The descriptor of ${message.request.user} is no socket: ${String(error)}`, { error });
+      closeDescriptor(fd);
+      return refused(message.id, 'invalid');
+    }
+    socket.on('error', ignore);
+    this.#begin(socket, message);
+    return { kind: 'taken', id: message.id };
+  }
+
+  #refusal(): RefusalCode | undefined {
+    const { clients } = this.#options;
+    if (clients.isDraining) return 'draining';
+    return clients.hasRoom ? undefined : 'full';
+  }
+
+  #findDescriptor(token: string): number | undefined {
+    if (!this.#waiting.has(token) && canPassDescriptors()) this.#takeWaiting();
+    const found = this.#waiting.get(token);
+    this.#waiting.delete(token);
+    return found?.fd;
+  }
+
+  /** Empties the queue, which is short and would hold up the senders. */
+  #takeWaiting(): void {
+    const { descriptorFd } = this.#options.sockets;
+    for (let received = receiveDescriptor(descriptorFd); received !== undefined; received = receiveDescriptor(descriptorFd)) {
+      const { fd, token } = received;
+      const twin = this.#waiting.get(token);
+      if (twin !== undefined) closeDescriptor(twin.fd);
+      this.#waiting.set(token, { fd, atMs: performance.now() });
+    }
+    if (this.#waiting.size > 0) this.#sweep ??= setTimeout(() => this.#closeUnclaimed(), unclaimedMs).unref();
+  }
+
+  #closeUnclaimed(): void {
+    this.#sweep = undefined;
+    const oldestMs = performance.now() - unclaimedMs;
+    for (const [token, { fd, atMs }] of this.#waiting) {
+      if (atMs > oldestMs) continue;
+      closeDescriptor(fd);
+      this.#waiting.delete(token);
+      this.#options.log.warning('handoff.unclaimed', 'A connection was sent but never announced; its login process must have died');
+    }
+    if (this.#waiting.size > 0) this.#sweep = setTimeout(() => this.#closeUnclaimed(), unclaimedMs).unref();
+  }
+
+  #begin(socket: Socket, { ticket, request, readAhead }: HandoffMessage | RelayMessage): void {
+    const slot = this.#options.clients.take(ticket);
+    // Looked at just before, in the same turn.
+    if (slot === undefined) throw new Error('no client slot');
+    const octets = Buffer.from(readAhead, 'base64');
+    if (octets.length > 0) socket.unshift(octets);
+    try {
+      slot.attach(this.#options.handler(new Handed(socket, request, () => slot.release())), request.sessionId);
+    } catch (error) {
+      const text = error instanceof Error ? error.stack : String(error);
+      this.#options.log.error('handoff.session-failed', `Session of ${request.user} could not be started: ${text}`, { error });
+      socket.destroy();
+      slot.release();
+    }
+  }
+}
+
+class Handed implements HandedConnection {
+  readonly stream: Duplex;
+  readonly request: HandedConnection['request'];
+  readonly release: () => void;
+
+  constructor(stream: Duplex, request: HandedConnection['request'], release: () => void) {
+    this.stream = stream;
+    this.request = request;
+    this.release = release;
+  }
+  get writableLength(): number {
+    return this.stream.writableLength;
+  }
+}
+
+function refused(id: number, code: RefusalCode): HandoffReply {
+  return { kind: 'refused', id, code };
+}
+
+const ignore = (): undefined => undefined;

@@ -1,0 +1,249 @@
+// Login's half of the hand-off: route from the master, descriptor or relay to the mail process, one retry where the process was about to end.
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { ChannelError, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
+import type { RoutedMessage } from '#ipc/control.js';
+import { encodeFrame } from '#ipc/frame.js';
+import { canPassDescriptors, HandlePassError, sendDescriptor } from '#ipc/handle-pass.js';
+import { type HandoffReply, maxHandoffFrameBytes, maxReadAheadBytes, parseHandoffReply, type RefusalCode } from '#ipc/handoff.js';
+import type { HandoffRequest } from '#ipc/peer.js';
+import type { Logger } from '#log/logger.js';
+import type { ControlLink } from './control-link.js';
+import { descriptorOf } from './listeners.js';
+import { Relay } from './relay.js';
+import type { HandoffOutcome } from './role.js';
+import { readAll, takeReader } from './tls.js';
+
+const connectTimeoutMs = 5_000;
+const descriptorTimeoutMs = 5_000;
+/** A busy mail process may need this long to look at its sockets. */
+const replyTimeoutMs = 20_000;
+/** A process may drain or die between the master's answer and the hand-off; the third one will not have. */
+const maxRoutes = 3;
+
+type Route = Extract<RoutedMessage, { readonly outcome: 'ok' }>;
+
+/** How one attempt with one process ended. */
+type Attempt =
+  | { readonly kind: 'passed' }
+  | { readonly kind: 'again'; readonly reason: string }
+  | { readonly kind: 'failed'; readonly reason: string };
+
+export interface HandoffJob {
+  /** The socket itself for plain connections, else the TLS stream over it. */
+  readonly stream: Duplex;
+  readonly socket: Socket;
+  readonly buffered: Buffer;
+  readonly request: HandoffRequest;
+  /** The connection goes on as a relay; `onEnd` is to be called when it has ended. */
+  readonly onRelay: (relay: Relay) => void;
+  readonly onRelayEnd: () => void;
+}
+
+export class HandoffSender {
+  readonly #control: ControlLink;
+  readonly #log: Logger;
+  readonly #links = new Map<string, MailLink>();
+
+  constructor(control: ControlLink, log: Logger) {
+    this.#control = control;
+    this.#log = log;
+  }
+
+  /** Never throws. Unless passed, the socket can still be written to. */
+  async send(job: HandoffJob): Promise<HandoffOutcome> {
+    const { stream, socket } = job;
+    const isPlain = stream === socket;
+    takeReader(isPlain ? socket : asSocket(stream));
+    const readAhead = Buffer.concat([job.buffered, readAll(asSocket(stream))]);
+    const outcome = await this.#tryRoutes(job, readAhead);
+    if (outcome.kind === 'passed') return outcome;
+    // Read on, so that the end of the connection is seen; what the client still says goes nowhere.
+    if (!stream.destroyed) stream.resume();
+    return outcome;
+  }
+
+  close(): void {
+    for (const link of this.#links.values()) link.close();
+  }
+
+  async #tryRoutes(job: HandoffJob, readAhead: Buffer): Promise<HandoffOutcome> {
+    if (readAhead.length > maxReadAheadBytes) return { kind: 'failed', reason: `the client sent ${readAhead.length} octets ahead` };
+    let reason = '';
+    for (let count = 0; count < maxRoutes; count += 1) {
+      const route = await this.#route(job.request);
+      if (route.outcome !== 'ok') return { kind: route.outcome === 'full' ? 'full' : 'failed', reason: route.reason };
+      const attempt = await this.#attempt(job, readAhead, route);
+      if (attempt.kind === 'passed') return { kind: 'passed', pid: route.pid };
+      reason = `${job.request.service} process ${route.pid}: ${attempt.reason}`;
+      this.#control.send({ kind: 'route-failed', ticket: route.ticket, reason: attempt.reason });
+      if (attempt.kind === 'failed') break;
+      this.#log.debug('handoff.again', `Hand-off is tried again: ${reason}`);
+    }
+    return { kind: 'failed', reason };
+  }
+
+  async #route(request: HandoffRequest): Promise<RoutedMessage> {
+    const { service, user, fields } = request;
+    try {
+      return await this.#control.route({ service, user, uid: idOf(fields['roost_uid']), gid: idOf(fields['roost_gid']) });
+    } catch (error) {
+      if (!(error instanceof ChannelError)) throw error;
+      return { kind: 'routed', id: 0, outcome: 'failed', reason: error.message };
+    }
+  }
+
+  async #attempt(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt> {
+    if (job.stream.destroyed) return { kind: 'failed', reason: 'the client is gone' };
+    const fd = job.stream === job.socket ? descriptorOf(job.socket) : undefined;
+    if (fd !== undefined && route.descriptorPath !== '' && canPassDescriptors()) {
+      if (!(await flushed(job.socket))) return { kind: 'failed', reason: 'the client does not read' };
+      const attempt = await this.#pass(job, readAhead, route, fd);
+      if (attempt !== 'relay') return attempt;
+    }
+    return this.#relay(job, readAhead, route);
+  }
+
+  async #pass(job: HandoffJob, readAhead: Buffer, route: Route, fd: number): Promise<Attempt | 'relay'> {
+    const token = randomBytes(16).toString('hex');
+    let reply: HandoffReply;
+    try {
+      const link = this.#linkTo(route.path);
+      await link.connected;
+      await sendDescriptor(route.descriptorPath, fd, token, descriptorTimeoutMs);
+      reply = await link.handOff({ token, ticket: route.ticket, request: job.request, readAhead: readAhead.toString('base64') });
+    } catch (error) {
+      return failedAttempt(error);
+    }
+    if (reply.kind === 'refused') return reply.code === 'no-descriptor' ? 'relay' : refusedAttempt(reply.code);
+    // Closes our copy of the descriptor; the connection itself lives on in the mail process.
+    job.socket.destroy();
+    return { kind: 'passed' };
+  }
+
+  #linkTo(path: string): MailLink {
+    const known = this.#links.get(path);
+    if (known !== undefined && !known.isClosed) return known;
+    const link = new MailLink(path, () => {
+      if (this.#links.get(path) === link) this.#links.delete(path);
+    });
+    this.#links.set(path, link);
+    return link;
+  }
+
+  async #relay(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt> {
+    const { ticket } = route;
+    const service = connect({ path: route.path, allowHalfOpen: true });
+    service.on('error', ignore);
+    service.write(
+      encodeFrame({ kind: 'relay', ticket, request: job.request, readAhead: readAhead.toString('base64') }, maxHandoffFrameBytes),
+    );
+    const frame = await readFirstFrame(service, { maxFrameBytes: 1024, timeoutMs: replyTimeoutMs });
+    if (frame === undefined) return { kind: 'again', reason: 'closed the connection' };
+    const reply = parseHandoffReply(frame.value);
+    if (reply?.kind !== 'taken') {
+      service.destroy();
+      return refusedAttempt(reply?.code ?? 'invalid');
+    }
+    job.onRelay(new Relay(asSocket(job.stream), service, job.onRelayEnd));
+    return { kind: 'passed' };
+  }
+}
+
+/** The kept channel to one mail process. */
+class MailLink {
+  readonly #channel: FramedChannel;
+  readonly #replies = new PendingReplies<HandoffReply>();
+  readonly connected: Promise<void>;
+
+  constructor(path: string, onClose: () => void) {
+    const socket = connect({ path });
+    this.connected = connectedWithin(socket, connectTimeoutMs);
+    // Whoever needs the connection sees the failure; with several waiting none of them may be the only one.
+    this.connected.catch(ignore);
+    this.#channel = new FramedChannel(socket, {
+      maxFrameBytes: maxHandoffFrameBytes,
+      onMessage: (value) => {
+        const reply = parseHandoffReply(value);
+        if (reply !== undefined) this.#replies.settle(reply.id, reply);
+      },
+      onClose: (error) => {
+        this.#replies.failAll(error?.message ?? 'closed the connection');
+        onClose();
+      },
+    });
+    this.#channel.send({ kind: 'channel', pid: process.pid });
+  }
+
+  get isClosed(): boolean {
+    return this.#channel.isClosed;
+  }
+
+  /** @throws ChannelError; after a timeout the channel is closed, so that a late `taken` cannot be believed by one side only */
+  async handOff(message: {
+    readonly token: string;
+    readonly ticket: number;
+    readonly request: HandoffRequest;
+    readonly readAhead: string;
+  }): Promise<HandoffReply> {
+    try {
+      return await this.#replies.request((id) => {
+        if (!this.#channel.isClosed) this.#channel.send({ kind: 'handoff', id, ...message });
+        else this.#replies.failAll('closed the connection');
+      }, replyTimeoutMs);
+    } catch (error) {
+      if (error instanceof ChannelError && error.code === 'timeout') this.#channel.destroy(error);
+      throw error;
+    }
+  }
+
+  close(): void {
+    this.#channel.close();
+  }
+}
+
+async function connectedWithin(socket: Socket, timeoutMs: number): Promise<void> {
+  const signal = AbortSignal.timeout(timeoutMs);
+  try {
+    await once(socket, 'connect', { signal });
+  } catch (cause) {
+    socket.destroy();
+    throw new ChannelError('closed', cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+}
+
+/** Our last octets must be in the kernel before the mail process writes its first. @returns false when the client does not take them */
+function flushed(socket: Socket): Promise<boolean> {
+  if (socket.writableLength === 0) return Promise.resolve(true);
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => resolve(false), descriptorTimeoutMs);
+    socket.write('', (error) => {
+      clearTimeout(timer);
+      resolve(error === undefined || error === null);
+    });
+  });
+}
+
+function refusedAttempt(code: RefusalCode): Attempt {
+  return { kind: code === 'full' || code === 'draining' ? 'again' : 'failed', reason: `refused the connection (${code})` };
+}
+
+/** Only where the process surely did not take the connection may another one get it. */
+function failedAttempt(error: unknown): Attempt {
+  if (error instanceof HandlePassError) return { kind: error.code === 'gone' ? 'again' : 'failed', reason: error.message };
+  if (error instanceof ChannelError) return { kind: error.code === 'closed' ? 'again' : 'failed', reason: error.message };
+  throw error;
+}
+
+function idOf(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined;
+}
+
+/** Both kinds of stream that handOff is given, net.Socket and TLSSocket, are sockets. */
+function asSocket(stream: Duplex): Socket {
+  return stream as Socket;
+}
+
+const ignore = (): undefined => undefined;

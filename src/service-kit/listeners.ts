@@ -1,0 +1,93 @@
+// The listening sockets a process inherits. Several processes accept from the same one, so a process must not take a connection it cannot
+// serve: while it has no room it does not listen at all, and the kernel offers the connection to the others.
+//
+// Node has no way to stop a server from accepting but to close it, which closes its descriptor; therefore it gets a copy and the original is
+// kept. Where no copy can be made, a full process keeps listening: connections it takes too many are given to `onSocket` all the same, which refuses them.
+import { createServer, type Server, type Socket } from 'node:net';
+import type { InheritedListener } from '#ipc/control.js';
+import { closeDescriptor, duplicateDescriptor, HandlePassError } from '#ipc/handle-pass.js';
+import type { Logger } from '#log/logger.js';
+
+interface Listener {
+  readonly facts: InheritedListener;
+  server: Server | undefined;
+  /** The copy kept while the server uses, and will close, the other one. */
+  spareFd: number | undefined;
+}
+
+export interface ListenerOptions {
+  readonly onSocket: (socket: Socket, listener: InheritedListener) => void;
+  /** 0: none. */
+  readonly keepAliveMs: number;
+  readonly log: Logger;
+}
+
+export class Listeners {
+  readonly #listeners: readonly Listener[];
+  readonly #options: ListenerOptions;
+  #isOpen = false;
+  #isClosed = false;
+
+  constructor(inherited: readonly InheritedListener[], options: ListenerOptions) {
+    this.#listeners = inherited.map((facts) => ({ facts, server: undefined, spareFd: facts.fd }));
+    this.#options = options;
+  }
+
+  /** Starts or stops accepting. When called from inside `onSocket`, no further connection is taken before it returns. */
+  setOpen(isOpen: boolean): void {
+    if (this.#isClosed || isOpen === this.#isOpen) return;
+    this.#isOpen = isOpen;
+    for (const listener of this.#listeners) {
+      if (isOpen) this.#open(listener);
+      else this.#pause(listener);
+    }
+  }
+
+  /** Closes everything, for good. */
+  close(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const listener of this.#listeners) {
+      listener.server?.close();
+      listener.server = undefined;
+      if (listener.spareFd !== undefined) closeDescriptor(listener.spareFd);
+      listener.spareFd = undefined;
+    }
+  }
+
+  #open(listener: Listener): void {
+    const fd = listener.spareFd;
+    if (fd === undefined) return;
+    const { facts } = listener;
+    const keepAlive = this.#options.keepAliveMs > 0 && facts.kind === 'inet';
+    const server = createServer(
+      { noDelay: facts.kind === 'inet', keepAlive, keepAliveInitialDelay: this.#options.keepAliveMs, allowHalfOpen: false },
+      (socket) => this.#options.onSocket(socket, facts),
+    );
+    server.on('error', (error) => this.#options.log.error('listener.failed', `listen(${facts.name}) failed: ${error.message}`, { error }));
+    server.listen({ fd, backlog: facts.backlog });
+    listener.server = server;
+    listener.spareFd = undefined;
+  }
+
+  #pause(listener: Listener): void {
+    const { server } = listener;
+    if (server === undefined) return;
+    try {
+      listener.spareFd = duplicateDescriptor(descriptorOf(server) ?? listener.facts.fd);
+    } catch (error) {
+      if (error instanceof HandlePassError) return;
+      throw error;
+    }
+    listener.server = undefined;
+    server.close();
+  }
+}
+
+/** The descriptor of a server or socket; Node shows it on the handle only. */
+export function descriptorOf(owner: Server | Socket): number | undefined {
+  if (!('_handle' in owner)) return undefined;
+  const handle: unknown = owner._handle;
+  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return undefined;
+  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined;
+}

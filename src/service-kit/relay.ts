@@ -1,0 +1,58 @@
+// Octets between a client and the process that serves it, for connections whose TLS ends here.
+import type { Socket } from 'node:net';
+
+/** After one side has ended, how long the other may take to do so. */
+const lingerMs = 30_000;
+
+/** Stays until both sides are closed. Takes both sockets over. */
+export class Relay {
+  readonly #client: Socket;
+  readonly #service: Socket;
+  readonly #onClose: () => void;
+  #openSides = 2;
+  #linger: NodeJS.Timeout | undefined;
+
+  /** @param onClose called once, when neither side is open any more */
+  constructor(client: Socket, service: Socket, onClose: () => void) {
+    this.#client = client;
+    this.#service = service;
+    this.#onClose = onClose;
+    this.#copy(client, service);
+    this.#copy(service, client);
+  }
+
+  destroy(): void {
+    this.#client.destroy();
+    this.#service.destroy();
+  }
+
+  #copy(from: Socket, to: Socket): void {
+    from.on('data', (chunk: Buffer) => {
+      if (!to.write(chunk)) from.pause();
+    });
+    to.on('drain', () => from.resume());
+    from.on('end', () => {
+      to.end();
+      this.#linger ??= setTimeout(() => this.destroy(), lingerMs);
+    });
+    from.on('error', ignore);
+    from.on('close', (hadError: boolean) => {
+      // What was received before an orderly end is still delivered; after an error the other side must not mistake it for one.
+      if (hadError) to.destroy();
+      else to.end();
+      this.#linger ??= setTimeout(() => this.destroy(), lingerMs);
+      this.#openSides -= 1;
+      if (this.#openSides > 0) return;
+      clearTimeout(this.#linger);
+      this.#onClose();
+    });
+    // A side that closed before this relay existed tells nobody any more.
+    if (from.destroyed) {
+      to.destroy();
+      this.#openSides -= 1;
+      if (this.#openSides === 0) process.nextTick(this.#onClose);
+    } else from.resume();
+  }
+}
+
+const ignore = (): undefined => undefined;

@@ -1,0 +1,72 @@
+// The main program of every child process: start message, role, signals, exit code.
+import { createLogger, type Logger } from '#log/logger.js';
+import { ControlLink } from './control-link.js';
+import type { Role } from './role.js';
+import { ServiceProcess } from './service-process.js';
+
+/** Exit codes the master explains in its log, Dovecot's numbers. */
+const exitCodes = { ok: 0, fatal: 89 } as const;
+/** Between the end and the exit, for octets on their way to clients and the master. */
+const lastWordsMs = 1_000;
+
+/** Runs the role until the master stops it or is gone, then exits. */
+export function runService(role: Role): void {
+  const log = createLogger({ prefix: `${role.name}: `, debug: false });
+  catchFatal(log);
+  // A terminal sends these to every process of the foreground; only the master acts on them.
+  for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE'] as const) process.on(signal, () => undefined);
+  run(role).then(
+    () => process.exit(exitCodes.ok),
+    (error: unknown) => die(log, 'Fatal', error),
+  );
+}
+
+async function run(role: Role): Promise<void> {
+  const control = new ControlLink();
+  const start = await control.start();
+  // The master has gone, or changed its mind, before it needed this process.
+  if (start === undefined) return;
+  const log = createLogger({ prefix: `${start.service}: `, debug: start.isDebug });
+  let onFinished: () => void = () => undefined;
+  const finished = new Promise<void>((resolve) => {
+    onFinished = resolve;
+  });
+  const service = new ServiceProcess(start, control, log, { onFinished });
+  control.listen({
+    onMessage: (message) => service.receive(message),
+    onClosed: () => service.stop('finish', 'the master is gone'),
+  });
+  process.on('SIGTERM', () => service.stop('end', 'killed with SIGTERM'));
+  const end = await role.start(service);
+  service.ready();
+  await finished;
+  await end();
+  service.close();
+  await lastWords();
+}
+
+/** Gives sockets that are closing a moment to send what they hold; ends at once when nothing is open. */
+function lastWords(): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, lastWordsMs).unref();
+    process.once('beforeExit', () => resolve());
+    const deadline = performance.now() + lastWordsMs;
+    const look = (): void => {
+      // Listed by Node for diagnosis only, which this is: sockets still open at the end.
+      const isQuiet = !process.getActiveResourcesInfo().some((name) => /Wrap$/.test(name) && !/Server/.test(name));
+      if (isQuiet || performance.now() >= deadline) resolve();
+      else setTimeout(look, 5);
+    };
+    setImmediate(look);
+  });
+}
+
+function catchFatal(log: Logger): void {
+  process.on('uncaughtException', (error) => die(log, 'Uncaught exception', error));
+  process.on('unhandledRejection', (error) => die(log, 'Unhandled rejection', error));
+}
+
+function die(log: Logger, what: string, error: unknown): void {
+  log.error('service.fatal', `${what}: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`, { error });
+  process.exit(exitCodes.fatal);
+}

@@ -1,0 +1,246 @@
+// One running process of a service: what the role sees (ServiceContext) and what the master hears.
+import type { Duplex } from 'node:stream';
+import { type PackedSettings, unpackSettings } from '#config/pack.js';
+import type { SettingsSource } from '#config/settings-source.js';
+import type { MasterMessage, RoutedMessage, StartMessage } from '#ipc/control.js';
+import type { HandoffRequest, Peer } from '#ipc/peer.js';
+import type { Logger } from '#log/logger.js';
+import { Acceptor } from './acceptor.js';
+import { AnvilConnection } from './anvil-client.js';
+import { type ClientSlot, Clients } from './clients.js';
+import type { ControlLink } from './control-link.js';
+import { HandoffReceiver } from './handoff-receiver.js';
+import { HandoffSender } from './handoff-sender.js';
+import { Listeners } from './listeners.js';
+import { LoadMonitor, maxFilesShare } from './load-monitor.js';
+import type { Relay } from './relay.js';
+import type { AcceptedConnection, ClientHandle, ConnectionPolicy, HandedConnection, HandoffOutcome, ServiceContext } from './role.js';
+import { connectionSettings } from './settings.js';
+import { StatusReporter } from './status-reporter.js';
+import { ProcessTitle } from './title.js';
+import { TlsContexts, TlsError, tlsFactsOf, upgradeToTls } from './tls.js';
+
+const busyText = 'Server is too busy, try again later';
+
+export interface ServiceProcessEvents {
+  /** Stopping, and the last client has gone. */
+  readonly onFinished: () => void;
+}
+
+export class ServiceProcess implements ServiceContext {
+  readonly service: string;
+  readonly log: Logger;
+  readonly settings: SettingsSource;
+  readonly baseDir: string;
+  readonly clientLimit: number;
+  readonly serviceCount: number;
+  readonly anvil: AnvilConnection;
+  readonly #start: StartMessage;
+  readonly #control: ControlLink;
+  readonly #events: ServiceProcessEvents;
+  readonly #stopping = new AbortController();
+  readonly #clients: Clients;
+  readonly #status: StatusReporter;
+  readonly #title: ProcessTitle;
+  readonly #tls: TlsContexts;
+  readonly #sender: HandoffSender;
+  readonly #load: LoadMonitor;
+  readonly #slots = new WeakMap<AcceptedConnection, ClientSlot>();
+  readonly #relays = new Set<Relay>();
+  #listeners: Listeners | undefined;
+  #receiver: HandoffReceiver | undefined;
+  #isReady = false;
+  #isFinished = false;
+
+  constructor(start: StartMessage, control: ControlLink, log: Logger, events: ServiceProcessEvents) {
+    this.#start = start;
+    this.#control = control;
+    this.#events = events;
+    this.service = start.service;
+    this.log = log;
+    // Made by the master from the same source files as this process.
+    this.settings = unpackSettings(start.settings as PackedSettings);
+    this.baseDir = start.baseDir;
+    this.clientLimit = start.clientLimit;
+    this.serviceCount = start.serviceCount;
+    this.anvil = new AnvilConnection(`${start.baseDir}/anvil`, log);
+    this.#clients = new Clients(start, { onChange: (isUrgent) => this.#clientsChanged(isUrgent), onEmpty: () => this.#finishWhenEmpty() });
+    this.#status = new StatusReporter(this.#clients, (status) => control.send(status));
+    this.#title = new ProcessTitle(start.title, start.isVerboseTitle, () => ({
+      clients: this.#clients.count,
+      preAuth: this.#clients.countPreAuth(),
+      relays: this.#relays.size,
+    }));
+    this.#tls = new TlsContexts(this.settings, start.tlsTicketKeys === undefined ? undefined : Buffer.from(start.tlsTicketKeys, 'base64'));
+    this.#sender = new HandoffSender(control, log);
+    const { busy_max_lag: lagMs, busy_max_memory: memory } = this.settings.get(connectionSettings);
+    this.#load = new LoadMonitor(
+      { lagMs: lagMs > 0 ? lagMs : Number.POSITIVE_INFINITY, memory: memory > 0 ? memory / 100 : 2, files: maxFilesShare },
+      log,
+      () => this.#updateListeners(),
+    );
+  }
+
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  onConnection(handler: (connection: AcceptedConnection) => ClientHandle, policy: ConnectionPolicy = {}): void {
+    if (this.#listeners !== undefined) throw new Error('onConnection may be called once');
+    const settings = this.settings.get(connectionSettings);
+    const acceptor = new Acceptor({
+      clients: this.#clients,
+      settings,
+      log: this.log,
+      policy,
+      handler: (connection, slot) => {
+        this.#slots.set(connection, slot);
+        return handler(connection);
+      },
+      loadRefusal: () => (this.#load.state.kind === 'refuse' ? busyText : undefined),
+    });
+    this.#listeners = new Listeners(this.#start.listeners, {
+      onSocket: (socket, listener) => acceptor.accept(socket, listener),
+      keepAliveMs: settings.tcp_keepalive,
+      log: this.log,
+    });
+    if (this.#isReady) this.#updateListeners();
+  }
+
+  onHandoff(handler: (connection: HandedConnection) => ClientHandle): void {
+    const { privateSockets } = this.#start;
+    if (this.#receiver !== undefined) throw new Error('onHandoff may be called once');
+    if (privateSockets === undefined) return;
+    this.#receiver = new HandoffReceiver({ sockets: privateSockets, clients: this.#clients, handler, log: this.log });
+  }
+
+  async handOff(connection: AcceptedConnection, stream: Duplex, buffered: Buffer, request: HandoffRequest): Promise<HandoffOutcome> {
+    let relayed: Relay | undefined;
+    const outcome = await this.#sender.send({
+      stream,
+      socket: connection.socket,
+      buffered,
+      request,
+      onRelay: (relay) => {
+        relayed = relay;
+        this.#relays.add(relay);
+        this.#slots.get(connection)?.attach(this.#relayHandle(relay), request.sessionId);
+        this.#clientsChanged(false);
+      },
+      onRelayEnd: () => {
+        if (relayed !== undefined) this.#relays.delete(relayed);
+        connection.release();
+      },
+    });
+    if (outcome.kind === 'passed' && relayed === undefined) connection.release();
+    return outcome;
+  }
+
+  async startTls(connection: AcceptedConnection, buffered: Buffer): Promise<{ readonly stream: Duplex; readonly peer: Peer }> {
+    const { socket, peer } = connection;
+    const facts = { localIp: peer.localIp, remoteIp: peer.remoteIp };
+    const stream = await upgradeToTls({ socket, contexts: this.#tls, facts, buffered });
+    const tls = tlsFactsOf(stream, this.#tls.values(facts));
+    return { stream, peer: { ...peer, tls, isSecured: true } };
+  }
+
+  setTitle(text: string): void {
+    this.#title.set(text);
+  }
+
+  /** The role is ready: reports for duty and accepts. */
+  ready(): void {
+    this.#warnAboutTls();
+    this.#isReady = true;
+    this.#updateListeners();
+    this.#status.start();
+    this.#title.changed();
+    this.#finishWhenEmpty();
+  }
+
+  receive(message: Exclude<MasterMessage, StartMessage | RoutedMessage>): void {
+    if (message.kind === 'stop') this.stop(message.clients, message.reason);
+    else if (message.kind === 'queue-full') this.#clients.pushOutOldest();
+    else if (message.kind === 'kick') {
+      const sessionIds = new Set(message.sessionIds);
+      this.#clients.kick(sessionIds);
+      this.anvil.kick(sessionIds);
+    } else if (message.kind === 'idle-exit') {
+      if (this.#clients.count === 0) this.stop('finish', 'idle');
+      else this.#status.refuseIdleExit();
+    }
+  }
+
+  stop(clients: 'finish' | 'end', reason: string): void {
+    if (!this.#stopping.signal.aborted) {
+      this.log.debug('service.stopping', `Stopping: ${reason}`, { clients: this.#clients.count });
+      this.#stopping.abort();
+      this.#listeners?.close();
+      this.#receiver?.stopListening();
+    }
+    if (clients === 'end') {
+      setTimeout(() => {
+        this.log.warning('service.clients-left', `${this.#clients.count} clients did not end in time and are cut off`);
+        this.#finish();
+      }, this.#start.stopGraceMs).unref();
+    }
+    this.#clients.stop(clients);
+  }
+
+  /** Lets go of everything but the log. */
+  close(): void {
+    this.#listeners?.close();
+    this.#receiver?.close();
+    this.#sender.close();
+    this.anvil.close();
+    this.#load.stop();
+    this.#status.flush();
+    this.#control.close();
+  }
+
+  #clientsChanged(isUrgent: boolean): void {
+    this.#updateListeners();
+    if (this.#clients.count > 0) this.#load.start();
+    else this.#load.stop();
+    this.#status.changed(isUrgent);
+    this.#title.changed();
+  }
+
+  #updateListeners(): void {
+    if (!this.#isReady) return;
+    this.#listeners?.setOpen(this.#clients.hasRoom && this.#load.state.kind !== 'wait');
+  }
+
+  #finishWhenEmpty(): void {
+    if (this.#isReady && this.#clients.count === 0 && this.#clients.isDraining) this.#finish();
+  }
+
+  #finish(): void {
+    if (this.#isFinished) return;
+    this.#isFinished = true;
+    this.#stopping.abort();
+    this.#events.onFinished();
+  }
+
+  /** The mail process says goodbye to the client; login only waits for it, unless the session is to be cut. */
+  #relayHandle(relay: Relay): ClientHandle {
+    return {
+      isPreAuth: false,
+      startedAtMs: Date.now(),
+      stop: (reason) => {
+        if (reason === 'kicked') relay.destroy();
+      },
+    };
+  }
+
+  /** A TLS listener without a certificate would only fail once a client comes. */
+  #warnAboutTls(): void {
+    if (!this.#start.listeners.some(({ isTls }) => isTls)) return;
+    try {
+      this.#tls.get({});
+    } catch (error) {
+      if (!(error instanceof TlsError)) throw error;
+      this.log.error('tls.not-configured', error.message);
+    }
+  }
+}

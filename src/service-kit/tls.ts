@@ -1,0 +1,214 @@
+// TLS of client connections: contexts are made once from the settings, session tickets work in every process of the service.
+import { constants } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { createSecureContext, type SecureContext, type SecureContextOptions, type SecureVersion, TLSSocket } from 'node:tls';
+import type { SettingsOf } from '#config/define.js';
+import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
+import type { TlsFacts } from '#ipc/peer.js';
+import { CodedError } from '#util/coded-error.js';
+import { tlsSettings } from './settings.js';
+
+type TlsValues = SettingsOf<typeof tlsSettings>;
+
+export const handshakeTimeoutMs = 30_000;
+/** The name that every process gives its sessions, so that they may be resumed in another. */
+const sessionIdContext = 'roost';
+
+/** `not-configured`: ssl = no, or no usable certificate. `injected`: plaintext after STARTTLS. The others: the client's doing. */
+export class TlsError extends CodedError<'not-configured' | 'injected' | 'handshake' | 'timeout'> {
+  override readonly name = 'TlsError';
+}
+
+const oldestVersions: Readonly<Record<TlsValues['ssl_min_protocol'], SecureVersion>> = {
+  // The library knows nothing older.
+  ANY: 'TLSv1',
+  SSLv3: 'TLSv1',
+  TLSv1: 'TLSv1',
+  'TLSv1.1': 'TLSv1.1',
+  'TLSv1.2': 'TLSv1.2',
+  'TLSv1.3': 'TLSv1.3',
+  LATEST: 'TLSv1.3',
+};
+
+/** @param ticketKeys 48 octets shared by all processes; undefined: each process has its own */
+export function contextOptions(values: TlsValues, ticketKeys: Buffer | undefined): SecureContextOptions {
+  const hasSecond = values.ssl_alt_cert !== '' && values.ssl_alt_key !== '';
+  const optional: SecureContextOptions = {};
+  if (values.ssl_key_password !== '') optional.passphrase = values.ssl_key_password;
+  if (values.ssl_ca !== '') optional.ca = values.ssl_ca;
+  if (ticketKeys !== undefined) optional.ticketKeys = ticketKeys;
+  return {
+    ...optional,
+    cert: hasSecond ? [values.ssl_cert, values.ssl_alt_cert] : values.ssl_cert,
+    key: hasSecond ? [values.ssl_key, values.ssl_alt_key] : values.ssl_key,
+    minVersion: oldestVersions[values.ssl_min_protocol],
+    ciphers: values.ssl_cipher_suites === '' ? values.ssl_cipher_list : `${values.ssl_cipher_suites}:${values.ssl_cipher_list}`,
+    ecdhCurve: values.ssl_curve_list === '' ? 'auto' : values.ssl_curve_list,
+    dhparam: values.ssl_dh === '' ? 'auto' : values.ssl_dh,
+    honorCipherOrder: values.ssl_prefer_server_ciphers,
+    sessionIdContext,
+    secureOptions: values.ssl_options.includes('no_ticket') ? constants.SSL_OP_NO_TICKET : 0,
+  };
+}
+
+export class TlsContexts {
+  readonly #settings: SettingsSource;
+  readonly #ticketKeys: Buffer | undefined;
+  // One context per distinct set of matching local, local_name and remote blocks: the settings source gives the same object for the same blocks.
+  readonly #contexts = new WeakMap<TlsValues, SecureContext | TlsError>();
+
+  constructor(settings: SettingsSource, ticketKeys: Buffer | undefined) {
+    this.#settings = settings;
+    this.#ticketKeys = ticketKeys;
+  }
+
+  values(facts: ConnectionFacts): TlsValues {
+    return this.#settings.forConnection(facts).get(tlsSettings);
+  }
+
+  /** @throws TlsError `not-configured` */
+  get(facts: ConnectionFacts): SecureContext {
+    const values = this.values(facts);
+    let context = this.#contexts.get(values);
+    if (context === undefined) {
+      context = this.#make(values);
+      this.#contexts.set(values, context);
+    }
+    if (context instanceof TlsError) throw context;
+    return context;
+  }
+
+  #make(values: TlsValues): SecureContext | TlsError {
+    if (values.ssl === 'no') return new TlsError('not-configured', 'TLS is switched off (ssl = no)');
+    if (values.ssl_cert === '') return new TlsError('not-configured', 'ssl enabled, but ssl_cert not set');
+    if (values.ssl_key === '') return new TlsError('not-configured', 'ssl enabled, but ssl_key not set');
+    try {
+      return createSecureContext(contextOptions(values, this.#ticketKeys));
+    } catch (cause) {
+      return new TlsError('not-configured', `ssl_cert or ssl_key cannot be used: ${messageOf(cause)}`, { cause });
+    }
+  }
+}
+
+export interface UpgradeRequest {
+  readonly socket: Socket;
+  readonly contexts: TlsContexts;
+  readonly facts: ConnectionFacts;
+  /** Read before the handshake; only the start of a TLS record is accepted. */
+  readonly buffered: Buffer;
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Makes a TLS stream of a socket whose role has stopped reading.
+ * @throws TlsError; the socket is destroyed then
+ */
+export async function upgradeToTls({ socket, contexts, facts, buffered, timeoutMs }: UpgradeRequest): Promise<TLSSocket> {
+  try {
+    takeReader(socket);
+    const early = Buffer.concat([buffered, readAll(socket)]);
+    // CVE-2011-0411: commands that came in plaintext behind STARTTLS must not be carried out as if they had been encrypted.
+    if (early.length > 0 && early[0] !== 0x16) throw new TlsError('injected', 'plaintext was sent before the TLS handshake');
+    if (early.length > 0) socket.unshift(early);
+    return await handshake(socket, contexts, facts, timeoutMs ?? handshakeTimeoutMs);
+  } catch (error) {
+    socket.destroy();
+    throw error;
+  }
+}
+
+function handshake(socket: Socket, contexts: TlsContexts, facts: ConnectionFacts, timeoutMs: number): Promise<TLSSocket> {
+  const values = contexts.values(facts);
+  const stream = new TLSSocket(socket, {
+    isServer: true,
+    secureContext: contexts.get(facts),
+    requestCert: values.ssl_verify_client_cert,
+    // Whether a client without a valid certificate may go on is for authentication to say.
+    rejectUnauthorized: false,
+    SNICallback: (localName, done) => {
+      try {
+        done(null, contexts.get({ ...facts, localName }));
+      } catch (error) {
+        done(error instanceof Error ? error : new Error(String(error)));
+      }
+    },
+  });
+  return new Promise((resolve, reject) => {
+    let failure: unknown;
+    const finish = (error: TlsError | undefined): void => {
+      clearTimeout(timer);
+      stream.off('secure', onSecure);
+      stream.off('close', onClose);
+      if (error === undefined) resolve(stream);
+      else reject(error);
+    };
+    const onSecure = (): void => finish(undefined);
+    const onError = (error: unknown): void => {
+      failure = error;
+    };
+    const onClose = (): void => finish(new TlsError('handshake', `TLS handshake failed: ${messageOf(failure)}`, { cause: failure }));
+    const timer = setTimeout(() => {
+      finish(new TlsError('timeout', `TLS handshake took longer than ${timeoutMs} ms`));
+      stream.destroy();
+    }, timeoutMs);
+    stream.on('secure', onSecure);
+    // Stays: an error always comes with 'close', which is where roles look.
+    stream.on('error', onError);
+    stream.on('_tlsError', onError);
+    stream.on('close', onClose);
+  });
+}
+
+/** Facts for the peer, after the handshake. */
+export function tlsFactsOf(stream: TLSSocket, values: TlsValues): TlsFacts {
+  const cipher = stream.getCipher();
+  // Set by Node on server sockets; the types only know it on client sockets.
+  const serverName: unknown = 'servername' in stream ? stream.servername : undefined;
+  return {
+    protocol: stream.getProtocol() ?? '',
+    cipher: cipher.name,
+    bits: cipherBits(cipher.name),
+    serverName: typeof serverName === 'string' ? serverName : '',
+    certUsername: values.ssl_verify_client_cert && stream.authorized ? certificateField(stream, values.ssl_cert_username_field) : undefined,
+  };
+}
+
+function certificateField(stream: TLSSocket, field: string): string | undefined {
+  const subject: unknown = stream.getPeerCertificate().subject;
+  const key = field === 'commonName' ? 'CN' : field;
+  if (typeof subject !== 'object' || subject === null) return undefined;
+  const value: unknown = Object.entries(subject).find(([name]) => name === key)?.[1];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** Key length by the cipher's name, which is all that Node tells. */
+export function cipherBits(name: string): number {
+  if (/3DES|DES-CBC3/.test(name)) return 112;
+  const size = /(?:AES|CAMELLIA|ARIA)_?-?(128|256)/.exec(name);
+  if (size !== null) return Number(size[1]);
+  return /CHACHA20/.test(name) ? 256 : 128;
+}
+
+/** Takes the readers off and stops reading at once; nothing that arrives later is delivered until somebody reads again. */
+export function takeReader(stream: Socket): void {
+  stream.removeAllListeners('data');
+  stream.removeAllListeners('readable');
+  stream.pause();
+  if (!('_handle' in stream)) return;
+  const handle: unknown = stream._handle;
+  if (typeof handle !== 'object' || handle === null || !('readStop' in handle) || typeof handle.readStop !== 'function') return;
+  handle.readStop();
+  if ('reading' in handle) handle.reading = false;
+}
+
+/** Everything the stream has read already. */
+export function readAll(stream: Socket): Buffer {
+  const chunks: Buffer[] = [];
+  for (let chunk: unknown = stream.read(); Buffer.isBuffer(chunk); chunk = stream.read()) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+function messageOf(error: unknown): string {
+  if (error instanceof Error) return error.message;
+  return error === undefined ? 'the client closed the connection' : String(error);
+}
