@@ -1,49 +1,66 @@
-// Text in headers and bodies for SEARCH: decoded, compared without case.
+// Text in headers and bodies for SEARCH: decoded (RFC 2047, MIME), compared without case.
+import { decodeCharset, isKnownCharset, loadCharset } from '#mail/charset.js';
+import { decodeWords } from '#mail/encoded-word.js';
 import { fieldText, splitHeader } from '#mail/header.js';
 import type { MimePart } from '#mail/mime-part.js';
+import { parameterText } from '#mail/parameters.js';
+import { createTransferDecoder } from '#mail/transfer-encoding.js';
 import type { MessageReader } from './mailbox.js';
-import type { Outcome } from './search-source.js';
+import { type Outcome, unknown } from './search-source.js';
 
+/** Octets of a message held at a time. */
 const readBytes = 64 * 1024;
+/** Octets of one header block that are searched. */
+const maxHeaderBytes = 1024 * 1024;
+/** Decoded text is cut at line ends, so that no character is cut in two; a line longer than this is cut anywhere. */
+const maxLineBytes = 256 * 1024;
 const dayMs = 86_400_000;
 
 /** Texts looked for in one message after the other. */
 export class TextNeedles {
   readonly #needles: { readonly text: string; readonly inHeaders: boolean }[] = [];
   #found: Outcome[] = [];
+  #longest = 0;
 
-  /** @returns handle for `outcomeOf` */
+  /**
+   * @param inHeaders TEXT: also in the message's own header
+   * @returns handle for `outcomeOf`
+   */
   add(text: string, inHeaders: boolean): number {
-    this.#needles.push({ text: fold(text), inHeaders });
+    const folded = fold(text);
+    this.#longest = Math.max(this.#longest, folded.length);
+    this.#needles.push({ text: folded, inHeaders });
     return this.#needles.length - 1;
   }
 
-  outcomeOf(needle: number): Outcome {
-    return this.#found[needle] ?? 2;
+  /** Characters of the longest text, folded. */
+  get longest(): number {
+    return this.#longest;
   }
 
+  get wantHeaders(): boolean {
+    return this.#needles.some((needle, index) => needle.inHeaders && this.#found[index] === unknown);
+  }
+
+  outcomeOf(needle: number): Outcome {
+    return this.#found[needle] ?? unknown;
+  }
+
+  /** Another message. */
   begin(): void {
-    this.#found = this.#needles.map(() => 2);
+    this.#found = this.#needles.map(() => unknown);
   }
 
   /** What was not found up to now is not there. */
   finish(): void {
-    this.#found = this.#found.map((outcome) => (outcome === 2 ? 0 : outcome));
-  }
-
-  get longest(): number {
-    return this.#needles.reduce((longest, needle) => Math.max(longest, needle.text.length), 0);
-  }
-
-  get needsHeaders(): boolean {
-    return this.#needles.some((needle) => needle.inHeaders);
+    this.#found = this.#found.map((outcome) => (outcome === unknown ? 0 : outcome));
   }
 
   /** @param folded through `fold` */
-  lookInto(folded: string, isTopHeader: boolean): void {
-    this.#needles.forEach((needle, index) => {
-      if (this.#found[index] !== 1 && (needle.inHeaders || !isTopHeader) && folded.includes(needle.text)) this.#found[index] = 1;
-    });
+  lookInto(folded: string, isMessageHeader: boolean): void {
+    for (const [index, needle] of this.#needles.entries()) {
+      if (this.#found[index] === unknown && (needle.inHeaders || !isMessageHeader) && folded.includes(needle.text)) this.#found[index] = 1;
+    }
   }
 }
 
@@ -52,7 +69,7 @@ export function headerContains(text: string): (rawFields: Buffer) => boolean {
   const needle = fold(text);
   return (rawFields) =>
     rawFields.length > 0 &&
-    (needle === '' || splitHeader(rawFields).some((field) => fold(decode(fieldText(rawFields, field))).includes(needle)));
+    (needle === '' || splitHeader(rawFields).some((field) => fold(decodeWords(fieldText(rawFields, field))).includes(needle)));
 }
 
 /** Day of a Date field as written, without its time zone (RFC 9051 6.4.4 SENTON); undefined when there is none. */
@@ -63,43 +80,76 @@ export function dayOfHeaderDate(rawFields: Buffer): number | undefined {
   return Number.isNaN(ms) ? undefined : Math.floor(ms / dayMs);
 }
 
-/** Looks for all needles in one message; stops as soon as `isDecided`. */
+/**
+ * Looks for all needles in one message: its header, the headers of its parts, and the text of its text parts, decoded. Stops as soon as
+ * `isDecided`. Never holds more than a few hundred kilobytes of it.
+ * @param breathe lets the event loop run when it is time
+ */
 export async function scanMessage(
   reader: MessageReader,
   needles: TextNeedles,
   isDecided: () => boolean,
   breathe: () => Promise<void>,
 ): Promise<void> {
-  const structure = await reader.structure();
-  const parts: MimePart[] = [structure];
-  for (let part = parts.pop(); part !== undefined; part = parts.pop()) {
-    await scanRange(reader, part.headerStart, part.bodyStart, part === structure, needles, isDecided, breathe);
-    if (part.children.length > 0) parts.push(...[...part.children].reverse());
-    else if (part.type === 'text') await scanRange(reader, part.bodyStart, part.bodyEnd, false, needles, isDecided, breathe);
-    if (isDecided()) return;
+  const scan = new MessageScan(reader, needles, isDecided, breathe);
+  const root = await reader.structure();
+  if (needles.wantHeaders) await scan.header(root, true);
+  const parts = [root];
+  for (let part = parts.pop(); part !== undefined && !isDecided(); part = parts.pop()) {
+    if (part !== root) await scan.header(part, false);
+    if (part.children.length > 0) parts.push(...part.children.toReversed());
+    else if (part.type === 'text') await scan.body(part);
   }
 }
 
-async function scanRange(
-  reader: MessageReader,
-  from: number,
-  to: number,
-  isTopHeader: boolean,
-  needles: TextNeedles,
-  isDecided: () => boolean,
-  breathe: () => Promise<void>,
-): Promise<void> {
-  let tail = '';
-  for (let at = from; at < to && !isDecided(); at += readBytes) {
-    const text = tail + fold(decode((await reader.read(at, Math.min(readBytes, to - at))).toString('latin1')));
-    needles.lookInto(text, isTopHeader);
-    tail = text.slice(-(needles.longest - 1 || text.length));
-    await breathe();
-  }
-}
+class MessageScan {
+  readonly #reader: MessageReader;
+  readonly #needles: TextNeedles;
+  readonly #isDecided: () => boolean;
+  readonly #breathe: () => Promise<void>;
 
-function decode(octets: string): string {
-  return Buffer.from(octets, 'latin1').toString('utf8');
+  constructor(reader: MessageReader, needles: TextNeedles, isDecided: () => boolean, breathe: () => Promise<void>) {
+    this.#reader = reader;
+    this.#needles = needles;
+    this.#isDecided = isDecided;
+    this.#breathe = breathe;
+  }
+
+  /** Field by field, unfolded and decoded, with its name, as a person reads it. */
+  async header(part: MimePart, isMessageHeader: boolean): Promise<void> {
+    const length = Math.min(part.bodyStart - part.headerStart, maxHeaderBytes);
+    if (length <= 0) return;
+    const block = await this.#reader.read(part.headerStart, length);
+    for (const field of splitHeader(block)) {
+      const name = block.toString('latin1', field.start, field.valueStart);
+      this.#needles.lookInto(fold(`${name} ${decodeWords(fieldText(block, field))}`), isMessageHeader);
+    }
+    await this.#breathe();
+  }
+
+  async body(part: MimePart): Promise<void> {
+    const charset = parameterText(part.parameters, 'charset');
+    if (charset !== undefined && !isKnownCharset(charset)) await loadCharset(charset);
+    const decoder = createTransferDecoder(part.encoding);
+    let held: Buffer = Buffer.alloc(0);
+    let overlap = '';
+    const look = (octets: Buffer): void => {
+      const text = overlap + fold(decodeCharset(octets, charset));
+      this.#needles.lookInto(text, false);
+      overlap = this.#needles.longest > 1 ? text.slice(1 - this.#needles.longest) : '';
+    };
+    for (let at = part.bodyStart; at < part.bodyEnd && !this.#isDecided(); at += readBytes) {
+      const raw = await this.#reader.read(at, Math.min(readBytes, part.bodyEnd - at));
+      const decoded = decoder === undefined ? raw : decoder.push(raw);
+      const octets = held.length === 0 ? decoded : Buffer.concat([held, decoded]);
+      const lineEnd = octets.lastIndexOf(0x0a) + 1;
+      const cut = lineEnd > 0 || octets.length < maxLineBytes ? lineEnd : octets.length;
+      if (cut > 0) look(octets.subarray(0, cut));
+      held = octets.subarray(cut);
+      await this.#breathe();
+    }
+    if (!this.#isDecided()) look(decoder === undefined ? held : Buffer.concat([held, decoder.end()]));
+  }
 }
 
 function fold(text: string): string {
