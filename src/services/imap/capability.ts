@@ -1,0 +1,57 @@
+// The CAPABILITY list after login.
+import type { Session } from './session.js';
+
+/** In Dovecot's order where it has them, then ours. Each is listed only when it works. */
+const always = [
+  'IMAP4rev1',
+  'SASL-IR',
+  'LOGIN-REFERRALS',
+  'ID',
+  'ENABLE',
+  'IDLE',
+  'MULTIAPPEND',
+  'UNSELECT',
+  'CHILDREN',
+  'NAMESPACE',
+  'UIDPLUS',
+  'LIST-EXTENDED',
+  'CONDSTORE',
+  'QRESYNC',
+  'ESEARCH',
+  'SEARCHRES',
+  'WITHIN',
+  'LIST-STATUS',
+  'BINARY',
+  'MOVE',
+  'PREVIEW',
+  'STATUS=SIZE',
+  'SAVEDATE',
+  'OBJECTID',
+  'SPECIAL-USE',
+  'UTF8=ACCEPT',
+] as const;
+
+/** The settings that decide about capabilities; the login process advertises the same after login. */
+export interface CapabilityFacts {
+  readonly imap_capability: string;
+  readonly imap_literal_minus: boolean;
+  readonly imap_append_limit: number;
+  readonly imap_compress: boolean;
+  readonly imap_rev2: boolean;
+}
+
+export function capabilities(settings: CapabilityFacts, isCompressed: boolean): string {
+  const custom = settings.imap_capability.trim();
+  if (custom !== '' && !custom.startsWith('+')) return custom;
+  const list: string[] = [...always];
+  if (settings.imap_rev2) list.splice(1, 0, 'IMAP4rev2');
+  list.push(settings.imap_literal_minus ? 'LITERAL-' : 'LITERAL+');
+  list.push(settings.imap_append_limit > 0 ? `APPENDLIMIT=${settings.imap_append_limit}` : 'APPENDLIMIT');
+  if (settings.imap_compress && !isCompressed) list.push('COMPRESS=DEFLATE');
+  for (const extra of custom.slice(1).split(/\s+/)) if (extra !== '' && !list.includes(extra)) list.push(extra);
+  return list.join(' ');
+}
+
+export function capabilitiesOf(session: Session): string {
+  return capabilities(session.settings, session.input.isCompressed);
+}

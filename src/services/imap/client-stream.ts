@@ -1,0 +1,235 @@
+// The octets of one connection: reading with a bound, writing with back-pressure, compression, idle and stall timers.
+import { type Duplex, Transform } from 'node:stream';
+import { constants, createDeflateRaw, createInflateRaw, type DeflateRaw, type InflateRaw } from 'node:zlib';
+
+export interface ClientStreamOptions {
+  /** No octet from the client for this long: `onIdle`. */
+  readonly idleTimeoutMs: number;
+  /** The client took nothing of what waits for it for this long: the connection is destroyed, `stalled` tells why. */
+  readonly stallTimeoutMs: number;
+  readonly onIdle: () => void;
+}
+
+/** Received octets that wait to be decoded: above this the socket is not read. */
+const maxWaitingBytes = 262_144;
+
+export class ClientStream {
+  readonly #stream: Duplex;
+  readonly #options: ClientStreamOptions;
+  #waiting: Buffer[] = [];
+  #waitingBytes = 0;
+  #wakeReader: (() => void) | undefined;
+  #wakeWriters: (() => void)[] = [];
+  #hasEnded = false;
+  #isClosed = false;
+  #isStalled = false;
+  #isInterrupted = false;
+  #idleTimer: NodeJS.Timeout;
+  #stallTimer: NodeJS.Timeout | undefined;
+  #deflate: DeflateRaw | undefined;
+  #inflate: InflateRaw | undefined;
+  #onClose: (() => void) | undefined;
+  bytesRead = 0;
+  bytesWritten = 0;
+
+  constructor(stream: Duplex, options: ClientStreamOptions) {
+    this.#stream = stream;
+    this.#options = options;
+    this.#idleTimer = setTimeout(() => options.onIdle(), options.idleTimeoutMs);
+    this.#idleTimer.unref();
+    stream.on('data', (chunk: Buffer) => {
+      this.bytesRead += chunk.length;
+      this.#idleTimer.refresh();
+      if (this.#inflate === undefined) this.#received(chunk);
+      else this.#decompress(this.#inflate, chunk);
+    });
+    stream.on('end', () => {
+      this.#hasEnded = true;
+      this.#wake();
+    });
+    stream.on('close', () => this.#closed());
+    stream.on('error', () => this.#closed());
+    stream.on('drain', () => this.#drained());
+  }
+
+  /** Called once when the connection is gone. */
+  set onClose(callback: () => void) {
+    this.#onClose = callback;
+    if (this.#isClosed) callback();
+  }
+
+  /** The client has closed its side, and everything it sent was read; or the connection is gone. */
+  get isAtEnd(): boolean {
+    return this.#isClosed || (this.#hasEnded && this.#waitingBytes === 0);
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  get isStalled(): boolean {
+    return this.#isStalled;
+  }
+
+  #received(chunk: Buffer): void {
+    if (chunk.length > 0) {
+      this.#waiting.push(chunk);
+      this.#waitingBytes += chunk.length;
+      if (this.#waitingBytes >= maxWaitingBytes) (this.#inflate ?? this.#stream).pause();
+    }
+    this.#wake();
+  }
+
+  #wake(): void {
+    const wake = this.#wakeReader;
+    this.#wakeReader = undefined;
+    wake?.();
+  }
+
+  #closed(): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.#hasEnded = true;
+    clearTimeout(this.#idleTimer);
+    clearTimeout(this.#stallTimer);
+    this.#wake();
+    this.#releaseWriters();
+    this.#deflate?.destroy();
+    this.#inflate?.destroy();
+    this.#onClose?.();
+  }
+
+  /** The next received octets; undefined when there are none now. */
+  take(): Buffer | undefined {
+    const chunk = this.#waiting.shift();
+    if (chunk === undefined) return undefined;
+    this.#waitingBytes -= chunk.length;
+    const source = this.#inflate ?? this.#stream;
+    if (this.#waitingBytes < maxWaitingBytes && source.isPaused()) source.resume();
+    return chunk;
+  }
+
+  /** Resolves when `take` may give something, at the end of the input, and when `interrupt` is called. */
+  async readable(): Promise<void> {
+    if (this.#waitingBytes > 0 || this.#hasEnded || this.#isInterrupted) {
+      this.#isInterrupted = false;
+      return;
+    }
+    await new Promise<void>((resolve) => {
+      this.#wakeReader = resolve;
+    });
+    this.#isInterrupted = false;
+  }
+
+  /** Makes a pending or the next `readable` resolve. */
+  interrupt(): void {
+    this.#isInterrupted = true;
+    this.#wake();
+  }
+
+  write(parts: readonly Buffer[]): void {
+    if (this.#isClosed || !this.#stream.writable) return;
+    for (const part of parts) this.bytesWritten += part.length;
+    const target = this.#deflate ?? this.#stream;
+    target.cork();
+    for (const part of parts) target.write(part);
+    target.uncork();
+    this.#deflate?.flush(constants.Z_SYNC_FLUSH);
+    this.#watchStall();
+  }
+
+  #isFull(): boolean {
+    return this.#stream.writableNeedDrain || (this.#deflate?.writableNeedDrain ?? false);
+  }
+
+  #watchStall(): void {
+    if (this.#stallTimer !== undefined || !this.#isFull()) return;
+    this.#stallTimer = setTimeout(() => {
+      this.#isStalled = true;
+      this.destroy();
+    }, this.#options.stallTimeoutMs);
+    this.#stallTimer.unref();
+  }
+
+  #drained(): void {
+    if (this.#isFull()) return;
+    clearTimeout(this.#stallTimer);
+    this.#stallTimer = undefined;
+    this.#releaseWriters();
+  }
+
+  #releaseWriters(): void {
+    const wake = this.#wakeWriters;
+    this.#wakeWriters = [];
+    for (const resolve of wake) resolve();
+  }
+
+  /** Resolves when the client has taken what was written (at once when it keeps up), or is gone. */
+  room(): Promise<void> {
+    if (this.#isClosed || !this.#isFull()) return Promise.resolve();
+    return new Promise((resolve) => this.#wakeWriters.push(resolve));
+  }
+
+  /**
+   * From here on both directions are compressed (RFC 4978). The tagged OK must have been written already.
+   * @param receivedAhead octets behind the COMPRESS command: they are compressed already
+   */
+  startCompression(receivedAhead: Buffer): void {
+    const deflate = createDeflateRaw({ level: 5 });
+    const inflate = createInflateRaw();
+    const toSocket = new Transform({
+      transform: (chunk: Buffer, _encoding, done) => {
+        done();
+        if (this.#isClosed || !this.#stream.writable) return;
+        this.#stream.write(chunk);
+        this.#watchStall();
+      },
+    });
+    deflate.on('drain', () => this.#drained());
+    deflate.on('error', () => this.destroy());
+    deflate.pipe(toSocket);
+    inflate.on('data', (chunk: Buffer) => {
+      this.#received(chunk);
+    });
+    inflate.on('error', () => this.destroy());
+    this.#deflate = deflate;
+    this.#inflate = inflate;
+    const ahead = [receivedAhead, ...this.#waiting];
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    for (const chunk of ahead) if (chunk.length > 0) this.#decompress(inflate, chunk);
+  }
+
+  get isCompressed(): boolean {
+    return this.#deflate !== undefined;
+  }
+
+  #decompress(inflate: InflateRaw, chunk: Buffer): void {
+    if (!inflate.write(chunk)) {
+      this.#stream.pause();
+      inflate.once('drain', () => this.#stream.resume());
+    }
+  }
+
+  /** Sends what is left, then closes. */
+  async end(): Promise<void> {
+    if (this.#isClosed) return;
+    const deflate = this.#deflate;
+    if (deflate !== undefined) await new Promise<void>((resolve) => deflate.end(() => setImmediate(resolve)));
+    // A client that does not read its BYE may not hold the process.
+    const timer = setTimeout(() => this.destroy(), Math.min(this.#options.stallTimeoutMs, 10_000));
+    await new Promise<void>((resolve) => {
+      this.#stream.once('close', resolve);
+      this.#stream.once('error', () => resolve());
+      this.#stream.end(() => resolve());
+      if (this.#isClosed) resolve();
+    });
+    clearTimeout(timer);
+    this.destroy();
+  }
+
+  destroy(): void {
+    this.#stream.destroy();
+    this.#closed();
+  }
+}

@@ -1,0 +1,333 @@
+// Runs a client's commands in order: decodes, checks the state, runs, sends updates, writes the tagged reply.
+import type { Logger } from '#log/logger.js';
+import { CommandDecoder, type DecodeStep, defaultDecoderLimits } from '#protocol/imap/decoder.js';
+import { encodeResponseText } from '#protocol/imap/encoder.js';
+import { BadCharsetError, ImapSyntaxError, MailboxNameError } from '#protocol/imap/grammar.js';
+import { StorageError } from '#storage/errors.js';
+import type { ClientStream } from './client-stream.js';
+import type { CommandRow } from './command-spec.js';
+import { findCommand } from './command-table.js';
+import { internalError, replyToStorageError, shouldLog } from './error-reply.js';
+import { BrokenLiteralError } from './fetch-content.js';
+import { ClientGoneError, type MessageInput } from './message-input.js';
+import { bad, no, type Outcome } from './outcome.js';
+import type { Session, SessionInput } from './session.js';
+import { writeUpdates } from './update-writer.js';
+
+const maxBadCommands = 20;
+
+/** Why the loop ended. */
+export type LoopEnd =
+  | { readonly kind: 'logout' | 'closed' | 'too-many-bad' | 'mailbox-gone' | 'broken' }
+  | { readonly kind: 'protocol'; readonly reason: string };
+
+export interface CommandLoopOptions {
+  readonly stream: ClientStream;
+  readonly maxLineBytes: number;
+  readonly isLiteralMinus: boolean;
+  readonly log: Logger;
+}
+
+/** Command that runs or ran last, for the log. */
+export interface LastCommand {
+  readonly name: string;
+  readonly startedAt: number;
+  readonly finishedAt: number | undefined;
+}
+
+export class CommandLoop implements SessionInput {
+  readonly #stream: ClientStream;
+  readonly #decoder: CommandDecoder;
+  readonly #log: Logger;
+  #badCommands = 0;
+  #compressRequested = false;
+  #stopRequested = false;
+  #isMailboxGone = false;
+  #isBroken = false;
+  #waitedMs = 0;
+  lastCommand: LastCommand | undefined;
+
+  constructor(options: CommandLoopOptions) {
+    this.#stream = options.stream;
+    this.#log = options.log;
+    this.#decoder = new CommandDecoder(
+      {
+        ...defaultDecoderLimits,
+        maxLineBytes: options.maxLineBytes,
+        maxLiteralBytes: options.maxLineBytes,
+        isLiteralMinus: options.isLiteralMinus,
+      },
+      (name, before) => findCommand(name)?.message?.isMessage(before) ?? false,
+    );
+  }
+
+  get isCompressed(): boolean {
+    return this.#stream.isCompressed;
+  }
+
+  compressAfterReply(): void {
+    this.#compressRequested = true;
+  }
+
+  /** Ends the loop before its next command (also in the middle of IDLE). */
+  requestStop(): void {
+    this.#stopRequested = true;
+    this.#stream.interrupt();
+  }
+
+  /** A command is being executed or received. */
+  get isBusy(): boolean {
+    return this.lastCommand !== undefined && this.lastCommand.finishedAt === undefined;
+  }
+
+  /** Gets more octets. @returns false when there will be none */
+  async #fill(session: Session): Promise<boolean> {
+    for (;;) {
+      const chunk = this.#stream.take();
+      if (chunk !== undefined) {
+        this.#decoder.push(chunk);
+        return true;
+      }
+      if (this.#stream.isAtEnd || this.#stopRequested) return false;
+      session.output.flush();
+      const startedAt = performance.now();
+      await this.#stream.readable();
+      this.#waitedMs += performance.now() - startedAt;
+    }
+  }
+
+  async readLine(): Promise<string | undefined> {
+    const session = this.#session;
+    if (session === undefined) return undefined;
+    this.#decoder.expectLine();
+    for (;;) {
+      const step = this.#decoder.next();
+      if (step.kind === 'line') return step.text;
+      if (step.kind !== 'more') return '';
+      if (!(await this.#fill(session))) return undefined;
+    }
+  }
+
+  #session: Session | undefined;
+
+  /** Serves the client until it leaves or has to. Never throws. */
+  async run(session: Session): Promise<LoopEnd> {
+    this.#session = session;
+    for (;;) {
+      const step = this.#decoder.next();
+      const end = await this.#handle(session, step);
+      if (end !== undefined) return end;
+      if (session.isLoggingOut) return { kind: 'logout' };
+      if (this.#isBroken) return { kind: 'broken' };
+      if (this.#isMailboxGone) return { kind: 'mailbox-gone' };
+      if (this.#badCommands >= maxBadCommands) return { kind: 'too-many-bad' };
+    }
+  }
+
+  async #handle(session: Session, step: DecodeStep): Promise<LoopEnd | undefined> {
+    switch (step.kind) {
+      case 'more':
+        return (await this.#fill(session)) ? undefined : { kind: 'closed' };
+      case 'continue':
+        session.text('+ OK\r\n');
+        session.output.flush();
+        return undefined;
+      case 'bad':
+        this.#badCommands += 1;
+        this.#writeBad(session, step.tag, step.name, step.reason, step.code);
+        return undefined;
+      case 'bye':
+        return { kind: 'protocol', reason: step.reason };
+      case 'command':
+        await this.#runCommand(session, step);
+        return undefined;
+      case 'message':
+        await this.#runMessageCommand(session, step);
+        return undefined;
+      case 'chunk':
+      case 'segment':
+      case 'line':
+        // Left over from a command that gave up on its input.
+        return undefined;
+    }
+  }
+
+  #writeBad(session: Session, tag: string | undefined, name: string | undefined, reason: string, code: string | undefined): void {
+    const where = name === undefined ? 'Error in IMAP command received by server.' : `Error in IMAP command ${printable(name)}: ${reason}`;
+    session.text(`${tag ?? '*'} BAD ${code === undefined ? '' : `[${code}] `}${encodeResponseText(where)}\r\n`);
+  }
+
+  async #runCommand(session: Session, step: DecodeStep & { kind: 'command' }): Promise<void> {
+    const found = lookUp(step.name);
+    const startedAt = performance.now();
+    this.lastCommand = { name: step.name, startedAt, finishedAt: undefined };
+    this.#waitedMs = 0;
+    const outcome =
+      found === undefined
+        ? bad(`Error in IMAP command ${printable(step.name)}: Unknown command.`)
+        : await this.#attempt(session, found.row, async () => {
+            step.reader.isUtf8 = session.isUtf8;
+            const refusal = checkState(session, found.row);
+            if (refusal !== undefined) return refusal;
+            const run = found.row.prepare(step.reader, found.isUid);
+            return run(session, { tag: step.tag, isUid: found.isUid, signal: session.signal });
+          });
+    await this.#finish(session, step.tag, found, outcome, startedAt);
+  }
+
+  async #runMessageCommand(session: Session, step: DecodeStep & { kind: 'message' }): Promise<void> {
+    const found = lookUp(step.name);
+    const spec = found?.row.message;
+    const startedAt = performance.now();
+    this.lastCommand = { name: step.name, startedAt, finishedAt: undefined };
+    this.#waitedMs = 0;
+    const input = this.#messageInput(session, step);
+    const outcome =
+      found === undefined || spec === undefined
+        ? bad('Unknown command.')
+        : await this.#attempt(session, found.row, async () => {
+            step.reader.isUtf8 = session.isUtf8;
+            const refusal = checkState(session, found.row);
+            if (refusal !== undefined) return refusal;
+            return spec.run(session, input, { tag: step.tag, isUid: found.isUid, signal: session.signal });
+          });
+    this.#decoder.skipCommand();
+    await this.#finish(session, step.tag, found, outcome, startedAt);
+  }
+
+  #messageInput(session: Session, step: DecodeStep & { kind: 'message' }): MessageInput {
+    let literal = step.literal;
+    const pull = async (): Promise<DecodeStep> => {
+      for (;;) {
+        const next = this.#decoder.next();
+        if (next.kind !== 'more') {
+          if (next.kind !== 'continue') return next;
+          session.text('+ OK\r\n');
+          continue;
+        }
+        if (!(await this.#fill(session))) throw new ClientGoneError('connection ended inside a message');
+      }
+    };
+    let isWhole = true;
+    return {
+      head: step.reader,
+      literal: step.literal,
+      accept: () => {
+        this.#decoder.acceptMessage();
+        isWhole = false;
+        if (literal.isSynchronizing) {
+          session.text('+ OK\r\n');
+          session.output.flush();
+        }
+      },
+      chunk: async () => {
+        if (isWhole) return undefined;
+        const next = await pull();
+        if (next.kind !== 'chunk') throw new ImapSyntaxError('Unexpected input.');
+        isWhole = next.isLast;
+        return next.octets;
+      },
+      segment: async () => {
+        const next = await pull();
+        if (next.kind === 'bad') throw new ImapSyntaxError(next.reason);
+        if (next.kind !== 'segment') throw new ImapSyntaxError('Unexpected input.');
+        next.reader.isUtf8 = session.isUtf8;
+        if (next.literal !== undefined) literal = next.literal;
+        return { reader: next.reader, literal: next.literal };
+      },
+    };
+  }
+
+  /** Runs a command's work and turns whatever it throws into a reply. Undefined: nobody is there to reply to. */
+  async #attempt(session: Session, row: CommandRow, work: () => Promise<Outcome>): Promise<Outcome | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      if (error instanceof ClientGoneError || session.signal.aborted) return undefined;
+      if (error instanceof BrokenLiteralError) {
+        this.#log.error('imap.fetch', error.message, { error });
+        this.#isBroken = true;
+        this.#stream.destroy();
+        return undefined;
+      }
+      if (error instanceof ImapSyntaxError) return bad(`Error in IMAP command ${row.name}: ${error.message}`);
+      if (error instanceof MailboxNameError) return no(error.message, 'CANNOT');
+      if (error instanceof BadCharsetError) return no(error.message, 'BADCHARSET (US-ASCII UTF-8)');
+      if (error instanceof StorageError) {
+        if (shouldLog(error)) this.#log.error('imap.command', `${row.name} failed: ${error.message}`, { error, command: row.name });
+        return replyToStorageError(error);
+      }
+      this.#log.error('imap.command', `${row.name} failed: ${error instanceof Error ? error.message : String(error)}`, {
+        error,
+        command: row.name,
+      });
+      return internalError(new Date(session.now()));
+    }
+  }
+
+  async #finish(session: Session, tag: string, found: Found | undefined, outcome: Outcome | undefined, startedAt: number): Promise<void> {
+    if (outcome === undefined) {
+      this.lastCommand = undefined;
+      return;
+    }
+    if (outcome.kind === 'bad') this.#badCommands += 1;
+    else this.#badCommands = 0;
+    if (found !== undefined && outcome.kind !== 'bad') await this.#update(session, found);
+    const waited = this.#waitedMs;
+    const ran = performance.now() - startedAt - waited;
+    session.text(formatTagged(tag, outcome, ran, waited));
+    this.lastCommand = { name: found?.row.name ?? '?', startedAt, finishedAt: performance.now() };
+    if (this.#compressRequested) {
+      this.#compressRequested = false;
+      session.output.flush();
+      this.#stream.startCompression(this.#decoder.takeBuffered());
+    } else if (session.output.isFull) await session.output.drain();
+  }
+
+  /** Sends what changed in the mailbox, before the tagged reply. */
+  async #update(session: Session, { row, isUid }: Found): Promise<void> {
+    if (row.flags.has('no-updates') || !session.isSelected) return;
+    if (session.workarounds.has('delay-newmail') && !row.flags.has('asks-for-news')) return;
+    try {
+      await writeUpdates(session, { allowExpunge: isUid || !row.flags.has('uses-sequences'), withUid: isUid }, session.signal);
+    } catch (error) {
+      if (session.signal.aborted) return;
+      if (error instanceof StorageError && error.code === 'not-found') {
+        this.#isMailboxGone = true;
+        return;
+      }
+      this.#log.error('imap.sync', `Syncing the mailbox failed: ${error instanceof Error ? error.message : String(error)}`, { error });
+    }
+  }
+}
+
+interface Found {
+  readonly row: CommandRow;
+  readonly isUid: boolean;
+}
+
+function lookUp(name: string): Found | undefined {
+  if (!name.startsWith('UID ')) {
+    const row = findCommand(name);
+    return row === undefined || row.flags.has('uid-only') ? undefined : { row, isUid: false };
+  }
+  const row = findCommand(name.slice(4));
+  return row?.flags.has('has-uid-form') || row?.flags.has('uid-only') ? { row, isUid: true } : undefined;
+}
+
+function checkState(session: Session, row: CommandRow): Outcome | undefined {
+  return row.state === 'selected' && !session.isSelected ? bad('No mailbox selected.') : undefined;
+}
+
+function printable(name: string): string {
+  return name.slice(0, 64).replace(/[^\x20-\x7e]/g, '?');
+}
+
+const words = { ok: 'OK', no: 'NO', bad: 'BAD' } as const;
+
+/** `a1 OK [CODE] Fetch completed (0.001 + 0.000 secs).`: seconds of work, and of waiting for the client. */
+function formatTagged(tag: string, outcome: Outcome, ranMs: number, waitedMs: number): string {
+  const code = outcome.code === undefined ? '' : `[${outcome.code}] `;
+  const text = outcome.text.endsWith('.') ? outcome.text.slice(0, -1) : outcome.text;
+  return `${tag} ${words[outcome.kind]} ${code}${encodeResponseText(text)} (${(ranMs / 1000).toFixed(3)} + ${(waitedMs / 1000).toFixed(3)} secs).\r\n`;
+}

@@ -1,0 +1,66 @@
+// All commands by name.
+import type { CommandRow } from './command-spec.js';
+import { appendRow } from './commands/append.js';
+import { capabilityRow } from './commands/capability.js';
+import { compressRow } from './commands/compress.js';
+import { copyRow, moveRow } from './commands/copy.js';
+import { createRow } from './commands/create.js';
+import { deleteRow } from './commands/delete.js';
+import { enableRow } from './commands/enable.js';
+import { expungeRow } from './commands/expunge.js';
+import { fetchRow } from './commands/fetch.js';
+import { idRow } from './commands/id.js';
+import { idleRow } from './commands/idle.js';
+import { listRow, lsubRow } from './commands/list.js';
+import { namespaceRow } from './commands/namespace.js';
+import { renameRow } from './commands/rename.js';
+import { searchRow } from './commands/search.js';
+import { closeRow, examineRow, selectRow, unselectRow } from './commands/select.js';
+import { checkRow, loginAgainRows, logoutRow, noopRow } from './commands/session-commands.js';
+import { statusRow } from './commands/status.js';
+import { storeRow } from './commands/store.js';
+import { subscribeRow, unsubscribeRow } from './commands/subscribe.js';
+
+const rows: readonly CommandRow[] = [
+  appendRow,
+  capabilityRow,
+  checkRow,
+  closeRow,
+  compressRow,
+  copyRow,
+  createRow,
+  deleteRow,
+  enableRow,
+  examineRow,
+  expungeRow,
+  fetchRow,
+  idRow,
+  idleRow,
+  listRow,
+  logoutRow,
+  lsubRow,
+  moveRow,
+  namespaceRow,
+  noopRow,
+  renameRow,
+  searchRow,
+  selectRow,
+  statusRow,
+  storeRow,
+  subscribeRow,
+  unselectRow,
+  unsubscribeRow,
+  ...loginAgainRows,
+];
+
+const byName: ReadonlyMap<string, CommandRow> = new Map(rows.map((row) => [row.name, row]));
+
+/** @param name upper case, without `UID ` */
+export function findCommand(name: string): CommandRow | undefined {
+  return byName.get(name);
+}
+
+/** For tests over all commands. */
+export function allCommands(): readonly CommandRow[] {
+  return rows;
+}

@@ -1,0 +1,64 @@
+// COPY and MOVE (RFC 9051 6.4.7, 6.4.8; RFC 4315 COPYUID; RFC 6851).
+import { type CopyCommand, parseCopy } from '#protocol/imap/commands/copy.js';
+import { StorageError } from '#storage/errors.js';
+import type { CopyResult } from '#storage/mailbox.js';
+import { formatNumbers } from '#util/number-set.js';
+import { type CommandCall, row } from '../command-spec.js';
+import { replyToStorageError } from '../error-reply.js';
+import { bad, no, type Outcome, ok } from '../outcome.js';
+import { numbersOf, type Session } from '../session.js';
+
+/** UIDs in the order of the copies: RFC 4315 3 pairs them by position. */
+export function copyUid(result: CopyResult): string {
+  return `COPYUID ${result.uidValidity} ${formatNumbers(result.sourceUids)} ${formatNumbers(result.targetUids)}`;
+}
+
+async function transfer(
+  session: Session,
+  command: CopyCommand,
+  call: CommandCall,
+  how: 'copy' | 'move',
+): Promise<CopyResult | Outcome | undefined> {
+  const ranges = session.resolve(command.set, call.isUid);
+  if (ranges === undefined) return bad('Error in IMAP command: Invalid messageset');
+  if (ranges.length === 0) return undefined;
+  const { view } = session;
+  try {
+    const target = await session.user.openMailbox(command.mailbox, call.signal);
+    return await view[how]([...numbersOf(ranges)], target, call.signal);
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    if (error.code === 'expunged') return no('Some of the requested messages no longer exist.', 'EXPUNGEISSUED');
+    if (error.code === 'not-found') return replyToStorageError(error, true);
+    throw error;
+  }
+}
+
+export const copyRow = row({
+  name: 'COPY',
+  state: 'selected',
+  flags: ['has-uid-form', 'heavy'],
+  parse: parseCopy,
+  async run(session, command, call) {
+    const result = await transfer(session, command, call, 'copy');
+    if (result === undefined) return ok('No messages found.');
+    if ('kind' in result) return result;
+    return ok('Copy completed.', copyUid(result));
+  },
+});
+
+export const moveRow = row({
+  name: 'MOVE',
+  state: 'selected',
+  flags: ['has-uid-form', 'heavy'],
+  parse: parseCopy,
+  async run(session, command, call) {
+    const result = await transfer(session, command, call, 'move');
+    if (result === undefined) return ok('No messages found.');
+    if ('kind' in result) return result;
+    // RFC 6851 4.3: COPYUID comes before the EXPUNGE responses.
+    session.text(`* OK [${copyUid(result)}] Moved UIDs.\r\n`);
+    session.counters.expunged += result.sourceUids.length;
+    return ok('Move completed.');
+  },
+});

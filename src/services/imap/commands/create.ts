@@ -1,0 +1,29 @@
+import { parseCreate } from '#protocol/imap/commands/create.js';
+import type { MailUser } from '#storage/user.js';
+import { row } from '../command-spec.js';
+import { no, ok } from '../outcome.js';
+
+/** The hierarchy separator of the namespace that a name belongs to. */
+export function separatorOf(user: MailUser, name: string): string {
+  let best: { readonly prefix: string; readonly separator: string } | undefined;
+  for (const namespace of user.namespaces) {
+    const isInside = name.startsWith(namespace.prefix) || `${name}${namespace.separator}` === namespace.prefix;
+    if (isInside && (best === undefined || namespace.prefix.length > best.prefix.length)) best = namespace;
+  }
+  return (best ?? user.namespaces[0])?.separator ?? '/';
+}
+
+export const createRow = row({
+  name: 'CREATE',
+  state: 'authenticated',
+  flags: [],
+  parse: parseCreate,
+  async run(session, { mailbox, specialUse }, { signal }) {
+    if (specialUse.length > 0) return no('Special-use attributes cannot be set at CREATE.', 'USEATTR');
+    const separator = separatorOf(session.user, mailbox);
+    // A trailing separator says that children will follow (RFC 9051 6.3.4); here every mailbox may have children.
+    const name = mailbox.endsWith(separator) ? mailbox.slice(0, -separator.length) : mailbox;
+    const { guid } = await session.user.create(name, { specialUse: [] }, signal);
+    return ok('Create completed.', `MAILBOXID (${guid})`);
+  },
+});

@@ -1,0 +1,19 @@
+import { parseMailboxOnly } from '#protocol/imap/commands/no-arguments.js';
+import { row } from '../command-spec.js';
+import { ok } from '../outcome.js';
+
+export const deleteRow = row({
+  name: 'DELETE',
+  state: 'authenticated',
+  flags: [],
+  parse: parseMailboxOnly,
+  async run(session, { mailbox }, { signal }) {
+    // Deleting what one has selected ends the selection; otherwise the next sync would end the connection.
+    if (session.selectedView?.mailbox.name === mailbox) {
+      await session.deselect();
+      if (session.has('QRESYNC') || session.isRev2) session.text('* OK [CLOSED] Previous mailbox closed.\r\n');
+    }
+    await session.user.delete(mailbox, signal);
+    return ok('Delete completed.');
+  },
+});

@@ -1,0 +1,201 @@
+// FETCH (RFC 9051 6.4.5, RFC 7162 3.1.4, 3.2.6).
+import { type FetchCommand, parseFetch } from '#protocol/imap/commands/fetch.js';
+import { StorageError } from '#storage/errors.js';
+import type { MessageReader } from '#storage/mailbox.js';
+import { flagBit } from '#storage/types.js';
+import { formatRanges, type NumberRange, resolveNumberSet } from '#util/number-set.js';
+import { type CommandCall, row } from '../command-spec.js';
+import { writeContent } from '../fetch-content.js';
+import { type FetchPlan, planFetch, simpleText } from '../fetch-plan.js';
+import { bad, no, type Outcome, ok } from '../outcome.js';
+import { numbersOf, type Session } from '../session.js';
+import { TimeSlice } from '../time-slice.js';
+
+/** Messages prepared at once: small for the first reply to leave early, bounded by the contract's 1,000. */
+const sliceSize = 200;
+/** Messages between two looks at the clock where each costs next to nothing. */
+const plainStride = 256;
+
+interface Progress {
+  /** Some messages are gone and have no reply. */
+  skipped: number;
+  /** Messages that could not be read. */
+  failed: number;
+}
+
+async function run(session: Session, command: FetchCommand, call: CommandCall): Promise<Outcome> {
+  const ranges = session.resolve(command.set, call.isUid);
+  if (ranges === undefined) return bad('Error in IMAP command FETCH: Invalid messageset');
+  const usesModSeq = command.changedSince !== undefined || command.items.some((item) => item.kind === 'simple' && item.name === 'MODSEQ');
+  if (command.vanished) {
+    if (!session.has('QRESYNC')) return bad('Error in IMAP command FETCH: QRESYNC not enabled');
+    await writeVanished(session, command, call);
+  }
+  if (usesModSeq) session.useModSeqs();
+  const plan = planFetch(session, command.items, call.isUid, command.changedSince !== undefined);
+  const progress: Progress = { skipped: 0, failed: 0 };
+  const seqs = selectSeqs(session, ranges, command.changedSince);
+  if (plan.isPlain && !plan.hasNeeds && !plan.setsSeen) await writePlain(session, seqs, plan, call.signal);
+  else await writeSlices(session, seqs, plan, progress, call);
+  if (progress.failed > 0) return no('Some messages could not be read. Refer to server log for more information.', 'SERVERBUG');
+  // RFC 2180 4.1.3: the rest was sent; the client learns of the expunge by the next command.
+  if (progress.skipped > 0) return ok('Some messages were already expunged.', 'EXPUNGEISSUED');
+  return ok('Fetch completed.');
+}
+
+function* selectSeqs(session: Session, ranges: readonly NumberRange[], changedSince: number | undefined): Generator<number> {
+  const { view } = session;
+  for (const seq of numbersOf(ranges)) if (changedSince === undefined || view.modSeqAt(seq) > changedSince) yield seq;
+}
+
+async function writeVanished(session: Session, command: FetchCommand, call: CommandCall): Promise<void> {
+  const known = command.set.kind === 'ranges' ? resolveAllUids(session, command) : [];
+  const vanished = await session.view.vanishedSince(command.changedSince ?? 0, known, call.signal);
+  for (let at = 0; at < vanished.length; at += 500) session.text(`* VANISHED (EARLIER) ${formatRanges(vanished.slice(at, at + 500))}\r\n`);
+}
+
+/** UIDs of the set, those of expunged messages included: they are what the client asks about. */
+function resolveAllUids(session: Session, command: FetchCommand): readonly NumberRange[] {
+  if (command.set.kind !== 'ranges') return [];
+  const largest = Math.max(session.view.mailbox.uidNext - 1, 1);
+  return resolveNumberSet(command.set.ranges, largest);
+}
+
+/** The hot loop of FLAGS and UID listings: nothing waits, nothing is allocated but text. */
+async function writePlain(session: Session, seqs: Iterable<number>, plan: FetchPlan, signal: AbortSignal): Promise<void> {
+  const { output } = session;
+  const texts = plan.steps.flatMap((step) => ('text' in step ? [step.text] : []));
+  const [first, second, third] = texts;
+  const slice = new TimeSlice();
+  let untilCheck = plainStride;
+  for (const seq of seqs) {
+    if (first === undefined) break;
+    if (second === undefined) output.text(`* ${seq} FETCH (${first(seq)})\r\n`);
+    else if (third === undefined) output.text(`* ${seq} FETCH (${first(seq)} ${second(seq)})\r\n`);
+    else output.text(`* ${seq} FETCH (${texts.map((text) => text(seq)).join(' ')})\r\n`);
+    untilCheck -= 1;
+    if (untilCheck > 0) continue;
+    untilCheck = plainStride;
+    if (output.isFull) await output.drain();
+    if (slice.isOver) await slice.giveWay();
+    signal.throwIfAborted();
+  }
+}
+
+async function writeSlices(
+  session: Session,
+  seqs: Iterable<number>,
+  plan: FetchPlan,
+  progress: Progress,
+  call: CommandCall,
+): Promise<void> {
+  let batch: number[] = [];
+  const slice = new TimeSlice();
+  // Bodies are opened one by one, so a small batch loses nothing and marks few messages as seen too early.
+  const size = plan.isPlain ? sliceSize : 32;
+  for (const seq of seqs) {
+    batch.push(seq);
+    if (batch.length < size) continue;
+    await writeBatch(session, batch, plan, progress, call, slice);
+    batch = [];
+  }
+  if (batch.length > 0) await writeBatch(session, batch, plan, progress, call, slice);
+}
+
+async function writeBatch(
+  session: Session,
+  seqs: readonly number[],
+  plan: FetchPlan,
+  progress: Progress,
+  { signal }: CommandCall,
+  slice: TimeSlice,
+): Promise<void> {
+  const { view, output } = session;
+  // Marking first: store ends what prepare has made ready.
+  const newlySeen = plan.setsSeen ? await markSeen(session, seqs, signal) : undefined;
+  const gone = new Set(plan.hasNeeds ? await view.prepare(seqs, plan.needs, signal) : []);
+  for (const seq of seqs) {
+    if (gone.has(seq)) {
+      progress.skipped += 1;
+      continue;
+    }
+    if (plan.isPlain) writeTexts(session, seq, plan);
+    else await writeMessage(session, seq, plan, progress, newlySeen?.has(seq) ?? false, signal);
+    if (output.isFull) await output.drain();
+    if (slice.isOver) await slice.giveWay();
+    signal.throwIfAborted();
+  }
+}
+
+function writeTexts(session: Session, seq: number, plan: FetchPlan): void {
+  let text = `* ${seq} FETCH (`;
+  let separator = '';
+  for (const step of plan.steps) {
+    if (!('text' in step)) continue;
+    text += separator + step.text(seq);
+    separator = ' ';
+  }
+  session.output.text(`${text})\r\n`);
+}
+
+/** Sets \Seen on messages whose text is about to be read (RFC 9051 6.4.5). @returns those that did not have it */
+async function markSeen(session: Session, seqs: readonly number[], signal: AbortSignal): Promise<ReadonlySet<number>> {
+  const { view } = session;
+  const unseen = seqs.filter((seq) => (view.systemFlagsAt(seq) & flagBit.seen) === 0 && !view.isExpunged(seq));
+  if (unseen.length === 0) return new Set();
+  await view.store(
+    unseen,
+    { mode: 'add', flags: { system: flagBit.seen, keywords: [] }, unchangedSince: undefined },
+    { silent: true },
+    signal,
+  );
+  return new Set(unseen);
+}
+
+async function writeMessage(
+  session: Session,
+  seq: number,
+  plan: FetchPlan,
+  progress: Progress,
+  isNewlySeen: boolean,
+  signal: AbortSignal,
+): Promise<void> {
+  const { output, view } = session;
+  let reader: MessageReader;
+  try {
+    reader = await view.openMessage(seq, signal);
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    if (error.code === 'expunged') progress.skipped += 1;
+    else {
+      progress.failed += 1;
+      session.log.error('imap.fetch', `Message UID ${view.uidAt(seq)} cannot be read: ${error.message}`, { error, uid: view.uidAt(seq) });
+    }
+    return;
+  }
+  try {
+    output.text(`* ${seq} FETCH (`);
+    let separator = '';
+    for (const step of plan.steps) {
+      if (separator !== '') output.text(separator);
+      separator = ' ';
+      if ('text' in step) output.text(step.text(seq));
+      else await writeContent(session, reader, step.content);
+    }
+    if (isNewlySeen) {
+      if (!plan.includes.has('FLAGS')) output.text(`${separator}${simpleText(session, 'FLAGS')(seq)}`);
+      if (session.has('CONDSTORE') && !plan.includes.has('MODSEQ')) output.text(` ${simpleText(session, 'MODSEQ')(seq)}`);
+    }
+    output.text(')\r\n');
+  } finally {
+    await reader.close();
+  }
+}
+
+export const fetchRow = row({
+  name: 'FETCH',
+  state: 'selected',
+  flags: ['uses-sequences', 'has-uid-form', 'heavy'],
+  parse: parseFetch,
+  run,
+});

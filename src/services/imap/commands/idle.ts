@@ -1,0 +1,86 @@
+// IDLE (RFC 2177): changes are sent as they happen until the client says DONE.
+import { parseNothing } from '#protocol/imap/commands/no-arguments.js';
+import { StorageError } from '#storage/errors.js';
+import { row } from '../command-spec.js';
+import { bad, ok } from '../outcome.js';
+import type { Session } from '../session.js';
+import { writeUpdates } from '../update-writer.js';
+
+/** Writes changes one round at a time: changes that come while a round is written, or while the client reads slowly, wait for the next. */
+class ChangeFeed {
+  readonly #session: Session;
+  readonly #signal: AbortSignal;
+  #running: Promise<void> | undefined;
+  #isDue = false;
+  #isStopped = false;
+  failure: unknown;
+
+  constructor(session: Session, signal: AbortSignal) {
+    this.#session = session;
+    this.#signal = signal;
+  }
+
+  poke(): void {
+    this.#isDue = true;
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  async #run(): Promise<void> {
+    while (this.#isDue && !this.#isStopped && !this.#signal.aborted) {
+      this.#isDue = false;
+      try {
+        await writeUpdates(this.#session, { allowExpunge: true }, this.#signal);
+        await this.#session.output.drain();
+      } catch (error) {
+        this.failure = error;
+        this.#isStopped = true;
+      }
+    }
+  }
+
+  async stop(): Promise<void> {
+    this.#isStopped = true;
+    await this.#running;
+  }
+}
+
+export const idleRow = row({
+  name: 'IDLE',
+  state: 'any',
+  flags: ['asks-for-news'],
+  parse: parseNothing,
+  async run(session, _command, { signal }) {
+    const { output } = session;
+    const view = session.selectedView;
+    const feed = new ChangeFeed(session, signal);
+    session.text('+ idling\r\n');
+    output.flush();
+    const stopWatching = view?.watch(() => feed.poke());
+    // What happened since the last command belongs to the client at once.
+    feed.poke();
+    const interval = session.settings.imap_idle_notify_interval;
+    const keepAlive =
+      interval > 0 && Number.isFinite(interval)
+        ? setInterval(() => {
+            if (output.isFull) return;
+            session.text('* OK Still here\r\n');
+            output.flush();
+          }, interval)
+        : undefined;
+    keepAlive?.unref();
+    let line: string | undefined;
+    try {
+      view?.park();
+      line = await session.input.readLine();
+    } finally {
+      stopWatching?.();
+      clearInterval(keepAlive);
+      await feed.stop();
+    }
+    if (feed.failure !== undefined && !(feed.failure instanceof StorageError && feed.failure.code === 'not-found')) throw feed.failure;
+    if (line === undefined) return ok('Idle ended.');
+    return line.trim().toUpperCase() === 'DONE' ? ok('Idle completed.') : bad('Error in IMAP command IDLE: Expected DONE.');
+  },
+});

@@ -1,0 +1,16 @@
+import { parseRename } from '#protocol/imap/commands/rename.js';
+import { row } from '../command-spec.js';
+import { ok } from '../outcome.js';
+import { separatorOf } from './create.js';
+
+export const renameRow = row({
+  name: 'RENAME',
+  state: 'authenticated',
+  flags: [],
+  parse: parseRename,
+  async run(session, { from, to }, { signal }) {
+    const separator = separatorOf(session.user, to);
+    await session.user.rename(from, to.endsWith(separator) ? to.slice(0, -separator.length) : to, signal);
+    return ok('Rename completed.');
+  },
+});

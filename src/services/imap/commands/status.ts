@@ -1,0 +1,43 @@
+// STATUS (RFC 9051 6.3.11, RFC 8438, RFC 7162, RFC 8474, RFC 7889).
+import { parseStatus, type StatusItem } from '#protocol/imap/commands/status.js';
+import { row } from '../command-spec.js';
+import { ok } from '../outcome.js';
+import type { Session } from '../session.js';
+
+/** `* STATUS name (MESSAGES 3 ...)` without line end. @throws StorageError */
+export async function statusLine(session: Session, name: string, items: readonly StatusItem[], signal: AbortSignal): Promise<string> {
+  const mailbox = await session.user.openMailbox(name, signal);
+  const status = await mailbox.status({ size: items.includes('SIZE') }, signal);
+  if (items.includes('HIGHESTMODSEQ')) session.useModSeqs();
+  const limit = session.settings.imap_append_limit;
+  const values: Readonly<Record<StatusItem, string | number | undefined>> = {
+    MESSAGES: status.messages,
+    RECENT: status.recent,
+    UIDNEXT: status.uidNext,
+    UIDVALIDITY: status.uidValidity,
+    UNSEEN: status.unseen,
+    HIGHESTMODSEQ: status.highestModSeq,
+    SIZE: status.size,
+    DELETED: status.deleted,
+    'DELETED-STORAGE': undefined,
+    MAILBOXID: `(${status.guid})`,
+    APPENDLIMIT: limit > 0 ? limit : 'NIL',
+  };
+  const parts: string[] = [];
+  for (const item of items) {
+    const value = values[item];
+    if (value !== undefined) parts.push(`${item} ${value}`);
+  }
+  return `* STATUS ${session.mailboxName(name)} (${parts.join(' ')})`;
+}
+
+export const statusRow = row({
+  name: 'STATUS',
+  state: 'authenticated',
+  flags: [],
+  parse: parseStatus,
+  async run(session, { mailbox, items }, { signal }) {
+    session.text(`${await statusLine(session, mailbox, items, signal)}\r\n`);
+    return ok('Status completed.');
+  },
+});

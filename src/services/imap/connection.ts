@@ -1,0 +1,160 @@
+// One client from hand-off to log line. Needs no process around it: tests build it over a pair of streams.
+import type { Duplex } from 'node:stream';
+import type { Logger } from '#log/logger.js';
+import type { MailUser } from '#storage/user.js';
+import { ClientStream } from './client-stream.js';
+import { CommandLoop, type LoopEnd } from './command-loop.js';
+import { formatLogout } from './counters.js';
+import { Output } from './output.js';
+import { Session } from './session.js';
+import type { ImapSettings } from './settings.js';
+
+export interface ConnectionOptions {
+  readonly stream: Duplex;
+  readonly user: MailUser;
+  readonly settings: ImapSettings;
+  readonly log: Logger;
+  readonly isTrusted?: boolean;
+  /** ms since the epoch. */
+  readonly now?: () => number;
+  readonly idleTimeoutMs?: number;
+  readonly stallTimeoutMs?: number;
+}
+
+const defaultIdleTimeoutMs = 30 * 60_000;
+const defaultStallTimeoutMs = 5 * 60_000;
+
+export type StopReason = 'shutdown' | 'kicked' | 'queue-full' | 'idle';
+
+const byeTexts: Readonly<Record<StopReason, string>> = {
+  shutdown: '[UNAVAILABLE] Server shutting down.',
+  kicked: 'Disconnected by administrator.',
+  'queue-full': '[UNAVAILABLE] Connection queue full',
+  idle: 'Disconnected for inactivity.',
+};
+
+export class ImapConnection {
+  readonly session: Session;
+  readonly #stream: ClientStream;
+  readonly #output: Output;
+  readonly #loop: CommandLoop;
+  readonly #options: ConnectionOptions;
+  readonly #abort = new AbortController();
+  #stopReason: StopReason | undefined;
+
+  constructor(options: ConnectionOptions) {
+    this.#options = options;
+    const { settings } = options;
+    this.#stream = new ClientStream(options.stream, {
+      idleTimeoutMs: options.idleTimeoutMs ?? defaultIdleTimeoutMs,
+      stallTimeoutMs: options.stallTimeoutMs ?? defaultStallTimeoutMs,
+      onIdle: () => this.stop('idle'),
+    });
+    this.#stream.onClose = () => this.#abort.abort();
+    this.#output = new Output(this.#stream);
+    this.#loop = new CommandLoop({
+      stream: this.#stream,
+      maxLineBytes: settings.imap_max_line_length,
+      isLiteralMinus: settings.imap_literal_minus,
+      log: options.log,
+    });
+    this.session = new Session({
+      user: options.user,
+      settings,
+      log: options.log,
+      output: this.#output,
+      input: this.#loop,
+      signal: this.#abort.signal,
+      now: options.now ?? Date.now,
+      isTrusted: options.isTrusted ?? false,
+    });
+  }
+
+  /** Sends a reply that belongs to the login (`a1 OK [CAPABILITY ...] Logged in`). Binary string. */
+  greet(line: string): void {
+    this.#output.text(`${line}\r\n`);
+    this.#output.flush();
+  }
+
+  /** Ends the session: at once when it waits for the client, else after the command that runs. */
+  stop(reason: StopReason): void {
+    this.#stopReason ??= reason;
+    this.#loop.requestStop();
+  }
+
+  /** Serves the client. Resolves when it is gone and everything is closed; never throws. */
+  async run(): Promise<void> {
+    const end = await this.#loop.run(this.session);
+    const bye = this.#byeText(end);
+    if (bye !== undefined) this.#output.text(`* BYE ${bye}\r\n`);
+    this.#output.flush();
+    try {
+      await this.session.deselect();
+    } catch (error) {
+      this.#options.log.error('imap.close', 'Closing the mailbox failed', { error });
+    }
+    this.#log(end);
+    await this.#stream.end();
+    this.#abort.abort();
+  }
+
+  #byeText(end: LoopEnd): string | undefined {
+    if (this.#stopReason !== undefined && end.kind === 'closed') return byeTexts[this.#stopReason];
+    switch (end.kind) {
+      case 'logout':
+      case 'closed':
+      case 'broken':
+        return undefined;
+      case 'too-many-bad':
+        return 'Too many invalid IMAP commands.';
+      case 'mailbox-gone':
+        return '[NONEXISTENT] Selected mailbox was deleted, have to disconnect.';
+      case 'protocol':
+        return end.reason;
+    }
+  }
+
+  #reasonText(end: LoopEnd): string {
+    if (end.kind === 'logout') return 'Disconnected: Logged out';
+    if (this.#stream.isStalled)
+      return `Disconnected: Client did not read for ${(this.#options.stallTimeoutMs ?? defaultStallTimeoutMs) / 1000} secs`;
+    if (end.kind === 'too-many-bad') return 'Disconnected: Too many invalid IMAP commands.';
+    if (end.kind === 'mailbox-gone') return 'Disconnected: Selected mailbox was deleted';
+    if (end.kind === 'broken') return 'Disconnected: A message could not be sent to its end';
+    if (end.kind === 'protocol') return `Disconnected: ${end.reason}`;
+    switch (this.#stopReason) {
+      case 'idle':
+        return `Disconnected: Inactivity - no input for ${(this.#options.idleTimeoutMs ?? defaultIdleTimeoutMs) / 1000} secs`;
+      case 'shutdown':
+        return 'Disconnected: Shutting down';
+      case 'kicked':
+        return 'Disconnected: Kicked by administrator';
+      case 'queue-full':
+        return 'Disconnected: Connection queue full';
+      case undefined:
+        return `Disconnected: Connection closed${this.#lastCommandText()}`;
+    }
+  }
+
+  /** Dovecot's ` (FETCH finished 0.5 secs ago)`. */
+  #lastCommandText(): string {
+    const last = this.#loop.lastCommand;
+    if (last === undefined) return ' (No commands sent)';
+    const secs = (ms: number): string => (ms / 1000).toFixed(3);
+    return last.finishedAt === undefined
+      ? ` (${last.name} running for ${secs(performance.now() - last.startedAt)} secs)`
+      : ` (${last.name} finished ${secs(performance.now() - last.finishedAt)} secs ago)`;
+  }
+
+  #log(end: LoopEnd): void {
+    const { counters } = this.session;
+    const { bytesRead, bytesWritten } = this.#stream;
+    const tail = formatLogout(this.#options.settings.imap_logout_format, counters, bytesRead, bytesWritten);
+    this.#options.log.info('session.end', `${this.#reasonText(end)} ${tail}`, {
+      ...counters,
+      in: bytesRead,
+      out: bytesWritten,
+      reason: end.kind,
+    });
+  }
+}

@@ -1,0 +1,128 @@
+// FETCH items compiled once per command: what must be prepared, and one writer for each item.
+import { formatDateTime } from '#protocol/imap/date.js';
+import { encodeText } from '#protocol/imap/encoder.js';
+import type { FetchItem, SimpleItem } from '#protocol/imap/fetch-item.js';
+import { emailIdOf } from '#storage/object-id.js';
+import type { MessageNeeds } from '#storage/types.js';
+import type { Session } from './session.js';
+
+/** Text of an item whose value needs no waiting: `UID 7`. */
+export type TextOf = (seq: number) => string;
+
+/** An item whose value is read from the message. */
+export type ContentItem = FetchItem & { readonly kind: 'section' | 'binary' | 'binary-size' };
+
+export interface FetchPlan {
+  /** In the order of the reply. */
+  readonly steps: readonly ({ readonly text: TextOf } | { readonly content: ContentItem })[];
+  /** All steps are text: the loop need not wait. */
+  readonly isPlain: boolean;
+  readonly needs: MessageNeeds;
+  readonly hasNeeds: boolean;
+  readonly setsSeen: boolean;
+  /** For adding what a change of \Seen must report. */
+  readonly includes: ReadonlySet<SimpleItem>;
+}
+
+function zoneMinutesAt(ms: number): number {
+  return -new Date(ms).getTimezoneOffset();
+}
+
+/** Header fields of the message itself come from the cache, everything else from the message. */
+function cachedFields(item: FetchItem): readonly string[] | undefined {
+  if (item.kind !== 'section' || item.section.path.length > 0 || item.section.part.kind !== 'fields') return undefined;
+  return item.section.part.names;
+}
+
+export function planFetch(session: Session, items: readonly FetchItem[], isUid: boolean, usesModSeq: boolean): FetchPlan {
+  const wanted: FetchItem[] = [...items];
+  const has = (name: SimpleItem): boolean => wanted.some((item) => item.kind === 'simple' && item.name === name);
+  // RFC 9051 6.4.9: UID FETCH always returns the UID.
+  if (isUid && !has('UID')) wanted.unshift({ kind: 'simple', name: 'UID' });
+  if (usesModSeq && !has('MODSEQ')) wanted.push({ kind: 'simple', name: 'MODSEQ' });
+  const headers = [...new Set(wanted.flatMap((item) => cachedFields(item) ?? []))];
+  const needs: MessageNeeds = {
+    ...(has('RFC822.SIZE') && { size: true }),
+    ...(has('INTERNALDATE') && { internalDate: true }),
+    ...(has('SAVEDATE') && { saveDate: true }),
+    ...(has('ENVELOPE') && { envelope: true }),
+    ...(has('BODY') && { body: true }),
+    ...(has('BODYSTRUCTURE') && { bodyStructure: true }),
+    ...(headers.length > 0 && { headers }),
+    ...(wanted.some((item) => item.kind === 'preview') && { preview: true }),
+  };
+  const steps = wanted.map((item) => stepOf(session, item));
+  return {
+    steps,
+    isPlain: steps.every((step) => 'text' in step),
+    needs,
+    hasNeeds: Object.keys(needs).length > 0,
+    setsSeen: wanted.some((item) => (item.kind === 'section' || item.kind === 'binary') && !item.isPeek) && !session.view.isReadOnly,
+    includes: new Set(wanted.flatMap((item) => (item.kind === 'simple' ? [item.name] : []))),
+  };
+}
+
+function stepOf(session: Session, item: FetchItem): { readonly text: TextOf } | { readonly content: ContentItem } {
+  switch (item.kind) {
+    case 'simple':
+      return { text: simpleText(session, item.name) };
+    case 'preview':
+      return { text: (seq) => `PREVIEW ${encodeText(session.view.previewAt(seq), session.isUtf8)}` };
+    case 'section': {
+      const names = cachedFields(item);
+      if (names === undefined) return { content: item };
+      return { text: headerText(session, item, names) };
+    }
+    case 'binary':
+    case 'binary-size':
+      return { content: item };
+  }
+}
+
+function headerText(session: Session, item: FetchItem & { kind: 'section' }, names: readonly string[]): TextOf {
+  const { counters, view } = session;
+  const { label, partial } = item;
+  return (seq) => {
+    const fields = view.headerFieldsAt(seq, names);
+    counters.fetchHdrCount += 1;
+    counters.fetchHdrBytes += fields.length + 2;
+    let text = `${fields.toString('latin1')}\r\n`;
+    if (partial !== undefined) text = text.slice(partial.offset, partial.offset + partial.length);
+    return `${label} {${text.length}}\r\n${text}`;
+  };
+}
+
+export function simpleText(session: Session, name: SimpleItem): TextOf {
+  const { view, flagText } = session;
+  switch (name) {
+    case 'FLAGS':
+      return (seq) => `FLAGS ${flagText.list(view.systemFlagsAt(seq), view.keywordsAt(seq))}`;
+    case 'UID':
+      return (seq) => `UID ${view.uidAt(seq)}`;
+    case 'MODSEQ':
+      return (seq) => `MODSEQ (${view.modSeqAt(seq)})`;
+    case 'RFC822.SIZE':
+      return (seq) => `RFC822.SIZE ${view.sizeAt(seq)}`;
+    case 'INTERNALDATE':
+      return (seq) => {
+        const ms = view.internalDateAt(seq);
+        return `INTERNALDATE ${formatDateTime(ms, zoneMinutesAt(ms))}`;
+      };
+    case 'SAVEDATE':
+      return (seq) => {
+        const ms = view.saveDateAt(seq);
+        return `SAVEDATE ${formatDateTime(ms, zoneMinutesAt(ms))}`;
+      };
+    case 'ENVELOPE':
+      return (seq) => `ENVELOPE ${view.envelopeAt(seq).toString('latin1')}`;
+    case 'BODY':
+      return (seq) => `BODY ${view.bodyAt(seq).toString('latin1')}`;
+    case 'BODYSTRUCTURE':
+      return (seq) => `BODYSTRUCTURE ${view.bodyStructureAt(seq).toString('latin1')}`;
+    case 'EMAILID':
+      return (seq) => `EMAILID (${emailIdOf(view.guidAt(seq))})`;
+    case 'THREADID':
+      // RFC 8474 5.2: NIL where the server does not keep threads.
+      return () => 'THREADID NIL';
+  }
+}

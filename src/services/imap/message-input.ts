@@ -1,0 +1,20 @@
+import type { MessageLiteral } from '#protocol/imap/decoder.js';
+import type { CommandReader } from '#protocol/imap/reader.js';
+
+/** The input of a command with message literals, pulled piece by piece. */
+export interface MessageInput {
+  /** Behind the command's name, up to the first message literal. */
+  readonly head: CommandReader;
+  readonly literal: MessageLiteral;
+  /** Lets the announced literal come (sends the continuation request when the client waits for it). */
+  accept(): void;
+  /** Octets of the accepted literal; undefined at its end. @throws ClientGoneError when the connection ends in the middle */
+  chunk(): Promise<Buffer | undefined>;
+  /** After a literal: the text up to the next message literal or the end of the command. */
+  segment(): Promise<{ readonly reader: CommandReader; readonly literal: MessageLiteral | undefined }>;
+}
+
+/** The client went away in the middle of a command; nothing can be answered. */
+export class ClientGoneError extends Error {
+  override readonly name = 'ClientGoneError';
+}

@@ -1,0 +1,185 @@
+// The state of one logged-in client.
+
+import type { Logger } from '#log/logger.js';
+import { encodeMailbox } from '#protocol/imap/encoder.js';
+import type { SequenceSet } from '#protocol/imap/reader.js';
+import type { MailboxView } from '#storage/mailbox.js';
+import type { Uid } from '#storage/types.js';
+import type { MailUser } from '#storage/user.js';
+import type { NumberRange } from '#util/number-set.js';
+import { resolveNumberSet } from '#util/number-set.js';
+import { newCounters } from './counters.js';
+import { FlagText } from './flag-text.js';
+import type { Output } from './output.js';
+import type { ImapSettings } from './settings.js';
+
+/** What ENABLE can turn on. */
+export type Feature = 'CONDSTORE' | 'QRESYNC' | 'UTF8=ACCEPT' | 'IMAP4REV2';
+
+/** What a command may do with its client's input (IDLE, COMPRESS). */
+export interface SessionInput {
+  /** The next line, which is not a command. Undefined when the connection ends or shall end. */
+  readLine(): Promise<string | undefined>;
+  /** Compresses both directions once the tagged reply was written. */
+  compressAfterReply(): void;
+  readonly isCompressed: boolean;
+}
+
+export interface SessionOptions {
+  readonly user: MailUser;
+  readonly settings: ImapSettings;
+  readonly log: Logger;
+  readonly output: Output;
+  readonly input: SessionInput;
+  readonly signal: AbortSignal;
+  /** ms since the epoch. */
+  readonly now: () => number;
+  /** Connected through login_trusted_networks or by a trusted proxy: ID fields are believed. */
+  readonly isTrusted: boolean;
+}
+
+export class Session {
+  readonly user: MailUser;
+  readonly settings: ImapSettings;
+  readonly log: Logger;
+  readonly output: Output;
+  readonly input: SessionInput;
+  readonly signal: AbortSignal;
+  readonly now: () => number;
+  readonly isTrusted: boolean;
+  readonly counters = newCounters();
+  readonly flagText = new FlagText();
+  readonly enabled = new Set<Feature>();
+  readonly workarounds: ReadonlySet<string>;
+  /** RFC 5182: UIDs of the saved search result, ascending. Empty after SELECT. */
+  savedSearch: readonly Uid[] = [];
+  /** LOGOUT was answered. */
+  isLoggingOut = false;
+  #view: MailboxView | undefined;
+
+  constructor(options: SessionOptions) {
+    this.user = options.user;
+    this.settings = options.settings;
+    this.log = options.log;
+    this.output = options.output;
+    this.input = options.input;
+    this.signal = options.signal;
+    this.now = options.now;
+    this.isTrusted = options.isTrusted;
+    this.workarounds = new Set(options.settings.imap_client_workarounds);
+  }
+
+  get isSelected(): boolean {
+    return this.#view !== undefined;
+  }
+
+  /** The selected mailbox. For commands of the selected state, which run only then. */
+  get view(): MailboxView {
+    if (this.#view === undefined) throw new Error('no mailbox is selected');
+    return this.#view;
+  }
+
+  get selectedView(): MailboxView | undefined {
+    return this.#view;
+  }
+
+  /** The view belongs to the session from now on. Closes the previous one. */
+  async select(view: MailboxView): Promise<void> {
+    await this.deselect();
+    this.#view = view;
+  }
+
+  /** Closes the selected mailbox, if any, without expunging. */
+  async deselect(): Promise<void> {
+    const view = this.#view;
+    this.#view = undefined;
+    this.savedSearch = [];
+    await view?.[Symbol.asyncDispose]();
+  }
+
+  has(feature: Feature): boolean {
+    return this.enabled.has(feature);
+  }
+
+  /** Mailbox names and quoted strings are UTF-8 in both directions. */
+  get isUtf8(): boolean {
+    return this.enabled.has('UTF8=ACCEPT') || this.enabled.has('IMAP4REV2');
+  }
+
+  get isRev2(): boolean {
+    return this.enabled.has('IMAP4REV2');
+  }
+
+  /** QRESYNC includes CONDSTORE (RFC 7162 3.2.3). */
+  enable(feature: Feature): void {
+    this.enabled.add(feature);
+    if (feature === 'QRESYNC') this.enabled.add('CONDSTORE');
+  }
+
+  /**
+   * A command that uses modseqs turns CONDSTORE on (RFC 7162 3.1): from here on FETCH replies carry MODSEQ.
+   */
+  useModSeqs(): void {
+    if (this.enabled.has('CONDSTORE')) return;
+    this.enabled.add('CONDSTORE');
+    if (this.#view !== undefined) this.text(`* OK [HIGHESTMODSEQ ${this.#view.highestModSeq}] Highest\r\n`);
+  }
+
+  text(binary: string): void {
+    this.output.text(binary);
+  }
+
+  mailboxName(name: string): string {
+    return encodeMailbox(name, this.isUtf8);
+  }
+
+  /**
+   * A sequence set to ascending, disjoint ranges of sequence numbers that exist in the selected mailbox.
+   * @returns undefined when a plain sequence number is out of range (RFC 9051 9, seq-number: an error; UIDs that are not there are ignored)
+   */
+  resolve(set: SequenceSet, isUid: boolean): readonly NumberRange[] | undefined {
+    const { view } = this;
+    if (set.kind === 'saved') return rangesOfSaved(this.savedSearch, view);
+    if (!isUid) {
+      const ranges = resolveNumberSet(set.ranges, view.count);
+      const last = ranges[ranges.length - 1];
+      if (last !== undefined && last[1] > view.count) return undefined;
+      // `*` in an empty mailbox names nothing; any number there is wrong.
+      return view.count === 0 && set.ranges.some(([first]) => first !== Number.POSITIVE_INFINITY) ? undefined : ranges;
+    }
+    if (view.count === 0) return [];
+    const out: NumberRange[] = [];
+    for (const [first, last] of resolveNumberSet(set.ranges, view.uidAt(view.count))) {
+      const from = view.lowerBound(first);
+      const to = view.lowerBound(last + 1) - 1;
+      if (from <= to) out.push([from, to]);
+    }
+    return out;
+  }
+}
+
+function rangesOfSaved(uids: readonly Uid[], view: MailboxView): NumberRange[] {
+  const out: NumberRange[] = [];
+  let last = -1;
+  for (const uid of uids) {
+    const seq = view.seqOf(uid);
+    if (seq === 0) continue;
+    const open = out[out.length - 1];
+    if (open !== undefined && seq === last + 1) out[out.length - 1] = [open[0], seq];
+    else out.push([seq, seq]);
+    last = seq;
+  }
+  return out;
+}
+
+/** Number of messages in ranges. */
+export function countOf(ranges: readonly NumberRange[]): number {
+  let count = 0;
+  for (const [first, last] of ranges) count += last - first + 1;
+  return count;
+}
+
+/** The numbers of ranges, ascending. */
+export function* numbersOf(ranges: readonly NumberRange[]): Generator<number> {
+  for (const [first, last] of ranges) for (let number = first; number <= last; number++) yield number;
+}

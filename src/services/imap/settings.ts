@@ -1,0 +1,32 @@
+import { boolean, choice, defineSettings, list, type SettingsOf, size, string, time, uint } from '#config/define.js';
+
+/** Settings of the imap service, under Dovecot's names. */
+export const imapSettings = defineSettings('imap', {
+  imap_max_line_length: size('64k', 'Longest command line. Literals of one command together may be as long again.'),
+  imap_idle_notify_interval: time('2 mins', 'How often IDLE says that it is still there, for middleboxes that forget quiet connections.'),
+  imap_capability: string('', 'Replaces the CAPABILITY list; with a leading + adds to it.'),
+  imap_client_workarounds: list('', 'delay-newmail, tb-extra-mailbox-sep, tb-lsub-flags.'),
+  imap_logout_format: string(
+    'in=%i out=%o deleted=%{deleted} expunged=%{expunged} trashed=%{trashed} hdr_count=%{fetch_hdr_count} hdr_bytes=%{fetch_hdr_bytes} body_count=%{fetch_body_count} body_bytes=%{fetch_body_bytes}',
+    'What the log line at the end of a session says. %i and %o are octets received and sent.',
+  ),
+  imap_id_send: string('name *', 'ID fields sent to clients: names and values; * gives the default value.'),
+  imap_id_log: string('', 'ID fields of clients to log: names, or * for all.'),
+  imap_id_retain: boolean('no', 'Keep the ID fields of the client for later use.'),
+  imap_fetch_failure: choice(
+    ['disconnect-immediately', 'disconnect-after', 'no-after'],
+    'disconnect-immediately',
+    'When a message cannot be read: end the connection at once, after the other messages, or only answer NO.',
+  ),
+  imap_metadata: boolean('no', 'Offer METADATA.'),
+  imap_literal_minus: boolean('no', 'Offer LITERAL- instead of LITERAL+: literals without waiting only up to 4 KB.'),
+  imap_hibernate_timeout: time('0', 'Move idling connections to the imap-hibernate process after this time; 0 never.'),
+  imap_urlauth_host: string('', 'Host name in URLAUTH URLs; * accepts any.'),
+  imap_urlauth_port: uint('143', 'Port in URLAUTH URLs.'),
+  imap_append_limit: size('0', 'Largest message that APPEND takes, announced as APPENDLIMIT; 0 for no limit of its own.'),
+  imap_compress: boolean('yes', 'Offer COMPRESS=DEFLATE.'),
+  imap_rev2: boolean('yes', 'Offer IMAP4rev2 (RFC 9051), which clients turn on by ENABLE.'),
+  rawlog_dir: string('', 'Write the traffic of each session into files in this folder when it exists.'),
+});
+
+export type ImapSettings = SettingsOf<typeof imapSettings>;

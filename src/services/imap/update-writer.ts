@@ -1,0 +1,72 @@
+// Tells the client what changed in the selected mailbox, at the points where it may be told.
+
+import type { MailboxView, ViewChanges } from '#storage/mailbox.js';
+import { formatRanges, rangesOf } from '#util/number-set.js';
+import { allFlags } from './flag-text.js';
+import type { Session } from './session.js';
+import { TimeSlice } from './time-slice.js';
+
+export interface UpdateOptions {
+  /** False while sequence numbers of the client are in use (RFC 9051 7.5.1). */
+  readonly allowExpunge: boolean;
+  /** FETCH replies carry the UID: after UID commands (RFC 9051 6.4.9). */
+  readonly withUid?: boolean;
+}
+
+/** Syncs the selected mailbox and writes EXPUNGE or VANISHED, EXISTS, RECENT, FLAGS and FETCH. @throws StorageError */
+export async function writeUpdates(session: Session, options: UpdateOptions, signal: AbortSignal): Promise<void> {
+  const view = session.selectedView;
+  if (view === undefined) return;
+  const changes = await view.sync({ allowExpunge: options.allowExpunge }, signal);
+  await writeChanges(session, view, changes, options.withUid ?? false);
+}
+
+export async function writeChanges(session: Session, view: MailboxView, changes: ViewChanges, withUid: boolean): Promise<void> {
+  const { expunged } = changes;
+  if (expunged.length > 0) writeExpunges(session, expunged);
+  if (changes.exists !== undefined) session.text(`* ${changes.exists} EXISTS\r\n`);
+  // RFC 9051 has no RECENT.
+  if (changes.recent !== undefined && !session.isRev2) session.text(`* ${changes.recent} RECENT\r\n`);
+  if (changes.newKeywords) writeFlagList(session, view);
+  if (changes.flagsChanged.length > 0) await writeFlagChanges(session, changes.flagsChanged, withUid);
+}
+
+function writeExpunges(session: Session, expunged: ViewChanges['expunged']): void {
+  if (session.has('QRESYNC')) {
+    const uids = expunged.map(({ uid }) => uid as number).sort((a, b) => a - b);
+    // One line of UIDs may be long: cut, so that no client's line limit is hit.
+    const ranges = rangesOf(uids);
+    for (let at = 0; at < ranges.length; at += 500) session.text(`* VANISHED ${formatRanges(ranges.slice(at, at + 500))}\r\n`);
+    return;
+  }
+  for (const { seq } of expunged) session.text(`* ${seq} EXPUNGE\r\n`);
+}
+
+/** FLAGS and PERMANENTFLAGS, at SELECT and when a keyword appears. */
+export function writeFlagList(session: Session, view: MailboxView): void {
+  const { mailbox } = view;
+  const flags = allFlags(mailbox.keywords);
+  session.text(`* FLAGS (${flags})\r\n`);
+  if (view.isReadOnly) session.text('* OK [PERMANENTFLAGS ()] Read-only mailbox.\r\n');
+  else session.text(`* OK [PERMANENTFLAGS (${flags}${mailbox.canCreateKeywords ? ' \\*' : ''})] Flags permitted.\r\n`);
+}
+
+/** `* 3 FETCH (UID 7 FLAGS (\Seen) MODSEQ (12))` for each of the messages. */
+export async function writeFlagChanges(session: Session, seqs: Iterable<number>, withUid: boolean): Promise<void> {
+  const { view, output, flagText } = session;
+  const needsUid = withUid || session.has('QRESYNC') || session.isRev2;
+  const needsModSeq = session.has('CONDSTORE');
+  const slice = new TimeSlice();
+  let untilCheck = 256;
+  for (const seq of seqs) {
+    const uid = needsUid ? `UID ${view.uidAt(seq)} ` : '';
+    const flags = flagText.list(view.systemFlagsAt(seq), view.keywordsAt(seq));
+    const modSeq = needsModSeq ? ` MODSEQ (${view.modSeqAt(seq)})` : '';
+    output.text(`* ${seq} FETCH (${uid}FLAGS ${flags}${modSeq})\r\n`);
+    untilCheck -= 1;
+    if (untilCheck > 0) continue;
+    untilCheck = 256;
+    if (output.isFull) await output.drain();
+    if (slice.isOver) await slice.giveWay();
+  }
+}
