@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { dovecotServices } from './dovecot-settings.js';
 import { implementedPlugins } from './groups/mail.js';
+import { loadWarnings } from './limits.js';
 import type { ProblemList } from './problem.js';
 import { placeText } from './problem.js';
 import type { ConfigBlock, ResolvedConfig } from './resolve.js';
@@ -52,6 +53,12 @@ function checkEverything(config: ResolvedConfig, problems: ProblemList, options:
     else checkForeignService(service, config, problems, withoutEffect);
   }
   checkListeners(services, generalOf(config).base_dir, problems);
+  for (const { service, key, message, suggestion } of loadWarnings(
+    services,
+    options.checksMachine ? undefined : Number.POSITIVE_INFINITY,
+  )) {
+    problems.warning(service.written.get(key) ?? service.place, message, suggestion);
+  }
   if (options.checksMachine && process.getuid?.() === 0) checkUsers(services, config, problems);
 }
 

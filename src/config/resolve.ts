@@ -129,7 +129,11 @@ class Resolver {
       if (known === undefined) {
         const names = [...this.definitions.keys(), ...Object.keys(dovecotSettings)];
         this.#problems.error(place, `Unknown setting: ${key}`, this.#explainUnknown(key, names));
-      } else if (known !== text) this.withoutEffect.push(`${key} (${placeText(place)})`);
+        return;
+      }
+      // Kept for printing: whoever looks at the whole configuration wants to see it.
+      this.#layer(filter).values.set(key, { text, file: node.file, place });
+      if (known !== text) this.withoutEffect.push(`${key} (${placeText(place)})`);
       return;
     }
     this.#check(definition, key, node);

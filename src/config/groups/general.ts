@@ -28,7 +28,11 @@ export const loggingSettings = defineSettings('logging', {
   info_log_path: string('', 'Where informational messages go; empty: log_path'),
   debug_log_path: string('', 'Where debug messages go; empty: info_log_path'),
   log_timestamp: string('%b %d %H:%M:%S ', 'Time stamp of lines in files, as for strftime'),
-  log_format: choice(['text', 'json'], 'text', 'Form of lines in files: text as Dovecot\u2019s, or one JSON object a line'),
+  log_format: choice(
+    ['auto', 'text', 'json'],
+    'auto',
+    'Form of lines: text as Dovecot’s, or one JSON object a line; auto: text on a terminal',
+  ),
   syslog_facility: string('mail', 'Facility of messages to syslog'),
   log_debug: string('', 'Events to write debug messages for; any value turns them on'),
   mail_debug: boolean('no', 'Debug messages of mail processes'),
