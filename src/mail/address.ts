@@ -34,15 +34,18 @@ interface Words {
   readonly isQuoted: boolean;
 }
 
-/** Parses a whole field value (unfolded or not). Entries are in message order. */
-export function parseAddressList(text: OctetString): MailAddress[] {
+/**
+ * Parses a whole field value (unfolded or not). Entries are in message order.
+ * @param maxEntries stop early, for callers that want the first address
+ */
+export function parseAddressList(text: OctetString, maxEntries = Number.POSITIVE_INFINITY): MailAddress[] {
   const lexer = new HeaderLexer(text);
   const list: MailAddress[] = [];
   let isInGroup = false;
   for (;;) {
     lexer.lastComment = undefined;
     lexer.skipCfws();
-    if (lexer.isAtEnd) break;
+    if (lexer.isAtEnd || list.length >= maxEntries) break;
     if (lexer.accept(0x2c)) continue;
     if (lexer.accept(0x3b)) {
       if (isInGroup) list.push(groupEnd);
@@ -60,7 +63,7 @@ export function parseAddressList(text: OctetString): MailAddress[] {
     else if (words.phrase !== '') list.push(lonelyWords(lexer, words));
     else if (next !== -1 && next !== 0x2c && next !== 0x3b) lexer.position += 1;
   }
-  if (isInGroup) list.push(groupEnd);
+  if (isInGroup && list.length < maxEntries) list.push(groupEnd);
   return list;
 }
 
