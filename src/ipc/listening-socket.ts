@@ -104,10 +104,19 @@ export class ListeningSockets {
 
   /** The port that the system chose for port 0. */
   portOf(fd: number): number {
+    const address = this.addressOf(fd);
+    return address.family === 'unix' ? 0 : address.port;
+  }
+
+  addressOf(fd: number): { readonly family: 'inet' | 'inet6'; readonly port: number } | { readonly family: 'unix'; readonly path: string } {
     const address = Buffer.alloc(addressBytes);
     const length = Buffer.alloc(4);
     length.writeUInt32LE(address.length);
-    return this.#calls.getsockname(fd, address, length) < 0 ? 0 : address.readUInt16BE(2);
+    if (this.#calls.getsockname(fd, address, length) < 0) throw this.#error(`getsockname(${fd})`);
+    const name = address.readUInt16LE(0);
+    if (name === family.unix)
+      return { family: 'unix', path: address.toString('utf8', 2, Math.max(2, length.readUInt32LE(0))).replace(/\0.*$/s, '') };
+    return { family: name === family.inet6 ? 'inet6' : 'inet', port: address.readUInt16BE(2) };
   }
 
   /** Connections that wait to be accepted: 0, or at least 1 when it is not known how many (UNIX sockets). */

@@ -12,10 +12,10 @@ import type { Identity, ServerPlan, ServicePlan } from './plan.js';
 import { closeOwnCopies, type OpenPrivateSockets, openPrivateSockets, removePrivateSockets } from './private-sockets.js';
 import { refusePending } from './refusal.js';
 import type { Decision, RouteRequest } from './schedule/decisions.js';
-import { Scheduler } from './schedule/scheduler.js';
+import { type Numbers, Scheduler } from './schedule/scheduler.js';
 
 /** What all pools share. */
-export interface PoolEnvironment {
+export interface PoolEnvironment extends Numbers {
   readonly sockets: ListeningSockets;
   readonly listeners: Listeners;
   readonly watch: ListenerWatch;
@@ -23,14 +23,13 @@ export interface PoolEnvironment {
   readonly logFiles: LogFiles;
   /** Folder of the role bundles. */
   readonly rolesFolder: string;
-  /** Numbers for processes, unique over all services and generations. */
-  readonly nextProcessId: () => number;
   readonly now: () => number;
 }
 
 export type RouteAnswer =
   | {
       readonly kind: 'process';
+      readonly process: number;
       readonly pid: number;
       readonly path: string;
       readonly descriptorPath: string;
@@ -40,7 +39,8 @@ export type RouteAnswer =
 
 export interface PoolOwner {
   onRoute(pool: Pool, process: PoolChild, message: Extract<ChildMessage, { kind: 'route' }>): void;
-  onRouteFailed(ticketPool: string, ticket: number, reason: string): void;
+  /** The hand-off for a ticket that a pool gave out failed. */
+  onRouteFailed(ticket: number): void;
   onAnswer(request: number, answer: RouteAnswer): void;
   /** A child has gone; its open requests are void. */
   onChildGone(pool: Pool, process: PoolChild): void;
@@ -76,6 +76,8 @@ export class Pool {
   readonly #scheduler: Scheduler;
   readonly #children = new Map<number, PoolChild>();
   readonly #watcher: Watcher;
+  /** When clients were last refused, ms since the epoch. */
+  lastDropAtMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isRetired = false;
   #onEmpty: (() => void)[] = [];
@@ -86,7 +88,7 @@ export class Pool {
     this.#server = server;
     this.#environment = environment;
     this.#owner = owner;
-    this.#scheduler = new Scheduler(plan.limits, environment.now(), environment.nextProcessId);
+    this.#scheduler = new Scheduler(plan.limits, environment.now(), environment);
     this.#watcher = {
       fds: plan.listeners.map((listener) => environment.listeners.fdOf(listener)),
       onPending: (pending) => this.#apply(this.#scheduler.demand(environment.now(), pending)),
@@ -193,7 +195,7 @@ export class Pool {
         this.#answer(decision.request, decision.process, decision.ticket);
         return;
       case 'refuse':
-        this.counters.refused += 1;
+        this.#countRefused(1);
         this.#owner.onAnswer(decision.request, { kind: 'refused', outcome: decision.outcome, reason: decision.reason });
         return;
       case 'push-out':
@@ -310,7 +312,7 @@ export class Pool {
         this.#owner.onRoute(this, process, message);
         return;
       case 'route-failed':
-        this.#owner.onRouteFailed(this.name, message.ticket, message.reason);
+        this.#owner.onRouteFailed(message.ticket);
         return;
       default:
         message satisfies never;
@@ -366,13 +368,18 @@ export class Pool {
       return;
     }
     const { path, descriptorPath } = sockets;
-    this.#owner.onAnswer(request, { kind: 'process', pid: process.child.pid, path, descriptorPath, ticket });
+    this.#owner.onAnswer(request, { kind: 'process', process: id, pid: process.child.pid, path, descriptorPath, ticket });
   }
 
   #dropPending(): void {
     const { sockets, listeners } = this.#environment;
     const open = this.plan.listeners.map((plan) => ({ plan, fd: listeners.fdOf(plan) }));
-    this.counters.refused += refusePending(sockets, open, this.plan.refusal);
+    this.#countRefused(refusePending(sockets, open, this.plan.refusal));
+  }
+
+  #countRefused(count: number): void {
+    this.counters.refused += count;
+    if (count > 0) this.lastDropAtMs = this.#environment.now();
   }
 
   #logLimit({ limit, value, needed, waiting }: Extract<Decision, { kind: 'limit-reached' }>): void {

@@ -1,7 +1,7 @@
 // The sockets on which one mail process receives logged-in connections: base_dir/srv/<service>.<number>, a stream listener, and the same
 // with `.fd`, a datagram socket for descriptors. Made before the process, so that they are there for whoever is sent to it; only login
 // processes may connect.
-import { closeSync, mkdirSync, readdirSync, unlinkSync } from 'node:fs';
+import { closeSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PrivateSockets } from '#ipc/control.js';
 import { bindDescriptorSocket } from '#ipc/handle-pass.js';
@@ -64,13 +64,4 @@ export function preparePrivateFolder(baseDir: string): void {
 /** At the end: an empty folder goes. */
 export function privateFolderOf(baseDir: string): string {
   return join(baseDir, folderName);
-}
-
-/** Removes a private path that may already be gone. */
-export function unlinkQuietly(path: string): void {
-  try {
-    unlinkSync(path);
-  } catch {
-    // It is gone, which is all we want.
-  }
 }

@@ -25,12 +25,19 @@ interface Waiting {
   promised: { readonly process: PoolProcess; readonly ticket: number } | undefined;
 }
 
+/** Numbers for processes and tickets, unique within the server. */
+export interface Numbers {
+  nextProcessId(): number;
+  nextTicket(): number;
+}
+
 export interface ProcessView {
   readonly id: number;
   readonly key: string;
   readonly phase: PoolProcess['phase'];
   readonly clients: number;
   readonly load: number;
+  readonly free: number;
   readonly served: number;
   readonly isCounted: boolean;
   readonly startedAtMs: number;
@@ -41,9 +48,8 @@ export class Scheduler {
   readonly #limits: PoolLimits;
   readonly #processes = new Map<number, PoolProcess>();
   readonly #throttle = new Throttle();
-  readonly #nextId: () => number;
+  readonly #numbers: Numbers;
   #waiting: Waiting[] = [];
-  #lastTicket = 0;
   #isRetired = false;
   /** Low-water mark of idle processes since the last idle check. */
   #leastIdle = 0;
@@ -53,10 +59,9 @@ export class Scheduler {
   #refusingUntilMs = Number.NEGATIVE_INFINITY;
   #limitLoggedAtMs = Number.NEGATIVE_INFINITY;
 
-  /** @param nextId numbers for new processes, unique within the server */
-  constructor(limits: PoolLimits, nowMs: number, nextId: () => number) {
+  constructor(limits: PoolLimits, nowMs: number, numbers: Numbers) {
     this.#limits = limits;
-    this.#nextId = nextId;
+    this.#numbers = numbers;
     this.#idleCheckAtMs = nowMs + limits.idleKillMs;
   }
 
@@ -250,9 +255,9 @@ export class Scheduler {
       decisions.push(started.decision);
       best = started.process;
     }
-    this.#lastTicket += 1;
-    best.reserve(this.#lastTicket, user, nowMs);
-    return { process: best, ticket: this.#lastTicket };
+    const ticket = this.#numbers.nextTicket();
+    best.reserve(ticket, user, nowMs);
+    return { process: best, ticket };
   }
 
   /** At the limit an idle process that runs as somebody else makes room. */
@@ -334,7 +339,7 @@ export class Scheduler {
   }
 
   #start(nowMs: number, key: string): { readonly process: PoolProcess; readonly decision: Decision } {
-    const process = new PoolProcess(this.#nextId(), key, this.#limits, nowMs);
+    const process = new PoolProcess(this.#numbers.nextProcessId(), key, this.#limits, nowMs);
     this.#processes.set(process.id, process);
     return { process, decision: { kind: 'start', process: process.id, key } };
   }

@@ -1,0 +1,300 @@
+// The master: opens the listeners, runs one pool for each service, and changes generations on reload.
+import { mkdirSync, rmdirSync } from 'node:fs';
+import type { ListeningSockets } from '#ipc/listening-socket.js';
+import type { MasterReply, MasterRequest } from '#ipc/master-client.js';
+import type { LogFiles } from '#log/files.js';
+import type { Logger } from '#log/logger.js';
+import { ControlSocket } from './control-socket.js';
+import { ListenerWatch } from './listener-watch.js';
+import { BindError, Listeners } from './listeners.js';
+import { MemoryWatch } from './memory-watch.js';
+import { removePidFile, writePidFile } from './pid-file.js';
+import type { ServerPlan } from './plan.js';
+import { Pool, type PoolEnvironment, type PoolOwner } from './pool.js';
+import { preparePrivateFolder, privateFolderOf } from './private-sockets.js';
+import { Router } from './router.js';
+import { processRows, serviceRows } from './status-report.js';
+
+export type LoadedPlan =
+  | { readonly kind: 'plan'; readonly plan: ServerPlan; readonly warnings: readonly string[] }
+  /** Each with file and line where there is one. */
+  | { readonly kind: 'broken'; readonly problems: readonly string[] };
+
+export interface MasterOptions {
+  readonly plan: ServerPlan;
+  /** Reads the configuration again. */
+  readonly load: () => Promise<LoadedPlan>;
+  readonly rolesFolder: string;
+  readonly sockets: ListeningSockets;
+  readonly log: Logger;
+  readonly logFiles: LogFiles;
+  readonly isRoot: boolean;
+  /** Told what the service manager wants to know. */
+  readonly notify: (state: 'READY=1' | 'RELOADING=1' | 'STOPPING=1') => void;
+}
+
+/** Services that others report to until their end go last. */
+const lastToStop: ReadonlySet<string> = new Set(['anvil', 'auth', 'stats']);
+/** After SIGTERM, before SIGKILL. */
+const killDelayMs = 500;
+
+export class Master {
+  readonly #options: MasterOptions;
+  readonly #listeners: Listeners;
+  readonly #watch: ListenerWatch;
+  readonly #router: Router;
+  readonly #environment: PoolEnvironment;
+  readonly #memory: MemoryWatch;
+  readonly #owner: PoolOwner;
+  #plan: ServerPlan;
+  #generation = 1;
+  #lastNumber = 0;
+  #pools = new Map<string, Pool>();
+  /** Pools of earlier generations whose processes still finish. */
+  readonly #retired = new Set<Pool>();
+  #control: ControlSocket | undefined;
+  #stopping: Promise<void> | undefined;
+  #reloading: Promise<MasterReply> = Promise.resolve({ ok: true });
+  #onStopped: (() => void) | undefined;
+  /** Resolves when the server is over. */
+  readonly stopped: Promise<void>;
+
+  constructor(options: MasterOptions) {
+    this.#options = options;
+    this.#plan = options.plan;
+    this.#listeners = new Listeners(options.sockets);
+    this.#watch = new ListenerWatch(options.sockets);
+    this.#router = new Router(options.log, options.isRoot);
+    this.#environment = {
+      sockets: options.sockets,
+      listeners: this.#listeners,
+      watch: this.#watch,
+      log: options.log,
+      logFiles: options.logFiles,
+      rolesFolder: options.rolesFolder,
+      nextProcessId: () => {
+        this.#lastNumber += 1;
+        return this.#lastNumber;
+      },
+      nextTicket: () => {
+        this.#lastNumber += 1;
+        return this.#lastNumber;
+      },
+      now: () => Date.now(),
+    };
+    this.#owner = {
+      onRoute: (_, asker, message) => this.#router.route(asker, message, this.#pools.get(message.service), this.#plan),
+      onRouteFailed: (ticket) => this.#router.giveBack(ticket),
+      onAnswer: (request, answer) => this.#router.answer(request, answer),
+      onChildGone: (_, child) => this.#router.forget(child),
+    };
+    this.#memory = new MemoryWatch(options.log, () => this.allPools);
+    this.stopped = new Promise((resolve) => {
+      this.#onStopped = resolve;
+    });
+  }
+
+  get plan(): ServerPlan {
+    return this.#plan;
+  }
+
+  get allPools(): readonly Pool[] {
+    return [...this.#pools.values(), ...this.#retired];
+  }
+
+  get listeners(): Listeners {
+    return this.#listeners;
+  }
+
+  /** @throws BindError when an address cannot be opened; then nothing is left behind */
+  async start(): Promise<void> {
+    const { log } = this.#options;
+    mkdirSync(this.#plan.baseDir, { recursive: true, mode: 0o755 });
+    preparePrivateFolder(this.#plan.baseDir);
+    try {
+      this.#listeners.open(this.#plan.services.flatMap((service) => service.listeners));
+    } catch (error) {
+      this.#watch.close();
+      removeFolder(privateFolderOf(this.#plan.baseDir));
+      throw error;
+    }
+    writePidFile(this.#plan.baseDir);
+    this.#control = await ControlSocket.open(this.#plan.baseDir, log, (request) => this.#answer(request));
+    for (const service of this.#plan.services) this.#pools.set(service.name, this.#newPool(service.name));
+    log.info('master.start', `Roost starting up for ${this.#plan.protocols.join(', ')}`, { generation: this.#generation });
+    for (const notice of this.#plan.notices) log.warning('master.notice', notice);
+    for (const pool of this.#pools.values()) pool.open();
+    this.#memory.start();
+    this.#options.notify('READY=1');
+  }
+
+  /** One reload at a time; each gets its own answer. */
+  async reload(): Promise<MasterReply> {
+    const next = this.#reloading.then(() => this.#reloadOnce());
+    this.#reloading = next.catch((): MasterReply => ({ ok: true }));
+    return await next;
+  }
+
+  /** Ends everything. The second call kills what is left at once. */
+  stop(reason: string): Promise<void> {
+    if (this.#stopping !== undefined) {
+      for (const pool of this.allPools) pool.killChildren('SIGKILL', reason);
+      return this.#stopping;
+    }
+    this.#stopping = this.#stopOnce(reason);
+    return this.#stopping;
+  }
+
+  reopenLogs(): void {
+    this.#options.logFiles.reopen();
+    this.#options.log.info('master.logs', 'Log files opened anew');
+  }
+
+  async #reloadOnce(): Promise<MasterReply> {
+    const { log, notify } = this.#options;
+    if (this.#stopping !== undefined) return { ok: false, problems: ['the server is stopping'] };
+    log.warning('master.reload', 'SIGHUP received - reloading configuration');
+    notify('RELOADING=1');
+    const loaded = await this.#options.load();
+    const problems = loaded.kind === 'broken' ? loaded.problems : this.#tryOpen(loaded.plan);
+    if (loaded.kind === 'broken' || problems.length > 0) {
+      for (const problem of problems) log.error('master.reload-failed', `Config reload failed: ${problem}`);
+      notify('READY=1');
+      return { ok: false, problems };
+    }
+    this.#changeGeneration(loaded.plan);
+    notify('READY=1');
+    return { ok: true, warnings: loaded.warnings };
+  }
+
+  /** @returns what keeps the plan from being used */
+  #tryOpen(plan: ServerPlan): readonly string[] {
+    if (plan.baseDir !== this.#plan.baseDir) return [`base_dir cannot change while the server runs (it is ${this.#plan.baseDir})`];
+    try {
+      this.#listeners.open(plan.services.flatMap((service) => service.listeners));
+      return [];
+    } catch (error) {
+      if (error instanceof BindError) return error.problems;
+      throw error;
+    }
+  }
+
+  #changeGeneration(plan: ServerPlan): void {
+    const oldPools = this.#pools;
+    const oldPlan = this.#plan;
+    this.#plan = plan;
+    this.#generation += 1;
+    this.#pools = new Map();
+    for (const service of plan.services) {
+      const old = oldPools.get(service.name);
+      // Same settings, same processes: sessions and half-finished logins that depend on it do not notice the reload.
+      const isKept = old !== undefined && service.survivesReload && JSON.stringify(service) === JSON.stringify(old.plan);
+      this.#pools.set(service.name, isKept ? old : this.#newPool(service.name));
+      if (isKept) oldPools.delete(service.name);
+    }
+    for (const [name, pool] of oldPools) {
+      const waiting = pool.retire();
+      this.#retire(pool, plan.shutdownClients || oldPlan.shutdownClients ? 'end' : 'finish');
+      this.#router.move(waiting, this.#pools.get(name));
+    }
+    this.#listeners.keepOnly(plan.services.flatMap((service) => service.listeners));
+    for (const notice of plan.notices) this.#options.log.warning('master.notice', notice);
+    for (const pool of this.#pools.values()) pool.open();
+  }
+
+  #retire(pool: Pool, clients: 'finish' | 'end'): void {
+    this.#retired.add(pool);
+    // A retired auth or anvil has no clients but our own processes, which end by themselves.
+    pool.stopChildren(lastToStop.has(pool.name) ? 'finish' : clients, 'reload');
+    if (clients === 'end') this.#enforceEnd([pool], this.#plan.stopGraceMs, 'reload');
+    void pool.whenEmpty().then(() => this.#retired.delete(pool));
+  }
+
+  async #stopOnce(reason: string): Promise<void> {
+    const { log, notify } = this.#options;
+    notify('STOPPING=1');
+    log.warning('master.stop', reason);
+    this.#memory.stop();
+    const pools = this.allPools;
+    for (const pool of pools) this.#router.move(pool.retire(), undefined);
+    this.#watch.close();
+    this.#listeners.closeAll();
+    const { stopGraceMs, shutdownClients } = this.#plan;
+    const early = pools.filter(({ name }) => !lastToStop.has(name));
+    for (const pool of early) pool.stopChildren(shutdownClients ? 'end' : 'finish', 'shutdown');
+    await this.#untilEmpty(early, stopGraceMs);
+    const late = pools.filter(({ name }) => lastToStop.has(name));
+    for (const pool of late) pool.stopChildren('end', 'shutdown');
+    await this.#untilEmpty(late, Math.min(stopGraceMs, 1_000));
+    this.#control?.close();
+    removeFolder(privateFolderOf(this.#plan.baseDir));
+    removePidFile(this.#plan.baseDir);
+    this.#onStopped?.();
+  }
+
+  async #untilEmpty(pools: readonly Pool[], graceMs: number): Promise<void> {
+    const cancel = this.#enforceEnd(pools, graceMs, 'shutdown');
+    await Promise.all(pools.map((pool) => pool.whenEmpty()));
+    cancel();
+  }
+
+  /** SIGTERM after the grace time, SIGKILL soon after it. */
+  #enforceEnd(pools: readonly Pool[], graceMs: number, reason: string): () => void {
+    const signal = (name: NodeJS.Signals): void => {
+      const left = pools.flatMap((pool) => pool.children);
+      if (left.length === 0) return;
+      const text = `Processes aren't dying after ${reason}, sent ${name} to ${left.length} processes.`;
+      this.#options.log.warning('master.enforce', text, { services: [...new Set(pools.map((pool) => pool.name))] });
+      for (const pool of pools) pool.killChildren(name, reason);
+    };
+    const term = setTimeout(signal, graceMs, 'SIGTERM').unref();
+    const kill = setTimeout(signal, graceMs + killDelayMs, 'SIGKILL').unref();
+    return () => {
+      clearTimeout(term);
+      clearTimeout(kill);
+    };
+  }
+
+  async #answer(request: MasterRequest): Promise<MasterReply> {
+    switch (request.command) {
+      case 'reload':
+        return await this.reload();
+      case 'stop':
+        // Answered first: the connection's end tells that it is over.
+        setImmediate(() => void this.stop('Stopped by the control socket'));
+        return { ok: true };
+      case 'reopen-logs':
+        this.reopenLogs();
+        return { ok: true };
+      case 'service-status':
+        return { ok: true, services: serviceRows([...this.#pools.values()], this.allPools, Date.now()) };
+      case 'process-status':
+        return { ok: true, processes: processRows(this.allPools, request.services) };
+      case 'service-stop':
+        return this.#stopServices(request.services);
+      default:
+        return request satisfies never;
+    }
+  }
+
+  #stopServices(names: readonly string[]): MasterReply {
+    const unknown = names.filter((name) => !this.#pools.has(name));
+    if (unknown.length > 0) return { ok: false, problems: unknown.map((name) => `unknown service ${name}`) };
+    for (const name of names) this.#pools.get(name)?.stopChildren('end', 'stopped by the administrator');
+    return { ok: true };
+  }
+
+  #newPool(name: string): Pool {
+    const service = this.#plan.services.find((candidate) => candidate.name === name);
+    if (service === undefined) throw new Error(`no service ${name}`);
+    return new Pool(service, this.#plan, this.#generation, this.#environment, this.#owner);
+  }
+}
+
+function removeFolder(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // Not empty or not there: something else lives in it, or nothing does.
+  }
+}

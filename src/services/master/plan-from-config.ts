@@ -1,0 +1,317 @@
+// The configuration as a plan: effective limits, sockets with numeric owners, who runs as whom.
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+import type { SettingsGroup, SettingsOf } from '#config/define.js';
+import type { generalSettings } from '#config/groups/general.js';
+import { packSettings } from '#config/pack.js';
+import type { ResolvedConfig } from '#config/resolve.js';
+import {
+  generalOf,
+  globalText,
+  type InetListener,
+  type ServiceSettings,
+  serviceSettings,
+  type UnixListener,
+} from '#config/service-settings.js';
+import type { Accounts } from './identity.js';
+import type { Identity, ListenerPlan, LogPlan, RefusalProtocol, ServerPlan, ServicePlan } from './plan.js';
+import { keyOf } from './pool.js';
+
+export interface PlanOptions {
+  readonly accounts: Accounts;
+  readonly isRoot: boolean;
+  /** Every settings group there is (services/registry.ts). */
+  readonly groups: readonly SettingsGroup[];
+  /** Roles that have a bundle. */
+  readonly hasRole: (role: string) => boolean;
+  /** Where lines go when log_path names no file: undefined is standard error. */
+  readonly fallbackLogPath: string | undefined;
+}
+
+/** Block kinds that a role gets; databases with their passwords only where they are asked. */
+const sectionsOf: Readonly<Record<string, readonly string[]>> = {
+  auth: ['passdb', 'userdb'],
+  imap: ['namespace', 'plugin'],
+  pop3: ['namespace', 'plugin'],
+  lmtp: ['namespace', 'plugin'],
+  smtp: ['namespace', 'plugin'],
+};
+
+/** Roles that logged-in connections are handed to. */
+const mailRoles: ReadonlySet<string> = new Set(['imap', 'pop3']);
+/** Roles that deliver for many users. */
+const deliveryRoles: ReadonlySet<string> = new Set(['lmtp', 'smtp']);
+/** Roles whose state or half-finished work other processes depend on: kept over a reload while nothing of theirs changes. */
+const keptRoles: ReadonlySet<string> = new Set(['anvil', 'auth', 'stats']);
+const refusals: Readonly<Record<string, RefusalProtocol>> = { imap: 'imap', pop3: 'pop3', smtp: 'smtp', lmtp: 'smtp' };
+
+type General = SettingsOf<typeof generalSettings>;
+
+/** Only for a configuration without errors. */
+export function planServer(config: ResolvedConfig, options: PlanOptions): ServerPlan {
+  const planner = new Planner(config, options);
+  return planner.plan();
+}
+
+class Planner {
+  readonly #config: ResolvedConfig;
+  readonly #options: PlanOptions;
+  readonly #general: General;
+  readonly #notices: string[] = [];
+  readonly #missingUsers = new Set<string>();
+
+  constructor(config: ResolvedConfig, options: PlanOptions) {
+    this.#config = config;
+    this.#options = options;
+    this.#general = generalOf(config);
+  }
+
+  plan(): ServerPlan {
+    const general = this.#general;
+    const baseDir = resolve(general.base_dir);
+    const mailIdentity = this.#mailIdentity();
+    const enabled = serviceSettings(this.#config).filter(({ isEnabled }) => isEnabled);
+    const services = enabled.filter(({ role }) => this.#options.hasRole(role)).map((service) => this.#planService(service, mailIdentity));
+    if (!this.#options.isRoot) {
+      this.#notices.push('not started as root: all processes run as the same user, user and group settings are not applied');
+    }
+    return {
+      configPath: this.#config.path,
+      baseDir,
+      instanceName: general.instance_name,
+      protocols: general.protocols,
+      services,
+      log: this.#planLog(),
+      shutdownClients: general.shutdown_clients,
+      stopGraceMs: general.shutdown_clients ? 5_000 : 30_000,
+      isVerboseTitle: general.verbose_proctitle,
+      isDebug: this.#text('mail_debug') === 'yes' || this.#text('auth_debug') === 'yes' || this.#text('log_debug') !== '',
+      importEnvironment: general.import_environment.split(/\s+/).filter((item) => item !== ''),
+      loginIdentity: this.#options.isRoot ? this.#userOr(general.default_login_user) : undefined,
+      mailIdentity,
+      validIds: {
+        firstUid: this.#number('first_valid_uid'),
+        lastUid: this.#number('last_valid_uid'),
+        firstGid: this.#number('first_valid_gid'),
+        lastGid: this.#number('last_valid_gid'),
+      },
+      notices: this.#notices,
+    };
+  }
+
+  #planService(service: ServiceSettings, mailIdentity: Identity | undefined): ServicePlan {
+    const { name, role } = service;
+    const isLogin = service.type === 'login' || role.endsWith('-login');
+    const takesHandoffs = mailRoles.has(role);
+    const isPerUser = this.#options.isRoot && takesHandoffs && (service.user === '' || service.user === 'root');
+    const identity = this.#identityOf(service, mailIdentity);
+    const defaultKey = isPerUser ? keyOf(mailIdentity) : '';
+    const serviceCount = finiteOr(service.serviceCount, 0);
+    let processMinAvail = service.processMinAvail;
+    if (isPerUser && mailIdentity === undefined && processMinAvail > 0) {
+      this.#notices.push(
+        `service(${name}): process_min_avail has no effect while neither mail_uid nor a static userdb says whom to run as`,
+      );
+      processMinAvail = 0;
+    }
+    const backlog =
+      service.listenBacklog > 0 ? service.listenBacklog : Math.max(4, Math.min(65_535, service.processLimit * service.clientLimit));
+    return {
+      name,
+      role,
+      isLogin,
+      takesHandoffs,
+      isPerUser,
+      identity,
+      isConfined: isLogin,
+      limits: {
+        processLimit: service.processLimit,
+        clientLimit: service.clientLimit,
+        serviceCount,
+        processMinAvail,
+        // Dovecot writes the largest unsigned number of seconds for "never".
+        idleKillMs: service.idleKillMs >= 4_294_967_295_000 ? Number.POSITIVE_INFINITY : service.idleKillMs,
+        isLogin,
+        defaultKey,
+      },
+      vszLimitBytes: finiteOr(service.vszLimit, 0),
+      threadPoolSize: service.threadPoolSize > 0 ? service.threadPoolSize : undefined,
+      listeners: this.#listenersOf(service, backlog, isPerUser && mailIdentity === undefined),
+      refusal: refusals[service.protocol],
+      settings: packSettings(this.#config, { name, protocol: service.protocol }, this.#options.groups, sectionsOf[role] ?? []),
+      survivesReload: keptRoles.has(role),
+    };
+  }
+
+  #listenersOf(service: ServiceSettings, backlog: number, isIdentityUnknown: boolean): ListenerPlan[] {
+    const inet = service.inetListeners.flatMap((listener) => this.#inetPlans(service, listener, backlog));
+    // Dovecot's login/imap and imap-master carry its own hand-off; ours has a socket for each process.
+    if (!mailRoles.has(service.role))
+      return [...inet, ...service.unixListeners.map((listener) => this.#unixPlan(service, listener, backlog))];
+    if (inet.length > 0 && isIdentityUnknown) {
+      this.#notices.push(
+        `service(${service.name}): inet_listener is not opened: a mail process that accepts clients itself needs one user for all (mail_uid or a static userdb)`,
+      );
+      return [];
+    }
+    return inet;
+  }
+
+  #inetPlans(service: ServiceSettings, listener: InetListener, backlog: number): ListenerPlan[] {
+    return listener.addresses.map((written) => {
+      const address = written === '*' ? '0.0.0.0' : written.replace(/^\[(.*)\]$/, '$1');
+      const setting = `service ${service.name} { inet_listener ${listener.name} { port } }`;
+      return {
+        key: `inet:${address}:${listener.port}`,
+        kind: 'inet',
+        name: listener.name,
+        isTls: listener.isTls,
+        isHaproxy: listener.haproxy,
+        isReusePort: listener.reusePort,
+        address: isIP(address) === 0 ? resolveHost(address) : address,
+        port: listener.port,
+        backlog,
+        mode: 0,
+        uid: undefined,
+        gid: undefined,
+        setting: listener.place === undefined ? setting : `${setting}, ${listener.place.file}:${listener.place.line}`,
+      };
+    });
+  }
+
+  #unixPlan(service: ServiceSettings, listener: UnixListener, backlog: number): ListenerPlan {
+    const owner = this.#options.isRoot && listener.user !== '' ? this.#userOr(listener.user) : undefined;
+    const gid = this.#options.isRoot && listener.group !== '' ? this.#groupOr(listener.group) : owner?.gid;
+    return {
+      key: `unix:${listener.path}:${listener.mode}:${owner?.uid ?? ''}:${gid ?? ''}`,
+      kind: 'unix',
+      name: listener.name,
+      isTls: false,
+      isHaproxy: false,
+      isReusePort: false,
+      address: listener.path,
+      port: 0,
+      backlog,
+      mode: listener.mode,
+      uid: owner?.uid,
+      gid,
+      setting: `service ${service.name} { unix_listener ${listener.name} }`,
+    };
+  }
+
+  /** Whom the processes of a service run as; undefined: as the master (not root), or as the user that each one serves. */
+  #identityOf(service: ServiceSettings, mailIdentity: Identity | undefined): Identity | undefined {
+    if (!this.#options.isRoot) return undefined;
+    if (service.user !== '' && service.user !== 'root') {
+      const user = this.#userOr(service.user);
+      const gid = service.group === '' ? undefined : this.#groupOr(service.group);
+      return gid === undefined ? user : { uid: user.uid, gid };
+    }
+    if (mailRoles.has(service.role)) return undefined;
+    if (!deliveryRoles.has(service.role)) return undefined;
+    if (mailIdentity === undefined) {
+      this.#notices.push(
+        `service(${service.name}): runs as root, because neither service ${service.name} { user }, mail_uid nor a static userdb says whom to run as`,
+      );
+    }
+    return mailIdentity;
+  }
+
+  /** mail_uid and mail_gid; or what the only static userdb gives to every user. */
+  #mailIdentity(): Identity | undefined {
+    if (!this.#options.isRoot) return undefined;
+    const fields = { ...this.#staticUserdbFields(), ...nonEmpty({ uid: this.#text('mail_uid'), gid: this.#text('mail_gid') }) };
+    if (fields['uid'] === undefined) return undefined;
+    const user = this.#options.accounts.findUser(fields['uid']);
+    if (user === undefined) {
+      this.#notices.push(`user ${fields['uid']} of mail_uid or of the static userdb does not exist`);
+      return undefined;
+    }
+    const gid = fields['gid'] === undefined ? undefined : this.#options.accounts.findGroup(fields['gid']);
+    return { uid: user.uid, gid: gid ?? user.gid };
+  }
+
+  #staticUserdbFields(): Readonly<Record<string, string>> {
+    const blocks = (this.#config.layers[0]?.blocks ?? []).filter(({ kind }) => kind === 'userdb');
+    const [only] = blocks;
+    if (only === undefined || blocks.length > 1) return {};
+    const text = (key: string): string => only.values.get(key)?.text ?? '';
+    const isStatic = text('driver') === 'static';
+    const words = `${text('default_fields')} ${isStatic ? text('args') : ''} ${text('override_fields')}`.split(/\s+/);
+    const fields: Record<string, string> = {};
+    for (const word of words) {
+      const at = word.indexOf('=');
+      const name = word.slice(0, Math.max(0, at));
+      const value = word.slice(at + 1);
+      // A value with variables differs from user to user.
+      if ((name === 'uid' || name === 'gid') && value !== '' && !value.includes('%')) fields[name] = value;
+    }
+    return fields;
+  }
+
+  #userOr(name: string): Identity {
+    const user = this.#options.accounts.findUser(name);
+    if (user !== undefined) return user;
+    const nobody = this.#options.accounts.findUser('nobody') ?? { uid: 65_534, gid: 65_534 };
+    if (!this.#missingUsers.has(name)) {
+      this.#missingUsers.add(name);
+      this.#notices.push(`user ${name} does not exist on this machine, nobody takes its place`);
+    }
+    return nobody;
+  }
+
+  #groupOr(name: string): number {
+    const gid = this.#options.accounts.findGroup(name);
+    if (gid !== undefined) return gid;
+    const nobody = this.#userOr('nobody');
+    if (!this.#missingUsers.has(`group ${name}`)) {
+      this.#missingUsers.add(`group ${name}`);
+      this.#notices.push(`group ${name} does not exist on this machine, the group of nobody takes its place`);
+    }
+    return nobody.gid;
+  }
+
+  #planLog(): LogPlan {
+    const path = (key: string, otherwise: string | undefined): string | undefined => {
+      const text = this.#text(key);
+      if (text === '') return otherwise;
+      if (text === 'syslog') {
+        this.#notices.push(`${key} = syslog is not supported, ${this.#options.fallbackLogPath ?? 'standard error'} takes its place`);
+        return this.#options.fallbackLogPath;
+      }
+      return text === '/dev/stderr' ? undefined : resolve(this.#general.base_dir, text);
+    };
+    const errorPath = path('log_path', this.#options.fallbackLogPath);
+    const infoPath = path('info_log_path', errorPath);
+    const format = this.#text('log_format');
+    return {
+      errorPath,
+      infoPath,
+      debugPath: path('debug_log_path', infoPath),
+      format: format === 'text' || format === 'json' ? format : 'auto',
+      timestamp: this.#text('log_timestamp'),
+    };
+  }
+
+  #text(key: string): string {
+    return globalText(this.#config, key) ?? '';
+  }
+
+  #number(key: string): number {
+    const value = Number(this.#text(key));
+    return Number.isFinite(value) ? value : 0;
+  }
+}
+
+function finiteOr(value: number, otherwise: number): number {
+  return Number.isFinite(value) ? value : otherwise;
+}
+
+function nonEmpty(values: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== ''));
+}
+
+/** Host names are looked up in the hosts file only by what they commonly are: a listener must not depend on a name server at the start. */
+function resolveHost(name: string): string {
+  return name === 'localhost' ? '127.0.0.1' : name;
+}
