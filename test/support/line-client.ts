@@ -1,0 +1,110 @@
+import type { Duplex } from 'node:stream';
+
+const maxWaitMs = 5_000;
+
+/** Reads replies as logical lines: a line with its literals. Lines are binary strings (one char per octet) without the last CRLF. */
+export class LineClient {
+  readonly stream: Duplex;
+  #received = '';
+  #lines: string[] = [];
+  #waiting: (() => void) | undefined;
+  #isClosed = false;
+  #tags = 0;
+
+  constructor(stream: Duplex) {
+    this.stream = stream;
+    stream.on('data', (chunk: Buffer) => {
+      this.#received += chunk.toString('latin1');
+      this.#split();
+    });
+    const closed = (): void => {
+      this.#isClosed = true;
+      this.#waiting?.();
+    };
+    stream.on('end', closed);
+    stream.on('close', closed);
+    stream.on('error', closed);
+  }
+
+  #split(): void {
+    for (;;) {
+      let from = 0;
+      let end = -1;
+      for (;;) {
+        end = this.#received.indexOf('\r\n', from);
+        if (end < 0) return;
+        const marker = /\{(\d+)\}$/.exec(this.#received.slice(Math.max(0, end - 16), end));
+        if (marker === null) break;
+        from = end + 2 + Number(marker[1]);
+        if (from > this.#received.length) return;
+      }
+      this.#lines.push(this.#received.slice(0, end));
+      this.#received = this.#received.slice(end + 2);
+      this.#waiting?.();
+    }
+  }
+
+  get isClosed(): boolean {
+    return this.#isClosed && this.#lines.length === 0;
+  }
+
+  /** Lines that came and were not read. */
+  get unread(): readonly string[] {
+    return this.#lines;
+  }
+
+  raw(binary: string): void {
+    this.stream.write(Buffer.from(binary, 'latin1'));
+  }
+
+  /** @returns the tag */
+  send(command: string): string {
+    this.#tags += 1;
+    const tag = `t${this.#tags}`;
+    this.raw(`${tag} ${command}\r\n`);
+    return tag;
+  }
+
+  /** The next line; undefined when the connection is closed. */
+  async line(): Promise<string | undefined> {
+    const deadline = Date.now() + maxWaitMs;
+    while (this.#lines.length === 0) {
+      if (this.#isClosed) return undefined;
+      const left = deadline - Date.now();
+      if (left <= 0) throw new Error(`no reply within ${maxWaitMs} ms; unfinished: ${JSON.stringify(this.#received.slice(0, 200))}`);
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, left);
+        this.#waiting = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      });
+      this.#waiting = undefined;
+    }
+    return this.#lines.shift();
+  }
+
+  /** Sends a command and reads up to its tagged reply. @returns untagged lines, then the tagged one without its tag */
+  async run(command: string): Promise<string[]> {
+    const tag = this.send(command);
+    const lines: string[] = [];
+    for (;;) {
+      const line = await this.line();
+      if (line === undefined) throw new Error(`connection closed while waiting for ${tag} (${command})`);
+      if (line.startsWith(`${tag} `)) return [...lines, line.slice(tag.length + 1)];
+      lines.push(line);
+    }
+  }
+
+  /** The same; fails unless the command ends with OK. */
+  async ok(command: string): Promise<string[]> {
+    const lines = await this.run(command);
+    const last = lines.pop() ?? '';
+    if (!last.startsWith('OK')) throw new Error(`${command}: ${last}`);
+    return lines;
+  }
+
+  close(): void {
+    this.stream.destroy();
+  }
+}
