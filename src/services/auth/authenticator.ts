@@ -1,4 +1,5 @@
 // The auth role's parts put together from settings; no sockets here, so that tests and `roostadm` can run it in their own process.
+import { LRUCache } from 'lru-cache';
 import { AuthCache } from '#auth/auth-cache.js';
 import { AuthChain } from '#auth/chain.js';
 import { buildDatabases } from '#auth/databases.js';
@@ -11,7 +12,7 @@ import type { UsernameRules } from '#auth/username.js';
 import { authVariable } from '#auth/variables.js';
 import { VerifiedPasswords } from '#auth/verified-passwords.js';
 import type { SettingsOf } from '#config/define.js';
-import { expandVariables } from '#config/expand.js';
+import { type Template, compileTemplate } from '#config/expand.js';
 import type { Section } from '#config/settings-source.js';
 import type { Logger } from '#log/logger.js';
 import type { SaslMechanism } from '#sasl/mechanism.js';
@@ -25,6 +26,7 @@ import type { authSettings } from './settings.js';
 
 /** Smaller caches hold next to nothing and are surely a mistake in the unit. */
 const leastCacheBytes = 1024;
+const maxTemplates = 1000;
 /** Mechanisms known from Dovecot that a configuration may name. */
 const laterMechanisms = new Set(['DIGEST-MD5', 'APOP', 'OTP', 'ANONYMOUS', 'GSSAPI', 'GSS-SPNEGO', 'NTLM', 'OAUTHBEARER', 'XOAUTH2', 'RPA', 'SKEY']);
 
@@ -52,8 +54,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   const { settings, log, nowMs } = options;
   const problems: string[] = [];
   const mechanisms = readMechanisms(settings.auth_mechanisms, problems, log);
-  const expand = (template: string, state: AuthState): string =>
-    template.includes('%') ? expandVariables(template, (name) => authVariable(state, name)) : template;
+  const expand = createExpander();
   const files = new PasswdFiles({ log, nowMs });
   const systemUsers = new SystemUsers({ files, nowMs, ...(options.passwdPath === undefined ? {} : { passwdPath: options.passwdPath }) });
   const isCaching = settings.auth_cache_size > 0 && settings.auth_cache_ttl > 0;
@@ -108,6 +109,20 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     cache,
     verified,
     files,
+  };
+}
+
+/** Templates come from the configuration and from databases; the compiled forms of the latest are kept. */
+function createExpander(): (template: string, state: AuthState) => string {
+  const compiled = new LRUCache<string, Template>({ max: maxTemplates });
+  return (text, state) => {
+    if (!text.includes('%')) return text;
+    let template = compiled.get(text);
+    if (!template) {
+      template = compileTemplate(text);
+      compiled.set(text, template);
+    }
+    return template.expand((name) => authVariable(state, name));
   };
 }
 
