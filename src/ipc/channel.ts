@@ -6,6 +6,8 @@ import { encodeFrame, FrameDecoder, maxFrameBytes } from './frame.js';
 /** Unsent octets after which a peer that does not read is given up. */
 const defaultMaxBufferedBytes = 8 * 1024 * 1024;
 
+const closeTimeoutMs = 1_000;
+
 /** `closed`: the peer is gone or broke the format. `timeout`: no reply in time. */
 export class ChannelError extends CodedError<'closed' | 'timeout'> {
   override readonly name = 'ChannelError';
@@ -76,12 +78,20 @@ export class FramedChannel {
     });
   }
 
-  /** Sends what is queued, then ends. */
-  close(): void {
+  /** Sends what is queued, then ends; resolves when that is done, after 1 s at most. */
+  async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#socket.end(() => this.#socket.destroy());
     this.#options.onClose(undefined);
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, closeTimeoutMs);
+      this.#socket.once('close', () => {
+        clearTimeout(timer);
+        resolve();
+      });
+      this.#socket.end(() => this.#socket.destroy());
+    });
+    this.#socket.destroy();
   }
 
   destroy(error?: Error): void {

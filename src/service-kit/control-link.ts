@@ -69,8 +69,8 @@ export class ControlLink {
   }
 
   /** Sends what is queued, and lets go of the descriptor. */
-  close(): void {
-    this.#channel.close();
+  close(): Promise<void> {
+    return this.#channel.close();
   }
 
   #receive(message: MasterMessage): void {

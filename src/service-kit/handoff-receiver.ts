@@ -56,7 +56,7 @@ export class HandoffReceiver {
 
   close(): void {
     this.stopListening();
-    for (const channel of this.#channels) channel.close();
+    for (const channel of this.#channels) void channel.close();
     for (const { fd } of this.#waiting.values()) closeDescriptor(fd);
     this.#waiting.clear();
     clearTimeout(this.#sweep);

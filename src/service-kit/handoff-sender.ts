@@ -200,7 +200,7 @@ class MailLink {
   }
 
   close(): void {
-    this.#channel.close();
+    void this.#channel.close();
   }
 }
 

@@ -41,21 +41,18 @@ async function run(role: Role): Promise<void> {
   service.ready();
   await finished;
   await end();
-  service.close();
+  await service.close();
   await lastWords();
 }
 
-/** Gives sockets that are closing a moment to send what they hold; ends at once when nothing is open. */
+/** Gives client connections that are closing a moment to send what they hold. */
 function lastWords(): Promise<void> {
+  const deadline = performance.now() + lastWordsMs;
   return new Promise((resolve) => {
-    setTimeout(resolve, lastWordsMs).unref();
-    process.once('beforeExit', () => resolve());
-    const deadline = performance.now() + lastWordsMs;
     const look = (): void => {
-      // Listed by Node for diagnosis only, which this is: sockets still open at the end.
-      const isQuiet = !process.getActiveResourcesInfo().some((name) => /Wrap$/.test(name) && !/Server/.test(name));
-      if (isQuiet || performance.now() >= deadline) resolve();
-      else setTimeout(look, 5);
+      const isOpen = process.getActiveResourcesInfo().includes('TCPSocketWrap');
+      if (isOpen && performance.now() < deadline) setTimeout(look, 5);
+      else resolve();
     };
     setImmediate(look);
   });

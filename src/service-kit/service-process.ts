@@ -187,15 +187,15 @@ export class ServiceProcess implements ServiceContext {
     this.#clients.stop(clients);
   }
 
-  /** Lets go of everything but the log. */
-  close(): void {
+  /** Lets go of everything but the log; resolves when the master has been told everything. */
+  close(): Promise<void> {
     this.#listeners?.close();
     this.#receiver?.close();
     this.#sender.close();
     this.anvil.close();
     this.#load.stop();
     this.#status.flush();
-    this.#control.close();
+    return this.#control.close();
   }
 
   #clientsChanged(isUrgent: boolean): void {

@@ -108,6 +108,8 @@ export class FakeMaster {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...inherited],
       env: {},
     });
+    // As in the real master: otherwise connections to a process that died would wait in a queue nobody reads.
+    if (own !== undefined) for (const fd of [own.fd, own.descriptorFd]) closeDescriptor(fd);
     const control = child.stdio[3] as Socket;
     const first = 4 + sockets.length;
     const toy = new Toy(child, control, own);
@@ -181,7 +183,6 @@ export class FakeMaster {
     const descriptorPath = `${path}-fd`;
     const fd = this.#calls.listenUnix(path, 64);
     const descriptorFd = bindDescriptorSocket(descriptorPath);
-    this.#fds.push(fd, descriptorFd);
     return { fd, path, descriptorFd, descriptorPath: hasDescriptors ? descriptorPath : '' };
   }
 }

@@ -1,0 +1,257 @@
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { connect } from 'node:net';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { encodeFrame } from '#ipc/frame.js';
+import { FakeMaster, LineClient, type Toy, until } from './fake-master.js';
+import { testCertificate } from './test-certificate.js';
+
+const descriptorsOf = (toy: Toy): number => readdirSync(`/proc/${toy.pid}/fd`).length;
+
+describe('hand-off', () => {
+  let master: FakeMaster;
+  beforeEach(() => {
+    master = new FakeMaster();
+  });
+  afterEach(() => master.close());
+
+  const tlsSettings = { ssl: 'yes', ssl_cert: testCertificate.cert, ssl_key: testCertificate.key };
+
+  async function pair(options: { readonly descriptors?: boolean; readonly isTls?: boolean; readonly mailLimit?: number } = {}) {
+    const listener = master.listen();
+    const mail = master.start({ role: 'mail', descriptors: options.descriptors ?? true, clientLimit: options.mailLimit ?? 100 });
+    const login = master.start({ settings: tlsSettings, listeners: [{ isTls: options.isTls ?? false }] }, [listener]);
+    master.route(login, () => mail);
+    await Promise.all([login.ready(), mail.ready()]);
+    return { port: listener.port, login, mail };
+  }
+
+  function tlsClient(port: number): LineClient {
+    const client = new LineClient(connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }));
+    master.clients.push(client);
+    return client;
+  }
+
+  for (const [how, options] of [
+    ['by descriptor', {}],
+    ['by relay where descriptors cannot be passed', { descriptors: false }],
+  ] as const) {
+    it(`moves a plain connection to the mail process ${how}, with what the client sent ahead`, async () => {
+      const { port, login, mail } = await pair(options);
+      const client = master.connect(port);
+      await client.expect(/hello/);
+      client.send('LOGIN anna\nahead 1\nahead 2\nhalf');
+      const [, pid] = await client.expect(/welcome anna to (\d+) from 127\.0\.0\.1:\d+ secured\n/);
+      assert.equal(Number(pid), mail.pid);
+      await client.expect(new RegExp(`^${pid} ahead 1\n${pid} ahead 2\n`));
+      client.send(' line\n');
+      await client.expect(new RegExp(`^${pid} half line\n`));
+      await mail.clients(1);
+      assert.deepEqual(
+        mail.statuses.flatMap(({ arrived }) => arrived),
+        [1],
+      );
+      if (how === 'by descriptor') await login.clients(0);
+      else assert.equal(login.status?.clients, 1);
+      client.send('quit\n');
+      await client.expect(/bye/);
+      await until(() => client.hasEnded, 'end');
+      await mail.clients(0);
+      await login.clients(0);
+      assert.deepEqual(
+        mail.statuses.flatMap(({ left }) => left),
+        [1],
+      );
+    });
+  }
+
+  it('relays TLS, and the login process counts the client until it has gone', async () => {
+    const { port, login, mail } = await pair({ isTls: true });
+    const client = tlsClient(port);
+    await client.expect(/hello .* TLSv1\.3\n/);
+    client.send('LOGIN anna\nahead\n');
+    await client.expect(/welcome anna to \d+ from .* secured TLSv1\.3\n\d+ ahead\n/);
+    await login.clients(1);
+    client.send('quit\n');
+    await until(() => client.isClosed, 'close');
+    await login.clients(0);
+    await mail.clients(0);
+  });
+
+  it('relays after STARTTLS', async () => {
+    const { port } = await pair();
+    const client = master.connect(port);
+    await client.expect(/hello/);
+    client.send('STARTTLS\n');
+    await client.expect(/go\n/);
+    client.socket.removeAllListeners('data');
+    client.use(connectTls({ socket: client.socket, rejectUnauthorized: false }));
+    client.send('LOGIN anna\n');
+    await client.expect(/welcome anna .* TLSv1\.3/);
+  });
+
+  it('keeps a relayed stream whole in both directions against slow readers', async () => {
+    const { port, login } = await pair({ isTls: true });
+    const client = tlsClient(port);
+    await client.expect(/hello/);
+    client.send('LOGIN anna\n');
+    await client.expect(/welcome.*\n/);
+    client.socket.pause();
+    client.send('flood 30000000\n');
+    await until(() => client.socket.bytesWritten > 0, 'sent');
+    // With the client not reading, neither process may keep what the other sends: memory stays far below the flood.
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const { readFileSync } = await import('node:fs');
+    const residentKb = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${login.pid}/status`, 'latin1'))?.[1]);
+    assert.ok(residentKb < 110_000, `login has ${residentKb} kB`);
+    let count = 0;
+    client.socket.removeAllListeners('data');
+    client.socket.on('data', (chunk: Buffer) => {
+      count += chunk.length;
+    });
+    client.socket.resume();
+    await until(() => count >= 30_000_000, `flood, got ${count}`);
+    assert.equal(count, 30_000_000);
+  });
+
+  it('passes many connections at once and leaks no descriptor', async () => {
+    const { port, login, mail } = await pair();
+    const warm = master.connect(port);
+    warm.send('LOGIN warm\n');
+    await warm.expect(/welcome warm/);
+    await login.clients(0);
+    const before = { login: descriptorsOf(login), mail: descriptorsOf(mail) };
+    const clients = Array.from({ length: 60 }, (_, n) => ({ n, client: master.connect(port) }));
+    for (const { n, client } of clients) client.send(`LOGIN user${n}\n`);
+    for (const { n, client } of clients) await client.expect(new RegExp(`welcome user${n} to ${mail.pid}`));
+    await login.clients(0);
+    await mail.clients(61);
+    for (const { client } of clients) client.socket.destroy();
+    await mail.clients(1);
+    await until(() => descriptorsOf(mail) <= before.mail && descriptorsOf(login) <= before.login, 'descriptors closed');
+  });
+
+  it('tries another process when the first one is gone or full', async () => {
+    const { port, login, mail } = await pair();
+    const full = master.start({ role: 'mail', clientLimit: 1 });
+    await full.ready();
+    master.route(login, () => full);
+    const first = master.connect(port);
+    first.send('LOGIN one\n');
+    await first.expect(new RegExp(`welcome one to ${full.pid}`));
+    const routes = [full, mail];
+    let used = 0;
+    master.route(login, () => routes[used++] ?? mail);
+    const second = master.connect(port);
+    second.send('LOGIN two\n');
+    await second.expect(new RegExp(`welcome two to ${mail.pid}`));
+    assert.ok(login.messages.some((message) => message.kind === 'route-failed' && /full/.test(message.reason)));
+    const gone = [{ ...full, sockets: { ...full.sockets, path: '/nonexistent', descriptorPath: '/nonexistent.fd' } } as Toy, mail];
+    let taken = 0;
+    master.route(login, () => gone[taken++] ?? mail);
+    const third = master.connect(port);
+    third.send('LOGIN three\n');
+    await third.expect(new RegExp(`welcome three to ${mail.pid}`));
+  });
+
+  it('refuses clearly when no process has room', async () => {
+    const { port, login } = await pair();
+    login.onRoute = ({ id }) => ({ kind: 'routed', id, outcome: 'full', reason: 'process_limit (1) reached' });
+    const client = master.connect(port);
+    client.send('LOGIN anna\n');
+    await client.expect(/refused full: process_limit \(1\) reached\n/);
+    await until(() => client.isClosed, 'close');
+    await login.clients(0);
+  });
+
+  for (const isTls of [false, true]) {
+    it(`refuses clearly when the mail process dies in the middle of it (${isTls ? 'TLS' : 'plain'})`, async () => {
+      const { port, login, mail } = await pair({ isTls });
+      mail.process.kill('SIGSTOP');
+      const client = isTls ? tlsClient(port) : master.connect(port);
+      await client.expect(/hello/);
+      client.send('LOGIN anna\n');
+      await until(() => login.messages.some(({ kind }) => kind === 'route'), 'route');
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      mail.process.kill('SIGKILL');
+      await client.expect(/refused failed: mail process \d+/);
+      await login.clients(0);
+    });
+  }
+
+  it('ends the session of a TLS client when its login process dies', async () => {
+    const { port, login, mail } = await pair({ isTls: true });
+    const client = tlsClient(port);
+    await client.expect(/hello/);
+    client.send('LOGIN anna\n');
+    await client.expect(/welcome/);
+    login.process.kill('SIGKILL');
+    await mail.clients(0);
+  });
+
+  it('keeps the session of a plain client when its login process dies', async () => {
+    const { port, login, mail } = await pair();
+    const client = master.connect(port);
+    await client.expect(/hello/);
+    client.send('LOGIN anna\n');
+    await client.expect(/welcome/);
+    login.process.kill('SIGKILL');
+    await login.exited();
+    client.send('still here\n');
+    await client.expect(new RegExp(`${mail.pid} still here`));
+  });
+
+  it('works for a login process under the permission model', async () => {
+    const listener = master.listen();
+    const mail = master.start({ role: 'mail' });
+    const login = master.start({ nodeFlags: ['--experimental-permission', '--allow-addons', '--allow-fs-read=*'] }, [listener]);
+    master.route(login, () => mail);
+    await Promise.all([login.ready(), mail.ready()]);
+    const client = master.connect(listener.port);
+    client.send('LOGIN anna\n');
+    await client.expect(/welcome anna/);
+    await login.clients(0);
+  });
+
+  it('answers a sender that speaks no hand-off, and goes on', async () => {
+    const { mail } = await pair();
+    const client = new LineClient(connect(mail.sockets?.path ?? ''));
+    master.clients.push(client);
+    client.socket.write(encodeFrame({ kind: 'relay', ticket: -1 }));
+    await client.expect(/"refused"/);
+    await until(() => client.isClosed, 'close');
+    assert.match(mail.log, /handoff.invalid/);
+    assert.equal(mail.exitCode, undefined);
+  });
+
+  it('ends a session by its id', async () => {
+    const { port, mail } = await pair();
+    const client = master.connect(port);
+    client.send('LOGIN anna\n');
+    await client.expect(/welcome/);
+    mail.send({ kind: 'kick', sessionIds: ['session-other', 'session-anna'] });
+    await client.expect(/stop kicked|kicked/);
+    await mail.clients(0);
+  });
+
+  it('ends a stopping mail process after its last client, and hands nothing to it', async () => {
+    const { port, login, mail } = await pair();
+    const client = master.connect(port);
+    client.send('LOGIN anna\n');
+    await client.expect(/welcome/);
+    mail.send({ kind: 'stop', clients: 'finish', reason: 'test' });
+    await until(() => mail.status?.isDraining === true, 'draining');
+    const other = master.start({ role: 'mail' });
+    await other.ready();
+    const routes = [mail, other];
+    let used = 0;
+    master.route(login, () => routes[used++] ?? other);
+    const late = master.connect(port);
+    late.send('LOGIN late\n');
+    await late.expect(new RegExp(`welcome late to ${other.pid}`));
+    client.send('quit\n');
+    await mail.exited();
+    assert.equal(mail.exitCode, 0);
+  });
+});
