@@ -1,10 +1,10 @@
 // A search query as a three-valued test by sequence number and stage (see search-run.ts).
+import { intersectRanges, normalizeRanges, rangesContain } from '#util/number-set.js';
 import { emailIdOf } from './object-id.js';
 import type { NumberRange, SearchQuery } from './search.js';
 import { type Outcome, type SearchSource, unknown } from './search-source.js';
 import { dayOfHeaderDate, headerContains, TextNeedles } from './search-text.js';
 import type { MessageNeeds } from './types.js';
-import { intersectRanges, normalizeRanges, rangesContain } from './uid-ranges.js';
 
 type Test = (seq: number, stage: number) => Outcome;
 

@@ -3,6 +3,7 @@
 // Each stage knows more about the messages than the one before it; a query is evaluated in three-valued logic, so that a message leaves as
 // soon as what is known decides. Stages: 0 flags, keywords, UIDs, modseqs (columns in memory); 1 sizes and dates; 2 headers, prepared in slices;
 // 3 text, read message by message. Between slices the event loop runs.
+import { Slicer } from '#util/deadline.js';
 import { StorageError } from './errors.js';
 import type { SearchQuery } from './search.js';
 import { type CompiledQuery, compileQuery } from './search-compile.js';
@@ -46,7 +47,7 @@ async function testColumns(
       untilPause -= 1;
       if (untilPause === 0) {
         untilPause = columnSlice;
-        if (pacer.isDue) await pacer.pause();
+        await pacer.breathe();
       }
       const outcome = test(seq, 0);
       if (outcome === 0 || source.isExpunged(seq)) continue;
@@ -130,29 +131,19 @@ function mergeAscending(left: readonly number[], right: readonly number[]): numb
   return [...left, ...right].sort((a, b) => a - b);
 }
 
-/** Lets the event loop run when a slice of time is used up. */
+/** Lets the event loop run when a slice of time is used up, and ends the search when it is aborted. */
 class Pacer {
   readonly #signal: AbortSignal;
-  #sliceEndsAt: number;
+  readonly #slicer = new Slicer(sliceMs);
 
   constructor(signal: AbortSignal) {
     signal.throwIfAborted();
     this.#signal = signal;
-    this.#sliceEndsAt = performance.now() + sliceMs;
-  }
-
-  get isDue(): boolean {
-    return performance.now() >= this.#sliceEndsAt;
   }
 
   async breathe(): Promise<void> {
+    if (!this.#slicer.isDue) return;
+    await this.#slicer.pause();
     this.#signal.throwIfAborted();
-    if (this.isDue) await this.pause();
-  }
-
-  async pause(): Promise<void> {
-    await new Promise((resolve) => setImmediate(resolve));
-    this.#signal.throwIfAborted();
-    this.#sliceEndsAt = performance.now() + sliceMs;
   }
 }

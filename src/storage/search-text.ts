@@ -1,5 +1,7 @@
 // Text in headers and bodies for SEARCH: decoded (RFC 2047, MIME), compared without case.
 import { decodeCharset, isKnownCharset, loadCharset } from '#mail/charset.js';
+import { casemap } from '#mail/collation.js';
+import { dayOf, parseMessageDate } from '#mail/date.js';
 import { decodeWords } from '#mail/encoded-word.js';
 import { fieldText, splitHeader } from '#mail/header.js';
 import type { MimePart } from '#mail/mime-part.js';
@@ -14,7 +16,6 @@ const readBytes = 64 * 1024;
 const maxHeaderBytes = 1024 * 1024;
 /** Decoded text is cut at line ends, so that no character is cut in two; a line longer than this is cut anywhere. */
 const maxLineBytes = 256 * 1024;
-const dayMs = 86_400_000;
 
 /** Texts looked for in one message after the other. */
 export class TextNeedles {
@@ -27,7 +28,7 @@ export class TextNeedles {
    * @returns handle for `outcomeOf`
    */
   add(text: string, inHeaders: boolean): number {
-    const folded = fold(text);
+    const folded = casemap(text);
     this.#longest = Math.max(this.#longest, folded.length);
     this.#needles.push({ text: folded, inHeaders });
     return this.#needles.length - 1;
@@ -56,7 +57,7 @@ export class TextNeedles {
     this.#found = this.#found.map((outcome) => (outcome === unknown ? 0 : outcome));
   }
 
-  /** @param folded through `fold` */
+  /** @param folded through `casemap` */
   lookInto(folded: string, isMessageHeader: boolean): void {
     for (const [index, needle] of this.#needles.entries()) {
       if (this.#found[index] === unknown && (needle.inHeaders || !isMessageHeader) && folded.includes(needle.text)) this.#found[index] = 1;
@@ -66,18 +67,18 @@ export class TextNeedles {
 
 /** A test of raw header fields of one name: some field contains the text; '' asks for the field only. */
 export function headerContains(text: string): (rawFields: Buffer) => boolean {
-  const needle = fold(text);
+  const needle = casemap(text);
   return (rawFields) =>
     rawFields.length > 0 &&
-    (needle === '' || splitHeader(rawFields).some((field) => fold(decodeWords(fieldText(rawFields, field))).includes(needle)));
+    (needle === '' || splitHeader(rawFields).some((field) => casemap(decodeWords(fieldText(rawFields, field))).includes(needle)));
 }
 
 /** Day of a Date field as written, without its time zone (RFC 9051 6.4.4 SENTON); undefined when there is none. */
 export function dayOfHeaderDate(rawFields: Buffer): number | undefined {
   const field = splitHeader(rawFields)[0];
   if (field === undefined) return undefined;
-  const ms = Date.parse(fieldText(rawFields, field).replace(/\s*([+-]\d{4}|[A-Z]{1,3})(\s*\(.*)?$/, ' +0000'));
-  return Number.isNaN(ms) ? undefined : Math.floor(ms / dayMs);
+  const date = parseMessageDate(fieldText(rawFields, field));
+  return date === undefined ? undefined : dayOf(date);
 }
 
 /**
@@ -122,7 +123,7 @@ class MessageScan {
     const block = await this.#reader.read(part.headerStart, length);
     for (const field of splitHeader(block)) {
       const name = block.toString('latin1', field.start, field.valueStart);
-      this.#needles.lookInto(fold(`${name} ${decodeWords(fieldText(block, field))}`), isMessageHeader);
+      this.#needles.lookInto(casemap(`${name} ${decodeWords(fieldText(block, field))}`), isMessageHeader);
     }
     await this.#breathe();
   }
@@ -134,7 +135,7 @@ class MessageScan {
     let held: Buffer = Buffer.alloc(0);
     let overlap = '';
     const look = (octets: Buffer): void => {
-      const text = overlap + fold(decodeCharset(octets, charset));
+      const text = overlap + casemap(decodeCharset(octets, charset));
       this.#needles.lookInto(text, false);
       overlap = this.#needles.longest > 1 ? text.slice(1 - this.#needles.longest) : '';
     };
@@ -150,8 +151,4 @@ class MessageScan {
     }
     if (!this.#isDecided()) look(decoder === undefined ? held : Buffer.concat([held, decoder.end()]));
   }
-}
-
-function fold(text: string): string {
-  return text.toLowerCase();
 }
