@@ -13,7 +13,6 @@ export interface ThreadMessage {
   readonly isReplyOrForward: boolean;
   /** Sent date, internal date where there is none; ms since the epoch. */
   readonly sentMs: number;
-  readonly internalMs: number;
 }
 
 /** A message and its answers. `id` undefined: a message that is referred to but not there. */
@@ -76,7 +75,6 @@ export function threadByOrderedSubject(messages: readonly ThreadMessage[]): Thre
 /** RFC 5256 3, REFERENCES. */
 export function threadByReferences(messages: readonly ThreadMessage[]): ThreadNode[] {
   const roots = pruneDummies(link(messages));
-  const bySent = (a: Container, b: Container): number => dateOf(a) - dateOf(b) || a.order - b.order;
   for (const root of roots) if (root.message === undefined) root.children.sort(bySent);
   roots.sort(bySent);
   const merged = mergeSubjects(roots);
@@ -84,12 +82,12 @@ export function threadByReferences(messages: readonly ThreadMessage[]): ThreadNo
   return toNodes(merged);
 }
 
-/** Like REFERENCES without merging by subject; threads sorted by their newest message, by internal date. */
+/** Like REFERENCES without merging by subject; threads are in the order of their newest message's sent date. */
 export function threadByRefs(messages: readonly ThreadMessage[]): ThreadNode[] {
   const roots = pruneDummies(link(messages));
   const newest = new Map<Container, number>();
   for (const root of roots) newest.set(root, newestIn(root));
-  sortAll(roots, (a, b) => internalOf(a) - internalOf(b) || a.order - b.order);
+  sortAll(roots, bySent);
   roots.sort((a, b) => (newest.get(a) ?? 0) - (newest.get(b) ?? 0) || a.order - b.order);
   return toNodes(roots);
 }
@@ -191,13 +189,14 @@ function dateOf(container: Container): number {
   return leadOf(container)?.sentMs ?? 0;
 }
 
-function internalOf(container: Container): number {
-  return leadOf(container)?.internalMs ?? 0;
+/** Order of siblings (RFC 5256 2.2). */
+function bySent(a: Container, b: Container): number {
+  return dateOf(a) - dateOf(b) || a.order - b.order;
 }
 
 function newestIn(root: Container): number {
   let newest = Number.NEGATIVE_INFINITY;
-  for (const { message } of inPostOrder([root])) if (message !== undefined && message.internalMs > newest) newest = message.internalMs;
+  for (const { message } of inPostOrder([root])) if (message !== undefined && message.sentMs > newest) newest = message.sentMs;
   return newest;
 }
 
