@@ -24,8 +24,8 @@ export interface PlanOptions {
   readonly groups: readonly SettingsGroup[];
   /** Roles that have a bundle. */
   readonly hasRole: (role: string) => boolean;
-  /** Where lines go when log_path names no file: undefined is standard error. */
-  readonly fallbackLogPath: string | undefined;
+  /** There is no standard error to log to: without a log_path lines go to base_dir/roost.log. */
+  readonly isBackground: boolean;
 }
 
 /** Block kinds that a role gets; databases with their passwords only where they are asked. */
@@ -272,16 +272,17 @@ class Planner {
   }
 
   #planLog(): LogPlan {
+    const fallback = this.#options.isBackground ? resolve(this.#general.base_dir, 'roost.log') : undefined;
     const path = (key: string, otherwise: string | undefined): string | undefined => {
       const text = this.#text(key);
       if (text === '') return otherwise;
       if (text === 'syslog') {
-        this.#notices.push(`${key} = syslog is not supported, ${this.#options.fallbackLogPath ?? 'standard error'} takes its place`);
-        return this.#options.fallbackLogPath;
+        this.#notices.push(`${key} = syslog is not supported, ${fallback ?? 'standard error'} takes its place`);
+        return fallback;
       }
-      return text === '/dev/stderr' ? undefined : resolve(this.#general.base_dir, text);
+      return text === '/dev/stderr' ? fallback : resolve(this.#general.base_dir, text);
     };
-    const errorPath = path('log_path', this.#options.fallbackLogPath);
+    const errorPath = path('log_path', fallback);
     const infoPath = path('info_log_path', errorPath);
     const format = this.#text('log_format');
     return {

@@ -1,0 +1,3 @@
+export async function runDevelopmentInstance(_configFile: string): Promise<number> {
+  throw new Error('todo');
+}
