@@ -1,7 +1,7 @@
 import { checkSettings } from './checks.js';
 import type { SettingsGroup } from './define.js';
 import { type ParsedConfig, type ParseOptions, parseFile } from './parser.js';
-import { ProblemList } from './problem.js';
+import { type ConfigProblem, ProblemList } from './problem.js';
 import { definitionsOf, type ResolvedConfig, resolveConfig } from './resolve.js';
 
 /** Where `roost` looks without `-c`. */
@@ -28,9 +28,16 @@ export function loadConfig(path: string, options: LoadOptions): ResolvedConfig &
     problems,
     environment: options.environment ?? process.env,
     readsValueFiles: options.readsValueFiles ?? true,
-    findDefault: (key) => definitions.get(key)?.defaultText,
+    // Debian's files build the list with `protocols = $protocols imap`, from a default of nothing.
+    findDefault: (key) => (key === 'protocols' ? '' : definitions.get(key)?.defaultText),
   });
   const config = resolveConfig(parsed, options.groups, problems);
   checkSettings(config, problems, { checksMachine: options.checksMachine ?? true });
-  return { ...config, files: parsed.files };
+  return { ...config, problems: inFileOrder(problems.all, parsed.files), files: parsed.files };
+}
+
+/** As an administrator reads: file by file, line by line, and then what concerns the whole. */
+function inFileOrder(problems: readonly ConfigProblem[], files: readonly string[]): readonly ConfigProblem[] {
+  const rank = ({ place }: ConfigProblem): number => (place === undefined ? files.length : files.indexOf(place.file));
+  return [...problems].sort((a, b) => rank(a) - rank(b) || (a.place?.line ?? 0) - (b.place?.line ?? 0));
 }

@@ -1,5 +1,6 @@
 // Settings as configuration text: `roost -n` and `-a`. What is printed parses back to the same settings.
 import type { SettingDefinition } from './define.js';
+import { dovecotSettings } from './dovecot-settings.js';
 import { filterHeaders } from './filter.js';
 import type { ConfigBlock, ConfigLayer, ResolvedConfig, WrittenValue } from './resolve.js';
 import { sectionSchemas } from './section-schema.js';
@@ -21,7 +22,7 @@ export type PrintedItem =
 /** A value in the quotes it needs. */
 export function formatValue(text: string): string {
   const oneLine = text.replace(/[\r\n]+/g, ' ');
-  const isPlain = !/[#"'\\]|^\s|\s$|^<|(?:^|[ \t])\$/.test(oneLine);
+  const isPlain = !/#|^["']|^\s|\s$|^<|\\$|(?:^|[ \t])\$[^ \t]/.test(oneLine);
   return isPlain ? oneLine : `"${oneLine.replace(/["\\]/g, '\\$&')}"`;
 }
 
@@ -53,7 +54,13 @@ export function printedItems(config: ResolvedConfig, options: PrintOptions): rea
   const settings = settingItems(base.values, config.definitions, options);
   const blocks = base.blocks.filter(({ kind }) => kind !== 'service').map((block) => blockItem(block, options));
   const services = serviceItems(base, options);
-  return [...sortItems([...settings, ...blocks, ...services]), ...layers.flatMap((layer) => filterItem(layer, config, options))];
+  const items = [...settings, ...blocks, ...services].filter((item) => !isIdle(item, options));
+  return [...sortItems(items), ...layers.flatMap((layer) => filterItem(layer, config, options))];
+}
+
+/** Blocks that say nothing are left out, unless their being there means something. */
+function isIdle(item: PrintedItem, { mode }: PrintOptions): boolean {
+  return mode === 'changed' && item.kind === 'block' && item.items.length === 0 && ['service', 'plugin', 'dict'].includes(item.key);
 }
 
 function sortItems(items: readonly PrintedItem[]): PrintedItem[] {
@@ -71,7 +78,8 @@ function settingItems(
   for (const key of [...keys].sort()) {
     const value = values.get(key);
     const definition = definitions.get(key);
-    if (options.mode === 'changed' && value?.file === undefined && value?.text === definition?.defaultText) continue;
+    const unchanged = definition?.defaultText ?? (Object.hasOwn(dovecotSettings, key) ? dovecotSettings[key] : undefined);
+    if (options.mode === 'changed' && value?.file === undefined && value?.text === unchanged) continue;
     items.push({ kind: 'setting', key, shown: shownValue(key, value, definition, options) });
   }
   return items;
@@ -115,8 +123,11 @@ function serviceItem(block: ConfigBlock, stock: StockService | undefined, option
     .map(({ kind, name, values }) => {
       const over = block.blocks.find((inner) => inner.kind === kind && inner.name === name) ?? emptyBlock(kind, name);
       return blockItem(over, options, values);
-    });
-  const added = block.blocks.filter(
+    })
+    .filter((item) => options.mode !== 'changed' || item.kind === 'setting' || item.items.length > 0);
+  // A new listener is one even when it sets nothing; in a service that is never started it is nothing.
+  const candidates = block.blocks.filter((inner) => stock !== undefined || inner.values.size > 0);
+  const added = candidates.filter(
     ({ kind, name }) => stock?.listeners.some((other) => other.kind === kind && other.name === name) !== true,
   );
   const listeners = [...stocked, ...added.map((inner) => blockItem(inner, options))];

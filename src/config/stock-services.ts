@@ -3,10 +3,10 @@
 // Names, listeners and modes are Dovecot's, so that its configuration fits. The limits of login and mail services differ, on purpose:
 // - Dovecot runs a process for each connection. A Node process costs about 40 MB and 45 ms to start, a connection inside one some KB and
 //   nothing. JavaScript has no buffer overruns for one client to read another's memory with. So processes are shared and live on.
-// - imap: 500 clients a process keeps one event loop below a few milliseconds of delay when a tenth of them is active; 64 processes of that
-//   are 32,000 connections, about 4 GB. pop3 sessions are short and busy: 200.
+// - imap: 500 clients a process keeps one event loop below a few milliseconds of delay when a tenth of them is active; 32 processes of that
+//   are 16,000 connections. pop3 sessions are short and busy: 200.
 // - login: one process is always there, so that nobody waits for a start, and 1,000 clients is what Dovecot's high-performance mode has;
-//   8 processes are what eight cores can use.
+//   16 of them hold as many connections as the imap processes, since TLS connections stay in the login process.
 // Whoever sets service_count = 1 gets one process for each connection, as in Dovecot.
 
 export type SettingTexts = Readonly<Record<string, string>>;
@@ -48,7 +48,7 @@ const loginService = (protocol: string, listeners: readonly StockListener[]): St
     user: login,
     chroot: 'login',
     client_limit: '1000',
-    process_limit: '8',
+    process_limit: '16',
     process_min_avail: '1',
     service_count: '0',
   },
@@ -91,7 +91,7 @@ export const stockServices: readonly StockService[] = [
       executable: 'imap',
       extra_groups: internalGroup,
       client_limit: '500',
-      process_limit: '64',
+      process_limit: '32',
       service_count: '0',
     },
     listeners: [unix('login/imap', '0666'), unix('imap-master', '0600')],
@@ -120,7 +120,7 @@ export const stockServices: readonly StockService[] = [
       executable: 'pop3',
       extra_groups: internalGroup,
       client_limit: '200',
-      process_limit: '64',
+      process_limit: '32',
       service_count: '0',
     },
     listeners: [unix('login/pop3', '0666')],

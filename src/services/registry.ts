@@ -5,7 +5,10 @@ import type { SettingsGroup } from '#config/define.js';
 import { generalSettings, loggingSettings } from '#config/groups/general.js';
 import { mailSettings } from '#config/groups/mail.js';
 import { deliverySettings, lmtpSettings, smtpSettings } from '#delivery/settings.js';
+import { loginSettings } from '#pre-auth/settings.js';
 import { kitSettings } from '#service-kit/settings.js';
+import { authSettings } from './auth/settings.js';
+import { authSettings } from './auth/settings.js';
 import { imapSettings } from './imap/settings.js';
 import { pop3Settings } from './pop3/settings.js';
 
@@ -14,6 +17,9 @@ export const settingsGroups: readonly SettingsGroup[] = [
   loggingSettings,
   mailSettings,
   ...kitSettings,
+  authSettings,
+  loginSettings,
+  authSettings,
   deliverySettings,
   imapSettings,
   pop3Settings,
