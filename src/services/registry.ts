@@ -8,7 +8,6 @@ import { deliverySettings, lmtpSettings, smtpSettings } from '#delivery/settings
 import { loginSettings } from '#pre-auth/settings.js';
 import { kitSettings } from '#service-kit/settings.js';
 import { authSettings } from './auth/settings.js';
-import { authSettings } from './auth/settings.js';
 import { imapSettings } from './imap/settings.js';
 import { pop3Settings } from './pop3/settings.js';
 
@@ -19,7 +18,6 @@ export const settingsGroups: readonly SettingsGroup[] = [
   ...kitSettings,
   authSettings,
   loginSettings,
-  authSettings,
   deliverySettings,
   imapSettings,
   pop3Settings,

@@ -1,0 +1,26 @@
+// Session ids as Dovecot makes them: 48 bits of microseconds, port and address of the client, in base64. Unique on this machine without asking
+// anybody: one client cannot come twice from the same port in one microsecond.
+import { isIPv4, isIPv6 } from 'node:net';
+
+/** @param nowMicros microseconds since the epoch */
+export function makeSessionId(remoteIp: string, remotePort: number, nowMicros: bigint): string {
+  const head = Buffer.alloc(8);
+  head.writeUIntLE(Number(nowMicros & 0xffff_ffff_ffffn), 0, 6);
+  head.writeUInt16LE(remotePort & 0xffff, 6);
+  return Buffer.concat([head, addressOctets(remoteIp)]).toString('base64').replace(/=+$/, '');
+}
+
+function addressOctets(ip: string): Buffer {
+  if (isIPv4(ip)) return Buffer.from(ip.split('.').map(Number));
+  if (!isIPv6(ip)) return Buffer.alloc(0);
+  const [head = '', tail] = ip.replace(/%.*$/, '').split('::');
+  const parts = (text: string): string[] => (text === '' ? [] : text.split(':'));
+  const before = parts(head);
+  const after = tail === undefined ? [] : parts(tail);
+  const groups = [...before, ...Array<string>(Math.max(0, 8 - before.length - after.length)).fill('0'), ...after];
+  const octets = Buffer.alloc(16);
+  groups.slice(0, 8).forEach((group, index) => {
+    octets.writeUInt16BE(Number.parseInt(group, 16) & 0xffff || 0, index * 2);
+  });
+  return octets;
+}

@@ -1,0 +1,495 @@
+// Drives a connection from accept to login: greeting, TLS, SASL relay, timers, log lines. Used by the login roles, which hand the client over, and
+// by mail roles in direct mode, which serve it themselves.
+import { hostname } from 'node:os';
+import type { Duplex } from 'node:stream';
+import type { AuthClient, AuthExchange, AuthStep } from '#auth/client.js';
+import type { HandoffRequest, Peer } from '#ipc/peer.js';
+import { tlsSettings } from '#service-kit/settings.js';
+import type { AcceptedConnection, ClientHandle, ServiceContext } from '#service-kit/role.js';
+import { type AttemptRecord, disconnectReason } from './disconnect-reason.js';
+import { forwardedPeer } from './forwarded-peer.js';
+import { ImapPreAuth } from './imap.js';
+import { LoginLogFormat, printable } from './login-log.js';
+import type { PreAuthMachine, PreAuthNote, PreAuthOffer, PreAuthStep, RefusalKind } from './machine.js';
+import { Pop3PreAuth } from './pop3.js';
+import { makeSessionId } from './session-id.js';
+import { loginSettings } from './settings.js';
+
+/** Time a client has for its next command. */
+export const idleTimeoutMs = 180_000;
+/** After this long without an answer from auth, IMAP clients are told that it goes on. */
+const authNoticeMs = 30_000;
+/** Input that may wait while auth is asked. */
+const maxWaitingBytes = 65_536;
+/** A client that does not read its replies is gone. */
+const maxUnsentBytes = 65_536;
+/** Failed logins of one connection; each took auth_failure_delay. */
+const maxFailures = 20;
+
+export type LoginResult =
+  /** @param mailPid process that serves the client now */
+  | { readonly kind: 'taken'; readonly mailPid: number }
+  | { readonly kind: 'refused'; readonly refusal: RefusalKind; readonly clientText: string; readonly logText: string };
+
+export interface PreAuthOptions {
+  readonly protocol: 'imap' | 'pop3';
+  readonly connection: AcceptedConnection;
+  readonly context: Pick<ServiceContext, 'log' | 'settings' | 'startTls'>;
+  readonly authClient: AuthClient;
+  /**
+   * The client has logged in. Nothing reads the stream any more until the promise settles; with `taken` the stream belongs to somebody else, and
+   * so does `connection.release`.
+   * @param buffered octets read but not consumed
+   */
+  readonly onLogin: (stream: Duplex, buffered: Buffer, request: HandoffRequest) => Promise<LoginResult>;
+}
+
+/** Starts with the greeting (or the TLS handshake); the handle's `isPreAuth` turns false after login. */
+export function startPreAuth(options: PreAuthOptions): ClientHandle {
+  const session = new PreAuthSession(options);
+  session.start();
+  return session;
+}
+
+class PreAuthSession implements ClientHandle {
+  readonly startedAtMs = Date.now();
+  readonly #options: PreAuthOptions;
+  readonly #machine: PreAuthMachine;
+  readonly #sessionId: string;
+  #stream: Duplex;
+  #peer: Peer;
+  #exchange: AuthExchange | undefined;
+  #isBusy = true;
+  #isEnded = false;
+  #isTaken = false;
+  #user = '';
+  #method = '';
+  #attempts = 0;
+  #firstAttemptAtMs = 0;
+  #failures = 0;
+  #successes = 0;
+  #lastFailure: AttemptRecord['lastFailure'];
+  #lastNote: PreAuthNote | undefined;
+  #phase: AttemptRecord['phase'] = 'waiting-for-auth';
+  #phaseSinceMs = Date.now();
+  #idleTimer: NodeJS.Timeout | undefined;
+  #noticeTimer: NodeJS.Timeout | undefined;
+  readonly #onData = (chunk: Buffer): void => this.#receive(chunk);
+  readonly #onEnd = (): void => this.#finish('Disconnected: Connection closed');
+  readonly #onError = (error: Error): void => this.#finish(`Disconnected: Connection closed: ${error.message}`);
+
+  constructor(options: PreAuthOptions) {
+    this.#options = options;
+    this.#machine = options.protocol === 'imap' ? new ImapPreAuth() : new Pop3PreAuth();
+    this.#stream = options.connection.socket;
+    this.#peer = options.connection.peer;
+    this.#sessionId = makeSessionId(this.#peer.remoteIp, this.#peer.remotePort, BigInt(Date.now()) * 1000n + (process.hrtime.bigint() / 1000n) % 1000n);
+  }
+
+  get isPreAuth(): boolean {
+    return !this.#isTaken;
+  }
+
+  stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
+    if (this.#isEnded || this.#isTaken) return;
+    const texts = { shutdown: 'Server shutting down.', kicked: 'Disconnected by the administrator.', 'queue-full': 'Connection queue full' } as const;
+    this.#write(this.#machine.bye(reason === 'queue-full' ? texts[reason] : `[${this.#unavailableCode()}] ${texts[reason]}`));
+    this.#finish(`Disconnected: ${reason === 'shutdown' ? 'Shutting down' : texts[reason]}`);
+  }
+
+  start(): void {
+    this.#attach();
+    this.#startIdleTimer();
+    this.#begin().catch((error: unknown) => this.#fail(error));
+  }
+
+  async #begin(): Promise<void> {
+    const { connection } = this.#options;
+    if (connection.listener.isTls && !connection.peer.tls) {
+      if (!(await this.#upgrade(Buffer.alloc(0)))) return;
+    }
+    const mechanisms = await this.#options.authClient.mechanisms();
+    if (this.#isEnded) return;
+    if (mechanisms.length === 0) {
+      this.#write(this.#machine.bye(`[${this.#unavailableCode()}] Temporary authentication failure. [${whereNow()}]`));
+      this.#finish('Disconnected: Auth process broken');
+      return;
+    }
+    this.#machine.offer(this.#offer(mechanisms));
+    this.#write(this.#machine.greeting());
+    this.#isBusy = false;
+    this.#setPhase('idle');
+    this.#work();
+  }
+
+  #attach(): void {
+    this.#stream.on('data', this.#onData);
+    this.#stream.on('end', this.#onEnd);
+    this.#stream.on('error', this.#onError);
+    this.#stream.on('close', this.#onEnd);
+  }
+
+  /** The error listener stays: a stream without one would end the process. */
+  #detach(stream: Duplex): void {
+    stream.off('data', this.#onData);
+    stream.off('end', this.#onEnd);
+    stream.off('close', this.#onEnd);
+    stream.pause();
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#machine.push(chunk);
+    if (this.#isBusy) {
+      if (this.#machine.size > maxWaitingBytes) this.#stream.pause();
+      return;
+    }
+    this.#work();
+  }
+
+  /** Does what the buffered input asks for, until it needs more or somebody else is to be waited for. */
+  #work(): void {
+    while (!this.#isBusy && !this.#isEnded) {
+      const step = this.#machine.next();
+      if (step.kind === 'wait') return;
+      this.#startIdleTimer();
+      this.#take(step);
+    }
+  }
+
+  #take(step: Exclude<PreAuthStep, { kind: 'wait' }>): void {
+    switch (step.kind) {
+      case 'reply':
+        if (step.note) this.#noteAttempt(step.note);
+        this.#write(step.text);
+        return;
+      case 'client-id':
+        this.#peer = forwardedPeer(this.#peer, step.fields);
+        this.#write(step.text);
+        return;
+      case 'starttls':
+        this.#write(step.text);
+        this.#isBusy = true;
+        this.#startTls().catch((error: unknown) => this.#fail(error));
+        return;
+      case 'auth':
+        this.#startAuth(step).catch((error: unknown) => this.#fail(error));
+        return;
+      case 'response':
+        this.#continueAuth(step.octets).catch((error: unknown) => this.#fail(error));
+        return;
+      case 'abort':
+        this.#exchange?.cancel();
+        this.#exchange = undefined;
+        this.#setPhase('idle');
+        this.#noteAttempt(step.note);
+        this.#write(step.text);
+        return;
+      case 'logout':
+        this.#write(step.text);
+        this.#finish('Aborted login by logging out');
+        return;
+      case 'end':
+        this.#write(step.text);
+        this.#finish(`Disconnected: ${step.reason}`);
+    }
+  }
+
+  async #startTls(): Promise<void> {
+    if (!(await this.#upgrade(this.#machine.takeRest()))) return;
+    this.#machine.offer(this.#offer(await this.#options.authClient.mechanisms()));
+    this.#resume();
+  }
+
+  /** @returns false when the connection ended */
+  async #upgrade(buffered: Buffer): Promise<boolean> {
+    const plain = this.#stream;
+    this.#detach(plain);
+    try {
+      const { stream, peer } = await this.#options.context.startTls(this.#options.connection, buffered);
+      if (this.#isEnded) {
+        stream.destroy();
+        return false;
+      }
+      this.#stream = stream;
+      this.#peer = { ...peer, isSecured: true };
+      this.#attach();
+      return true;
+    } catch (error) {
+      this.#finish(`Disconnected: TLS handshaking: ${error instanceof Error ? error.message : String(error)}`);
+      return false;
+    }
+  }
+
+  async #startAuth(step: Extract<PreAuthStep, { kind: 'auth' }>): Promise<void> {
+    this.#isBusy = true;
+    this.#user = step.user;
+    this.#method = step.mechanism;
+    if (this.#attempts === 0) this.#firstAttemptAtMs = Date.now();
+    this.#attempts += 1;
+    this.#lastNote = undefined;
+    this.#exchange = this.#options.authClient.begin({
+      mechanism: step.mechanism,
+      service: this.#machine.service,
+      peer: this.#peer,
+      sessionId: this.#sessionId,
+      initialResponse: step.initialResponse,
+    });
+    await this.#await(this.#exchange.next());
+  }
+
+  async #continueAuth(response: Buffer): Promise<void> {
+    this.#isBusy = true;
+    if (this.#exchange) await this.#await(this.#exchange.respond(response));
+  }
+
+  async #await(pending: Promise<AuthStep>): Promise<void> {
+    this.#setPhase('authenticating');
+    // The connection's own clock stands still: auth answers in time or is given up.
+    clearTimeout(this.#idleTimer);
+    this.#noticeTimer = setTimeout(() => this.#write(this.#machine.stillWaiting()), authNoticeMs);
+    const step = await pending;
+    clearTimeout(this.#noticeTimer);
+    if (this.#isEnded) return;
+    this.#startIdleTimer();
+    if (step.kind === 'continue') {
+      this.#setPhase('in-exchange');
+      this.#write(this.#machine.challenge(step.challenge));
+      this.#resume();
+    } else if (step.kind === 'fail') this.#refuse(step);
+    else await this.#finishLogin(step);
+  }
+
+  #refuse(step: Extract<AuthStep, { kind: 'fail' }>): void {
+    this.#exchange = undefined;
+    this.#setPhase('idle');
+    this.#lastFailure = step.code;
+    this.#failures += 1;
+    if (step.user !== undefined) this.#user = step.user;
+    this.#write(this.#machine.authFailed(step.code, step.reason, whereNow()));
+    if (this.#failures < maxFailures) {
+      this.#resume();
+      return;
+    }
+    this.#write(this.#machine.bye('Too many failed authentications.'));
+    this.#finish('Disconnected: Too many failed authentications');
+  }
+
+  async #finishLogin(step: Extract<AuthStep, { kind: 'ok' }>): Promise<void> {
+    this.#exchange = undefined;
+    this.#user = step.user;
+    if ('nologin' in step.fields) {
+      this.#refuse({ kind: 'fail', code: 'login_disabled', reason: step.fields['reason'], user: step.user });
+      return;
+    }
+    this.#successes += 1;
+    this.#setPhase('finishing');
+    clearTimeout(this.#idleTimer);
+    const stream = this.#stream;
+    stream.off('data', this.#onData);
+    stream.pause();
+    const request = this.#request(step);
+    const result = await this.#options.onLogin(stream, this.#machine.takeRest(), request);
+    if (this.#isEnded && result.kind === 'refused') return;
+    if (result.kind === 'taken') {
+      this.#isTaken = true;
+      this.#isEnded = true;
+      stream.off('end', this.#onEnd);
+      stream.off('close', this.#onEnd);
+      this.#log('Login', result.mailPid, step.fields['auth_user']);
+      return;
+    }
+    this.#setPhase('idle');
+    this.#write(this.#machine.refusal(result.refusal, result.clientText));
+    this.#finish(`Disconnected: ${result.logText}`);
+  }
+
+  #request(step: Extract<AuthStep, { kind: 'ok' }>): HandoffRequest {
+    const passed: Record<string, string> = { ...this.#machine.handoffFields() };
+    for (const name of ['roost_uid', 'roost_gid', 'auth_user']) {
+      const value = step.fields[name];
+      if (value !== undefined) passed[name] = value;
+    }
+    if (step.finalData !== undefined) passed['saslFinal'] = step.finalData.toString('base64');
+    return {
+      service: this.#options.protocol,
+      user: step.user,
+      authPid: step.authPid,
+      authId: step.authId,
+      cookie: step.cookie,
+      loginPid: process.pid,
+      sessionId: this.#sessionId,
+      peer: this.#peer,
+      fields: passed,
+    };
+  }
+
+  #resume(): void {
+    if (this.#isEnded) return;
+    this.#isBusy = false;
+    if (this.#stream.isPaused()) this.#stream.resume();
+    this.#work();
+  }
+
+  #offer(mechanisms: PreAuthOffer['mechanisms']): PreAuthOffer {
+    const facts = { localIp: this.#peer.localIp, remoteIp: this.#peer.remoteIp, ...(this.#peer.tls ? { localName: this.#peer.tls.serverName } : {}) };
+    const settings = this.#options.context.settings.forConnection(facts);
+    const login = settings.get(loginSettings);
+    const tls = settings.get(tlsSettings);
+    const isTls = this.#peer.tls !== undefined;
+    // `ssl = required` trusts this machine itself, and no network (Dovecot 2.3).
+    const isLocal = this.#peer.remoteIp !== '' && this.#peer.remoteIp === this.#peer.localIp;
+    const isSecured = isTls || (this.#peer.isSecured && (tls.ssl !== 'required' || isLocal || this.#peer.remoteIp === ''));
+    return {
+      greeting: login.login_greeting,
+      mechanisms,
+      isTls,
+      offersTls: !isTls && tls.ssl !== 'no' && tls.ssl_cert !== '',
+      allowsPlaintext: isSecured || (!login.disable_plaintext_auth && tls.ssl !== 'required'),
+      requiresTls: tls.ssl === 'required' && !isSecured,
+      idReply: idReply(login.imap_id_send),
+    };
+  }
+
+  #unavailableCode(): string {
+    return this.#options.protocol === 'imap' ? 'UNAVAILABLE' : 'SYS/TEMP';
+  }
+
+  #noteAttempt(note: PreAuthNote): void {
+    if (this.#attempts === 0) this.#firstAttemptAtMs = Date.now();
+    this.#attempts += 1;
+    this.#lastNote = note;
+  }
+
+  #setPhase(phase: AttemptRecord['phase']): void {
+    this.#phase = phase;
+    this.#phaseSinceMs = Date.now();
+  }
+
+  #startIdleTimer(): void {
+    if (this.#idleTimer) {
+      this.#idleTimer.refresh();
+      return;
+    }
+    this.#idleTimer = setTimeout(() => this.#timeOut(), idleTimeoutMs);
+  }
+
+  #timeOut(): void {
+    if (this.#isEnded) return;
+    const text = this.#phase === 'in-exchange' ? 'Disconnected for inactivity during authentication.' : 'Disconnected for inactivity.';
+    this.#write(this.#machine.bye(text));
+    this.#finish('Disconnected: Inactivity');
+  }
+
+  #write(text: string): void {
+    if (text === '' || !this.#stream.writable) return;
+    this.#stream.write(text);
+    if (this.#stream.writableLength > maxUnsentBytes) this.#finish('Disconnected: Client does not read');
+  }
+
+  #fail(error: unknown): void {
+    this.#options.context.log.error('login.failed', `Login session failed: ${error instanceof Error ? error.stack : String(error)}`, { error });
+    this.#finish('Disconnected: Internal error');
+  }
+
+  /** Logs once, ends the stream after what was written, frees the slot. */
+  #finish(message: string): void {
+    if (this.#isEnded) return;
+    const record: AttemptRecord = {
+      startedAtMs: this.startedAtMs,
+      attempts: this.#attempts,
+      firstAttemptAtMs: this.#firstAttemptAtMs,
+      successes: this.#successes,
+      lastFailure: this.#lastFailure,
+      lastNote: this.#lastNote,
+      phase: this.#phase,
+      phaseSinceMs: this.#phaseSinceMs,
+    };
+    this.#isEnded = true;
+    clearTimeout(this.#idleTimer);
+    clearTimeout(this.#noticeTimer);
+    this.#exchange?.cancel();
+    const reason = disconnectReason(record, Date.now());
+    this.#log(reason === '' ? message : `${message} (${reason})`, undefined, undefined);
+    this.#closeStream();
+  }
+
+  #closeStream(): void {
+    const stream = this.#stream;
+    this.#detach(stream);
+    const { socket, release } = this.#options.connection;
+    // What the client still sends is read and dropped, so that closing does not reset the connection under the last words.
+    stream.resume();
+    const timer = setTimeout(() => socket.destroy(), lingerMs);
+    socket.once('close', () => {
+      clearTimeout(timer);
+      release();
+    });
+    if (socket.destroyed) {
+      clearTimeout(timer);
+      release();
+    } else if (stream.writable) stream.end(() => socket.destroySoon());
+    else socket.destroy();
+  }
+
+  #log(message: string, mailPid: number | undefined, authUser: string | undefined): void {
+    const { log, settings } = this.#options.context;
+    const login = settings.get(loginSettings);
+    const facts = {
+      user: this.#user,
+      method: this.#method,
+      peer: this.#peer,
+      sessionId: this.#sessionId,
+      service: this.#options.protocol,
+      mailPid,
+      authUser: authUser ?? '',
+      listener: this.#options.connection.listener.name,
+    };
+    const text = formatOf(login.login_log_format, login.login_log_format_elements).format(message, facts);
+    log.info(mailPid === undefined ? 'session.pre-auth-end' : 'session.login', text, {
+      user: printable(this.#user),
+      method: this.#method,
+      remoteIp: this.#peer.remoteIp,
+      localIp: this.#peer.localIp,
+      session: this.#sessionId,
+      isTls: this.#peer.tls !== undefined,
+      ...(mailPid === undefined ? { attempts: this.#attempts, failure: this.#lastFailure } : { mailPid }),
+    });
+  }
+}
+
+/** A client has this long to take the last words. */
+const lingerMs = 2000;
+
+const formats = new WeakMap<readonly string[], LoginLogFormat>();
+
+/** Settings objects are shared by all connections, so the compiled form is too. */
+function formatOf(format: string, elements: readonly string[]): LoginLogFormat {
+  let known = formats.get(elements);
+  if (!known) {
+    known = new LoginLogFormat(format, elements);
+    formats.set(elements, known);
+  }
+  return known;
+}
+
+/** `[host:YYYY-MM-DD HH:MM:SS]` without brackets: where and when to look in the log. */
+function whereNow(): string {
+  const now = new Date();
+  const two = (value: number): string => String(value).padStart(2, '0');
+  const day = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
+  return `${hostname()}:${day} ${two(now.getHours())}:${two(now.getMinutes())}:${two(now.getSeconds())}`;
+}
+
+/** imap_id_send: `name * version 1`; * is the default value, NIL when there are no fields. */
+export function idReply(setting: string): string {
+  const defaults: Readonly<Record<string, string>> = { name: 'Roost' };
+  const words = setting.split(/\s+/).filter((word) => word !== '');
+  const quote = (text: string): string => `"${text.replace(/[\u0000-\u001f\u007f]/g, '').replace(/["\\]/g, '\\$&')}"`;
+  const pairs: string[] = [];
+  for (let index = 0; index + 1 < words.length; index += 2) {
+    const name = words[index] ?? '';
+    const value = words[index + 1] === '*' ? defaults[name] : words[index + 1];
+    if (value !== undefined) pairs.push(`${quote(name)} ${quote(value)}`);
+  }
+  return pairs.length === 0 ? 'NIL' : `(${pairs.join(' ')})`;
+}
