@@ -4,6 +4,7 @@ import { dovecotSettings } from './dovecot-settings.js';
 import { filterHeaders } from './filter.js';
 import type { ConfigBlock, ConfigLayer, ResolvedConfig, WrittenValue } from './resolve.js';
 import { sectionSchemas } from './section-schema.js';
+import { globalText } from './service-settings.js';
 import { type StockService, stockServices } from './stock-services.js';
 
 export interface PrintOptions {
@@ -53,7 +54,7 @@ export function printedItems(config: ResolvedConfig, options: PrintOptions): rea
   const base: ConfigLayer = options.mode === 'defaults' ? { filter: {}, values: new Map(), blocks: [] } : global;
   const settings = settingItems(base.values, config.definitions, options);
   const blocks = base.blocks.filter(({ kind }) => kind !== 'service').map((block) => blockItem(block, options));
-  const services = serviceItems(base, options);
+  const services = serviceItems(base, expandStock(config), options);
   const items = [...settings, ...blocks, ...services].filter((item) => !isIdle(item, options));
   return [...sortItems(items), ...layers.flatMap((layer) => filterItem(layer, config, options))];
 }
@@ -87,25 +88,35 @@ function settingItems(
 
 function blockItem(block: ConfigBlock, options: PrintOptions, stock: Readonly<Record<string, string>> = {}): PrintedItem {
   const schema = sectionSchemas.get(block.kind)?.settings;
-  // The defaults of a stock block are its own; written texts were expanded already, stock ones still hold variables.
+  // The defaults of a stock block are its own.
   const definitions = new Map(
     Object.entries(schema ?? {}).map(([key, definition]) => [key, { ...definition, defaultText: stock[key] ?? definition.defaultText }]),
   );
-  const items = settingItems(block.values, definitions, options).map((item) => {
-    const isStock = item.kind === 'setting' && !block.values.has(item.key) && stock[item.key]?.startsWith('$') === true;
-    return isStock ? { ...item, shown: stock[item.key] ?? '' } : item;
-  });
+  const items = settingItems(block.values, definitions, options);
   const inner = block.blocks.map((child) => blockItem(child, options));
   return { kind: 'block', key: block.kind, name: block.name, items: [...items, ...sortItems(inner)] };
 }
 
-function serviceItems(layer: ConfigLayer, options: PrintOptions): PrintedItem[] {
+/** Stock services with `$default_internal_user` and the like replaced, as written ones are when they are read. */
+function expandStock(config: ResolvedConfig): readonly StockService[] {
+  const expand = (values: StockService['values']) =>
+    Object.fromEntries(
+      Object.entries(values).map(([key, text]) => [key, text.startsWith('$') ? (globalText(config, text.slice(1)) ?? text) : text]),
+    );
+  return stockServices.map((service) => ({
+    ...service,
+    values: expand(service.values),
+    listeners: service.listeners.map((listener) => ({ ...listener, values: expand(listener.values) })),
+  }));
+}
+
+function serviceItems(layer: ConfigLayer, services: readonly StockService[], options: PrintOptions): PrintedItem[] {
   const written = layer.blocks.filter(({ kind }) => kind === 'service');
   const showsAll = options.mode === 'all' || options.mode === 'defaults';
   const names = new Set(written.map(({ name }) => name));
-  if (showsAll) for (const { name } of stockServices) names.add(name);
+  if (showsAll) for (const { name } of services) names.add(name);
   return [...names].sort().map((name) => {
-    const stock = stockServices.find((service) => service.name === name);
+    const stock = services.find((service) => service.name === name);
     const block = written.find((candidate) => candidate.name === name) ?? emptyBlock('service', name);
     return serviceItem(block, stock, options);
   });
