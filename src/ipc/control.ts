@@ -52,6 +52,8 @@ export interface StartMessage {
   readonly settings: unknown;
   /** 48 random octets in base64, the same for all processes of all services: TLS session tickets then hold in each of them. */
   readonly tlsTicketKeys?: string | undefined;
+  /** The child was started as root and changes to this identity before it does anything else; undefined: it has its identity already. */
+  readonly becomes?: { readonly uid: number; readonly gid: number; readonly groups: readonly number[] } | undefined;
   readonly isDebug: boolean;
   /** Process title without a state: `roost/imap`. */
   readonly title: string;

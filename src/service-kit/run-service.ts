@@ -1,5 +1,6 @@
 // The main program of every child process: start message, role, signals, exit code.
 import { createLogger, type Logger } from '#log/logger.js';
+import { becomeUser } from './become-user.js';
 import { ControlLink } from './control-link.js';
 import type { Role } from './role.js';
 import { ServiceProcess } from './service-process.js';
@@ -26,6 +27,7 @@ async function run(role: Role): Promise<void> {
   const start = await control.start();
   // The master has gone, or changed its mind, before it needed this process.
   if (start === undefined) return;
+  if (start.becomes !== undefined) becomeUser(start.becomes);
   const log = createLogger({ prefix: `${start.service}: `, debug: start.isDebug });
   let onFinished: () => void = () => undefined;
   const finished = new Promise<void>((resolve) => {

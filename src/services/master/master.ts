@@ -1,4 +1,5 @@
 // The master: opens the listeners, runs one pool for each service, and changes generations on reload.
+import { randomBytes } from 'node:crypto';
 import { mkdirSync, rmdirSync } from 'node:fs';
 import type { ListeningSockets } from '#ipc/listening-socket.js';
 import type { MasterReply, MasterRequest } from '#ipc/master-client.js';
@@ -71,6 +72,7 @@ export class Master {
       watch: this.#watch,
       log: options.log,
       logFiles: options.logFiles,
+      tlsTicketKeys: randomBytes(48).toString('base64'),
       rolesFolder: options.rolesFolder,
       nextProcessId: () => {
         this.#lastNumber += 1;

@@ -123,6 +123,7 @@ class Planner {
       takesHandoffs,
       isPerUser,
       identity,
+      extraGroups: this.#options.isRoot ? service.extraGroups.map((group) => this.#groupOr(group)) : [],
       isConfined: isLogin,
       limits: {
         processLimit: service.processLimit,
@@ -180,10 +181,11 @@ class Planner {
   }
 
   #unixPlan(service: ServiceSettings, listener: UnixListener, backlog: number): ListenerPlan {
-    const owner = this.#options.isRoot && listener.user !== '' ? this.#userOr(listener.user) : undefined;
-    const gid = this.#options.isRoot && listener.group !== '' ? this.#groupOr(listener.group) : owner?.gid;
+    const { mode, user, group } = this.#accessTo(listener);
+    const owner = this.#options.isRoot && user !== '' ? this.#userOr(user) : undefined;
+    const gid = this.#options.isRoot && group !== '' ? this.#groupOr(group) : owner?.gid;
     return {
-      key: `unix:${listener.path}:${listener.mode}:${owner?.uid ?? ''}:${gid ?? ''}`,
+      key: `unix:${listener.path}:${mode}:${owner?.uid ?? ''}:${gid ?? ''}`,
       kind: 'unix',
       name: listener.name,
       isTls: false,
@@ -192,11 +194,23 @@ class Planner {
       address: listener.path,
       port: 0,
       backlog,
-      mode: listener.mode,
+      mode,
       uid: owner?.uid,
       gid,
       setting: `service ${service.name} { unix_listener ${listener.name} }`,
     };
+  }
+
+  /**
+   * Dovecot's mail processes reach auth-master and anvil as root, before they change to their user. Ours are never root: they have the internal
+   * group (extra_groups), and login processes their user. What an administrator wrote stays as it is.
+   */
+  #accessTo({ name, place, mode, user, group }: UnixListener): { readonly mode: number; readonly user: string; readonly group: string } {
+    if (!this.#options.isRoot || place !== undefined) return { mode, user, group };
+    const { default_internal_group: internalGroup, default_login_user: loginUser } = this.#general;
+    if (name === 'auth-master') return { mode: 0o660, user, group: internalGroup };
+    if (name === 'anvil' || name === 'anvil-auth-penalty') return { mode: 0o660, user: loginUser, group: internalGroup };
+    return { mode, user, group };
   }
 
   /** Whom the processes of a service run as; undefined: as the master (not root), or as the user that each one serves. */

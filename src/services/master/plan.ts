@@ -42,6 +42,8 @@ export interface ServicePlan {
   /** Runs with the identity of the user it serves (only when the master is root). */
   readonly isPerUser: boolean;
   readonly identity: Identity | undefined;
+  /** Supplementary groups; only with an identity. */
+  readonly extraGroups: readonly number[];
   /** Node's permission model: no file writes, no processes, reads limited to the code. */
   readonly isConfined: boolean;
   /** 0 is unlimited. */

@@ -21,6 +21,8 @@ export interface PoolEnvironment extends Numbers {
   readonly watch: ListenerWatch;
   readonly log: Logger;
   readonly logFiles: LogFiles;
+  /** 48 random octets in base64, for the life of the server: TLS sessions can be resumed in any process, and after a reload. */
+  readonly tlsTicketKeys: string;
   /** Folder of the role bundles. */
   readonly rolesFolder: string;
   readonly now: () => number;
@@ -236,7 +238,9 @@ export class Pool {
     const fds = plan.listeners.map((listener) => listeners.fdOf(listener));
     const inheritedFds = privateSockets === undefined ? fds : [...fds, privateSockets.fd, privateSockets.descriptorFd];
     const identity = identityOf(key) ?? plan.identity;
-    const command = childCommand({ plan, server: this.#server, rolesFolder, identity, inheritedFds });
+    const becomes = identity !== undefined && plan.extraGroups.length > 0 ? { ...identity, groups: plan.extraGroups } : undefined;
+    const spawnIdentity = becomes === undefined ? identity : undefined;
+    const command = childCommand({ plan, server: this.#server, rolesFolder, identity: spawnIdentity, inheritedFds });
     this.counters.started += 1;
     const child = new Child(
       command,
@@ -250,10 +254,10 @@ export class Pool {
     if (privateSockets !== undefined) closeOwnCopies(privateSockets);
     const startedAtMs = this.#environment.now();
     this.#children.set(id, { id, key, child, privateSockets, startedAtMs, expectedEnd: undefined });
-    child.send(this.#startMessage(fds.length, privateSockets));
+    child.send(this.#startMessage(fds.length, privateSockets, becomes));
   }
 
-  #startMessage(listenerCount: number, open: OpenPrivateSockets | undefined): StartMessage {
+  #startMessage(listenerCount: number, open: OpenPrivateSockets | undefined, becomes: StartMessage['becomes']): StartMessage {
     const { plan } = this;
     const listeners = plan.listeners.map(
       (listener, index): InheritedListener => ({
@@ -287,6 +291,8 @@ export class Pool {
               descriptorPath: open.descriptorPath,
             },
       settings: plan.settings,
+      tlsTicketKeys: this.#environment.tlsTicketKeys,
+      becomes,
       isDebug: this.#server.isDebug,
       title: `${this.#server.instanceName}/${plan.name}`,
       isVerboseTitle: this.#server.isVerboseTitle,
