@@ -1,10 +1,10 @@
 // AuthClient over the auth client protocol: one connection to the auth socket, many exchanges at once, reconnecting by itself.
-import { type Socket, createConnection } from 'node:net';
+import { createConnection, type Socket } from 'node:net';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import type { AuthClient, AuthExchange, AuthMechanism, AuthRequest, AuthStep } from './client.js';
 import { authReplyTimeoutMs, clientProtocol, failureFromParameters, peerParameters } from './interface.js';
-import { TabLines, decodeBase64, parseId, parseParameters } from './tab-lines.js';
+import { decodeBase64, parseId, parseParameters, TabLines } from './tab-lines.js';
 
 const firstRetryMs = 100;
 const lastRetryMs = 5_000;
@@ -77,7 +77,13 @@ class AuthConnection implements AuthClient {
       if (!ready || isCancelled) return temporary;
       const started = this.#allocate();
       id = started.id;
-      const fields = ['AUTH', String(started.id), request.mechanism.toUpperCase(), `service=${request.service}`, ...peerParameters(request.peer)];
+      const fields = [
+        'AUTH',
+        String(started.id),
+        request.mechanism.toUpperCase(),
+        `service=${request.service}`,
+        ...peerParameters(request.peer),
+      ];
       fields.push(`session=${request.sessionId}`);
       if (request.initialResponse !== undefined) fields.push(`resp=${request.initialResponse.toString('base64')}`);
       this.#send(encodeTabLine(fields));
@@ -114,7 +120,8 @@ class AuthConnection implements AuthClient {
     this.#greeting = { mechanisms: [], serverPid: 0, cookie: '' };
     socket.on('connect', () => {
       socket.write(
-        encodeTabLine(['VERSION', String(clientProtocol.major), String(clientProtocol.minor)]) + encodeTabLine(['CPID', String(this.#clientPid)]),
+        encodeTabLine(['VERSION', String(clientProtocol.major), String(clientProtocol.minor)]) +
+          encodeTabLine(['CPID', String(this.#clientPid)]),
       );
     });
     socket.on('data', (chunk: Buffer) => this.#receive(socket, chunk));
@@ -140,7 +147,8 @@ class AuthConnection implements AuthClient {
         socket.destroy();
         return;
       case 'MECH':
-        if (!args.slice(1).includes('private')) this.#greeting.mechanisms.push({ name: args[0] ?? '', isPlaintext: args.includes('plaintext', 1) });
+        if (!args.slice(1).includes('private'))
+          this.#greeting.mechanisms.push({ name: args[0] ?? '', isPlaintext: args.includes('plaintext', 1) });
         return;
       case 'SPID':
         this.#greeting.serverPid = parseId(args[0]) ?? 0;
@@ -177,7 +185,9 @@ class AuthConnection implements AuthClient {
     if (id === undefined || !pending) return;
     this.#pending.delete(id);
     clearTimeout(pending.timer);
-    pending.settle(command === 'CONT' ? toChallenge(args[1]) : command === 'OK' ? this.#toSuccess(id, args.slice(1)) : toFailure(args.slice(1)));
+    pending.settle(
+      command === 'CONT' ? toChallenge(args[1]) : command === 'OK' ? this.#toSuccess(id, args.slice(1)) : toFailure(args.slice(1)),
+    );
   }
 
   #toSuccess(id: number, args: readonly string[]): AuthStep {

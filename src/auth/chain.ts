@@ -4,10 +4,10 @@
 // `continue-fail` set or clear acceptance; the `return` family stops. A disabled user or an expired password always stops. Fields of a database
 // that failed are taken back; those of one that succeeded stay for the next ones.
 import type { Logger } from '#log/logger.js';
-import { type PassdbEntry, type ResultRule, type UserdbEntry, type UserdbLookup, matchesUsernameFilter } from './database.js';
+import { matchesUsernameFilter, type PassdbEntry, type ResultRule, type UserdbEntry, type UserdbLookup } from './database.js';
 import type { PassdbOutcome, UserdbOutcome } from './outcome.js';
 import type { PassdbChecker, PasswordCheck } from './passdb-check.js';
-import { type AuthState, type RequestFacts, newAuthState, restoreSnapshot, takeSnapshot } from './request.js';
+import { type AuthState, newAuthState, type RequestFacts, restoreSnapshot, takeSnapshot } from './request.js';
 import type { SystemUsers } from './system-users.js';
 import type { UserdbReader } from './userdb-read.js';
 
@@ -75,7 +75,10 @@ export class AuthChain {
       if (!matchesUsernameFilter(rules.usernameFilter, state.user)) continue;
       const lookup = await this.#options.reader.read(entry, state);
       const attempt = new Map(collected);
-      const outcome = lookup.kind === 'found' ? await this.#takeUserFields(entry, state, lookup, attempt) : toUserdbOutcome(lookup, entry, this.#options.log);
+      const outcome =
+        lookup.kind === 'found'
+          ? await this.#takeUserFields(entry, state, lookup, attempt)
+          : toUserdbOutcome(lookup, entry, this.#options.log);
       if (outcome === 'internal') sawInternal = true;
       const rule = outcome === 'found' ? rules.resultSuccess : outcome === 'internal' ? rules.resultInternalFail : rules.resultFailure;
       if (outcome === 'found') collected = attempt;
@@ -191,7 +194,10 @@ export class AuthChain {
       return 'ok';
     }
     if (run.last === 'next') {
-      this.#options.log.error('auth.chain.noauthenticate', `${describe(state)}: Last passdb had noauthenticate field, cannot authenticate user`);
+      this.#options.log.error(
+        'auth.chain.noauthenticate',
+        `${describe(state)}: Last passdb had noauthenticate field, cannot authenticate user`,
+      );
       return 'internal';
     }
     if (run.sawInternal) return 'internal';
@@ -214,7 +220,11 @@ export class AuthChain {
     ];
     for (const [name, value] of all) {
       const number =
-        name === 'uid' ? await this.#options.systemUsers.uidOf(value) : name === 'gid' ? await this.#options.systemUsers.gidOf(value) : undefined;
+        name === 'uid'
+          ? await this.#options.systemUsers.uidOf(value)
+          : name === 'gid'
+            ? await this.#options.systemUsers.gidOf(value)
+            : undefined;
       if ((name === 'uid' || name === 'gid') && number === undefined) {
         this.#options.log.error('auth.userdb.bad-id', `${database.driver}(${state.user}): Invalid ${name}: ${value}`, { user: state.user });
         return 'internal';

@@ -2,9 +2,9 @@
 import type { Section } from '#config/settings-source.js';
 import type { DatabaseRules, Passdb, PassdbEntry, ResultRule, Userdb, UserdbEntry } from './database.js';
 import { parseFieldList } from './field-list.js';
-import { type PasswdFileContext, parsePasswdFileArgs } from './passwd-file-lookup.js';
 import { passwdFilePassdb } from './passdb/passwd-file.js';
 import { staticPassdb } from './passdb/static.js';
+import { type PasswdFileContext, parsePasswdFileArgs } from './passwd-file-lookup.js';
 import { isKnownScheme } from './password-scheme.js';
 import type { AuthState } from './request.js';
 import { passwdUserdb } from './userdb/passwd.js';
@@ -13,7 +13,20 @@ import { prefetchUserdb } from './userdb/prefetch.js';
 import { staticUserdb } from './userdb/static.js';
 
 /** Drivers of Dovecot that are known by name and do not exist here yet. */
-const laterPassdbs = new Set(['sql', 'ldap', 'pam', 'shadow', 'passwd', 'bsdauth', 'checkpassword', 'dict', 'lua', 'imap', 'oauth2', 'vpopmail']);
+const laterPassdbs = new Set([
+  'sql',
+  'ldap',
+  'pam',
+  'shadow',
+  'passwd',
+  'bsdauth',
+  'checkpassword',
+  'dict',
+  'lua',
+  'imap',
+  'oauth2',
+  'vpopmail',
+]);
 const laterUserdbs = new Set(['sql', 'ldap', 'dict', 'lua', 'checkpassword', 'nss', 'vpopmail']);
 
 export interface DatabaseContext extends PasswdFileContext {
@@ -99,7 +112,10 @@ function readRules(section: Section, id: number): DatabaseRules {
     if (!found) throw new Error(`Invalid ${key}: ${text(key)}`);
     return found;
   };
-  const words = (key: string): readonly string[] => text(key).split(/[\s,]+/).filter((word) => word !== '');
+  const words = (key: string): readonly string[] =>
+    text(key)
+      .split(/[\s,]+/)
+      .filter((word) => word !== '');
   const success = rule('result_success', 'return-ok');
   return {
     id,

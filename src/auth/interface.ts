@@ -1,7 +1,7 @@
 // The auth client protocol and the auth master protocol as both ends see them.
 import type { Peer } from '#ipc/peer.js';
 import type { AuthFailure } from './client.js';
-import { type RequestFacts, noFacts } from './request.js';
+import { noFacts, type RequestFacts } from './request.js';
 
 export const clientProtocol = { major: 1, minor: 2 } as const;
 export const masterProtocol = { major: 1, minor: 1 } as const;
@@ -57,7 +57,13 @@ export function peerParameters(peer: Peer): string[] {
   if (peer.localPort !== 0) parameters.push(`lport=${peer.localPort}`);
   if (peer.remotePort !== 0) parameters.push(`rport=${peer.remotePort}`);
   if (peer.tls) {
-    parameters.push('secured=tls', 'transport=TLS', `tls_cipher=${peer.tls.cipher}`, `tls_cipher_bits=${peer.tls.bits}`, `tls_protocol=${peer.tls.protocol}`);
+    parameters.push(
+      'secured=tls',
+      'transport=TLS',
+      `tls_cipher=${peer.tls.cipher}`,
+      `tls_cipher_bits=${peer.tls.bits}`,
+      `tls_protocol=${peer.tls.protocol}`,
+    );
     if (peer.tls.serverName !== '') parameters.push(`local_name=${peer.tls.serverName}`);
     if (peer.tls.certUsername !== undefined) parameters.push('valid-client-cert', `cert_username=${peer.tls.certUsername}`);
   } else if (peer.isSecured) {

@@ -1,10 +1,10 @@
 // AuthMasterClient over the auth master protocol: claims, user lookups and lists for mail processes and roostadm.
-import { type Socket, createConnection } from 'node:net';
+import { createConnection, type Socket } from 'node:net';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import type { AuthMasterClient, UserLookup } from './client.js';
 import { masterProtocol } from './interface.js';
-import { TabLines, parseId } from './tab-lines.js';
+import { parseId, TabLines } from './tab-lines.js';
 
 /** Longest wait for an answer, connecting included; databases give up before. */
 const replyTimeoutMs = 90_000;
@@ -45,7 +45,10 @@ class MasterLink implements AuthMasterClient, CacheControl {
     this.#options = options;
   }
 
-  claim(request: { readonly loginPid: number; readonly authId: number; readonly cookie: string }, signal: AbortSignal): Promise<UserLookup> {
+  claim(
+    request: { readonly loginPid: number; readonly authId: number; readonly cookie: string },
+    signal: AbortSignal,
+  ): Promise<UserLookup> {
     return this.#lookup(['REQUEST', String(request.loginPid), String(request.authId), request.cookie], signal);
   }
 

@@ -1,11 +1,12 @@
 // One passdb's part of an authentication: look up (through the cache), apply its fields, check the password.
+
+import type { Logger } from '#log/logger.js';
 import type { AuthCache, CacheEntry } from './auth-cache.js';
 import type { PassdbEntry, PassdbLookup } from './database.js';
 import { isYes } from './field-list.js';
-import type { Logger } from '#log/logger.js';
 import type { PassdbOutcome } from './outcome.js';
-import { type StoredPassword, isExpensiveScheme, parseStoredPassword, verifyPassword } from './password-scheme.js';
 import { applyPassdbField } from './passdb-fields.js';
+import { isExpensiveScheme, parseStoredPassword, type StoredPassword, verifyPassword } from './password-scheme.js';
 import { type AuthState, type Refusal, restoreSnapshot, takeSnapshot } from './request.js';
 import type { VerifiedPasswords } from './verified-passwords.js';
 
@@ -59,7 +60,9 @@ export class PassdbChecker {
     if (lookup.kind === 'internal') {
       const old = cache?.findAny(key);
       if (old) {
-        log.info('auth.cache.expired', `${entry.database.driver}(${state.user}): Falling back to expired data from cache`, { user: state.user });
+        log.info('auth.cache.expired', `${entry.database.driver}(${state.user}): Falling back to expired data from cache`, {
+          user: state.user,
+        });
         lookup = toLookup(old);
         inserted = old;
       }

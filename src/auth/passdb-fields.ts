@@ -1,6 +1,5 @@
 // The meaning of passdb extra fields: some change the user, some refuse the login, `userdb_*` go to prefetch, the others to the client.
-import { isIP } from 'node:net';
-import { BlockList } from 'node:net';
+import { BlockList, isIP } from 'node:net';
 import { isYes } from './field-list.js';
 import type { AuthState, Refusal } from './request.js';
 
@@ -61,7 +60,8 @@ export function applyPassdbField(state: AuthState, rawName: string, value: strin
       if (isYes(value)) refuse(state, 'pass_expired', 'expired', 'password expired');
       return;
     default:
-      if (proxyFields.has(name) && isYes(value)) refuse(state, 'temp_fail', 'internal', `passdb field ${name}: proxying is not implemented yet`);
+      if (proxyFields.has(name) && isYes(value))
+        refuse(state, 'temp_fail', 'internal', `passdb field ${name}: proxying is not implemented yet`);
       state.extraFields.set(name, value);
   }
 }

@@ -1,5 +1,5 @@
 // What the passwd-file passdb and userdb share: arguments, path with %variables, finding the line of a user.
-import { type PasswdEntry, PasswdFiles } from './passwd-file.js';
+import type { PasswdEntry, PasswdFiles } from './passwd-file.js';
 import type { AuthState } from './request.js';
 
 export interface PasswdFileContext {

@@ -3,10 +3,10 @@
 // Missing fields at the end are empty; empty lines and lines that begin with # are skipped; the first line of a user counts. A file is looked at again at most once a second and
 // read again when device, inode, size, mtime or ctime changed; a file that is being rewritten is seen whole or in part, as the writer left it, and
 // once more when its times change again: write a new file and rename it. Colons in the extra fields (IPv6 nets) belong to them.
-import { type Stats, readFile, stat } from 'node:fs';
+import { readFile, type Stats, stat } from 'node:fs';
 import { LRUCache } from 'lru-cache';
-import { errnoOf } from '#util/coded-error.js';
 import type { Logger } from '#log/logger.js';
+import { errnoOf } from '#util/coded-error.js';
 
 const recheckMs = 1000;
 /** Files kept open in memory when the path depends on the user's domain. */
@@ -107,7 +107,10 @@ function readText(path: string): Promise<string> {
 }
 
 /** Reads the text of a file; `repeated` names users that come more than once. */
-export function parsePasswdFile(text: string): { readonly entries: ReadonlyMap<string, PasswdEntry>; readonly repeated: readonly string[] } {
+export function parsePasswdFile(text: string): {
+  readonly entries: ReadonlyMap<string, PasswdEntry>;
+  readonly repeated: readonly string[];
+} {
   const entries = new Map<string, PasswdEntry>();
   const repeated: string[] = [];
   for (const rawLine of text.split('\n')) {

@@ -61,7 +61,6 @@ function translate(name: string, rule: string): string {
 
 /** For log lines: control characters as `?`. */
 export function printable(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what must not reach a log line
   return text.slice(0, 256).replace(/[\u0000-\u001f\u007f-\u009f]/g, '?');
 }
 

@@ -2,17 +2,17 @@
 import type { AuthFailure } from '#auth/client.js';
 import { type ImapArgument, ImapInput } from './imap-input.js';
 import {
+  failureText,
+  maxBadCommands,
+  maxSaslResponseBytes,
   type PreAuthMachine,
   type PreAuthNote,
   type PreAuthOffer,
   type PreAuthStep,
-  type RefusalKind,
-  failureText,
-  maxBadCommands,
-  maxSaslResponseBytes,
   parseBase64,
   plainMessage,
   plaintextRefused,
+  type RefusalKind,
   tlsRequired,
 } from './machine.js';
 
@@ -177,7 +177,8 @@ export class ImapPreAuth implements PreAuthMachine {
     const text = line.toString('latin1');
     if (text === '*') return this.#abort('Authentication aborted by client.', 'aborted');
     const octets = parseBase64(text);
-    if (octets === undefined || octets.length > maxSaslResponseBytes) return this.#abort('Invalid base64 data in continued response', 'bad-base64');
+    if (octets === undefined || octets.length > maxSaslResponseBytes)
+      return this.#abort('Invalid base64 data in continued response', 'bad-base64');
     return { kind: 'response', octets };
   }
 

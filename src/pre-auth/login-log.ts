@@ -1,5 +1,5 @@
 // The line about each login and each connection that ended before: login_log_format and login_log_format_elements.
-import { type Template, compileTemplate } from '#config/expand.js';
+import { compileTemplate, type Template } from '#config/expand.js';
 import type { Peer } from '#ipc/peer.js';
 
 export interface LoginFacts {

@@ -78,7 +78,11 @@ export const plaintextRefused = 'Plaintext authentication disallowed on non-secu
 export const tlsRequired = 'Authentication not allowed until SSL/TLS is enabled.';
 
 /** Response code (without brackets) and text of a failed authentication, IMAP's; POP3 maps the codes. */
-export function failureText(code: AuthFailure, reason: string | undefined, where: string): { readonly code: string | undefined; readonly text: string } {
+export function failureText(
+  code: AuthFailure,
+  reason: string | undefined,
+  where: string,
+): { readonly code: string | undefined; readonly text: string } {
   switch (code) {
     case 'mismatch':
     case 'anonymous_denied':

@@ -1,17 +1,17 @@
 // POP3 before login (RFC 1939 section 4, RFC 2449 CAPA, RFC 2595 STLS, RFC 5034 AUTH).
 import type { AuthFailure } from '#auth/client.js';
 import {
+  failureText,
+  maxBadCommands,
+  maxSaslResponseBytes,
   type PreAuthMachine,
   type PreAuthNote,
   type PreAuthOffer,
   type PreAuthStep,
-  type RefusalKind,
-  failureText,
-  maxBadCommands,
-  maxSaslResponseBytes,
   parseBase64,
   plainMessage,
   plaintextRefused,
+  type RefusalKind,
   tlsRequired,
 } from './machine.js';
 
@@ -140,7 +140,13 @@ export class Pop3PreAuth implements PreAuthMachine {
   #authenticate(argument: string): PreAuthStep {
     const [rawName = '', initial, ...more] = argument.split(' ').filter((word) => word !== '');
     const name = rawName.toUpperCase();
-    if (name === '') return { kind: 'reply', text: `+OK\r\n${this.#usableMechanisms().map((word) => `${word}\r\n`).join('')}.\r\n` };
+    if (name === '')
+      return {
+        kind: 'reply',
+        text: `+OK\r\n${this.#usableMechanisms()
+          .map((word) => `${word}\r\n`)
+          .join('')}.\r\n`,
+      };
     if (more.length > 0) return this.#bad('Invalid AUTH command.');
     const offered = this.#offer?.mechanisms.find((known) => known.name === name);
     const refused = this.#refuseInsecure(offered?.isPlaintext ?? false);
@@ -157,7 +163,8 @@ export class Pop3PreAuth implements PreAuthMachine {
   #takeResponse(text: string): PreAuthStep {
     if (text === '*') return this.#abort('Authentication aborted by client.', 'aborted');
     const octets = parseBase64(text);
-    if (octets === undefined || octets.length > maxSaslResponseBytes) return this.#abort('Invalid base64 data in continued response', 'bad-base64');
+    if (octets === undefined || octets.length > maxSaslResponseBytes)
+      return this.#abort('Invalid base64 data in continued response', 'bad-base64');
     return { kind: 'response', octets };
   }
 

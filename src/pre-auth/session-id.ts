@@ -7,7 +7,9 @@ export function makeSessionId(remoteIp: string, remotePort: number, nowMicros: b
   const head = Buffer.alloc(8);
   head.writeUIntLE(Number(nowMicros & 0xffff_ffff_ffffn), 0, 6);
   head.writeUInt16LE(remotePort & 0xffff, 6);
-  return Buffer.concat([head, addressOctets(remoteIp)]).toString('base64').replace(/=+$/, '');
+  return Buffer.concat([head, addressOctets(remoteIp)])
+    .toString('base64')
+    .replace(/=+$/, '');
 }
 
 function addressOctets(ip: string): Buffer {

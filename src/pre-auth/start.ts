@@ -4,8 +4,8 @@ import { hostname } from 'node:os';
 import type { Duplex } from 'node:stream';
 import type { AuthClient, AuthExchange, AuthStep } from '#auth/client.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
-import { tlsSettings } from '#service-kit/settings.js';
 import type { AcceptedConnection, ClientHandle, ServiceContext } from '#service-kit/role.js';
+import { tlsSettings } from '#service-kit/settings.js';
 import { type AttemptRecord, disconnectReason } from './disconnect-reason.js';
 import { forwardedPeer } from './forwarded-peer.js';
 import { ImapPreAuth } from './imap.js';
@@ -83,7 +83,11 @@ class PreAuthSession implements ClientHandle {
     this.#machine = options.protocol === 'imap' ? new ImapPreAuth() : new Pop3PreAuth();
     this.#stream = options.connection.socket;
     this.#peer = options.connection.peer;
-    this.#sessionId = makeSessionId(this.#peer.remoteIp, this.#peer.remotePort, BigInt(Date.now()) * 1000n + (process.hrtime.bigint() / 1000n) % 1000n);
+    this.#sessionId = makeSessionId(
+      this.#peer.remoteIp,
+      this.#peer.remotePort,
+      BigInt(Date.now()) * 1000n + ((process.hrtime.bigint() / 1000n) % 1000n),
+    );
   }
 
   get isPreAuth(): boolean {
@@ -92,7 +96,11 @@ class PreAuthSession implements ClientHandle {
 
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
     if (this.#isEnded || this.#isTaken) return;
-    const texts = { shutdown: 'Server shutting down.', kicked: 'Disconnected by the administrator.', 'queue-full': 'Connection queue full' } as const;
+    const texts = {
+      shutdown: 'Server shutting down.',
+      kicked: 'Disconnected by the administrator.',
+      'queue-full': 'Connection queue full',
+    } as const;
     this.#write(this.#machine.bye(reason === 'queue-full' ? texts[reason] : `[${this.#unavailableCode()}] ${texts[reason]}`));
     this.#finish(`Disconnected: ${reason === 'shutdown' ? 'Shutting down' : texts[reason]}`);
   }
@@ -331,7 +339,11 @@ class PreAuthSession implements ClientHandle {
   }
 
   #offer(mechanisms: PreAuthOffer['mechanisms']): PreAuthOffer {
-    const facts = { localIp: this.#peer.localIp, remoteIp: this.#peer.remoteIp, ...(this.#peer.tls ? { localName: this.#peer.tls.serverName } : {}) };
+    const facts = {
+      localIp: this.#peer.localIp,
+      remoteIp: this.#peer.remoteIp,
+      ...(this.#peer.tls ? { localName: this.#peer.tls.serverName } : {}),
+    };
     const settings = this.#options.context.settings.forConnection(facts);
     const login = settings.get(loginSettings);
     const tls = settings.get(tlsSettings);
@@ -387,7 +399,9 @@ class PreAuthSession implements ClientHandle {
   }
 
   #fail(error: unknown): void {
-    this.#options.context.log.error('login.failed', `Login session failed: ${error instanceof Error ? error.stack : String(error)}`, { error });
+    this.#options.context.log.error('login.failed', `Login session failed: ${error instanceof Error ? error.stack : String(error)}`, {
+      error,
+    });
     this.#finish('Disconnected: Internal error');
   }
 

@@ -2,7 +2,7 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { hostname } from 'node:os';
 import { hmacMd5FromStates } from '#util/md-block.js';
-import { type SaslCredentials, type SaslMechanism, decodeUtf8 } from './mechanism.js';
+import { decodeUtf8, type SaslCredentials, type SaslMechanism } from './mechanism.js';
 
 function digestFor(credentials: SaslCredentials, challenge: Buffer): Buffer | undefined {
   if (credentials.kind === 'plain') return createHmac('md5', credentials.password).update(challenge).digest();
@@ -27,10 +27,14 @@ export const cramMd5: SaslMechanism = {
         const hex = text.slice(space + 1);
         if (space < 1 || !/^[0-9a-fA-F]{32}$/.test(hex)) return { kind: 'malformed', reason: 'CRAM-MD5 response is not "user digest"' };
         const digest = Buffer.from(hex, 'hex');
-        const isRight = await backend.verifyCredentials({ authenticationId: text.slice(0, space), authorizationId: '' }, 'cram-md5', (stored) => {
-          const expected = digestFor(stored, sent);
-          return expected !== undefined && timingSafeEqual(expected, digest);
-        });
+        const isRight = await backend.verifyCredentials(
+          { authenticationId: text.slice(0, space), authorizationId: '' },
+          'cram-md5',
+          (stored) => {
+            const expected = digestFor(stored, sent);
+            return expected !== undefined && timingSafeEqual(expected, digest);
+          },
+        );
         return isRight ? { kind: 'success', finalData: undefined } : { kind: 'failure' };
       },
     };

@@ -1,5 +1,5 @@
 // EXTERNAL (RFC 4422 appendix A): the client certificate already proved who this is.
-import { type SaslMechanism, decodeUtf8 } from './mechanism.js';
+import { decodeUtf8, type SaslMechanism } from './mechanism.js';
 
 export const external: SaslMechanism = {
   name: 'EXTERNAL',

@@ -1,5 +1,5 @@
 // PLAIN (RFC 4616) and LOGIN (draft-murchison-sasl-login, as clients use it).
-import { type SaslMechanism, type SaslStep, decodeUtf8, hasForbiddenCharacter } from './mechanism.js';
+import { decodeUtf8, hasForbiddenCharacter, type SaslMechanism, type SaslStep } from './mechanism.js';
 
 const failed: SaslStep = { kind: 'failure' };
 const accepted: SaslStep = { kind: 'success', finalData: undefined };

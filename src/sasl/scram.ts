@@ -1,6 +1,6 @@
 // SCRAM-SHA-1 and SCRAM-SHA-256 (RFC 5802, RFC 7677), without channel binding.
 import { createHash, createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { type SaslBackend, type SaslMechanism, type SaslServer, type SaslStep, decodeUtf8 } from './mechanism.js';
+import { decodeUtf8, type SaslBackend, type SaslMechanism, type SaslServer, type SaslStep } from './mechanism.js';
 
 type Hash = 'sha1' | 'sha256';
 
@@ -92,7 +92,11 @@ class ScramServer implements SaslServer {
   }
 }
 
-export const scramSha1: SaslMechanism = { name: 'SCRAM-SHA-1', flags: ['dictionary', 'active', 'mutual-auth'], start: (backend) => new ScramServer(backend, 'sha1') };
+export const scramSha1: SaslMechanism = {
+  name: 'SCRAM-SHA-1',
+  flags: ['dictionary', 'active', 'mutual-auth'],
+  start: (backend) => new ScramServer(backend, 'sha1'),
+};
 export const scramSha256: SaslMechanism = {
   name: 'SCRAM-SHA-256',
   flags: ['dictionary', 'active', 'mutual-auth'],

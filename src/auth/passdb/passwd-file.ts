@@ -1,7 +1,7 @@
 // passdb { driver = passwd-file  args = [scheme=X] [username_format=%u] /path/with/%d }
 import type { Passdb, PassdbLookup } from '../database.js';
 import { type Field, parseFieldList } from '../field-list.js';
-import { type PasswdFileArgs, type PasswdFileContext, findEntry } from '../passwd-file-lookup.js';
+import { findEntry, type PasswdFileArgs, type PasswdFileContext } from '../passwd-file-lookup.js';
 
 /** libpam-pwdfile's `password[NN]` endings. */
 const pamSchemes: Readonly<Record<string, string>> = { '13': 'DES-CRYPT', '34': 'PLAIN-MD5', '56': 'DIGEST-MD5' };

@@ -22,9 +22,7 @@ async function loadCrypt(): Promise<CryptFunction> {
   let cause: unknown;
   for (const [library, name, takesSize] of candidates) {
     try {
-      const native = koffi
-        .load(library)
-        .func(name, 'str', takesSize ? ['void *', 'str', 'void *', 'int'] : ['void *', 'str', 'void *']);
+      const native = koffi.load(library).func(name, 'str', takesSize ? ['void *', 'str', 'void *', 'int'] : ['void *', 'str', 'void *']);
       const found: CryptFunction = (phrase, setting) =>
         new Promise((resolve, reject) => {
           // The phrase ends at its NUL; the scratch buffer starts zeroed (crypt_data.initialized = 0).

@@ -13,7 +13,12 @@ export function isSame(a: Buffer, b: Buffer): boolean {
   return a.length === b.length && timingSafeEqual(a, b);
 }
 
-function fixed(name: string, encoding: 'hex' | 'base64', rawLength: number, digest: (password: Buffer, user: string) => Buffer): PasswordScheme {
+function fixed(
+  name: string,
+  encoding: 'hex' | 'base64',
+  rawLength: number,
+  digest: (password: Buffer, user: string) => Buffer,
+): PasswordScheme {
   return {
     name,
     encoding,
@@ -65,7 +70,10 @@ function digestMd5(password: Buffer, user: string): Buffer {
   return hashOf('md5', Buffer.concat([Buffer.from(`${name}:${realm}:`), password]));
 }
 
-const by = (algorithm: string) => (password: Buffer): Buffer => hashOf(algorithm, password);
+const by =
+  (algorithm: string) =>
+  (password: Buffer): Buffer =>
+    hashOf(algorithm, password);
 
 export const digestSchemes: readonly PasswordScheme[] = [
   plain('PLAIN'),

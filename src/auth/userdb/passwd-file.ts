@@ -1,7 +1,7 @@
 // userdb { driver = passwd-file  args = [username_format=%u] /path/with/%d }
 import type { Userdb, UserdbLookup } from '../database.js';
 import { type Field, parseFieldList } from '../field-list.js';
-import { type PasswdFileArgs, type PasswdFileContext, findEntry } from '../passwd-file-lookup.js';
+import { findEntry, type PasswdFileArgs, type PasswdFileContext } from '../passwd-file-lookup.js';
 
 export function passwdFileUserdb(args: PasswdFileArgs, context: PasswdFileContext): Userdb {
   return {

@@ -22,7 +22,10 @@ export function staticUserdb(args: string, context: StaticUserdbContext): Userdb
         const exists = await context.existsInPassdb(state);
         if (exists === 'no') return { kind: 'unknown' };
         if (exists === 'unsure') {
-          return { kind: 'internal', reason: 'static userdb: the passdb cannot tell whether the user exists (allow_all_users=yes accepts everybody)' };
+          return {
+            kind: 'internal',
+            reason: 'static userdb: the passdb cannot tell whether the user exists (allow_all_users=yes accepts everybody)',
+          };
         }
       }
       return { kind: 'found', fields: fields.map(([name, value]) => [name, context.expand(value, state)]) };

@@ -12,7 +12,7 @@ import type { UsernameRules } from '#auth/username.js';
 import { authVariable } from '#auth/variables.js';
 import { VerifiedPasswords } from '#auth/verified-passwords.js';
 import type { SettingsOf } from '#config/define.js';
-import { type Template, compileTemplate } from '#config/expand.js';
+import { compileTemplate, type Template } from '#config/expand.js';
 import type { Section } from '#config/settings-source.js';
 import type { Logger } from '#log/logger.js';
 import type { SaslMechanism } from '#sasl/mechanism.js';
@@ -28,7 +28,19 @@ import type { authSettings } from './settings.js';
 const leastCacheBytes = 1024;
 const maxTemplates = 1000;
 /** Mechanisms known from Dovecot that a configuration may name. */
-const laterMechanisms = new Set(['DIGEST-MD5', 'APOP', 'OTP', 'ANONYMOUS', 'GSSAPI', 'GSS-SPNEGO', 'NTLM', 'OAUTHBEARER', 'XOAUTH2', 'RPA', 'SKEY']);
+const laterMechanisms = new Set([
+  'DIGEST-MD5',
+  'APOP',
+  'OTP',
+  'ANONYMOUS',
+  'GSSAPI',
+  'GSS-SPNEGO',
+  'NTLM',
+  'OAUTHBEARER',
+  'XOAUTH2',
+  'RPA',
+  'SKEY',
+]);
 
 export interface AuthenticatorOptions {
   readonly settings: SettingsOf<typeof authSettings>;
@@ -61,7 +73,12 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
   if (isCaching && settings.auth_cache_size < leastCacheBytes) {
     problems.push(`auth_cache_size value is too small (${settings.auth_cache_size} bytes)`);
   }
-  const cacheOptions = { maxBytes: settings.auth_cache_size, ttlMs: settings.auth_cache_ttl, negativeTtlMs: settings.auth_cache_negative_ttl, nowMs };
+  const cacheOptions = {
+    maxBytes: settings.auth_cache_size,
+    ttlMs: settings.auth_cache_ttl,
+    negativeTtlMs: settings.auth_cache_negative_ttl,
+    nowMs,
+  };
   const cache = isCaching ? new AuthCache(cacheOptions) : undefined;
   const verified = isCaching ? new VerifiedPasswords(cacheOptions) : undefined;
   // A userdb may ask the passdbs, which are made together with it.

@@ -3,14 +3,14 @@
 // The server greets (VERSION, MECH..., SPID, CUID, COOKIE, DONE); the client answers VERSION and CPID, then sends AUTH, CONT and CANCEL. A peer
 // that breaks the protocol itself is cut off; a request that fails gets FAIL.
 import { randomBytes } from 'node:crypto';
-import type { AuthState, RequestFacts } from '#auth/request.js';
 import { authRequestTimeoutMs, clientProtocol, factsFromParameters } from '#auth/interface.js';
-import { TabLines, decodeBase64, parseId, parseParameters } from '#auth/tab-lines.js';
+import type { AuthState, RequestFacts } from '#auth/request.js';
+import { decodeBase64, parseId, parseParameters, TabLines } from '#auth/tab-lines.js';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
-import { findMechanism } from '#sasl/mechanisms.js';
 import type { SaslMechanism } from '#sasl/mechanism.js';
 import { maxResponseBytes } from '#sasl/mechanism.js';
+import { findMechanism } from '#sasl/mechanisms.js';
 import { Exchange, type ExchangeContext, type ExchangeStep } from './exchange.js';
 import type { FailureDelay } from './failure-delay.js';
 import type { FinishedRequests } from './finished-requests.js';
@@ -128,13 +128,25 @@ export class ClientConnection {
   #takeAuth(args: readonly string[], clientPid: number): void {
     const id = parseId(args[0]);
     const name = args[1];
-    if (id === undefined || name === undefined) return this.#break('invalid AUTH');
-    if (this.#open.has(id)) return this.#break(`duplicate request id ${id}`);
+    if (id === undefined || name === undefined) {
+      this.#break('invalid AUTH');
+      return;
+    }
+    if (this.#open.has(id)) {
+      this.#break(`duplicate request id ${id}`);
+      return;
+    }
     const respAt = args.findIndex((arg) => arg.startsWith('resp='));
     // resp= is last by rule; what follows would have been read by a laxer server as part of it.
-    if (respAt >= 0 && respAt !== args.length - 1) return this.#break('parameters after resp=');
+    if (respAt >= 0 && respAt !== args.length - 1) {
+      this.#break('parameters after resp=');
+      return;
+    }
     const parameters = parseParameters(args.slice(2, respAt < 0 ? undefined : respAt));
-    if (!parameters.get('service')) return this.#break('AUTH without service');
+    if (!parameters.get('service')) {
+      this.#break('AUTH without service');
+      return;
+    }
     const facts = factsFromParameters(parameters, name.toUpperCase());
     const request: OpenRequest = {
       id,
@@ -148,14 +160,22 @@ export class ClientConnection {
       timeout: undefined,
     };
     const mechanism = this.#context.mechanisms.find((offered) => offered.name === facts.mechanism);
-    if (this.#open.size >= maxOpenRequests) return this.#sendFailure(request, { code: 'temp_fail', reason: 'Too many requests' });
-    if (!mechanism) return this.#refuseMechanism(request);
+    if (this.#open.size >= maxOpenRequests) {
+      this.#sendFailure(request, { code: 'temp_fail', reason: 'Too many requests' });
+      return;
+    }
+    if (!mechanism) {
+      this.#refuseMechanism(request);
+      return;
+    }
     if (this.#context.requiresClientCert && !facts.hasValidClientCert) {
-      return this.#sendFailure(request, { code: 'mismatch', reason: 'Client certificate required' });
+      this.#sendFailure(request, { code: 'mismatch', reason: 'Client certificate required' });
+      return;
     }
     const response = respAt < 0 ? undefined : decodeBase64((args[respAt] ?? '').slice('resp='.length));
     if (respAt >= 0 && (response === undefined || response.length > maxResponseBytes)) {
-      return this.#sendFailure(request, { code: 'invalid_base64', reason: 'Invalid base64 data in initial response' });
+      this.#sendFailure(request, { code: 'invalid_base64', reason: 'Invalid base64 data in initial response' });
+      return;
     }
     this.#open.set(id, request);
     request.timeout = this.#context.delay(authRequestTimeoutMs, () => this.#timeOut(request));
@@ -165,7 +185,9 @@ export class ClientConnection {
 
   #refuseMechanism(request: OpenRequest): void {
     const isKnown = findMechanism(request.facts.mechanism) !== undefined;
-    this.#context.log.info('auth.mechanism.unsupported', `Unsupported authentication mechanism ${request.facts.mechanism.slice(0, 32)}`, { isKnown });
+    this.#context.log.info('auth.mechanism.unsupported', `Unsupported authentication mechanism ${request.facts.mechanism.slice(0, 32)}`, {
+      isKnown,
+    });
     this.#sendFailure(request, { code: 'auth_mech_invalid', reason: 'Unsupported authentication mechanism.' });
   }
 
@@ -183,11 +205,15 @@ export class ClientConnection {
     const request = id === undefined ? undefined : this.#open.get(id);
     // An answer to a request that has timed out meanwhile is no fault of the client.
     if (!request) return;
-    if (request.isBusy) return this.#break(`CONT for request ${request.id} without a challenge`);
+    if (request.isBusy) {
+      this.#break(`CONT for request ${request.id} without a challenge`);
+      return;
+    }
     const response = decodeBase64(args[1] ?? '');
     if (response === undefined || response.length > maxResponseBytes) {
       this.#drop(request);
-      return this.#sendFailure(request, { code: 'invalid_base64', reason: 'Invalid base64 data in continued response' });
+      this.#sendFailure(request, { code: 'invalid_base64', reason: 'Invalid base64 data in continued response' });
+      return;
     }
     request.isBusy = true;
     request.tried = args[1] ?? '';
@@ -264,7 +290,10 @@ export class ClientConnection {
     else this.#context.failures.add(reply);
   }
 
-  #sendFailure(request: OpenRequest, failure: { readonly code: string; readonly reason: string | undefined; readonly user?: string | undefined }): void {
+  #sendFailure(
+    request: OpenRequest,
+    failure: { readonly code: string; readonly reason: string | undefined; readonly user?: string | undefined },
+  ): void {
     const fields = ['FAIL', String(request.id)];
     if (failure.user !== undefined) fields.push(`user=${failure.user}`);
     if (failure.reason !== undefined) fields.push(`reason=${failure.reason}`);

@@ -1,15 +1,16 @@
 // One SASL exchange: the mechanism on one side, the databases on the other.
+
+import { randomBytes } from 'node:crypto';
 import type { AuthChain, AuthenticationOutcome } from '#auth/chain.js';
 import type { AuthFailure } from '#auth/client.js';
 import { failureOf } from '#auth/outcome.js';
 import type { PasswordCheck } from '#auth/passdb-check.js';
-import { type StoredPassword, decodeStoredPassword, isKnownScheme } from '#auth/password-scheme.js';
-import { type AuthState, type RequestFacts, newAuthState } from '#auth/request.js';
+import { decodeStoredPassword, isKnownScheme, type StoredPassword } from '#auth/password-scheme.js';
+import { type AuthState, newAuthState, type RequestFacts } from '#auth/request.js';
 import { deriveScram, parseScram } from '#auth/schemes/derived.js';
-import { type UsernameRules, normalizeUsername, splitMasterName } from '#auth/username.js';
+import { normalizeUsername, splitMasterName, type UsernameRules } from '#auth/username.js';
 import type { Logger } from '#log/logger.js';
 import type { CredentialForm, SaslBackend, SaslCredentials, SaslIdentity, SaslMechanism, SaslServer } from '#sasl/mechanism.js';
-import { randomBytes } from 'node:crypto';
 
 export interface ExchangeContext {
   readonly chain: AuthChain;
@@ -59,7 +60,8 @@ export class Exchange implements SaslBackend {
     try {
       const step = await this.#server.step(response);
       if (step.kind === 'challenge') return { kind: 'continue', challenge: step.octets };
-      if (step.kind === 'success' && this.#state && this.#outcome === 'ok') return { kind: 'ok', state: this.#state, finalData: step.finalData };
+      if (step.kind === 'success' && this.#state && this.#outcome === 'ok')
+        return { kind: 'ok', state: this.#state, finalData: step.finalData };
       if (step.kind === 'malformed') {
         this.#note(step.reason);
         return this.#fail('mismatch');
@@ -79,7 +81,11 @@ export class Exchange implements SaslBackend {
     return this.#ask(identity, { kind: 'exists' }, '');
   }
 
-  async verifyCredentials(identity: SaslIdentity, form: CredentialForm, check: (credentials: SaslCredentials) => boolean): Promise<boolean> {
+  async verifyCredentials(
+    identity: SaslIdentity,
+    form: CredentialForm,
+    check: (credentials: SaslCredentials) => boolean,
+  ): Promise<boolean> {
     const take = async (stored: StoredPassword): Promise<'ok' | 'mismatch' | 'scheme-not-available'> => {
       const credentials = await convert(stored, form);
       if (credentials) return check(credentials) ? 'ok' : 'mismatch';
@@ -140,7 +146,11 @@ export class Exchange implements SaslBackend {
   }
 }
 
-const formNames: Readonly<Record<CredentialForm, string>> = { 'scram-sha1': 'SCRAM-SHA-1', 'scram-sha256': 'SCRAM-SHA-256', 'cram-md5': 'CRAM-MD5' };
+const formNames: Readonly<Record<CredentialForm, string>> = {
+  'scram-sha1': 'SCRAM-SHA-1',
+  'scram-sha256': 'SCRAM-SHA-256',
+  'cram-md5': 'CRAM-MD5',
+};
 const plaintextSchemes = new Set(['PLAIN', 'CLEAR', 'CLEARTEXT']);
 
 /** What a mechanism can use of a stored password; undefined when it cannot. */

@@ -1,7 +1,7 @@
 // The auth role: answers login processes, mail processes, Postfix and Exim on UNIX sockets.
 import { stat } from 'node:fs/promises';
-import { isAbsolute, join } from 'node:path';
 import type { Socket } from 'node:net';
+import { isAbsolute, join } from 'node:path';
 import { authListenerKind } from '#auth/interface.js';
 import type { AcceptedConnection, ClientHandle, Role, ServiceContext } from '#service-kit/role.js';
 import { type Authenticator, createAuthenticator } from './authenticator.js';

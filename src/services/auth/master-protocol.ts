@@ -2,11 +2,11 @@
 // A `userdb` socket is open to other users of the machine; it answers USER and LIST only, and only what concerns the caller.
 import type { AuthCache } from '#auth/auth-cache.js';
 import type { AuthChain } from '#auth/chain.js';
-import { factsFromParameters, masterProtocol } from '#auth/interface.js';
 import { matchesGlob } from '#auth/database.js';
-import { newAuthState, type AuthState } from '#auth/request.js';
-import { TabLines, parseId, parseParameters } from '#auth/tab-lines.js';
-import { type UsernameRules, normalizeUsername } from '#auth/username.js';
+import { factsFromParameters, masterProtocol } from '#auth/interface.js';
+import { type AuthState, newAuthState } from '#auth/request.js';
+import { parseId, parseParameters, TabLines } from '#auth/tab-lines.js';
+import { normalizeUsername, type UsernameRules } from '#auth/username.js';
 import type { VerifiedPasswords } from '#auth/verified-passwords.js';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
@@ -52,7 +52,10 @@ export class MasterConnection {
   receive(chunk: Buffer): void {
     if (this.#isEnded) return;
     const lines = this.#lines.push(chunk);
-    if (lines === 'too-long') return this.#break('line too long');
+    if (lines === 'too-long') {
+      this.#break('line too long');
+      return;
+    }
     for (const line of lines) {
       if (this.#isEnded) return;
       this.#takeLine(line);
@@ -69,17 +72,31 @@ export class MasterConnection {
       else this.#break(`unsupported protocol version ${args[0] ?? ''}`);
       return;
     }
-    if (!this.#hasVersion) return this.#break(`${command} before VERSION`);
+    if (!this.#hasVersion) {
+      this.#break(`${command} before VERSION`);
+      return;
+    }
     const id = parseId(args[0]);
     if (command === 'CPID') return;
-    if (id === undefined) return this.#break(`${command} without id`);
-    if (this.#running >= maxRunning) return this.#send('FAIL', String(id), 'reason=Too many requests');
+    if (id === undefined) {
+      this.#break(`${command} without id`);
+      return;
+    }
+    if (this.#running >= maxRunning) {
+      this.#send('FAIL', String(id), 'reason=Too many requests');
+      return;
+    }
     const work = this.#workFor(command, id, args.slice(1));
-    if (!work) return this.#break(`command ${command} is not allowed here`);
+    if (!work) {
+      this.#break(`command ${command} is not allowed here`);
+      return;
+    }
     this.#running += 1;
     work
       .catch((error: unknown) => {
-        this.#context.log.error('auth.master.failed', `${command} failed: ${error instanceof Error ? error.message : String(error)}`, { error });
+        this.#context.log.error('auth.master.failed', `${command} failed: ${error instanceof Error ? error.message : String(error)}`, {
+          error,
+        });
         if (command === 'LIST') this.#send('DONE', String(id), 'fail');
         else this.#send('FAIL', String(id));
       })
@@ -103,25 +120,39 @@ export class MasterConnection {
     const loginPid = parseId(pid);
     const requestId = parseId(authId);
     const found =
-      loginPid === undefined || requestId === undefined
-        ? undefined
-        : this.#context.finished.claim({ cookie, loginPid, authId: requestId });
+      loginPid === undefined || requestId === undefined ? undefined : this.#context.finished.claim({ cookie, loginPid, authId: requestId });
     if (found) this.#sendUser(id, found.user, found.fields);
     else {
-      this.#context.log.error('auth.master.unknown-request', `Master requested auth for nonexistent client id ${requestId ?? '?'} of pid ${loginPid ?? '?'}`);
+      this.#context.log.error(
+        'auth.master.unknown-request',
+        `Master requested auth for nonexistent client id ${requestId ?? '?'} of pid ${loginPid ?? '?'}`,
+      );
       this.#send('FAIL', String(id), 'reason=No such authentication request');
     }
   }
 
   async #user(id: number, [name = '', ...rest]: readonly string[]): Promise<void> {
     const state = this.#stateFor(name, rest);
-    if (!state) return this.#send('NOTFOUND', String(id));
+    if (!state) {
+      this.#send('NOTFOUND', String(id));
+      return;
+    }
     const found = await this.#context.chain.lookupUser(state);
-    if (found.kind === 'internal') return this.#send('FAIL', String(id), 'reason=Internal error occurred. Refer to server log for more information.');
-    if (found.kind === 'unknown') return this.#send('NOTFOUND', String(id));
+    if (found.kind === 'internal') {
+      this.#send('FAIL', String(id), 'reason=Internal error occurred. Refer to server log for more information.');
+      return;
+    }
+    if (found.kind === 'unknown') {
+      this.#send('NOTFOUND', String(id));
+      return;
+    }
     if (this.#access.kind === 'own' && found.fields.get('uid') !== String(this.#access.uid)) {
-      this.#context.log.error('auth.userdb.refused', `userdb lookup of ${state.user} by uid ${this.#access.uid} refused: uid ${found.fields.get('uid') ?? 'unknown'}`);
-      return this.#send('FAIL', String(id), 'reason=Permission denied');
+      this.#context.log.error(
+        'auth.userdb.refused',
+        `userdb lookup of ${state.user} by uid ${this.#access.uid} refused: uid ${found.fields.get('uid') ?? 'unknown'}`,
+      );
+      this.#send('FAIL', String(id), 'reason=Permission denied');
+      return;
     }
     this.#sendUser(id, state.user, found.fields);
   }
@@ -129,10 +160,19 @@ export class MasterConnection {
   /** PASS id user service=...: passdb fields without a password check. */
   async #pass(id: number, [name = '', ...rest]: readonly string[]): Promise<void> {
     const state = this.#stateFor(name, rest);
-    if (!state) return this.#send('NOTFOUND', String(id));
+    if (!state) {
+      this.#send('NOTFOUND', String(id));
+      return;
+    }
     const outcome = await this.#context.chain.authenticate(state, { kind: 'exists' });
-    if (outcome === 'unknown') return this.#send('NOTFOUND', String(id));
-    if (outcome !== 'ok') return this.#send('FAIL', String(id));
+    if (outcome === 'unknown') {
+      this.#send('NOTFOUND', String(id));
+      return;
+    }
+    if (outcome !== 'ok') {
+      this.#send('FAIL', String(id));
+      return;
+    }
     const fields = [...state.extraFields, ...[...state.userdbFields].map(([key, value]) => [`userdb_${key}`, value] as const)];
     this.#send('PASS', String(id), `user=${state.user}`, ...fields.map(([key, value]) => (value === '' ? key : `${key}=${value}`)));
   }

@@ -73,5 +73,10 @@ async function userLimit(context: ServiceContext, request: HandoffRequest): Prom
   const count = await context.anvil.lookup(user, peer.remoteIp, service);
   if (count < limit) return undefined;
   const text = `Maximum number of connections from user+IP exceeded (mail_max_userip_connections=${limit})`;
-  return { kind: 'refused', refusal: 'user-limit', clientText: text, logText: `${text}: user ${user}, address ${peer.remoteIp}, ${count} connections` };
+  return {
+    kind: 'refused',
+    refusal: 'user-limit',
+    clientText: text,
+    logText: `${text}: user ${user}, address ${peer.remoteIp}, ${count} connections`,
+  };
 }

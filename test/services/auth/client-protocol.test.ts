@@ -73,7 +73,9 @@ describe('auth client protocol', () => {
     login.close();
     const master = fixture.master();
     assert.deepEqual(await master.take(2), ['VERSION\t1\t1', `SPID\t${process.pid}`]);
-    master.send(`VERSION\t1\t1\nREQUEST\t1\t815\t7\t${'0'.repeat(32)}\nREQUEST\t2\t816\t7\t${cookie}\nREQUEST\t3\t815\t7\t${cookie}\nREQUEST\t4\t815\t7\t${cookie}\n`);
+    master.send(
+      `VERSION\t1\t1\nREQUEST\t1\t815\t7\t${'0'.repeat(32)}\nREQUEST\t2\t816\t7\t${cookie}\nREQUEST\t3\t815\t7\t${cookie}\nREQUEST\t4\t815\t7\t${cookie}\n`,
+    );
     assert.deepEqual(await master.take(4), [
       'FAIL\t1\treason=No such authentication request',
       'FAIL\t2\treason=No such authentication request',
@@ -126,7 +128,10 @@ describe('auth client protocol', () => {
     await wire.take(greetingLines);
     wire.send('VERSION\t1\t1\nCPID\t1\nAUTH\t1\tLOGIN\tservice=smtp\n');
     await wire.take();
-    assert.deepEqual(fixture.timers.map(({ ms }) => ms), [150_000]);
+    assert.deepEqual(
+      fixture.timers.map(({ ms }) => ms),
+      [150_000],
+    );
     fixture.timers[0]?.then();
     assert.deepEqual(wire.drain(), ['FAIL\t1\treason=Request timed out\ttemp\tcode=temp_fail']);
     assert.equal(fixture.timers.length, 0);
@@ -172,7 +177,8 @@ describe('auth client protocol', () => {
   it('is the same when every octet comes alone', async (t) => {
     const wire = createFixture(t).client();
     await wire.take(greetingLines);
-    for (const octet of `VERSION\t1\t1\nCPID\t815\nAUTH\t1\tPLAIN\tservice=smtp\tresp=${plainResponse('bob', 'secret')}\n`) wire.send(octet);
+    for (const octet of `VERSION\t1\t1\nCPID\t815\nAUTH\t1\tPLAIN\tservice=smtp\tresp=${plainResponse('bob', 'secret')}\n`)
+      wire.send(octet);
     assert.deepEqual(await wire.take(), ['OK\t1\tuser=bob']);
   });
 });
@@ -196,7 +202,10 @@ describe('auth penalty', () => {
     assert.equal(values.get('10.0.0.9')?.value, 1);
     tryWrong(2);
     await new Promise((resolve) => setImmediate(resolve));
-    assert.deepEqual(fixture.timers.map(({ ms }) => ms), [150_000, 4000]);
+    assert.deepEqual(
+      fixture.timers.map(({ ms }) => ms),
+      [150_000, 4000],
+    );
     fixture.timers[1]?.then();
     await wire.take();
     assert.equal(values.get('10.0.0.9')?.value, 2);

@@ -111,8 +111,12 @@ export function createFixture(t: TestContext, options: FixtureOptions = {}): Fix
   const timers: { readonly ms: number; readonly then: () => void }[] = [];
   const authenticator = createAuthenticator({
     settings: { ...defaultSettings, ...options.settings },
-    passdbs: (options.passdbs ?? [{ driver: 'passwd-file', args: 'PATH' }]).map((values, index) => section('passdb', place(values), 10 + index)),
-    userdbs: (options.userdbs ?? [{ driver: 'passwd-file', args: 'PATH' }]).map((values, index) => section('userdb', place(values), 20 + index)),
+    passdbs: (options.passdbs ?? [{ driver: 'passwd-file', args: 'PATH' }]).map((values, index) =>
+      section('passdb', place(values), 10 + index),
+    ),
+    userdbs: (options.userdbs ?? [{ driver: 'passwd-file', args: 'PATH' }]).map((values, index) =>
+      section('userdb', place(values), 20 + index),
+    ),
     log: silentLogger,
     penaltyStore: options.penaltyStore,
     nowMs: () => clock.nowMs,
