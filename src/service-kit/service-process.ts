@@ -63,7 +63,7 @@ export class ServiceProcess implements ServiceContext {
     this.baseDir = start.baseDir;
     this.clientLimit = start.clientLimit;
     this.serviceCount = start.serviceCount;
-    this.anvil = new AnvilConnection(`${start.baseDir}/anvil`, log);
+    this.anvil = new AnvilConnection(`${start.baseDir}/${start.role.endsWith('-login') ? 'login/anvil' : 'anvil'}`, log);
     this.#clients = new Clients(start, { onChange: (isUrgent) => this.#clientsChanged(isUrgent), onEmpty: () => this.#finishWhenEmpty() });
     this.#status = new StatusReporter(this.#clients, (status) => control.send(status));
     this.#title = new ProcessTitle(start.title, start.isVerboseTitle, () => ({

@@ -50,7 +50,7 @@ export class Toy {
     child.stderr?.on('data', (chunk: Buffer) => {
       this.log += chunk.toString();
     });
-    child.on('exit', (code, signal) => {
+    child.on('close', (code, signal) => {
       this.exitCode = code ?? signal ?? 'gone';
     });
     this.channel = new FramedChannel(control, {

@@ -1,0 +1,121 @@
+// Who is connected. Counted per ident, `service/ip/user`, which is what mail_max_userip_connections limits.
+
+export interface Session {
+  readonly ident: string;
+  readonly pid: number;
+  /** '' from clients that do not tell it; such sessions can be counted but not ended. */
+  readonly sessionId: string;
+  /** ms since the epoch */
+  readonly sinceMs: number;
+}
+
+export interface SessionFacts extends Session {
+  readonly service: string;
+  readonly remoteIp: string;
+  readonly user: string;
+}
+
+/** Which sessions to end; an absent condition holds for all. */
+export interface KickFilter {
+  /** `*` and `?` as in file names. */
+  readonly userMask: string | undefined;
+  readonly includesIp: ((ip: string) => boolean) | undefined;
+  readonly sessionIds: ReadonlySet<string> | undefined;
+}
+
+/** User names may hold slashes, services and addresses do not. */
+export function splitIdent(ident: string): { readonly service: string; readonly remoteIp: string; readonly user: string } {
+  const first = ident.indexOf('/');
+  const second = ident.indexOf('/', first + 1);
+  if (first < 0 || second < 0) return { service: '', remoteIp: '', user: ident };
+  return { service: ident.slice(0, first), remoteIp: ident.slice(first + 1, second), user: ident.slice(second + 1) };
+}
+
+/** `Owner` is the connection that announced the session: it goes with it. */
+export class Sessions<Owner extends object> {
+  readonly #byOwner = new Map<Owner, Set<Session>>();
+  readonly #counts = new Map<string, number>();
+
+  /** A session that this owner has announced before is counted once. */
+  connect(owner: Owner, session: Session): void {
+    const owned = this.#byOwner.get(owner) ?? new Set();
+    this.#byOwner.set(owner, owned);
+    if (session.sessionId !== '' && this.#find(owned, session) !== undefined) return;
+    owned.add(session);
+    this.#counts.set(session.ident, this.count(session.ident) + 1);
+  }
+
+  disconnect(owner: Owner, session: Pick<Session, 'ident' | 'pid' | 'sessionId'>): void {
+    const owned = this.#byOwner.get(owner);
+    const found = owned === undefined ? undefined : this.#find(owned, session);
+    if (owned !== undefined && found !== undefined) this.#remove(owner, owned, found);
+  }
+
+  /** The connection is gone, and its process with it. */
+  forget(owner: Owner): void {
+    const owned = this.#byOwner.get(owner);
+    if (owned !== undefined) for (const session of [...owned]) this.#remove(owner, owned, session);
+  }
+
+  /** The process died, whoever announced its sessions. */
+  kill(pid: number): void {
+    for (const [owner, owned] of [...this.#byOwner]) {
+      for (const session of [...owned]) if (session.pid === pid) this.#remove(owner, owned, session);
+    }
+  }
+
+  count(ident: string): number {
+    return this.#counts.get(ident) ?? 0;
+  }
+
+  /** Ordered by ident, then by age. */
+  list(): SessionFacts[] {
+    const all = [...this.#byOwner.values()].flatMap((owned) => [...owned]);
+    all.sort((a, b) => compare(a.ident, b.ident) || a.sinceMs - b.sinceMs);
+    return all.map((session) => ({ ...session, ...splitIdent(session.ident) }));
+  }
+
+  /** Session ids to end, per connection that has to be told. */
+  match({ userMask, includesIp, sessionIds }: KickFilter): Map<Owner, string[]> {
+    const isWanted = userMask === undefined ? undefined : maskPattern(userMask);
+    const matches = new Map<Owner, string[]>();
+    for (const [owner, owned] of this.#byOwner) {
+      const ids: string[] = [];
+      for (const { ident, sessionId } of owned) {
+        if (sessionId === '' || sessionIds?.has(sessionId) === false) continue;
+        const { user, remoteIp } = splitIdent(ident);
+        if (isWanted?.test(user) === false || includesIp?.(remoteIp) === false) continue;
+        ids.push(sessionId);
+      }
+      if (ids.length > 0) matches.set(owner, ids);
+    }
+    return matches;
+  }
+
+  #find(owned: ReadonlySet<Session>, { ident, pid, sessionId }: Pick<Session, 'ident' | 'pid' | 'sessionId'>): Session | undefined {
+    for (const session of owned) {
+      if (session.ident === ident && session.pid === pid && session.sessionId === sessionId) return session;
+    }
+    return undefined;
+  }
+
+  #remove(owner: Owner, owned: Set<Session>, session: Session): void {
+    owned.delete(session);
+    if (owned.size === 0) this.#byOwner.delete(owner);
+    const rest = this.count(session.ident) - 1;
+    if (rest > 0) this.#counts.set(session.ident, rest);
+    else this.#counts.delete(session.ident);
+  }
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function maskPattern(mask: string): RegExp {
+  const body = mask
+    .replace(/[\\^$.|+()[\]{}]/g, '\\$&')
+    .replaceAll('*', '.*')
+    .replaceAll('?', '.');
+  return new RegExp(`^${body}$`, 's');
+}
