@@ -1,0 +1,108 @@
+// The imap role: sessions after login.
+import { join } from 'node:path';
+import type { AuthMasterClient } from '#auth/client.js';
+import { connectAuthMaster } from '#auth/master-connection.js';
+import type { Logger } from '#log/logger.js';
+import { encodeResponseText } from '#protocol/imap/encoder.js';
+import type { ClientHandle, HandedConnection, Role, ServiceContext } from '#service-kit/role.js';
+import { createMailStore, type MailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
+import type { MailUser } from '#storage/user.js';
+import { capabilities } from './capability.js';
+import { ImapConnection, type StopReason } from './connection.js';
+import { imapSettings } from './settings.js';
+
+/** From the hand-off until the user's mail is open. */
+const loginTimeoutMs = 60_000;
+const failureText = '[UNAVAILABLE] Internal login failure. Refer to server log for more information.';
+
+interface Parts {
+  readonly context: ServiceContext;
+  readonly auth: AuthMasterClient;
+  readonly store: MailStore;
+}
+
+export const role: Role = {
+  name: 'imap',
+  settings: [...mailStoreSettings, imapSettings],
+  sections: mailStoreSections,
+  async start(context) {
+    const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
+    const store = createMailStore({ settings: context.settings, log: context.log });
+    const parts: Parts = { context, auth, store };
+    context.onHandoff((handed) => new HandedSession(parts, handed));
+    return async () => {
+      auth.close();
+      await store.close();
+    };
+  },
+};
+
+/** One client from its hand-off on: first without, then with a session. */
+class HandedSession implements ClientHandle {
+  readonly isPreAuth = false;
+  readonly startedAtMs = Date.now();
+  readonly #parts: Parts;
+  readonly #handed: HandedConnection;
+  readonly #log: Logger;
+  readonly #startUp = new AbortController();
+  #connection: ImapConnection | undefined;
+  #stopReason: StopReason | undefined;
+
+  constructor(parts: Parts, handed: HandedConnection) {
+    this.#parts = parts;
+    this.#handed = handed;
+    const { user, sessionId, peer } = handed.request;
+    this.#log = parts.context.log.child({ user, sessionId, remoteIp: peer.remoteIp }, `imap(${user})<${process.pid}><${sessionId}>: `);
+    // Until the session reads, a client that goes away must not bring the process down.
+    handed.stream.on('error', () => this.#startUp.abort());
+    const disconnected = parts.context.anvil.connect({ user, remoteIp: peer.remoteIp, service: 'imap', sessionId }, () =>
+      this.stop('kicked'),
+    );
+    this.#run()
+      .catch((error: unknown) => this.#fail(error))
+      .finally(() => {
+        disconnected();
+        handed.stream.destroy();
+        handed.release();
+      })
+      .catch((error: unknown) => this.#log.error('session.release', 'Releasing a connection failed', { error }));
+  }
+
+  stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
+    this.#stopReason ??= reason;
+    this.#connection?.stop(reason);
+  }
+
+  async #run(): Promise<void> {
+    const { context, auth, store } = this.#parts;
+    const { stream, request } = this.#handed;
+    const signal = AbortSignal.any([AbortSignal.timeout(loginTimeoutMs), this.#startUp.signal]);
+    const claimed = await auth.claim(request, signal);
+    if (claimed.kind !== 'found') {
+      throw new Error(claimed.kind === 'temp_fail' ? claimed.reason : 'auth does not know this login');
+    }
+    await using user: MailUser = await store.openUser(claimed.user, 'imap', signal);
+    const settings = context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }).get(imapSettings);
+    const connection = new ImapConnection({ stream, user, settings, log: this.#log, isTrusted: request.peer.isTrusted });
+    this.#connection = connection;
+    const list = capabilities(settings, false);
+    // A client that has asked for CAPABILITY before login may not look into the tagged reply.
+    if (request.fields['capability_sent'] === undefined) connection.greet(`${this.#tag} OK [CAPABILITY ${list}] Logged in`);
+    else connection.greet(`* CAPABILITY ${list}\r\n${this.#tag} OK Logged in`);
+    if (this.#stopReason !== undefined) connection.stop(this.#stopReason);
+    await connection.run();
+  }
+
+  get #tag(): string {
+    return this.#handed.request.fields['tag'] ?? '*';
+  }
+
+  #fail(error: unknown): void {
+    if (this.#startUp.signal.aborted) return;
+    const text = error instanceof Error ? error.message : String(error);
+    this.#log.error('session.failed', `Internal login failure: ${text}`, { error });
+    this.#handed.stream.write(
+      Buffer.from(`${this.#tag} NO ${encodeResponseText(failureText)}\r\n* BYE ${encodeResponseText(failureText)}\r\n`, 'latin1'),
+    );
+  }
+}

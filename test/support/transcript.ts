@@ -1,0 +1,199 @@
+// Protocol transcripts: text files with what clients send and what they must receive (docs: test/transcripts/README.md).
+import assert from 'node:assert/strict';
+import { decodeEscapes } from './escapes.js';
+import type { LineClient } from './line-client.js';
+
+export type Step =
+  | { readonly kind: 'send'; readonly client: string; readonly text: string; readonly line: number }
+  | { readonly kind: 'raw'; readonly client: string; readonly text: string; readonly line: number }
+  /** One line, or several in any order. */
+  | { readonly kind: 'expect'; readonly client: string; readonly texts: readonly string[]; readonly line: number }
+  /** May come here, or not. */
+  | { readonly kind: 'optional'; readonly client: string; readonly text: string; readonly line: number }
+  | { readonly kind: 'nothing'; readonly client: string; readonly line: number }
+  | { readonly kind: 'closed'; readonly client: string; readonly line: number };
+
+export interface Transcript {
+  readonly title: string;
+  readonly rfc: string;
+  readonly given: readonly string[];
+  /** Settings of the server, `key = value`; a reference server cannot run these. */
+  readonly settings: Readonly<Record<string, string>>;
+  /** Why the reference server answers otherwise: then it is not asked. */
+  readonly referee: string | undefined;
+  readonly steps: readonly Step[];
+}
+
+export function parseTranscript(source: string, path: string): Transcript {
+  const heads = new Map<string, string[]>();
+  const steps: Step[] = [];
+  let block: { client: string | undefined; texts: string[]; line: number } | undefined;
+  for (const [index, raw] of source.split('\n').entries()) {
+    const line = index + 1;
+    const text = raw.replace(/\s+$/, '');
+    const fail: (reason: string) => never = (reason) => assert.fail(`${path}:${line}: ${reason}: ${text}`);
+    if (text === '' || text.startsWith('#')) continue;
+    const head = /^(title|rfc|given|setting|referee): (.*)$/.exec(text);
+    if (head !== null && steps.length === 0) {
+      heads.set(head[1] ?? '', [...(heads.get(head[1] ?? '') ?? []), head[2] ?? '']);
+      continue;
+    }
+    if (text === '{') {
+      block = { client: undefined, texts: [], line };
+      continue;
+    }
+    if (text === '}') {
+      if (block?.client === undefined) fail('empty block');
+      steps.push({ kind: 'expect', client: block.client, texts: block.texts, line: block.line });
+      block = undefined;
+      continue;
+    }
+    const match = /^(\w+)(>>|>|<\??)(?: (.*))?$/.exec(text);
+    if (match === null) fail('not understood');
+    const [, client = '', arrow, rest = ''] = match;
+    if (block !== undefined) {
+      if (arrow !== '<' || (block.client !== undefined && block.client !== client)) fail('a block holds the lines of one client');
+      block.client = client;
+      block.texts.push(rest);
+    } else if (arrow === '>') steps.push({ kind: 'send', client, text: rest, line });
+    else if (arrow === '>>') steps.push({ kind: 'raw', client, text: rest, line });
+    else if (arrow === '<?') steps.push({ kind: 'optional', client, text: rest, line });
+    else if (rest === '(nothing)') steps.push({ kind: 'nothing', client, line });
+    else if (rest === '(closed)') steps.push({ kind: 'closed', client, line });
+    else steps.push({ kind: 'expect', client, texts: [rest], line });
+  }
+  const [title] = heads.get('title') ?? [];
+  assert.ok(title !== undefined, `${path}: no title`);
+  const settings = (heads.get('setting') ?? []).map((text) => text.split(/\s*=\s*/));
+  return {
+    title,
+    rfc: heads.get('rfc')?.join('; ') ?? '',
+    given: (heads.get('given') ?? []).flatMap((text) => text.split(/;\s*/)).filter((clause) => clause !== ''),
+    settings: Object.fromEntries(settings.map(([key = '', value = '']) => [key, value])),
+    referee: heads.get('referee')?.[0],
+    steps,
+  };
+}
+
+export interface TranscriptServer {
+  connect(): Promise<LineClient>;
+  close(): Promise<void>;
+}
+
+const month = 'Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec';
+
+export class TranscriptRun {
+  readonly #server: TranscriptServer;
+  readonly #clients = new Map<string, LineClient>();
+  readonly #tags = new Map<string, string>();
+  readonly #optional = new Map<string, string[]>();
+  readonly variables = new Map<string, string>();
+
+  constructor(server: TranscriptServer) {
+    this.#server = server;
+  }
+
+  async client(name: string): Promise<LineClient> {
+    let client = this.#clients.get(name);
+    if (client === undefined) {
+      client = await this.#server.connect();
+      this.#clients.set(name, client);
+    }
+    return client;
+  }
+
+  /** `$name` replaced, `<<octets>>` made a literal (`{n+}` when sent). */
+  expand(text: string, plus: '+' | ''): string {
+    const replaced = text.replace(/\$([a-z]\w*)/gi, (whole, name: string) => this.variables.get(name) ?? whole);
+    return replaced.replace(/(~?)<<(.*?)>>/gs, (_whole, mark: string, octets: string) => {
+      const binary = decodeEscapes(octets);
+      return `${mark}{${binary.length}${plus}}\r\n${binary}`;
+    });
+  }
+
+  async run(transcript: Transcript, path: string): Promise<void> {
+    for (const step of transcript.steps) {
+      const where = `${path}:${step.line}`;
+      const client = await this.client(step.client);
+      switch (step.kind) {
+        case 'send':
+          this.#tags.set(step.client, client.send(this.expand(step.text, '+')));
+          break;
+        case 'raw':
+          client.raw(`${decodeEscapes(this.expand(step.text, '+'))}\r\n`);
+          break;
+        case 'expect':
+          await this.#expect(client, step, where);
+          break;
+        case 'optional':
+          this.#optional.set(step.client, [...(this.#optional.get(step.client) ?? []), step.text]);
+          break;
+        case 'nothing':
+          await quiet();
+          assert.deepEqual(client.unread, [], `${where}: nothing may be sent here`);
+          break;
+        case 'closed':
+          assert.equal(await client.line(), undefined, `${where}: the connection must be closed`);
+          break;
+      }
+    }
+    await quiet();
+    for (const [name, client] of this.#clients) assert.deepEqual(client.unread, [], `${path}: lines that ${name} did not expect`);
+  }
+
+  async #expect(client: LineClient, step: Step & { kind: 'expect' }, where: string): Promise<void> {
+    const open = [...step.texts];
+    const optional = this.#optional.get(step.client) ?? [];
+    this.#optional.delete(step.client);
+    while (open.length > 0) {
+      const line = await client.line();
+      if (line === undefined) assert.fail(`${where}: connection closed, expected ${open.join(' | ')}`);
+      const at = open.findIndex((text) => this.#matches(text, line, this.#tags.get(step.client)));
+      if (at < 0 && optional.some((text) => this.#matches(text, line, undefined))) continue;
+      if (at < 0) assert.fail(`${where}\n  expected: ${open.join('\n        or: ')}\n  received: ${JSON.stringify(line)}`);
+      open.splice(at, 1);
+    }
+  }
+
+  #matches(text: string, line: string, tag: string | undefined): boolean {
+    const isUntagged = /^[*+](?: |$)/.test(text);
+    const expected = isUntagged ? text : `${tag} ${text}`;
+    const names: string[] = [];
+    const source = this.#toPattern(this.expand(expected, ''), names);
+    // Text for people differs between servers: a status line is compared up to what the transcript states.
+    const isStatus = /^(?:\S+) (?:OK|NO|BAD|BYE)\b/.test(expected) || expected.startsWith('+');
+    const match = new RegExp(`^${source}${isStatus ? '(?:$|[ .].*)' : '$'}`, 's').exec(line);
+    if (match === null) return false;
+    names.forEach((name, index) => {
+      if (name !== '') this.variables.set(name, match[index + 1] ?? '');
+    });
+    return true;
+  }
+
+  /** `$x` not yet bound matches one word; `...` anything; `@date` a quoted date-time. */
+  #toPattern(text: string, names: string[]): string {
+    return text
+      .split(/(\$[a-z_]\w*|\.\.\.|@date)/i)
+      .map((part) => {
+        if (part === '...') return '.*';
+        if (part === '@date') return `"[ \\d]\\d-(?:${month})-\\d{4} \\d\\d:\\d\\d:\\d\\d [+-]\\d{4}"`;
+        if (!/^\$[a-z_]/i.test(part)) return part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
+        const name = part.slice(1);
+        const earlier = names.indexOf(name);
+        if (earlier >= 0) return `\\${earlier + 1}`;
+        names.push(name === '_' ? '' : name);
+        return '([^\\s()\\[\\]]+)';
+      })
+      .join('');
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.#clients.values()) client.close();
+    await this.#server.close();
+  }
+}
+
+/** Long enough for everything in flight inside one process to arrive. */
+async function quiet(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
+}

@@ -1,0 +1,75 @@
+// Runs test/transcripts/imap/*.txt over the memory storage; with ROOST_REFEREE=host:port (and ROOST_REFEREE_LOGIN="user password") also
+// against another server.
+import { readdirSync, readFileSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { createImapWorld } from '../support/imap-world.js';
+import { LineClient } from '../support/line-client.js';
+import { parseTranscript, type Transcript, TranscriptRun, type TranscriptServer } from '../support/transcript.js';
+import { establish, wipe } from '../support/transcript-given.js';
+
+// Compiled tests run from dist-test/, the transcripts stay where they were written.
+const folder = fileURLToPath(new URL('../../test/transcripts/imap/', import.meta.url));
+
+async function memoryServer(transcript: Transcript): Promise<TranscriptServer> {
+  const settings: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(transcript.settings)) {
+    settings[key] =
+      key === 'imap_client_workarounds'
+        ? value.split(' ')
+        : /^\d+$/.test(value)
+          ? Number(value)
+          : value === 'yes'
+            ? true
+            : value === 'no'
+              ? false
+              : value;
+  }
+  const world = await createImapWorld({ settings });
+  return {
+    connect: async () => world.connect().client,
+    close: async () => world[Symbol.asyncDispose](),
+  };
+}
+
+async function refereeServer(address: string): Promise<TranscriptServer> {
+  const [host = '127.0.0.1', port = '143'] = address.split(':');
+  const open = async (): Promise<LineClient> => {
+    const client = new LineClient(connect(Number(port), host));
+    await client.line();
+    await client.ok(`LOGIN ${process.env['ROOST_REFEREE_LOGIN'] ?? 'demo demo'}`);
+    return client;
+  };
+  const first = await open();
+  await wipe(first);
+  first.close();
+  return { connect: open, close: async () => undefined };
+}
+
+async function play(transcript: Transcript, path: string, server: TranscriptServer): Promise<void> {
+  const run = new TranscriptRun(server);
+  try {
+    await establish(run, transcript.given);
+    await run.run(transcript, path);
+  } finally {
+    await run.close();
+  }
+}
+
+const referee = process.env['ROOST_REFEREE'];
+const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
+  .filter((name) => name.endsWith('.txt'))
+  .sort();
+
+describe('IMAP transcripts', () => {
+  for (const name of files) {
+    const transcript = parseTranscript(readFileSync(join(folder, name), 'utf8'), name);
+    it(`${transcript.title} (${name})`, async () => play(transcript, name, await memoryServer(transcript)));
+    if (referee !== undefined) {
+      const skip = transcript.referee ?? (Object.keys(transcript.settings).length > 0 ? 'needs settings' : false);
+      it(`${transcript.title} (${name}, ${referee})`, { skip }, async () => play(transcript, name, await refereeServer(referee)));
+    }
+  }
+});
