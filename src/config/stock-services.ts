@@ -68,7 +68,8 @@ export const stockServices: readonly StockService[] = [
       client_limit: '4096',
       idle_kill: never,
     },
-    listeners: [unix('anvil', '0600'), unix('anvil-auth-penalty', '0600')],
+    // Mail processes and auth announce and ask on the first, login processes only ask, on the last.
+    listeners: [unix('anvil', '0660', '', internalGroup), unix('anvil-auth-penalty', '0600'), unix('login/anvil', '0600', login)],
   },
   {
     name: 'auth',
