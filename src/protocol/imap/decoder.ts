@@ -81,7 +81,7 @@ const emptyBuffer = Buffer.alloc(0);
 
 export class CommandDecoder {
   readonly #limits: DecoderLimits;
-  readonly #isMessageLiteral: (name: string, argumentsBefore: string) => boolean;
+  readonly #isMessageLiteral: (name: string, argumentsBefore: string, isFirst: boolean) => boolean;
   // Received octets are #buffer[#start, #end); #scanned of them are known to hold no line feed.
   #buffer: Buffer = emptyBuffer;
   #start = 0;
@@ -102,10 +102,10 @@ export class CommandDecoder {
   #message: MessageLiteral | undefined;
 
   /**
-   * @param isMessageLiteral decides at a literal whether it is a message, from the upper-case command name and the text between the name
-   * and the literal
+   * @param isMessageLiteral decides at a literal whether it is a message, from the upper-case command name, the text before the literal (the
+   * marker included, back to the name or to the previous message) and whether it would be the first message of the command
    */
-  constructor(limits: DecoderLimits, isMessageLiteral: (name: string, argumentsBefore: string) => boolean) {
+  constructor(limits: DecoderLimits, isMessageLiteral: (name: string, argumentsBefore: string, isFirst: boolean) => boolean) {
     this.#limits = limits;
     this.#isMessageLiteral = isMessageLiteral;
   }
@@ -318,7 +318,7 @@ export class CommandDecoder {
 
   #startLiteral(marker: Marker): DecodeStep | undefined {
     const before = this.#text.slice(this.#argumentsAt);
-    if (this.#isMessageLiteral(this.#name, before)) return this.#startMessage(marker);
+    if (this.#isMessageLiteral(this.#name, before, !this.#isMessageCommand)) return this.#startMessage(marker);
     if (!marker.isSynchronizing && this.#limits.isLiteralMinus && marker.size > 4096)
       return this.#refuse('Too large non-synchronizing literal', 'TOOBIG', marker);
     if (marker.size > this.#limits.maxLiteralBytes - this.#literalBytes) return this.#refuse('Literal size too large', 'TOOBIG', marker);

@@ -119,6 +119,13 @@ export class CommandReader {
     return value;
   }
 
+  /** A modseq, 0 to 2^63-1 (RFC 7162 7). Ours stay below 2^53; a larger one is as good as the largest of them. */
+  modSeq(): number {
+    const digits = this.#while((octet) => octet >= 0x30 && octet <= 0x39);
+    if (digits === '' || digits.length > 19) this.fail('Invalid modseq');
+    return Math.min(Number(digits), Number.MAX_SAFE_INTEGER);
+  }
+
   /** 0 to 2^32-1. */
   number(): number {
     const value = this.number64();

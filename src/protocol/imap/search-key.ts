@@ -214,5 +214,5 @@ function readModSeq(reader: CommandReader): SearchKey {
     if (type !== 'PRIV' && type !== 'SHARED' && type !== 'ALL') reader.fail('Invalid MODSEQ entry type');
     reader.space();
   }
-  return { kind: 'modseq', atLeast: reader.number64() };
+  return { kind: 'modseq', atLeast: reader.modSeq() };
 }

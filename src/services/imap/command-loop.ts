@@ -57,7 +57,7 @@ export class CommandLoop implements SessionInput {
         maxLiteralBytes: options.maxLineBytes,
         isLiteralMinus: options.isLiteralMinus,
       },
-      (name, before) => findCommand(name)?.message?.isMessage(before) ?? false,
+      (name, before, isFirst) => findCommand(name)?.message?.isMessage(before, isFirst) ?? false,
     );
   }
 

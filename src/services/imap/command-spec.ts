@@ -44,8 +44,8 @@ export interface MessageCommandSpec {
   readonly name: string;
   readonly state: CommandState;
   readonly flags: readonly CommandFlag[];
-  /** Decides at a literal whether it is a message, from the text between the command's name and the literal's end. */
-  isMessage(argumentsBefore: string): boolean;
+  /** Decides at a literal whether it is a message (see CommandDecoder). */
+  isMessage(argumentsBefore: string, isFirst: boolean): boolean;
   run(session: Session, input: MessageInput, call: CommandCall): Promise<Outcome>;
 }
 

@@ -10,9 +10,9 @@ export interface AppendItem {
   readonly isUtf8: boolean;
 }
 
-/** True when a literal of APPEND is a message rather than the mailbox name. */
-export function isAppendMessage(argumentsBefore: string): boolean {
-  return !/^ *~?\{\d+\+?\}$/.test(argumentsBefore);
+/** True when a literal of APPEND is a message rather than the mailbox name, which can only come first. */
+export function isAppendMessage(argumentsBefore: string, isFirst: boolean): boolean {
+  return !isFirst || !/^ *~?\{\d+\+?\}$/.test(argumentsBefore);
 }
 
 export function parseAppendMailbox(reader: CommandReader): string {

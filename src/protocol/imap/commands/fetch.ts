@@ -23,7 +23,7 @@ export function parseFetch(reader: CommandReader, isUid: boolean): FetchCommand 
       const name = reader.word();
       if (name === 'CHANGEDSINCE') {
         reader.space();
-        changedSince = reader.number64();
+        changedSince = reader.modSeq();
       } else if (name === 'VANISHED') vanished = true;
       else reader.fail(`Unknown FETCH modifier ${name}`);
     });

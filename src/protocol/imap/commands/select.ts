@@ -38,7 +38,7 @@ function parseQresync(reader: CommandReader): QresyncParameters {
   reader.char('(');
   const uidValidity = reader.nonZeroNumber();
   reader.space();
-  const modSeq = reader.number64();
+  const modSeq = reader.modSeq();
   if (modSeq === 0) reader.fail('Invalid QRESYNC modseq');
   let knownUids: SequenceSet | undefined;
   let sequenceMatch: QresyncParameters['sequenceMatch'];

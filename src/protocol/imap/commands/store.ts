@@ -20,7 +20,7 @@ export function parseStore(reader: CommandReader): StoreCommand {
       const name = reader.word('store modifier');
       if (name !== 'UNCHANGEDSINCE') reader.fail(`Unknown STORE modifier ${name}`);
       reader.space();
-      unchangedSince = reader.number64();
+      unchangedSince = reader.modSeq();
     });
     reader.space();
   }
