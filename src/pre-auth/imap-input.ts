@@ -55,7 +55,7 @@ export class ImapInput {
   /** A bare line (SASL response), CRLF removed; undefined when it is not complete, 'too-long' when it never will be. */
   nextLine(): Buffer | undefined | 'too-long' {
     const end = this.#buffered.indexOf(10);
-    if (end < 0) return this.#buffered.length > maxImapLineBytes ? 'too-long' : undefined;
+    if (end < 0) return this.#buffered.length > maxImapLineBytes + 1 ? 'too-long' : undefined;
     if (end > maxImapLineBytes + 1) return 'too-long';
     const line = this.#cut(end + 1);
     return trimLineEnd(line);
@@ -70,7 +70,7 @@ export class ImapInput {
         this.#literalLeft = undefined;
       }
       const end = this.#buffered.indexOf(10);
-      if (end > maxImapLineBytes + 1 || (end < 0 && this.#buffered.length > maxImapLineBytes)) {
+      if (end > maxImapLineBytes + 1 || (end < 0 && this.#buffered.length > maxImapLineBytes + 1)) {
         this.#skipped = 0;
         continue;
       }

@@ -56,7 +56,7 @@ export class Pop3PreAuth implements PreAuthMachine {
 
   next(): PreAuthStep {
     const end = this.#buffered.indexOf(10);
-    if (end > maxPop3LineBytes + 1 || (end < 0 && this.#buffered.length > maxPop3LineBytes)) {
+    if (end > maxPop3LineBytes + 1 || (end < 0 && this.#buffered.length > maxPop3LineBytes + 1)) {
       return { kind: 'end', text: '-ERR Input line is too long.\r\n', reason: 'Input line is too long' };
     }
     if (end < 0) return wait;

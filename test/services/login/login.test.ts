@@ -1,0 +1,186 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { imapLoginRole, pop3LoginRole } from '#services/login/main.js';
+import { type LineClient, startLogin } from './fixture.js';
+
+const greeting =
+  '* OK [CAPABILITY IMAP4rev1 SASL-IR ID ENABLE IDLE LITERAL+ AUTH=PLAIN AUTH=LOGIN AUTH=CRAM-MD5 AUTH=SCRAM-SHA-256] Roost ready.';
+
+async function end(client: LineClient): Promise<void> {
+  while ((await client.line()) !== undefined);
+  client.socket.destroy();
+}
+
+describe('imap-login', () => {
+  it('logs a client in and hands it over with tag, uid and what it sent ahead', async (t) => {
+    const world = await startLogin(t, imapLoginRole);
+    const client = await world.connect();
+    assert.equal(await client.line(), greeting);
+    client.send('a CAPABILITY\r\n');
+    await client.line();
+    await client.line();
+    client.send('b LOGIN bob secret\r\nc SELECT INBOX\r\n');
+    assert.equal(await client.line(), 'handed over');
+    const [handed] = world.handedOver;
+    assert.equal(handed?.buffered, 'c SELECT INBOX\r\n');
+    assert.deepEqual(handed?.request.fields, { tag: 'b', capability: 'asked', roost_uid: '1000', roost_gid: '1001' });
+    assert.equal(handed?.request.user, 'bob');
+    assert.equal(handed?.request.loginPid, process.pid);
+    assert.match(handed?.request.cookie ?? '', /^[0-9a-f]{32}$/);
+    assert.equal(world.handles[0]?.isPreAuth, false);
+    assert.match(
+      world.log.join('\n'),
+      /^Login: user=<bob>, method=PLAIN, rip=10\.0\.0\.9, lip=10\.0\.0\.2, mpid=1234, secured, session=<[A-Za-z0-9+/]+>$/,
+    );
+    const { loginPid, authId, cookie } = handed?.request ?? { loginPid: 0, authId: 0, cookie: '' };
+    assert.equal(world.auth.authenticator.finished.claim({ loginPid, authId, cookie })?.fields.get('home'), '/home/bob');
+    client.socket.destroy();
+  });
+
+  it('lets a client try again after a failure and says in the log how often it tried', async (t) => {
+    const world = await startLogin(t, imapLoginRole);
+    const client = await world.connect();
+    await client.line();
+    client.send('a LOGIN bob wrong\r\nb AUTHENTICATE PLAIN\r\n');
+    assert.equal(await client.line(), 'a NO [AUTHENTICATIONFAILED] Authentication failed.');
+    assert.equal(await client.line(), '+ ');
+    client.send(`${Buffer.from('\0bob\0wrong').toString('base64')}\r\n`);
+    assert.equal(await client.line(), 'b NO [AUTHENTICATIONFAILED] Authentication failed.');
+    client.send('c LOGOUT\r\n');
+    assert.equal(await client.line(), '* BYE Logging out');
+    assert.equal(await client.line(), 'c OK Logout completed.');
+    await end(client);
+    assert.match(
+      world.log.join('\n'),
+      /^Aborted login by logging out \(auth failed, 2 attempts in \d secs\): user=<bob>, method=PLAIN, rip=10\.0\.0\.9, lip=10\.0\.0\.2, secured, session=</,
+    );
+  });
+
+  it('says no attempts for a client that just goes', async (t) => {
+    const world = await startLogin(t, imapLoginRole);
+    const client = await world.connect();
+    await client.line();
+    client.socket.end();
+    await end(client);
+    while (world.released === 0) await new Promise((resolve) => setImmediate(resolve));
+    assert.match(
+      world.log.join('\n'),
+      /^Disconnected: Connection closed \(no auth attempts in 0 secs\): user=<>, rip=10\.0\.0\.9, lip=10\.0\.0\.2, secured, session=</,
+    );
+  });
+
+  it('refuses passwords in the clear from outside', async (t) => {
+    const world = await startLogin(t, imapLoginRole, { peer: { isSecured: false } });
+    const client = await world.connect();
+    assert.match((await client.line()) ?? '', /LOGINDISABLED/);
+    client.send('a LOGIN bob secret\r\n');
+    assert.match((await client.line()) ?? '', /^\* BAD \[ALERT\] Plaintext/);
+    assert.match((await client.line()) ?? '', /^a NO \[PRIVACYREQUIRED\] Plaintext/);
+    client.send('b LOGOUT\r\n');
+    await end(client);
+    assert.match(world.log.join('\n'), /\(tried to use disallowed plaintext auth\): user=<>/);
+    assert.equal(world.handedOver.length, 0);
+  });
+
+  it('refuses a user with too many connections from one address, and names the limit', async (t) => {
+    const world = await startLogin(t, imapLoginRole, { sessions: 3, login: { mail_max_userip_connections: 3 } });
+    const client = await world.connect();
+    await client.line();
+    client.send('a LOGIN bob secret\r\n');
+    assert.equal(
+      await client.line(),
+      'a NO [UNAVAILABLE] Maximum number of connections from user+IP exceeded (mail_max_userip_connections=3)',
+    );
+    assert.equal(await client.line(), undefined);
+    assert.match(
+      world.log.join('\n'),
+      /Maximum number of connections from user\+IP exceeded \(mail_max_userip_connections=3\): user bob, address 10\.0\.0\.9, 3 connections/,
+    );
+    assert.equal(world.handedOver.length, 0);
+  });
+
+  for (const [outcome, first] of [
+    [{ kind: 'full', reason: 'process_limit reached' }, '* BYE [UNAVAILABLE] Server is busy, all processes are in use. Try again later.'],
+    [{ kind: 'failed', reason: 'broken' }, '* BYE [UNAVAILABLE] Internal login failure. Refer to server log for more information.'],
+  ] as const) {
+    it(`tells the client when the hand-off is ${outcome.kind}`, async (t) => {
+      const world = await startLogin(t, imapLoginRole, { handOff: async () => outcome });
+      const client = await world.connect();
+      await client.line();
+      client.send('a LOGIN bob secret\r\n');
+      assert.equal(await client.line(), first);
+      assert.match((await client.line()) ?? '', /^a NO \[UNAVAILABLE\] /);
+      assert.equal(await client.line(), undefined);
+      while (world.released === 0) await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(world.released, 1);
+      assert.match(world.log.join('\n'), /\(internal failure, 1 successful auths\): user=<bob>/);
+    });
+  }
+
+  for (const [reason, text] of [
+    ['queue-full', '* BYE Connection queue full'],
+    ['shutdown', '* BYE [UNAVAILABLE] Server shutting down.'],
+    ['kicked', '* BYE [UNAVAILABLE] Disconnected by the administrator.'],
+  ] as const) {
+    it(`says goodbye when stopped because of ${reason}`, async (t) => {
+      const world = await startLogin(t, imapLoginRole);
+      const client = await world.connect();
+      await client.line();
+      world.handles[0]?.stop(reason);
+      assert.equal(await client.line(), text);
+      assert.equal(await client.line(), undefined);
+    });
+  }
+
+  it('refuses STARTTLS when there is no certificate, and ends after three bad commands', async (t) => {
+    const world = await startLogin(t, imapLoginRole);
+    const client = await world.connect();
+    await client.line();
+    client.send('a STARTTLS\r\nb X\r\nc Y\r\n');
+    assert.equal(await client.line(), "a BAD TLS support isn't enabled.");
+    assert.equal(await client.line(), 'b BAD Error in IMAP command received by server.');
+    assert.equal(await client.line(), 'c BAD Error in IMAP command received by server.');
+    assert.equal(await client.line(), '* BYE Too many invalid IMAP commands.');
+    assert.equal(await client.line(), undefined);
+  });
+
+  it('believes a trusted proxy about the address of its client', async (t) => {
+    const world = await startLogin(t, imapLoginRole, { peer: { isTrusted: true } });
+    const client = await world.connect();
+    await client.line();
+    client.send('a ID ("x-originating-ip" "192.0.2.7" "x-originating-port" "99")\r\nb LOGIN bob secret\r\n');
+    await client.line();
+    await client.line();
+    assert.equal(await client.line(), 'handed over');
+    assert.equal(world.handedOver[0]?.request.peer.remoteIp, '192.0.2.7');
+    assert.equal(world.handedOver[0]?.request.peer.remotePort, 99);
+    client.socket.destroy();
+  });
+});
+
+describe('pop3-login', () => {
+  it('logs in with USER and PASS', async (t) => {
+    const world = await startLogin(t, pop3LoginRole);
+    const client = await world.connect();
+    assert.equal(await client.line(), '+OK Roost ready.');
+    client.send('USER bob\r\nPASS secret\r\nSTAT\r\n');
+    assert.equal(await client.line(), '+OK');
+    assert.equal(await client.line(), 'handed over');
+    assert.equal(world.handedOver[0]?.buffered, 'STAT\r\n');
+    assert.equal(world.handedOver[0]?.request.service, 'pop3');
+    client.socket.destroy();
+  });
+
+  it('says AUTH after a wrong password, and SYS/TEMP when auth has a problem', async (t) => {
+    const world = await startLogin(t, pop3LoginRole, { passdbs: [{ driver: 'passwd-file', args: 'PATH.gone' }] });
+    const client = await world.connect();
+    await client.line();
+    client.send('USER bob\r\nPASS secret\r\n');
+    await client.line();
+    assert.match(
+      (await client.line()) ?? '',
+      /^-ERR \[SYS\/TEMP\] Temporary authentication failure\. \[.+:\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\]$/,
+    );
+    client.socket.destroy();
+  });
+});
