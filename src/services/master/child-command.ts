@@ -25,14 +25,18 @@ export interface CommandOptions {
 export function childCommand({ plan, server, rolesFolder, identity, inheritedFds }: CommandOptions): ChildCommand {
   return {
     script: join(rolesFolder, `${plan.role}.cjs`),
-    nodeOptions: [...memoryOptions(plan.vszLimitBytes), ...(plan.isConfined ? confinementOptions(rolesFolder) : [])],
+    nodeOptions: [
+      ...memoryOptions(plan.vszLimitBytes),
+      // Node would look up the real path, which may lead through folders that the process may not enter.
+      ...(rolesFolder.startsWith('/proc/self/') ? ['--preserve-symlinks', '--preserve-symlinks-main'] : []),
+      ...(plan.isConfined ? confinementOptions(rolesFolder) : []),
+    ],
     environment: {
       ...importedEnvironment(server.importEnvironment, process.env),
       ...(plan.threadPoolSize === undefined ? {} : { UV_THREADPOOL_SIZE: String(plan.threadPoolSize) }),
     },
     identity,
     inheritedFds,
-    folder: process.cwd(),
   };
 }
 

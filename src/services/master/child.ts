@@ -15,7 +15,6 @@ export interface ChildCommand {
   readonly identity: Identity | undefined;
   /** Descriptors that become 4, 5, ... in the child. */
   readonly inheritedFds: readonly number[];
-  readonly folder: string;
 }
 
 export interface ChildEnd {
@@ -41,7 +40,6 @@ export class Child {
 
   constructor(command: ChildCommand, events: ChildEvents, openLog: (pid: number) => LineCollector) {
     this.#process = spawn(process.execPath, [...command.nodeOptions, command.script], {
-      cwd: command.folder,
       env: { ...command.environment },
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...command.inheritedFds],
       ...(command.identity === undefined ? {} : { uid: command.identity.uid, gid: command.identity.gid }),

@@ -38,6 +38,8 @@ export interface MasterOptions {
 const lastToStop: ReadonlySet<string> = new Set(['anvil', 'auth', 'stats']);
 /** After SIGTERM, before SIGKILL. */
 const killDelayMs = 500;
+/** A second request to stop counts as impatience from then on. */
+const impatientMs = 1_000;
 
 export class Master {
   readonly #options: MasterOptions;
@@ -55,6 +57,7 @@ export class Master {
   readonly #retired = new Set<Pool>();
   #control: ControlSocket | undefined;
   #stopping: Promise<void> | undefined;
+  #stoppingSinceMs = 0;
   #reloading: Promise<MasterReply> = Promise.resolve({ ok: true });
   #onStopped: (() => void) | undefined;
   /** Resolves when the server is over. */
@@ -137,12 +140,14 @@ export class Master {
     return await next;
   }
 
-  /** Ends everything. The second call kills what is left at once. */
+  /** Ends everything. A second call after a while kills what is left at once. */
   stop(reason: string): Promise<void> {
     if (this.#stopping !== undefined) {
-      for (const pool of this.allPools) pool.killChildren('SIGKILL', reason);
+      // Ctrl-C reaches us from the terminal and again through the program that started us.
+      if (Date.now() - this.#stoppingSinceMs >= impatientMs) for (const pool of this.allPools) pool.killChildren('SIGKILL', reason);
       return this.#stopping;
     }
+    this.#stoppingSinceMs = Date.now();
     this.#stopping = this.#stopOnce(reason);
     return this.#stopping;
   }

@@ -22,6 +22,12 @@ export interface ServerOptions {
   readonly configPath: string;
   /** Folder of the role bundles; beside the running bundle when left out. */
   readonly rolesFolder?: string;
+  /** Text lines on standard error even where it is no terminal. */
+  readonly isTextLog?: boolean;
+  /** Replaces the grace time that the configuration gives sessions at the end, ms. */
+  readonly stopGraceMs?: number;
+  /** Called before each reading of the configuration. */
+  readonly beforeLoad?: () => void;
   /** Called when the server accepts connections. */
   readonly onReady?: (plan: ServerPlan) => void;
 }
@@ -42,7 +48,7 @@ export async function runServer(options: ServerOptions): Promise<number> {
   let logFiles: LogFiles;
   try {
     sockets = new ListeningSockets();
-    logFiles = new LogFiles(plan.log, process.stderr.isTTY === true || process.env['ROOST_LOG_TEXT'] === '1');
+    logFiles = new LogFiles(plan.log, options.isTextLog === true || process.stderr.isTTY === true);
   } catch (error) {
     return complain([error instanceof Error ? error.message : String(error)]);
   }
@@ -83,7 +89,8 @@ export async function runServer(options: ServerOptions): Promise<number> {
 }
 
 /** Reads the configuration into a plan. */
-export function loadPlan(options: Pick<ServerOptions, 'configPath'>, rolesFolder: string): LoadedPlan {
+export function loadPlan(options: Pick<ServerOptions, 'configPath' | 'beforeLoad' | 'stopGraceMs'>, rolesFolder: string): LoadedPlan {
+  options.beforeLoad?.();
   const config = loadConfig(options.configPath, { groups: settingsGroups });
   const errors = config.problems.filter(({ severity }) => severity === 'error');
   if (errors.length > 0) return { kind: 'broken', problems: errors.map(problemText) };
@@ -94,7 +101,8 @@ export function loadPlan(options: Pick<ServerOptions, 'configPath'>, rolesFolder
     hasRole: (role) => existsSync(join(rolesFolder, `${role}.cjs`)),
     isBackground: isBackground(),
   });
-  return { kind: 'plan', plan, warnings: config.problems.map(problemText) };
+  const { stopGraceMs = plan.stopGraceMs } = options;
+  return { kind: 'plan', plan: { ...plan, stopGraceMs }, warnings: config.problems.map(problemText) };
 }
 
 function handleSignals(master: Master): () => void {
