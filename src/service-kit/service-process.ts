@@ -208,7 +208,8 @@ export class ServiceProcess implements ServiceContext {
 
   #updateListeners(): void {
     if (!this.#isReady) return;
-    this.#listeners?.setOpen(this.#clients.hasRoom && this.#load.state.kind !== 'wait');
+    if (this.#clients.isDraining) this.#listeners?.close();
+    else this.#listeners?.setOpen(this.#clients.hasRoom && this.#load.state.kind !== 'wait');
   }
 
   #finishWhenEmpty(): void {

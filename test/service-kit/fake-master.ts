@@ -18,8 +18,9 @@ export interface ToyOptions {
   readonly clientLimit?: number;
   readonly serviceCount?: number;
   readonly settings?: Readonly<Record<string, string>>;
+  /** Settings of a local_name block. */
+  readonly named?: { readonly name: string; readonly values: Readonly<Record<string, string>> };
   readonly listeners?: readonly Partial<InheritedListener>[];
-  readonly privateSockets?: boolean;
   readonly stopGraceMs?: number;
   readonly ticketKeys?: Buffer;
   readonly nodeFlags?: readonly string[];
@@ -139,7 +140,12 @@ export class FakeMaster {
         version: 1,
         groups: [...kitSettings.map(({ name }) => name), 'toy'],
         kinds: [],
-        layers: [{ filter: {}, values: options.settings ?? {}, sections: [] }],
+        layers: [
+          { filter: {}, values: options.settings ?? {}, sections: [] },
+          ...(options.named === undefined
+            ? []
+            : [{ filter: { localName: options.named.name }, values: options.named.values, sections: [] }]),
+        ],
       },
       tlsTicketKeys: options.ticketKeys?.toString('base64'),
       isDebug: true,

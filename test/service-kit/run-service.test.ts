@@ -135,6 +135,21 @@ describe('a running service', () => {
     assert.equal(toy.exitCode, 0);
   });
 
+  it('finishes its clients when nobody reads its log any more', async () => {
+    const listener = master.listen();
+    const toy = master.start({}, [listener]);
+    await toy.ready();
+    const client = master.connect(listener.port);
+    await client.expect(/hello/);
+    toy.process.stderr?.destroy();
+    toy.channel.destroy();
+    client.send('work\n');
+    await client.expect(/work/);
+    client.send('quit\n');
+    await toy.exited();
+    assert.equal(toy.exitCode, 0);
+  });
+
   it('exits when it is surplus and idle, and says so when it is not', async () => {
     const listener = master.listen();
     const toy = master.start({}, [listener]);
