@@ -1,0 +1,124 @@
+// The subscriptions file.
+//
+// Version 2: the line `V\t2`, an empty line, then one name per line with its levels separated by TAB. Version 1: names alone, levels
+// separated as the layout does. Names are in modified UTF-7 without the namespace's prefix. Both are read, version 2 is written. Lines that
+// are not valid names are kept in the file and otherwise passed over.
+import { readFile, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { errnoOf } from '#util/coded-error.js';
+import { StorageError } from '../errors.js';
+import { rewriteLocked } from './locked-rewrite.js';
+import { decodeMailboxUtf7, encodeMailboxUtf7 } from './mailbox-utf7.js';
+import { type Levels, levelsKey } from './name.js';
+
+export interface SubscriptionStore {
+  /** In file order. */
+  read(signal: AbortSignal): Promise<readonly Levels[]>;
+  /** No effect when it is so already. */
+  set(levels: Levels, isSubscribed: boolean, signal: AbortSignal): Promise<void>;
+}
+
+/** A file larger than this is not a list of subscriptions. */
+const maxFileBytes = 16 * 1024 * 1024;
+const header = 'V\t2\n\n';
+
+interface Line {
+  readonly text: string;
+  /** Undefined for a line that is not a valid name. */
+  readonly levels: Levels | undefined;
+}
+
+/** @param separator of version 1 */
+export function parseSubscriptions(text: string, separator: string): readonly Line[] {
+  const isSecond = text.startsWith('V\t');
+  const body = isSecond ? text.slice(text.indexOf('\n') + 1) : text;
+  return body
+    .split('\n')
+    .map((line) => line.replace(/\r$/, ''))
+    .filter((line) => line !== '')
+    .map((line) => ({
+      text: isSecond ? line : line.split(separator).join('\t'),
+      levels: parseLevels(line.split(isSecond ? '\t' : separator)),
+    }));
+}
+
+function parseLevels(encoded: readonly string[]): Levels | undefined {
+  const levels = encoded.map(decodeMailboxUtf7);
+  return levels.every((level) => level !== undefined && level !== '') ? (levels as string[]) : undefined;
+}
+
+export function formatSubscriptions(lines: readonly Line[]): string {
+  return header + lines.map((line) => `${line.text}\n`).join('');
+}
+
+/** @returns the lines with the change, or undefined when there is none */
+export function changeSubscription(lines: readonly Line[], levels: Levels, isSubscribed: boolean): readonly Line[] | undefined {
+  const key = levelsKey(levels);
+  const isThere = lines.some((line) => line.levels !== undefined && levelsKey(line.levels) === key);
+  if (isThere === isSubscribed) return undefined;
+  if (isSubscribed) return [...lines, { text: levels.map(encodeMailboxUtf7).join('\t'), levels }];
+  return lines.filter((line) => line.levels === undefined || levelsKey(line.levels) !== key);
+}
+
+/** @param folder control root of the location. @param separator of version 1 files */
+export function createSubscriptionsFile(folder: string, fileName: string, separator: string): SubscriptionStore {
+  const path = join(folder, fileName);
+  let known: { readonly stamp: string; readonly levels: readonly Levels[] } | undefined;
+
+  const readLines = async (): Promise<readonly Line[]> => {
+    try {
+      return parseSubscriptions(await readFile(path, 'utf8'), separator);
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return [];
+      throw new StorageError('unavailable', `cannot read ${path}`, { cause: error });
+    }
+  };
+
+  return {
+    async read(signal) {
+      signal.throwIfAborted();
+      const stamp = await stampOf(path);
+      if (stamp === undefined) return [];
+      if (known?.stamp === stamp) return known.levels;
+      const levels = (await readLines()).flatMap((line) => (line.levels === undefined ? [] : [line.levels]));
+      known = { stamp, levels };
+      return levels;
+    },
+
+    async set(levels, isSubscribed, signal) {
+      await rewriteLocked(
+        path,
+        async () => {
+          const changed = changeSubscription(await readLines(), levels, isSubscribed);
+          return changed === undefined ? undefined : formatSubscriptions(changed);
+        },
+        signal,
+      );
+      known = undefined;
+    },
+  };
+}
+
+/** Changes with each rewrite, which makes a new inode. */
+async function stampOf(path: string): Promise<string | undefined> {
+  try {
+    const { ino, size, mtimeNs } = await stat(path, { bigint: true });
+    if (size > maxFileBytes) throw new StorageError('corrupt', `${path} has ${size} octets`);
+    return `${ino}.${size}.${mtimeNs}`;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** For accounts in memory. */
+export function createMemorySubscriptions(): SubscriptionStore {
+  const subscribed = new Map<string, Levels>();
+  return {
+    read: async () => [...subscribed.values()],
+    async set(levels, isSubscribed) {
+      if (isSubscribed) subscribed.set(levelsKey(levels), levels);
+      else subscribed.delete(levelsKey(levels));
+    },
+  };
+}

@@ -1,0 +1,179 @@
+// From settings and userdb fields to an open account.
+import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
+import { compileTemplate, type VariableLookup } from '#config/expand.js';
+import { mailSettings } from '#config/groups/mail.js';
+import type { SettingsSource } from '#config/settings-source.js';
+import type { Logger } from '#log/logger.js';
+import { Account } from './account.js';
+import type { AccountNamespace } from './account-namespace.js';
+import type { MailboxDriver } from './driver.js';
+import { StorageError } from './errors.js';
+import { createFsTree } from './list/fs-tree.js';
+import type { TreeOptions } from './list/layout.js';
+import { createMaildirTree } from './list/maildir-tree.js';
+import { createSpecialUseFile } from './list/special-uses.js';
+import { createSubscriptionsFile } from './list/subscriptions.js';
+import type { MailboxTree } from './list/tree.js';
+import { type MailLocation, parseLocation } from './location.js';
+import { checkPrefix, type NamespaceBlock, parseMailboxes, parseNamespaces, parseSpecialUse } from './namespace.js';
+import { noAccountQuota } from './quota/account-quota.js';
+import type { MailUser, Namespace } from './user.js';
+
+/** What userdb says of a user (auth's UserFields). */
+export interface UserdbUser {
+  readonly user: string;
+  /** `home`, `mail`, `quota_rule`, ... */
+  readonly fields: Readonly<Record<string, string>>;
+}
+
+export interface UserOpenerOptions {
+  readonly settings: SettingsSource;
+  readonly log: Logger;
+  readonly driver: MailboxDriver;
+}
+
+export interface UserOpener {
+  /**
+   * @param service `imap`, `pop3`, `lmtp`, ...
+   * @throws StorageError `unavailable` when settings and fields give no mail location that can be served
+   */
+  openUser(user: UserdbUser, service: string, signal: AbortSignal): Promise<MailUser>;
+}
+
+/** Locations whose lists are remembered between sessions. */
+const maxRememberedTrees = 1000;
+const deliveryServices: ReadonlySet<string> = new Set(['lmtp', 'smtp', 'lda']);
+
+export function createUserOpener({ settings, log, driver }: UserOpenerOptions): UserOpener {
+  const trees = new LRUCache<string, MailboxTree>({ max: maxRememberedTrees });
+  const warned = new Set<string>();
+
+  const treeFor = (location: MailLocation, hasInbox: boolean): MailboxTree => {
+    for (const key of location.ignored) {
+      if (warned.has(key)) continue;
+      warned.add(key);
+      log.warning('storage.location-key-ignored', `mail_location: ${key} has no effect`);
+    }
+    const key = JSON.stringify([location, hasInbox]);
+    const known = trees.get(key);
+    if (known !== undefined) return known;
+    const { folders, layout, subscriptions } = location;
+    const options: TreeOptions = {
+      folders,
+      driver,
+      hasInbox,
+      subscriptions: createSubscriptionsFile(folders.control ?? folders.root, subscriptions, layout === 'fs' ? '/' : '.'),
+    };
+    const tree = layout === 'fs' ? createFsTree(options) : createMaildirTree(options);
+    trees.set(key, tree);
+    return tree;
+  };
+
+  return {
+    async openUser(user, service, signal) {
+      signal.throwIfAborted();
+      checkUserName(user.user);
+      const mail = settings.get(mailSettings);
+      const variables = variablesOf(user, service);
+      const expand = (text: string): string => expandSetting(text, variables);
+      const home = homeOf(user, mail.mail_home, expand);
+      const withHome = withVariable(variables, ['h', 'home'], home ?? '');
+      const defaultLocation = user.fields['mail'] ?? user.fields['mail_location'] ?? mail.mail_location;
+      const locate = (text: string): MailLocation => parseLocation(expandSetting(text, withHome), home);
+      const blocks = parseNamespaces(settings.sections('namespace'));
+      const namespaces: AccountNamespace[] = [];
+      for (const block of blocks) {
+        try {
+          const source = block.aliasFor === undefined ? block : (blocks.find((other) => other.prefix === block.aliasFor) ?? block);
+          const location = locate(source.location === '' ? defaultLocation : source.location);
+          namespaces.push(openNamespace(block, treeFor(location, source.isInbox), expand));
+        } catch (error) {
+          if (!(error instanceof StorageError) || !block.ignoreOnFailure) throw error;
+          log.debug('storage.namespace-ignored', `Namespace ${block.prefix}: ${error.message}`);
+        }
+      }
+      const primary = locate(defaultLocation);
+      return new Account({
+        name: user.user,
+        namespaces,
+        driver,
+        quota: noAccountQuota,
+        specialUses: createSpecialUseFile(join(primary.folders.control ?? primary.folders.root, 'roost-special-use'), parseSpecialUse),
+        expiresMessages: !deliveryServices.has(service),
+        log,
+      });
+    },
+  };
+}
+
+function openNamespace(block: NamespaceBlock, tree: MailboxTree, expand: (text: string) => string): AccountNamespace {
+  const separator = block.separator === '' ? tree.layoutSeparator : block.separator;
+  const namespace: Namespace = {
+    type: block.type,
+    prefix: expand(block.prefix),
+    separator,
+    isInbox: block.isInbox,
+    isHidden: block.isHidden,
+    list: block.list,
+    subscriptions: block.subscriptions,
+  };
+  checkPrefix(namespace);
+  return { namespace, tree, configured: parseMailboxes(block.mailboxes, separator, block.isInbox), isReadOnly: false };
+}
+
+function homeOf(user: UserdbUser, mailHome: string, expand: (text: string) => string): string | undefined {
+  const home = user.fields['home'] ?? (mailHome === '' ? undefined : expand(mailHome));
+  if (home === undefined || home === '') return undefined;
+  if (!home.startsWith('/')) throw new StorageError('unavailable', `home of ${user.user} is not an absolute path: ${home}`);
+  // Dovecot's marker of a chroot directory inside home.
+  return home.replace('/./', '/');
+}
+
+/** A user name becomes part of paths. */
+function checkUserName(name: string): void {
+  if (name === '' || name === '.' || name === '..' || /[/\0]/.test(name)) {
+    throw new StorageError('unavailable', `user name ${JSON.stringify(name)} cannot be part of a path`);
+  }
+}
+
+/** @throws StorageError `unavailable` for variables that have no value here: a path with a wrong text in it must not be made */
+function expandSetting(text: string, variables: VariableLookup): string {
+  const template = compileTemplate(text);
+  const problems = [...template.problems];
+  const expanded = template.expand(variables, (name) => problems.push(`Unknown variable %${name}`));
+  if (problems.length > 0) throw new StorageError('unavailable', `${text}: ${problems.join(', ')}`);
+  return expanded;
+}
+
+function variablesOf({ user, fields }: UserdbUser, service: string): VariableLookup {
+  const at = user.indexOf('@');
+  const username = at === -1 ? user : user.slice(0, at);
+  const domain = at === -1 ? '' : user.slice(at + 1);
+  const values: Readonly<Record<string, string>> = {
+    u: user,
+    user,
+    n: username,
+    username,
+    d: domain,
+    domain,
+    s: service,
+    service,
+    i: fields['uid'] ?? '',
+    uid: fields['uid'] ?? '',
+    gid: fields['gid'] ?? '',
+    session: '',
+    auth_user: user,
+    auth_username: username,
+    auth_domain: domain,
+  };
+  return (name) => {
+    const [prefix, key = '', fallback = ''] = name.split(':');
+    if (prefix === 'userdb' && key !== '') return fields[key] ?? fallback;
+    return values[name];
+  };
+}
+
+function withVariable(lookup: VariableLookup, names: readonly string[], value: string): VariableLookup {
+  return (name) => (names.includes(name) ? value : lookup(name));
+}
