@@ -1,10 +1,11 @@
 import type { MimePart } from '#mail/mime-part.js';
-import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#util/number-set.js';
+import { intersectRanges, normalizeRanges, rangesOf } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
 import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, ViewChanges } from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
 import { evaluateSearch } from '../search-run.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
+import { missingRanges } from '../uid-ranges.js';
 import type { MemoryMessage } from './message.js';
 import { headerFieldsOf, type MessageParts, partsOf, structureOf } from './parts.js';
 import { MemoryStore, type NewMessage } from './store.js';
@@ -238,7 +239,11 @@ export class MemoryView implements MailboxView {
     const history = this.mailbox.expungedSince(since);
     const vanished =
       history === undefined
-        ? subtractRanges(lastUid < 1 ? [] : [[1, lastUid]], rangesOf(this.#known.map((message) => message.uid)))
+        ? missingRanges(
+            this.#known.map((message) => message.uid),
+            1,
+            lastUid,
+          )
         : rangesOf(history.filter((uid) => uid <= lastUid && this.seqOf(uid) === 0));
     return known === undefined ? vanished : intersectRanges(vanished, normalizeRanges(known));
   }
