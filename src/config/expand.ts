@@ -2,6 +2,7 @@
 //
 // A text is compiled once into parts and expanded many times; which name has which value is the caller's matter. A number, modifiers and
 // the name follow the %: [[-]offset.][0|-]width, then letters applied from left to right, then the name; the substring is cut last.
+import { hostname } from 'node:os';
 import { type Condition, compareValues, parseComparator } from './expand-condition.js';
 import {
   applyModifiers,
@@ -94,6 +95,7 @@ function partValue(part: Exclude<Part, { kind: 'text' }>, lookup: VariableLookup
 /** Variables that do not depend on who asks. */
 function processVariable(name: string): string | undefined {
   if (name.startsWith('env:')) return process.env[name.slice(4)] ?? '';
+  if (name === 'hostname') return hostname();
   if (name === 'pid') return String(process.pid);
   if (name === 'uid') return String(process.getuid?.() ?? 0);
   if (name === 'gid') return String(process.getgid?.() ?? 0);

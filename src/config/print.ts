@@ -5,7 +5,7 @@ import { filterHeaders } from './filter.js';
 import type { ConfigBlock, ConfigLayer, ResolvedConfig, WrittenValue } from './resolve.js';
 import { sectionSchemas } from './section-schema.js';
 import { globalText } from './service-settings.js';
-import { type StockService, stockServices } from './stock-services.js';
+import { type StockService, stockServices, stockValues } from './stock-services.js';
 
 export interface PrintOptions {
   /** all: every setting; changed: what differs from the defaults; written: that and what is written without changing anything. */
@@ -72,6 +72,7 @@ function settingItems(
   values: ReadonlyMap<string, WrittenValue>,
   definitions: ReadonlyMap<string, SettingDefinition>,
   options: PrintOptions,
+  kept?: ReadonlySet<string>,
 ): PrintedItem[] {
   const showsAll = options.mode === 'all' || options.mode === 'defaults';
   const keys = showsAll ? new Set([...definitions.keys(), ...values.keys()]) : new Set(values.keys());
@@ -80,19 +81,24 @@ function settingItems(
     const value = values.get(key);
     const definition = definitions.get(key);
     const unchanged = definition?.defaultText ?? (Object.hasOwn(dovecotSettings, key) ? dovecotSettings[key] : undefined);
-    if (options.mode === 'changed' && value?.file === undefined && value?.text === unchanged) continue;
+    if (options.mode === 'changed' && kept?.has(key) !== true && value?.file === undefined && value?.text === unchanged) continue;
     items.push({ kind: 'setting', key, shown: shownValue(key, value, definition, options) });
   }
   return items;
 }
 
-function blockItem(block: ConfigBlock, options: PrintOptions, stock: Readonly<Record<string, string>> = {}): PrintedItem {
+function blockItem(
+  block: ConfigBlock,
+  options: PrintOptions,
+  stock: Readonly<Record<string, string>> = {},
+  kept?: ReadonlySet<string>,
+): PrintedItem {
   const schema = sectionSchemas.get(block.kind)?.settings;
   // The defaults of a stock block are its own.
   const definitions = new Map(
     Object.entries(schema ?? {}).map(([key, definition]) => [key, { ...definition, defaultText: stock[key] ?? definition.defaultText }]),
   );
-  const items = settingItems(block.values, definitions, options);
+  const items = settingItems(block.values, definitions, options, kept);
   const inner = block.blocks.map((child) => blockItem(child, options));
   return { kind: 'block', key: block.kind, name: block.name, items: [...items, ...sortItems(inner)] };
 }
@@ -126,8 +132,12 @@ function emptyBlock(kind: string, name: string): ConfigBlock {
   return { kind, name, values: new Map(), blocks: [], place: { file: '', line: 0 } };
 }
 
+/** They say something even at their defaults when they stand without process_limit (stockValues). */
+const modeKeys: ReadonlySet<string> = new Set(['service_count', 'client_limit']);
+
 function serviceItem(block: ConfigBlock, stock: StockService | undefined, options: PrintOptions): PrintedItem {
-  const own = blockItem({ ...block, blocks: [] }, options, stock?.values);
+  const kept = block.values.has('process_limit') ? undefined : modeKeys;
+  const own = blockItem({ ...block, blocks: [] }, options, stockValues(stock, block.values), kept);
   const showsAll = options.mode === 'all' || options.mode === 'defaults';
   const stocked = (stock?.listeners ?? [])
     .filter(({ kind, name }) => showsAll || block.blocks.some((inner) => inner.kind === kind && inner.name === name))

@@ -6,7 +6,7 @@ import { packSettings, unpackSettings } from './pack.js';
 import type { Place } from './problem.js';
 import type { ConfigBlock, ResolvedConfig, WrittenValue } from './resolve.js';
 import { inetListenerSettings, serviceBlockSettings, unixListenerSettings } from './section-schema.js';
-import { type SettingTexts, type StockListener, type StockService, stockServices } from './stock-services.js';
+import { type SettingTexts, type StockListener, type StockService, stockServices, stockValues } from './stock-services.js';
 import { parseValue, trustedValue } from './value.js';
 
 export interface UnixListener {
@@ -137,7 +137,7 @@ function reader(definitions: Readonly<Record<string, SettingDefinition>>, texts:
 function buildService(name: string, stock: StockService | undefined, block: ConfigBlock | undefined, context: Context): ServiceSettings {
   const { general, expand } = context;
   const written = block?.values ?? new Map<string, WrittenValue>();
-  const read = reader(serviceBlockSettings.settings, { stock: stock?.values ?? {}, written }, expand);
+  const read = reader(serviceBlockSettings.settings, { stock: stockValues(stock, written), written }, expand);
   const protocol = read.text('protocol');
   const executable = read.text('executable');
   const serviceCount = read.number('service_count');

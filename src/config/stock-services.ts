@@ -7,7 +7,7 @@
 //   are 16,000 connections. pop3 sessions are short and busy: 200.
 // - login: one process is always there, so that nobody waits for a start, and 1,000 clients is what Dovecot's high-performance mode has;
 //   16 of them hold as many connections as the imap processes, since TLS connections stay in the login process.
-// Whoever sets service_count = 1 gets one process for each connection, as in Dovecot.
+// Whoever sets service_count = 1 gets one process for each connection, and as many processes as in Dovecot (stockValues).
 
 export type SettingTexts = Readonly<Record<string, string>>;
 
@@ -21,6 +21,19 @@ export interface StockService {
   readonly name: string;
   readonly values: SettingTexts;
   readonly listeners: readonly StockListener[];
+  /** process_limit for a block that sets service_count or client_limit itself: what Dovecot has, 0 for default_process_limit. */
+  readonly processLimitOfOwnMode?: string;
+}
+
+/**
+ * Values of a stock service under a block that writes these keys. Few processes are enough as long as many clients share one; a block that
+ * says itself how they share comes from a Dovecot configuration, or means its semantics, and expects Dovecot's number of processes.
+ */
+export function stockValues(service: StockService | undefined, written: ReadonlyMap<string, unknown>): SettingTexts {
+  if (service === undefined) return {};
+  const { values, processLimitOfOwnMode } = service;
+  const choosesMode = written.has('service_count') || written.has('client_limit');
+  return processLimitOfOwnMode !== undefined && choosesMode ? { ...values, process_limit: processLimitOfOwnMode } : values;
 }
 
 const unix = (name: string, mode: string, user = '', group = ''): StockListener => ({
@@ -53,6 +66,7 @@ const loginService = (protocol: string, listeners: readonly StockListener[]): St
     service_count: '0',
   },
   listeners,
+  processLimitOfOwnMode: '0',
 });
 
 export const stockServices: readonly StockService[] = [
@@ -96,6 +110,7 @@ export const stockServices: readonly StockService[] = [
       service_count: '0',
     },
     listeners: [unix('login/imap', '0666'), unix('imap-master', '0600')],
+    processLimitOfOwnMode: '1024',
   },
   {
     name: 'imap-hibernate',
@@ -113,6 +128,7 @@ export const stockServices: readonly StockService[] = [
       service_count: '0',
     },
     listeners: [unix('lmtp', '0666')],
+    processLimitOfOwnMode: '0',
   },
   {
     name: 'pop3',
@@ -125,6 +141,7 @@ export const stockServices: readonly StockService[] = [
       service_count: '0',
     },
     listeners: [unix('login/pop3', '0666')],
+    processLimitOfOwnMode: '1024',
   },
   {
     name: 'smtp',

@@ -7,9 +7,9 @@ import { mailSettings } from '#config/groups/mail.js';
 import { deliverySettings, lmtpSettings, smtpSettings } from '#delivery/settings.js';
 import { loginSettings } from '#pre-auth/settings.js';
 import { kitSettings } from '#service-kit/settings.js';
-import { authSettings } from './auth/settings.js';
-import { imapSettings } from './imap/settings.js';
-import { pop3Settings } from './pop3/settings.js';
+import { authSettings } from '#services/auth/settings.js';
+import { imapSettings } from '#services/imap/settings.js';
+import { pop3Settings } from '#services/pop3/settings.js';
 
 export const settingsGroups: readonly SettingsGroup[] = [
   generalSettings,

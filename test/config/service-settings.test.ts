@@ -16,11 +16,12 @@ describe('Effective limits of a service', () => {
   const infinite = Number.POSITIVE_INFINITY;
   const table: readonly (readonly [block: string, name: string, clientLimit: number, processLimit: number, serviceCount: number])[] = [
     ['', 'imap-login', 1000, 16, infinite],
-    ['service imap-login {\n service_count = 1\n}', 'imap-login', 1, 16, 1],
+    ['service imap-login {\n service_count = 1\n}', 'imap-login', 1, 100, 1],
     ['service imap-login {\n service_count = 0\n process_limit = 1\n}', 'imap-login', 1000, 1, infinite],
-    ['service imap-login {\n service_count = unlimited\n}', 'imap-login', 1000, 16, infinite],
-    ['service imap-login {\n restart_request_count = unlimited\n}', 'imap-login', 1000, 16, infinite],
-    ['service imap-login {\n restart_request_count = 7\n}', 'imap-login', 7, 16, 7],
+    ['service imap-login {\n service_count = unlimited\n}', 'imap-login', 1000, 100, infinite],
+    ['service imap-login {\n restart_request_count = unlimited\n}', 'imap-login', 1000, 100, infinite],
+    ['service imap-login {\n restart_request_count = 7\n}', 'imap-login', 7, 100, 7],
+    ['service imap {\n service_count = 1\n}', 'imap', 1, 1024, 1],
     ['service imap-login {\n service_count = 1\n process_limit = 1\n}', 'imap-login', 1, 1, 1],
     ['service imap {\n client_limit = 5\n service_count = 2\n process_limit = 2\n}', 'imap', 2, 2, 2],
     ['service imap {\n client_limit = 0\n process_limit = 0\n}', 'imap', 1000, 100, infinite],
