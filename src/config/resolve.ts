@@ -142,6 +142,7 @@ class Resolver {
   }
 
   #explainUnknown(key: string, names: readonly string[]): string | undefined {
+    if (/^dovecot_(config|storage)_version$/.test(key)) return 'this is the dialect of Dovecot 2.4, Roost reads that of 2.3';
     const similar = didYouMean(key, names);
     if (similar !== undefined) return similar;
     for (const schema of sectionSchemas.values()) {

@@ -47,6 +47,7 @@ describe('A configuration with problems', () => {
     ['listen =', /^1: listen can't be set empty/],
     ['first_valid_uid = 10\nlast_valid_uid = 5', /^2: first_valid_uid can't be larger than last_valid_uid/],
     ['protocols = imap pop4', /^1: protocols: Unknown protocol: pop4 \(did you mean pop3\?\)/],
+    ['dovecot_config_version = 2.4.0', /^1: Unknown setting: dovecot_config_version \(this is the dialect of Dovecot 2\.4/],
     ['__proto__ = x', /^1: Unknown setting: __proto__/],
     ['constructor = x\ntoString {\n}', /^1: Unknown setting: constructor/],
   ];
