@@ -34,8 +34,10 @@ export interface MasterOptions {
   readonly notify: (state: 'READY=1' | 'RELOADING=1' | 'STOPPING=1') => void;
 }
 
-/** Services that others report to until their end go last. */
-const lastToStop: ReadonlySet<string> = new Set(['anvil', 'auth', 'stats']);
+/** Services that others report to until their end go last, in this order. */
+const lastToStop: ReadonlySet<string> = new Set(['auth', 'anvil', 'stats']);
+/** They have nothing to finish. */
+const lateGraceMs = 500;
 /** After SIGTERM, before SIGKILL. */
 const killDelayMs = 500;
 /** A second request to stop counts as impatience from then on. */
@@ -230,9 +232,11 @@ export class Master {
     const early = pools.filter(({ name }) => !lastToStop.has(name));
     for (const pool of early) pool.stopChildren(shutdownClients ? 'end' : 'finish', 'shutdown');
     await this.#untilEmpty(early, stopGraceMs);
-    const late = pools.filter(({ name }) => lastToStop.has(name));
-    for (const pool of late) pool.stopChildren('end', 'shutdown');
-    await this.#untilEmpty(late, Math.min(stopGraceMs, 1_000));
+    for (const name of lastToStop) {
+      const late = pools.filter((pool) => pool.name === name);
+      for (const pool of late) pool.stopChildren('end', 'shutdown');
+      await this.#untilEmpty(late, Math.min(stopGraceMs, lateGraceMs));
+    }
     this.#control?.close();
     removeFolder(privateFolderOf(this.#plan.baseDir));
     removePidFile(this.#plan.baseDir);
