@@ -83,6 +83,7 @@ function createDecoder(label: string): Decode | undefined {
   if (label === 'utf-16' || label === 'utf16') return decodeUtf16;
   try {
     const decoder = new TextDecoder(label);
+    if (decoder.encoding === 'windows-1252') return decodeWindows1252;
     return (octets) => decoder.decode(octets);
   } catch {
     return undefined;
@@ -90,7 +91,15 @@ function createDecoder(label: string): Decode | undefined {
 }
 
 function guess(octets: Buffer): string {
-  return isUtf8(octets) ? octets.toString('utf8') : (decoderOf('windows-1252')?.(octets) ?? octets.toString('latin1'));
+  return isUtf8(octets) ? octets.toString('utf8') : decodeWindows1252(octets);
+}
+
+/** Characters of windows-1252 at 0x80 to 0x9f. */
+const windows1252 = '€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ';
+
+/** Node 20's TextDecoder takes windows-1252 (and ISO 8859-1, which means it) for pure Latin-1. */
+function decodeWindows1252(octets: Buffer): string {
+  return octets.toString('latin1').replace(/[\x80-\x9f]/g, (char) => windows1252.charAt(char.charCodeAt(0) - 0x80));
 }
 
 /** RFC 2781 4.3: big-endian unless a byte order mark says otherwise. */

@@ -48,7 +48,7 @@ export function parseMessageDate(text: string): MessageDate | undefined {
     const [, year, month, day, hour = '0', minute = '0', second = '0', zone = ''] = iso;
     return build([Number(year), Number(month) - 1, Number(day), Number(hour), Number(minute), Number(second)], zone);
   }
-  const usual = /(\d{1,2})[\s-]+([a-z]{3})[a-z]*\.?[\s-]+(\d{2,4})\b,?(?:\s+(.*))?$/i.exec(source);
+  const usual = /(\d{1,2})[\s-]+(jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?[\s-]+(\d{2,4})\b,?(?:\s+(.*))?$/i.exec(source);
   if (usual !== null) {
     const [, day, month = '', year = '', rest = ''] = usual;
     return withTime(Number(day), month, year, rest);

@@ -98,7 +98,7 @@ export function htmlToText(html: string, options: HtmlTextOptions = {}): string 
     if (close === -1) {
       quoteFailures += 1;
       close = html.indexOf('>', open);
-      if (close === -1) break;
+      if (close === -1) return parts.join('');
     }
     const tag = html.slice(open + 1, close);
     position = close + 1;
@@ -109,7 +109,7 @@ export function htmlToText(html: string, options: HtmlTextOptions = {}): string 
     if (options.keepLinks === true && !isClosing) addLink(tag, add);
     if (hiddenElements.has(name) && !isClosing && !tag.endsWith('/')) position = endOfElement(html, name, position);
   }
-  if (position < html.length && !html.startsWith('<', position)) add(html.slice(position));
+  add(html.slice(position));
   return parts.join('');
 }
 

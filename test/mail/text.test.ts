@@ -1,0 +1,143 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { htmlToText } from '#mail/html-text.js';
+import { renderMessageText } from '#mail/mailparser-text.js';
+import { parseStructure } from '#mail/mime-tree.js';
+import { previewOf } from '#mail/preview.js';
+import { bufferSource, isInBody, isInMessage, SearchText } from '#mail/text.js';
+import { crlf, messageNames, readMessage } from './messages.js';
+
+const searchBody = (message: Buffer, text: string): Promise<boolean> =>
+  isInBody(bufferSource(message), parseStructure(message), new SearchText(text));
+const searchText = (message: Buffer, text: string): Promise<boolean> =>
+  isInMessage(bufferSource(message), parseStructure(message), new SearchText(text));
+const preview = (message: Buffer): Promise<string> => previewOf(bufferSource(message), parseStructure(message));
+
+const mixed = crlf(
+  [
+    'Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?=\nContent-Type: multipart/mixed; boundary=b\n\n--b',
+    'Content-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\nK=E4se und=\n Brot\n--b',
+    'Content-Type: text/html; charset=utf-8\nContent-Transfer-Encoding: base64\n\nPHA+VGhlICZldXJvOyA8Yj5wcmk8L2I+Y2U8L3A+PGEgaHJlZj0iaHR0cDovL3gub3JnLyI+eDwvYT4=\n--b',
+    'Content-Type: application/pdf; name=hidden.pdf\n\nneedle in pdf\n--b',
+    'Content-Type: message/rfc822\n\nSubject: inner subject\n\ninner text\n--b--\n',
+  ].join('\n'),
+);
+
+describe('SEARCH BODY', () => {
+  const cases: readonly (readonly [text: string, isFound: boolean])[] = [
+    ['käse', true],
+    ['KÄSE UND BROT', true],
+    ['käse  und\tbrot', true],
+    ['€ price', true],
+    ['http://x.org', true],
+    ['<b>', false],
+    ['inner text', true],
+    ['inner subject', false],
+    ['grüße', false],
+    ['needle in pdf', false],
+    ['boundary', false],
+    ['', true],
+  ];
+  for (const [text, isFound] of cases)
+    it(`${JSON.stringify(text)} ${isFound ? 'is' : 'is not'} found`, async () => assert.equal(await searchBody(mixed, text), isFound));
+
+  it('finds text across the windows a large part is read in', async () => {
+    const line = `${'x'.repeat(76)}\r\n`;
+    const filler = line.repeat(Math.ceil((1024 * 1024) / line.length) - 1);
+    for (const cut of [-30, -10, -1, 0, 5]) {
+      const body = `${filler.slice(0, 1024 * 1024 + cut)}\r\nthe needle is here\r\n${filler}`;
+      assert.equal(await searchBody(Buffer.from(`Subject: x\r\n\r\n${body}`), 'needle is here'), true, String(cut));
+    }
+  });
+  it('reads charsets that only iconv-lite has', async () => {
+    assert.equal(await searchBody(Buffer.from('Content-Type: text/plain; charset=cp850\r\n\r\n\x84rger', 'latin1'), 'ärger'), true);
+  });
+});
+
+describe('SEARCH TEXT', () => {
+  it('looks into all headers, decoded', async () => {
+    for (const text of ['grüße', 'inner subject', 'hidden.pdf', 'käse']) assert.equal(await searchText(mixed, text), true, text);
+    assert.equal(await searchText(mixed, 'needle in pdf'), false);
+  });
+});
+
+describe('text of HTML', () => {
+  const cases: readonly (readonly [html: string, expected: string])[] = [
+    ['a <b>b</b>c', 'a bc'],
+    ['<p>one</p><p>two', '\none\n\ntwo'],
+    ['<td>a</td><td>b</td>', ' a  b '],
+    ['&lt;&amp;&eacute;&#233;&#xE9;&nbsp;&bogus; &', '<&ééé\u00a0&bogus; &'],
+    ['<style>p { x: "</p>" }</style>a<script>b</script>c', '\na\nc'],
+    ['<!-- a > b -->c', 'c'],
+    ['<!-- never closed', ''],
+    ['1 < 2 > 0', '1 < 2 > 0'],
+    ['<a title="x > y">z</a>', 'z'],
+    ['<a title="never closed>z</a>', 'z'],
+    ['cut <a href=', 'cut '],
+    ['&#0;&#xD800;&#x110000;', '\ufffd\ufffd\ufffd'],
+  ];
+  for (const [html, expected] of cases)
+    it(`${JSON.stringify(html)} is ${JSON.stringify(expected)}`, () => assert.equal(htmlToText(html), expected));
+  it('keeps link targets when asked', () => {
+    assert.equal(htmlToText('<a href="http://x/">y</a>', { keepLinks: true }).trim(), 'http://x/ y');
+  });
+  for (const piece of ['<', '<a "', '<!--', '<script>', '</script', '&#', '<a>', '<style></style', "<b '>", '&amp']) {
+    it(`takes linear time for 200,000 times ${JSON.stringify(piece)}`, () => {
+      const startedAt = performance.now();
+      htmlToText(piece.repeat(200_000), { keepLinks: true });
+      assert.ok(performance.now() - startedAt < 2000);
+    });
+  }
+});
+
+describe('PREVIEW', () => {
+  const cases: readonly (readonly [title: string, message: string, expected: string])[] = [
+    ['plain text on one line', 'Subject: x\n\n  Hello\n\n  world  \n', 'Hello world'],
+    ['what is not quoted', 'Subject: x\n\n> old\n> older\nnew\n', 'new'],
+    ['quotes when there is nothing else', 'Subject: x\n\n> old\n', '> old'],
+    [
+      'HTML without its head and quotes',
+      'Content-Type: text/html\n\n<head><style>p{}</style></head><p>New<blockquote>old</blockquote>',
+      'New',
+    ],
+    [
+      'the plain alternative',
+      'Content-Type: multipart/alternative; boundary=b\n\n--b\nContent-Type: text/html\n\nH\n--b\n\nP\n--b--\n',
+      'P',
+    ],
+    [
+      'HTML when the plain alternative is empty',
+      'Content-Type: multipart/alternative; boundary=b\n\n--b\n\n \n--b\nContent-Type: text/html\n\nH\n--b--\n',
+      'H',
+    ],
+    ['no attachment', 'Content-Type: multipart/mixed; boundary=b\n\n--b\nContent-Disposition: attachment\n\nA\n--b\n\nT\n--b--\n', 'T'],
+    ['nothing for a picture', 'Content-Type: image/png\n\nx\n', ''],
+    ['an embedded message when there is nothing else', 'Content-Type: message/rfc822\n\nSubject: s\n\ninner\n', 'inner'],
+    ['no padding', 'Content-Type: text/html; charset=utf-8\n\nHi&#847;&zwnj;&nbsp;&#8203;&#65279;there', 'Hi there'],
+  ];
+  for (const [title, message, expected] of cases) it(`is ${title}`, async () => assert.equal(await preview(crlf(message)), expected));
+
+  it('has at most 200 characters and cuts none in two', async () => {
+    for (const letter of ['x', 'ü', '日', '\u{1f600}']) {
+      for (const shift of ['', 'a', 'ab', 'abc']) {
+        const message = Buffer.from(`Content-Type: text/plain; charset=utf-8\r\n\r\n${shift}${letter.repeat(20_000)}`);
+        const text = await preview(message);
+        assert.equal([...text].length, 200);
+        assert.ok(!text.includes('\ufffd'));
+      }
+    }
+  });
+});
+
+describe('text of any example message', () => {
+  for (const name of messageNames()) {
+    it(`${name}: search and preview come to an end`, async () => {
+      const message = readMessage(name);
+      assert.equal(await searchText(message, 'certainly not in there'), false);
+      assert.ok((await preview(message)).length <= 400);
+    });
+  }
+  it('can be rendered through mailparser', async () => {
+    assert.match(await renderMessageText(mixed), /Käse und/);
+  });
+});
