@@ -1,0 +1,197 @@
+// One Maildir folder in this process: paths, index, locks, and what sessions share. The operations on it are in the files beside this one.
+//
+// Everything that changes the folder, or reads it as a whole, runs under `mutex` (this process) and, where UIDs are given, under the dot lock of
+// dovecot-uidlist (all processes, Dovecot included).
+import { statSync } from 'node:fs';
+import type { Logger } from '#log/logger.js';
+import { Mutex } from '#util/keyed-mutex.js';
+import { SharedRun } from '#util/shared-run.js';
+import { ChangeNotifier } from '../change-notifier.js';
+import type { MailboxPaths } from '../driver.js';
+import { StorageError } from '../errors.js';
+import { rowBit } from '../index/columns.js';
+import type { IndexState, Stamps } from '../index/index-state.js';
+import { stampsRecord } from '../index/log-record.js';
+import { MailboxIndex } from '../index/mailbox-index.js';
+import { syncPath } from './file-calls.js';
+import type { NameMaker } from './file-name.js';
+import { UidListFile } from './list-file.js';
+import type { Numbering } from './numbering.js';
+import type { MaildirOptions } from './options.js';
+
+/** mtimes of the two folders, ms. */
+export interface FolderTimes {
+  readonly newMtimeMs: number;
+  readonly curMtimeMs: number;
+}
+
+/** After own changes the folder is looked at again when this many times the cost of a scan has passed: at most 1 % of the time. */
+const recheckFactor = 100;
+/** A change in the same second may have left the mtime as it was (MAILDIR_SYNC_SECS). */
+export const dirtyWindowMs = 1000;
+
+export class MaildirBox {
+  paths: MailboxPaths;
+  readonly options: MaildirOptions;
+  readonly log: Logger;
+  readonly names: NameMaker;
+  list: UidListFile;
+  readonly mutex = new Mutex();
+  readonly notifier = new ChangeNotifier();
+  readonly syncNew: SharedRun;
+  readonly syncCur: SharedRun;
+  readonly syncList: SharedRun;
+  index: MailboxIndex;
+  isLoaded = false;
+  isDeleted = false;
+  /** Records of the uidlist above our highest UID whose file has not been seen. */
+  unclaimed = new Map<string, { readonly uid: number; readonly extension: string }>();
+  lastScanMs = 1;
+  /** A delivery of this process has not been looked at yet. */
+  hasArrivals = false;
+  readonly views = new Set<{ readonly numbering: Numbering }>();
+  readonly correcting = new Set<number>();
+  /** Permission bits for files we make. */
+  fileMode = 0o600;
+
+  constructor(paths: MailboxPaths, options: MaildirOptions, names: NameMaker, log: Logger) {
+    this.paths = paths;
+    this.options = options;
+    this.names = names;
+    this.log = log;
+    this.list = new UidListFile(paths.controlDir, options.lockTimeoutMs, log);
+    this.syncNew = new SharedRun(() => syncPath(this.newDir, 'folder'));
+    this.syncCur = new SharedRun(() => syncPath(this.curDir, 'folder'));
+    this.syncList = new SharedRun(() => syncPath(this.list.path, 'file'));
+    this.index = new MailboxIndex({ maxKeywordLength: options.maxKeywordLength, maxHistoryRanges: options.maxExpungeHistory });
+  }
+
+  get newDir(): string {
+    return `${this.paths.mailDir}/new`;
+  }
+  get curDir(): string {
+    return `${this.paths.mailDir}/cur`;
+  }
+  get tmpDir(): string {
+    return `${this.paths.mailDir}/tmp`;
+  }
+
+  /** The mailbox was renamed; open views go on. */
+  moveTo(paths: MailboxPaths): void {
+    this.paths = paths;
+    this.list = new UidListFile(paths.controlDir, this.options.lockTimeoutMs, this.log);
+  }
+
+  /** Reads the index, or makes one from the folder. */
+  async load(signal: AbortSignal): Promise<void> {
+    await this.mutex.run(() => {
+      if (this.isLoaded) return;
+      // The bits of a shared folder are those of the files in it.
+      this.fileMode = statSync(this.paths.mailDir, { throwIfNoEntry: false })?.mode ?? 0o600;
+      this.fileMode &= 0o666;
+      this.isLoaded = true;
+    }, signal);
+  }
+
+  get state(): IndexState {
+    return this.index.state;
+  }
+
+  get keywordsPath(): string {
+    return `${this.paths.controlDir}/dovecot-keywords`;
+  }
+
+  checkExists(): void {
+    if (this.isDeleted) throw new StorageError('not-found', `${this.paths.mailDir} was deleted`, { clientText: 'Mailbox was deleted' });
+  }
+
+  /** @throws StorageError `not-found` when the Maildir is gone */
+  folderTimes(): FolderTimes {
+    const fresh = statSync(this.newDir, { throwIfNoEntry: false });
+    const cur = statSync(this.curDir, { throwIfNoEntry: false });
+    if (cur === undefined) throw new StorageError('not-found', `${this.curDir} is gone`, { clientText: 'Mailbox was deleted' });
+    return { newMtimeMs: fresh?.mtimeMs ?? 0, curMtimeMs: cur.mtimeMs };
+  }
+
+  /** Tells all views that something may have changed. */
+  changed(): void {
+    this.notifier.changed();
+  }
+
+  /**
+   * Runs a short synchronous change of cur/ and new/ and returns the stamps after it. Where somebody else had changed a folder before, its old
+   * stamp stays, so that the next sync looks.
+   */
+  trackedChange(stamps: Stamps, change: () => void): Stamps {
+    const before = this.folderTimes();
+    change();
+    const after = this.folderTimes();
+    const recheckAtMs = Date.now() + Math.max(dirtyWindowMs + 100, this.lastScanMs * recheckFactor);
+    const isNewKnown = before.newMtimeMs === stamps.newMtimeMs;
+    const isCurKnown = before.curMtimeMs === stamps.curMtimeMs;
+    return {
+      ...stamps,
+      newMtimeMs: isNewKnown ? after.newMtimeMs : stamps.newMtimeMs,
+      newRecheckAtMs: isNewKnown && after.newMtimeMs !== before.newMtimeMs ? recheckAtMs : stamps.newRecheckAtMs,
+      curMtimeMs: isCurKnown ? after.curMtimeMs : stamps.curMtimeMs,
+      curRecheckAtMs: isCurKnown && after.curMtimeMs !== before.curMtimeMs ? recheckAtMs : stamps.curRecheckAtMs,
+    };
+  }
+
+  /** Some live message's file is in new/. */
+  hasNewFiles(): boolean {
+    const { columns, highestModSeq } = this.index.state;
+    // Files come to new/ only with new rows, which take a modseq.
+    if (this.#noNewFiles.state === this.index.state && this.#noNewFiles.modSeq === highestModSeq) return false;
+    for (let row = 0; row < columns.length; row += 1) {
+      if (((columns.bits[row] as number) & (rowBit.inNew | rowBit.dead)) === rowBit.inNew) return true;
+    }
+    this.#noNewFiles = { state: this.index.state, modSeq: highestModSeq };
+    return false;
+  }
+  #noNewFiles: { readonly state: IndexState | undefined; readonly modSeq: number } = { state: undefined, modSeq: 0 };
+
+  /** A short change of this folder made on behalf of another mailbox (a move out of here). */
+  trackNow(change: () => void): void {
+    this.index.append([stampsRecord(this.trackedChange(this.state.stamps, change))]);
+  }
+
+  /** Drops expunged rows once no view counts them. */
+  compactIfPossible(): void {
+    const { state } = this.index;
+    if (!state.hasDeadRows) return;
+    for (const { numbering } of this.views) if (numbering.state !== state || !numbering.allowsCompaction) return;
+    state.columns.compact();
+    for (const { numbering } of this.views) numbering.compacted();
+  }
+
+  stampsRecordFor(stamps: Stamps): Buffer {
+    return stampsRecord(stamps);
+  }
+
+  /** Work that nobody waits for: its failure is logged, `close` waits for it. */
+  background(work: Promise<void>, doing: string): void {
+    const guarded = work
+      .catch((error: unknown) => this.log.error('maildir.background', `Could not ${doing} in ${this.paths.mailDir}`, { error }))
+      .finally(() => this.#background.delete(guarded));
+    this.#background.add(guarded);
+  }
+  readonly #background = new Set<Promise<void>>();
+
+  async settled(): Promise<void> {
+    while (this.#background.size > 0) await Promise.all(this.#background);
+  }
+
+  /** A message came without a UID: views learn of it when they sync. */
+  arrived(): void {
+    this.hasArrivals = true;
+    this.notifier.changed();
+  }
+
+  warnOnce(key: string, event: string, text: string, fields: Record<string, unknown>): void {
+    if (this.#warned.has(key)) return;
+    this.#warned.add(key);
+    this.log.warning(event, text, { mailDir: this.paths.mailDir, ...fields });
+  }
+  readonly #warned = new Set<string>();
+}

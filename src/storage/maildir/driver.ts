@@ -1,0 +1,206 @@
+// The Maildir format: boxes by path, shared by all sessions of the process.
+import { randomBytes } from 'node:crypto';
+import { mkdir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import { LRUCache } from 'lru-cache';
+import { errnoOf } from '#util/coded-error.js';
+import type { MailboxDriver, MailboxPaths, OpenMailboxOptions } from '../driver.js';
+import { StorageError } from '../errors.js';
+import type { Mailbox } from '../mailbox.js';
+import { MaildirBox } from './box.js';
+import { storageErrorOf } from './file-calls.js';
+import { NameMaker } from './file-name.js';
+import { MaildirMailbox } from './mailbox.js';
+import type { MailboxHost } from './mailbox-base.js';
+import { defaultMaildirOptions, type MaildirOptions } from './options.js';
+import { refresh } from './reconcile.js';
+import { formatUidListHeader } from './uid-list.js';
+import { nextUidValidity } from './uid-validity.js';
+
+class MaildirDriver implements MailboxDriver, MailboxHost {
+  readonly #options: MaildirOptions;
+  readonly #names = new NameMaker();
+  readonly #boxes = new Map<string, MaildirBox>();
+  readonly #mailboxes = new WeakMap<MaildirBox, MaildirMailbox[]>();
+  readonly #idle: LRUCache<string, MaildirBox>;
+
+  constructor(options: MaildirOptions) {
+    this.#options = options;
+    this.#idle = new LRUCache({
+      max: Math.max(1, options.idleMailboxes),
+      dispose: (box, key, reason) => {
+        if (reason === 'evict' && this.#boxes.get(key) === box && box.views.size === 0) this.#boxes.delete(key);
+      },
+    });
+  }
+
+  async open(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Promise<Mailbox> {
+    signal.throwIfAborted();
+    const box = this.#boxOf(paths, options);
+    try {
+      await this.load(box, signal);
+      await refresh(box, signal);
+    } catch (error) {
+      if (box.views.size === 0) this.#boxes.delete(paths.mailDir);
+      throw storageErrorOf(error, `open ${paths.mailDir}`);
+    }
+    this.released(box);
+    return this.#mailboxOf(box, options);
+  }
+
+  async load(box: MaildirBox, signal: AbortSignal): Promise<void> {
+    if (box.isLoaded) return;
+    await box.load(signal);
+  }
+
+  released(box: MaildirBox): void {
+    if (!box.isDeleted) this.#idle.set(box.paths.mailDir, box);
+  }
+
+  watch(_box: MaildirBox): () => void {
+    return () => undefined;
+  }
+
+  async exists(paths: MailboxPaths): Promise<boolean> {
+    try {
+      return (await stat(`${paths.mailDir}/cur`)).isDirectory();
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return false;
+      throw storageErrorOf(error, `stat ${paths.mailDir}`);
+    }
+  }
+
+  async create(
+    paths: MailboxPaths,
+    options: { readonly isMaildirFolder: boolean },
+    signal: AbortSignal,
+  ): Promise<{ readonly guid: string }> {
+    signal.throwIfAborted();
+    try {
+      await mkdir(paths.mailDir, { recursive: true, mode: 0o700 });
+      for (const folder of ['tmp', 'new']) await mkdir(`${paths.mailDir}/${folder}`, { recursive: true, mode: 0o700 });
+      if (options.isMaildirFolder) await writeFile(`${paths.mailDir}/maildirfolder`, '', { mode: 0o600 });
+      await mkdir(paths.controlDir, { recursive: true, mode: 0o700 });
+      await mkdir(paths.accountControlDir, { recursive: true, mode: 0o700 });
+      const guid = randomBytes(16).toString('hex');
+      const uidValidity = await nextUidValidity(paths.accountControlDir);
+      const header = formatUidListHeader({ uidValidity, uidNext: 1, guid, extras: [] });
+      // cur/ comes last: it is what makes the folder a mailbox.
+      await writeFile(`${paths.controlDir}/dovecot-uidlist`, header, { mode: 0o600, flag: 'wx' }).catch((error: unknown) => {
+        if (errnoOf(error) !== 'EEXIST') throw error;
+      });
+      await mkdir(`${paths.mailDir}/cur`, { mode: 0o700 });
+      return { guid };
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST') {
+        throw new StorageError('exists', `mailbox exists at ${paths.mailDir}`, { clientText: 'Mailbox already exists' });
+      }
+      throw storageErrorOf(error, `create ${paths.mailDir}`);
+    }
+  }
+
+  async delete(paths: MailboxPaths, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!(await this.exists(paths))) throw new StorageError('not-found', `no mailbox at ${paths.mailDir}`);
+    const box = this.#boxes.get(paths.mailDir);
+    // A rename first, so that no other process sees half a mailbox.
+    const grave = `${paths.mailDir}/.deleted.${process.pid}.${Date.now()}`;
+    try {
+      await mkdir(grave, { mode: 0o700 });
+      for (const folder of ['cur', 'new', 'tmp']) {
+        await rename(`${paths.mailDir}/${folder}`, `${grave}/${folder}`).catch((error: unknown) => {
+          if (errnoOf(error) !== 'ENOENT') throw error;
+        });
+      }
+      if (box !== undefined) this.#forget(box, paths.mailDir);
+      await rm(grave, { recursive: true, force: true });
+      for (const file of ['dovecot-uidlist', 'dovecot-keywords', 'dovecot-uidlist.lock']) await removeFile(`${paths.controlDir}/${file}`);
+      await removeFile(`${paths.mailDir}/maildirfolder`);
+      for (const file of ['roost.index', 'roost.index.log', 'roost.cache', 'roost.index.lock']) {
+        if (paths.indexDir !== undefined) await removeFile(`${paths.indexDir}/${file}`);
+      }
+    } catch (error) {
+      throw storageErrorOf(error, `delete ${paths.mailDir}`);
+    }
+  }
+
+  async rename(from: MailboxPaths, to: MailboxPaths, signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (await this.exists(to)) {
+      throw new StorageError('exists', `mailbox exists at ${to.mailDir}`, { clientText: 'Mailbox already exists' });
+    }
+    try {
+      await rename(from.mailDir, to.mailDir);
+      if (from.controlDir !== from.mailDir) await renameIfThere(from.controlDir, to.controlDir);
+      if (from.indexDir !== undefined && to.indexDir !== undefined && from.indexDir !== from.mailDir && from.indexDir !== from.controlDir) {
+        await renameIfThere(from.indexDir, to.indexDir);
+      }
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') throw new StorageError('not-found', `no mailbox at ${from.mailDir}`);
+      throw storageErrorOf(error, `rename ${from.mailDir}`);
+    }
+    const box = this.#boxes.get(from.mailDir);
+    if (box !== undefined) {
+      this.#boxes.delete(from.mailDir);
+      this.#idle.delete(from.mailDir);
+      box.moveTo(to);
+      this.#boxes.set(to.mailDir, box);
+      this.released(box);
+    }
+  }
+
+  async close(): Promise<void> {
+    for (const box of this.#boxes.values()) await box.settled();
+    this.#idle.clear();
+    this.#boxes.clear();
+  }
+
+  #forget(box: MaildirBox, key: string): void {
+    box.isDeleted = true;
+    this.#boxes.delete(key);
+    this.#idle.delete(key);
+    box.changed();
+  }
+
+  #boxOf(paths: MailboxPaths, options: OpenMailboxOptions): MaildirBox {
+    let box = this.#boxes.get(paths.mailDir);
+    if (box === undefined || box.isDeleted) {
+      box = new MaildirBox(paths, this.#options, this.#names, options.log);
+      this.#boxes.set(paths.mailDir, box);
+    }
+    return box;
+  }
+
+  #mailboxOf(box: MaildirBox, options: OpenMailboxOptions): MaildirMailbox {
+    const known = this.#mailboxes.get(box) ?? [];
+    const same = known.find((mailbox) => mailbox.name === options.name);
+    if (same !== undefined) {
+      same.quota = options.quota;
+      same.isReadOnly = options.isReadOnly;
+      return same;
+    }
+    const mailbox = new MaildirMailbox(box, this, options);
+    this.#mailboxes.set(box, [...known, mailbox]);
+    return mailbox;
+  }
+}
+
+async function removeFile(path: string): Promise<void> {
+  try {
+    await unlink(path);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+async function renameIfThere(from: string, to: string): Promise<void> {
+  try {
+    await rename(from, to);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** A driver for Maildirs; one per process. */
+export function createMaildirDriver(options: Partial<MaildirOptions> & Pick<MaildirOptions, 'log'>): MailboxDriver {
+  return new MaildirDriver({ ...defaultMaildirOptions, ...options });
+}

@@ -1,0 +1,66 @@
+// File system calls of the store: stamps, folder listings, and system errors turned into storage errors.
+import { closeSync, fdatasync, fstatSync, fsync, open, readdir, statSync } from 'node:fs';
+import { errnoOf } from '#util/coded-error.js';
+import { type StorageCode, StorageError } from '../errors.js';
+import type { FileStamp } from '../index/index-state.js';
+
+const codeOfErrno: Readonly<Record<string, StorageCode>> = {
+  ENOSPC: 'no-space',
+  EDQUOT: 'over-quota',
+  EACCES: 'no-permission',
+  EPERM: 'no-permission',
+  EROFS: 'read-only',
+};
+
+/** A system error as StorageError; a StorageError stays, anything else is returned as it is. */
+export function storageErrorOf(error: unknown, doing: string): unknown {
+  if (error instanceof StorageError) return error;
+  const errno = errnoOf(error);
+  if (errno === undefined || !/^E[A-Z0-9]+$/.test(errno)) return error;
+  return new StorageError(codeOfErrno[errno] ?? 'unavailable', `${doing}: ${error instanceof Error ? error.message : errno}`, {
+    cause: error,
+  });
+}
+
+/** Bounded: one stat of a name that is almost always in the kernel's cache. @returns undefined when it does not exist */
+export function stampOf(path: string): FileStamp | undefined {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? undefined : { inode: stat.ino, size: stat.size, mtimeMs: stat.mtimeMs };
+}
+
+export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
+  return a.inode === b.inode && a.size === b.size && a.mtimeMs === b.mtimeMs;
+}
+
+export function stampOfOpen(fd: number): FileStamp {
+  const stat = fstatSync(fd);
+  return { inode: stat.ino, size: stat.size, mtimeMs: stat.mtimeMs };
+}
+
+/** Names as latin1 strings, without `.` and `..`. */
+export function listFolder(path: string): Promise<string[]> {
+  return new Promise((resolve, reject) => {
+    readdir(path, { encoding: 'latin1' }, (error, names) => {
+      if (error === null) resolve(names);
+      else reject(error);
+    });
+  });
+}
+
+/** fsync of a folder, or fdatasync of a file, by path. EINVAL means that the file system cannot. */
+export function syncPath(path: string, kind: 'folder' | 'file'): Promise<void> {
+  return new Promise((resolve, reject) => {
+    open(path, 'r', (openError, fd) => {
+      if (openError !== null) {
+        reject(openError);
+        return;
+      }
+      const call = kind === 'folder' ? fsync : fdatasync;
+      call(fd, (error) => {
+        closeSync(fd);
+        if (error === null || error === undefined || errnoOf(error) === 'EINVAL') resolve();
+        else reject(error);
+      });
+    });
+  });
+}

@@ -1,0 +1,60 @@
+// Names of message files: `<seconds>.M<microseconds>P<pid>.<host>,S=<octets>,W=<octets>:2,<flags>`.
+//
+// A base name is everything before the first colon; it is what dovecot-uidlist holds. Names are handled as latin1 strings, one character an octet,
+// because a file name need not be UTF-8.
+import { hostname } from 'node:os';
+
+/** Makes base names that no other process, host or earlier call has made. */
+export class NameMaker {
+  readonly #host: string;
+  readonly #pid: number;
+  #lastMicros = 0;
+
+  constructor(host = hostname(), pid = process.pid) {
+    this.#host = host.replace(/[/:,\s]/g, (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`);
+    this.#pid = pid;
+  }
+
+  /** Without sizes. */
+  next(nowMs = Date.now()): string {
+    // A clock that stands still or goes back must not give a name twice.
+    this.#lastMicros = Math.max(this.#lastMicros + 1, nowMs * 1000);
+    const seconds = Math.floor(this.#lastMicros / 1_000_000);
+    return `${seconds}.M${this.#lastMicros - seconds * 1_000_000}P${this.#pid}.${this.#host}`;
+  }
+}
+
+export function sizedName(name: string, size: number, virtualSize: number): string {
+  return `${name},S=${size},W=${virtualSize}`;
+}
+
+/** Length of the base name in a file name. */
+export function baseLength(fileName: string): number {
+  const colon = fileName.indexOf(':');
+  return colon < 0 ? fileName.length : colon;
+}
+
+/** Order of arrival that a name tells: seconds, microseconds, then the octets. */
+export function compareArrival(a: string, b: string): number {
+  const [aSeconds, aMicros] = arrivalOf(a);
+  const [bSeconds, bMicros] = arrivalOf(b);
+  return aSeconds - bSeconds || aMicros - bMicros || (a < b ? -1 : a > b ? 1 : 0);
+}
+
+function arrivalOf(name: string): readonly [seconds: number, micros: number] {
+  const match = /^(\d{1,12})\.(?:[^,:]{0,40}?M(\d{1,6}))?/.exec(name);
+  return match === null ? [Number.MAX_SAFE_INTEGER, 0] : [Number(match[1]), Number(match[2] ?? 0)];
+}
+
+/** The name without `,S=` and `,W=`. */
+export function withoutSizes(baseName: string): string {
+  return baseName.replace(/,[SW]=\d*(?=,|$)/g, '');
+}
+
+const beyondAscii = /[^\x00-\x7f]/;
+
+/** Path of a file whose name is latin1 octets; a Buffer only where a string would be encoded as other octets. */
+export function pathIn(folder: string, fileName: string): string | Buffer {
+  if (!beyondAscii.test(fileName)) return `${folder}/${fileName}`;
+  return Buffer.concat([Buffer.from(`${folder}/`), Buffer.from(fileName, 'latin1')]);
+}

@@ -1,0 +1,250 @@
+// STORE: new flags are new file names, so a flag change is a rename. The rename is also the check that nobody was faster: when the old name is gone,
+// the folder is read again and the change is applied to what is there now. The index log is written after the renames; if the process dies in
+// between, the folder's mtime tells the next opener to look.
+import { renameSync } from 'node:fs';
+import { errnoOf } from '#util/coded-error.js';
+import { Slicer } from '#util/deadline.js';
+import { rowBit } from '../index/columns.js';
+import type { Stamps } from '../index/index-state.js';
+import { FlagsRecordBuilder, stampsRecord } from '../index/log-record.js';
+import { suffixText } from '../index/suffix-table.js';
+import type { StoreChange } from '../mailbox.js';
+import { flagBit } from '../types.js';
+import type { MaildirBox } from './box.js';
+import { storageErrorOf } from './file-calls.js';
+import { pathIn } from './file-name.js';
+import { knownLetters, lettersOf } from './keyword-mapping.js';
+import { ensureLetters } from './letters.js';
+import { refreshHeld, rescanHeld } from './reconcile.js';
+
+export interface StoreOutcome {
+  /** UIDs left alone because of `unchangedSince`. */
+  readonly modified: number[];
+  readonly expunged: number[];
+  /** The one modseq of all changes; undefined when nothing changed. */
+  readonly modSeq: number | undefined;
+}
+
+/** Renames of one slice before the clock is looked at. */
+const renamesPerLook = 16;
+
+/**
+ * Changes the flags of messages.
+ * @param uids ascending
+ * @param beforeChange called for each row about to change, with its modseq still the old one
+ */
+export async function storeFlags(
+  box: MaildirBox,
+  uids: ArrayLike<number>,
+  change: StoreChange,
+  beforeChange: (row: number) => void,
+  signal: AbortSignal,
+): Promise<StoreOutcome> {
+  return box.mutex.run(async () => {
+    if (box.index.catchUp()) box.changed();
+    if (change.mode !== 'remove') {
+      box.state.keywords.checkCreatable(change.flags.keywords);
+      await ensureLetters(box, change.flags.keywords, signal);
+    }
+    return new FlagStore(box, change, beforeChange).run(uids, signal);
+  }, signal);
+}
+
+class FlagStore {
+  readonly #box: MaildirBox;
+  readonly #change: StoreChange;
+  readonly #beforeChange: (row: number) => void;
+  readonly #modified: number[] = [];
+  readonly #expunged: number[] = [];
+  /** Suffix id by old suffix, new flags and new keyword set. */
+  readonly #suffixes = new Map<number, number>();
+  readonly #sets = new Map<number, number>();
+  #stamps: Stamps;
+
+  constructor(box: MaildirBox, change: StoreChange, beforeChange: (row: number) => void) {
+    this.#box = box;
+    this.#change = change;
+    this.#beforeChange = beforeChange;
+    this.#stamps = box.state.stamps;
+  }
+
+  async run(uids: ArrayLike<number>, signal: AbortSignal): Promise<StoreOutcome> {
+    const box = this.#box;
+    const builder = new FlagsRecordBuilder(box.state, uids.length);
+    const missed = await this.#apply(uids, builder);
+    let modSeq = this.#log(builder);
+    if (missed.length > 0) {
+      // Somebody renamed or removed them: find out, and once more.
+      await rescanHeld(box, signal);
+      const second = new FlagsRecordBuilder(box.state, missed.length);
+      this.#stamps = box.state.stamps;
+      this.#expunged.push(...(await this.#apply(missed, second)));
+      modSeq = this.#log(second) ?? modSeq;
+    }
+    if (box.options.fsync === 'always' && modSeq !== undefined) await box.syncCur.request();
+    return { modified: this.#modified.sort(ascending), expunged: this.#expunged.sort(ascending), modSeq };
+  }
+
+  /** @returns UIDs whose file was not where the index says */
+  async #apply(uids: ArrayLike<number>, builder: FlagsRecordBuilder): Promise<number[]> {
+    const missed: number[] = [];
+    const slicer = new Slicer();
+    let next = 0;
+    while (next < uids.length) {
+      this.#stamps = this.#box.trackedChange(this.#stamps, () => {
+        do {
+          const end = Math.min(next + renamesPerLook, uids.length);
+          for (; next < end; next += 1) this.#applyOne(uids[next] as number, builder, missed);
+        } while (next < uids.length && !slicer.isDue);
+      });
+      if (next < uids.length) await slicer.pause();
+    }
+    return missed;
+  }
+
+  #applyOne(uid: number, builder: FlagsRecordBuilder, missed: number[]): void {
+    const { state } = this.#box;
+    const { columns } = state;
+    const row = columns.rowOf(uid);
+    if (row < 0 || columns.isDead(row)) {
+      this.#expunged.push(uid);
+      return;
+    }
+    const { unchangedSince } = this.#change;
+    if (unchangedSince !== undefined && (columns.modSeq[row] as number) > unchangedSince) {
+      this.#modified.push(uid);
+      return;
+    }
+    const flags = changedFlags(columns.flags[row] as number, this.#change);
+    const oldSet = columns.keywordSet[row] as number;
+    const set = this.#changedSet(oldSet);
+    if (flags === columns.flags[row] && set === oldSet) return;
+    const oldSuffix = columns.suffix[row] as number;
+    const wasInNew = ((columns.bits[row] as number) & rowBit.inNew) !== 0;
+    const suffix = this.#newSuffix(oldSuffix, flags, set);
+    if (suffix !== oldSuffix || wasInNew) {
+      const name = columns.nameOf(row);
+      const box = this.#box;
+      try {
+        renameSync(
+          pathIn(wasInNew ? box.newDir : box.curDir, name + state.suffixes.at(oldSuffix).text),
+          pathIn(box.curDir, name + state.suffixes.at(suffix).text),
+        );
+      } catch (error) {
+        if (errnoOf(error) !== 'ENOENT') {
+          this.#log(builder);
+          throw storageErrorOf(error, `change flags in ${box.paths.mailDir}`);
+        }
+        missed.push(uid);
+        return;
+      }
+    }
+    this.#beforeChange(row);
+    builder.add(uid, flags, set, suffix, false);
+  }
+
+  #changedSet(oldSet: number): number {
+    const known = this.#sets.get(oldSet);
+    if (known !== undefined) return known;
+    const { state } = this.#box;
+    const set = state.keywordSetId(changedKeywords(state.keywordSetAt(oldSet), this.#change, state.keywords));
+    this.#sets.set(oldSet, set);
+    return set;
+  }
+
+  #newSuffix(oldSuffix: number, flags: number, set: number): number {
+    const key = (set * 32 + flags) * 0x100000 + oldSuffix;
+    const known = this.#suffixes.get(key);
+    if (known !== undefined) return known;
+    const suffix = suffixFor(this.#box, oldSuffix, flags, set);
+    this.#suffixes.set(key, suffix);
+    return suffix;
+  }
+
+  #log(builder: FlagsRecordBuilder): number | undefined {
+    if (builder.count === 0) return undefined;
+    const [applied] = this.#box.index.append([builder.finish(), stampsRecord(this.#stamps)]);
+    this.#box.changed();
+    return applied?.kind === 'changed' ? applied.modSeq : undefined;
+  }
+}
+
+function ascending(a: number, b: number): number {
+  return a - b;
+}
+
+/** Id of the suffix with these flags and keywords that keeps what is foreign in the old one. */
+export function suffixFor(box: MaildirBox, oldSuffix: number, flags: number, keywordSet: number): number {
+  const { state } = box;
+  const old = state.suffixes.at(oldSuffix);
+  const letters = (old.letters & ~knownLetters(state)) | lettersOf(state, state.keywordSetAt(keywordSet));
+  return state.suffixes.idOf(suffixText(flags, letters, old));
+}
+
+export function changedFlags(current: number, change: StoreChange): number {
+  const named = change.flags.system & ~flagBit.recent;
+  switch (change.mode) {
+    case 'add':
+      return current | named;
+    case 'remove':
+      return current & ~named;
+    case 'replace':
+      return named;
+  }
+}
+
+function changedKeywords(current: readonly string[], change: StoreChange, table: MaildirBox['state']['keywords']): readonly string[] {
+  switch (change.mode) {
+    case 'add':
+      return table.add(current, change.flags.keywords);
+    case 'remove':
+      return table.remove(current, change.flags.keywords);
+    case 'replace':
+      return table.intern(change.flags.keywords);
+  }
+}
+
+/** Moves messages from new/ to cur/: their \Recent has been taken. The caller holds the mutex. */
+export async function emptyNew(box: MaildirBox, signal: AbortSignal): Promise<void> {
+  const { state } = box;
+  const uids: number[] = [];
+  for (let row = 0; row < state.columns.length; row += 1) {
+    if (((state.columns.bits[row] as number) & (rowBit.inNew | rowBit.dead)) === rowBit.inNew) uids.push(state.columns.uid[row] as number);
+  }
+  if (uids.length === 0) return;
+  const builder = new FlagsRecordBuilder(state, uids.length);
+  const slicer = new Slicer();
+  let stamps = state.stamps;
+  let next = 0;
+  let missed = 0;
+  const moveOne = (uid: number): void => {
+    const row = state.columns.rowOf(uid);
+    if (row < 0 || state.columns.isDead(row)) return;
+    const name = state.columns.nameOf(row);
+    const oldSuffix = state.columns.suffix[row] as number;
+    const flags = state.columns.flags[row] as number;
+    const set = state.columns.keywordSet[row] as number;
+    const suffix = state.suffixes.at(oldSuffix).text.startsWith(':2,') ? oldSuffix : suffixFor(box, oldSuffix, flags, set);
+    try {
+      renameSync(pathIn(box.newDir, name + state.suffixes.at(oldSuffix).text), pathIn(box.curDir, name + state.suffixes.at(suffix).text));
+      builder.add(uid, flags, set, suffix, false);
+    } catch (error) {
+      // A Maildir we may only read stays as it is.
+      if (errnoOf(error) === 'ENOENT') missed += 1;
+      else if (!['EACCES', 'EPERM', 'EROFS'].includes(errnoOf(error) ?? '')) throw storageErrorOf(error, `move to ${box.curDir}`);
+    }
+  };
+  while (next < uids.length) {
+    stamps = box.trackedChange(stamps, () => {
+      do {
+        const end = Math.min(next + renamesPerLook, uids.length);
+        for (; next < end; next += 1) moveOne(uids[next] as number);
+      } while (next < uids.length && !slicer.isDue);
+    });
+    if (next < uids.length) await slicer.pause();
+  }
+  const records = [stampsRecord(stamps)];
+  box.index.append(builder.count > 0 ? [builder.finish(), ...records] : records);
+  if (missed > 0) await rescanHeld(box, signal);
+  else await refreshHeld(box, undefined, signal);
+}

@@ -1,0 +1,136 @@
+// The dovecot-uidlist of one mailbox as a file. Everything that writes needs the dot lock, which the caller holds.
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Logger } from '#log/logger.js';
+import { writeFileAtomic } from '#util/atomic-file.js';
+import { errnoOf } from '#util/coded-error.js';
+import { type DotLock, DotLockError, takeDotLock } from '#util/dot-lock.js';
+import { StorageError } from '../errors.js';
+import { type Columns, rowBit } from '../index/columns.js';
+import { type FileStamp, noStamp } from '../index/index-state.js';
+import { isSameStamp, stampOf, stampOfOpen, storageErrorOf } from './file-calls.js';
+import { formatUidListHeader, formatUidListRecord, parseUidList, type UidList, type UidListHeader } from './uid-list.js';
+
+export interface UidListRead extends UidList {
+  readonly stamp: FileStamp;
+}
+
+export class UidListFile {
+  readonly path: string;
+  readonly #lockTimeoutMs: number;
+  readonly #log: Logger;
+
+  constructor(controlDir: string, lockTimeoutMs: number, log: Logger) {
+    this.path = `${controlDir}/dovecot-uidlist`;
+    this.#lockTimeoutMs = lockTimeoutMs;
+    this.#log = log;
+  }
+
+  /** @throws StorageError `in-use` when the lock is not free in time */
+  async lock(signal: AbortSignal): Promise<DotLock> {
+    try {
+      return await takeDotLock(
+        this.path,
+        {
+          timeoutMs: this.#lockTimeoutMs,
+          onBreak: (path, reason) => this.#log.warning('maildir.stale-lock', `Removed stale lock ${path}: ${reason}`, { path, reason }),
+        },
+        signal,
+      );
+    } catch (error) {
+      if (error instanceof DotLockError) {
+        throw new StorageError('in-use', error.message, { cause: error, clientText: 'Mailbox is in use by another process' });
+      }
+      throw storageErrorOf(error, `lock ${this.path}`);
+    }
+  }
+
+  stamp(): FileStamp {
+    return stampOf(this.path) ?? noStamp;
+  }
+
+  /** @returns undefined when there is no such file */
+  async read(): Promise<UidListRead | undefined> {
+    try {
+      const file = await open(this.path, 'r');
+      try {
+        for (;;) {
+          const stamp = stampOfOpen(file.fd);
+          const bytes = Buffer.allocUnsafeSlow(stamp.size);
+          let length = 0;
+          while (length < bytes.length) {
+            const { bytesRead } = await file.read(bytes, length, bytes.length - length, length);
+            if (bytesRead === 0) break;
+            length += bytesRead;
+          }
+          // Appended to meanwhile: the stamp must fit what was read.
+          if (isSameStamp(stamp, stampOfOpen(file.fd))) return { ...parseUidList(bytes.subarray(0, length)), stamp };
+        }
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw storageErrorOf(error, `read ${this.path}`);
+    }
+  }
+
+  /** Appends whole lines. @returns the stamp afterwards */
+  append(lines: string): FileStamp {
+    const fd = openSync(this.path, 'a');
+    try {
+      const before = stampOfOpen(fd);
+      const bytes = Buffer.from(lines, 'latin1');
+      let written = 0;
+      try {
+        while (written < bytes.length) written += writeSync(fd, bytes, written);
+      } catch (error) {
+        this.#cutBack(before.size);
+        throw storageErrorOf(error, `append to ${this.path}`);
+      }
+      return stampOfOpen(fd);
+    } finally {
+      closeSync(fd);
+    }
+  }
+
+  /** Replaces the file with these records. @returns the stamp afterwards */
+  async rewrite(header: Omit<UidListHeader, 'version'>, rows: Columns, more: string, sync: boolean, mode: number): Promise<FileStamp> {
+    const parts: string[] = [formatUidListHeader(header)];
+    for (let row = 0; row < rows.length; row += 1) {
+      if (((rows.bits[row] as number) & rowBit.dead) !== 0) continue;
+      parts.push(formatUidListRecord(rows.uid[row] as number, rows.extensionOf(row), rows.nameOf(row)));
+    }
+    parts.push(more);
+    const old = this.stamp();
+    try {
+      await writeFileAtomic(this.path, Buffer.from(parts.join(''), 'latin1'), {
+        sync,
+        mode,
+        temporaryPath: `${this.path}.tmp`,
+        ...(old.inode === 0 ? {} : { newerThanSeconds: Math.floor(old.mtimeMs / 1000) }),
+      });
+    } catch (error) {
+      throw storageErrorOf(error, `write ${this.path}`);
+    }
+    return this.stamp();
+  }
+
+  /** A part of a line without its end would swallow the next record. */
+  #cutBack(size: number): void {
+    const fd = openSync(this.path, 'r+');
+    try {
+      ftruncateOrIgnore(fd, size);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
+function ftruncateOrIgnore(fd: number, size: number): void {
+  try {
+    ftruncateSync(fd, size);
+  } catch {
+    // The next reader sees a cut line and replaces the file.
+  }
+}

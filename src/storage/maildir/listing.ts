@@ -1,0 +1,116 @@
+// Reading dovecot-uidlist into the index, and making or replacing it.
+import { randomBytes } from 'node:crypto';
+import type { DotLock } from '#util/dot-lock.js';
+import { rowBit } from '../index/columns.js';
+import { expungeRecord, headerRecord, resetRecord, stampsRecord } from '../index/log-record.js';
+import type { MaildirBox } from './box.js';
+import type { UidListRead } from './list-file.js';
+import { nextUidValidity } from './uid-validity.js';
+
+/**
+ * Reads the uidlist. It wins over the index, except where it is missing or broken: then the index, if it knows the mailbox, writes it anew and no
+ * UID changes; only when both are gone there is a new UIDVALIDITY.
+ */
+export async function readListing(box: MaildirBox, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
+  const list = await box.list.read();
+  if (list?.header === undefined || list.needsRewrite) {
+    await withLock(box, lock, signal, () => repairListing(box, signal));
+    return;
+  }
+  takeListing(box, list);
+}
+
+async function withLock(box: MaildirBox, lock: DotLock | undefined, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  if (lock !== undefined) {
+    await work();
+    return;
+  }
+  const own = await box.list.lock(signal);
+  try {
+    await work();
+  } finally {
+    own.release();
+  }
+}
+
+async function repairListing(box: MaildirBox, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  box.index.catchUp();
+  const list = await box.list.read();
+  const { state } = box;
+  if (list?.header !== undefined && !list.needsRewrite) {
+    takeListing(box, list);
+    return;
+  }
+  if (list?.broken !== undefined) {
+    box.log.error('maildir.broken-uidlist', `Broken file ${box.list.path} ${list.broken}`, { path: box.list.path, reason: list.broken });
+  }
+  if (list?.header !== undefined) takeListing(box, list);
+  else if (state.uidValidity === 0) {
+    box.index.append([resetRecord(await nextUidValidity(box.paths.accountControlDir), randomBytes(16).toString('hex'))]);
+  } else if (list === undefined) {
+    box.log.warning('maildir.lost-uidlist', `${box.list.path} is gone; written anew from the index`, { path: box.list.path });
+  }
+  if (state.guid === '') box.index.append([headerRecord(state.uidNext, randomBytes(16).toString('hex'), state.uidListExtras)]);
+  await rewriteListing(box, '');
+}
+
+/** Replaces the uidlist by what the index knows. The caller holds the dot lock. @param more lines of records above the highest UID */
+export async function rewriteListing(box: MaildirBox, more: string): Promise<void> {
+  const { state } = box;
+  const header = { uidValidity: state.uidValidity, uidNext: state.uidNext, guid: state.guid, extras: state.uidListExtras };
+  let unclaimed = '';
+  for (const [name, { uid, extension }] of box.unclaimed) if (uid > state.highestUid) unclaimed += `${uid} ${extension}:${name}\n`;
+  const stamp = await box.list.rewrite(header, state.columns, unclaimed + more, box.options.fsync !== 'never', box.fileMode);
+  box.index.append([stampsRecord({ ...state.stamps, uidList: stamp })]);
+}
+
+function takeListing(box: MaildirBox, list: UidListRead): void {
+  const { header, records } = list;
+  if (header === undefined) return;
+  const log: Buffer[] = [];
+  if (box.state.uidValidity !== header.uidValidity) {
+    if (box.state.uidValidity !== 0) {
+      box.log.warning(
+        'maildir.uidvalidity',
+        `UIDVALIDITY of ${box.paths.mailDir} changed from ${box.state.uidValidity} to ${header.uidValidity}`,
+      );
+    }
+    log.push(resetRecord(header.uidValidity, header.guid));
+  } else {
+    const conflicts = conflictingUids(box, list);
+    if (conflicts.length > 0) log.push(expungeRecord(conflicts.map((uid) => [uid, uid] as const)));
+  }
+  const { state } = box;
+  if (log.length > 0) box.index.append(log.splice(0));
+  if (state.guid !== header.guid || state.uidNext < header.uidNext || state.uidListExtras.join(' ') !== header.extras.join(' ')) {
+    log.push(headerRecord(header.uidNext, header.guid === '' ? state.guid : header.guid, header.extras));
+  }
+  box.unclaimed = new Map();
+  for (let row = records.lowerBound(state.highestUid + 1); row < records.length; row += 1) {
+    box.unclaimed.set(records.nameOf(row), { uid: records.uid[row] as number, extension: records.extensionOf(row) });
+  }
+  log.push(stampsRecord({ ...state.stamps, uidList: list.stamp }));
+  box.index.append(log);
+}
+
+/** UIDs that the list gives to another file than the index does: another program has renumbered. */
+function conflictingUids(box: MaildirBox, list: UidListRead): number[] {
+  const { columns } = box.state;
+  const { records } = list;
+  const conflicts: number[] = [];
+  let at = 0;
+  for (let row = 0; row < columns.length; row += 1) {
+    if (((columns.bits[row] as number) & rowBit.dead) !== 0) continue;
+    const uid = columns.uid[row] as number;
+    while (at < records.length && (records.uid[at] as number) < uid) at += 1;
+    if (at >= records.length || records.uid[at] !== uid) continue;
+    const length = columns.nameLength[row] as number;
+    const start = (columns.nameStart[row] as number) + (columns.extensionLength[row] as number);
+    const other = (records.nameStart[at] as number) + (records.extensionLength[at] as number);
+    if (records.nameLength[at] !== length || columns.heap.compare(records.heap, other, other + length, start, start + length) !== 0) {
+      conflicts.push(uid);
+    }
+  }
+  return conflicts;
+}

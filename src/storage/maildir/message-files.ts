@@ -1,0 +1,172 @@
+// Finding and reading message files of index rows, and learning sizes and dates that their names do not tell.
+import { fstatSync, stat as statCallback } from 'node:fs';
+import { errnoOf } from '#util/coded-error.js';
+import { StorageError } from '../errors.js';
+import { rowBit, unknown32 } from '../index/columns.js';
+import { type LearnedSizes, sizesRecord } from '../index/log-record.js';
+import type { MaildirBox } from './box.js';
+import { correctSizes } from './correct-sizes.js';
+import { storageErrorOf } from './file-calls.js';
+import { closeFile, countBareLineFeeds, FileMessageReader, openFile, readAt } from './reader.js';
+import { pathOfRow, rescanHeld } from './reconcile.js';
+
+/** Files open at once for one caller: libuv has few threads, more would only wait. */
+export const filesInFlight = 16;
+
+export async function eachLimit<T>(items: readonly T[], limit: number, work: (item: T) => Promise<void>): Promise<void> {
+  let next = 0;
+  const lane = async (): Promise<void> => {
+    while (next < items.length) {
+      const item = items[next] as T;
+      next += 1;
+      await work(item);
+    }
+  };
+  await Promise.all(Array.from({ length: Math.min(limit, items.length) }, lane));
+}
+
+export function expungedError(uid: number): StorageError {
+  return new StorageError('expunged', `message ${uid} was expunged`, { clientText: 'Some of the requested messages no longer exist.' });
+}
+
+/**
+ * Opens the file of a message wherever it is now.
+ * @returns undefined when the message is gone
+ */
+export async function openByUid(box: MaildirBox, uid: number, signal: AbortSignal): Promise<number | undefined> {
+  for (let attempt = 1; ; attempt += 1) {
+    const row = box.state.columns.rowOf(uid);
+    if (row < 0 || box.state.columns.isDead(row)) return undefined;
+    try {
+      return await openFile(pathOfRow(box, row));
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw storageErrorOf(error, `open message ${uid} in ${box.paths.mailDir}`);
+      // Renamed or removed by somebody else. A name that keeps changing is given up after a few looks.
+      if (attempt === 4) return undefined;
+      await box.mutex.run(() => rescanHeld(box, signal), signal);
+    }
+  }
+}
+
+/** A reader of the message. @throws StorageError `expunged` */
+export async function openReader(box: MaildirBox, uid: number, signal: AbortSignal): Promise<FileMessageReader> {
+  const fd = await openByUid(box, uid, signal);
+  if (fd === undefined) throw expungedError(uid);
+  try {
+    return await FileMessageReader.open(fd, isAsStored(box, uid, fd));
+  } catch (error) {
+    throw storageErrorOf(error, `read message ${uid} in ${box.paths.mailDir}`);
+  }
+}
+
+/** Whether the open file needs no conversion; wrong sizes in the name are noticed here and corrected in the background. */
+export function isAsStored(box: MaildirBox, uid: number, fd: number): boolean {
+  const { state } = box;
+  const row = state.columns.rowOf(uid);
+  if (row < 0) return false;
+  if (!box.options.ignoreSizesInNames) state.fillSizesFromName(row);
+  const size = state.columns.size[row] as number;
+  if (size !== unknown32 && size !== fstatSync(fd).size) {
+    state.columns.size[row] = unknown32;
+    state.columns.virtualSize[row] = unknown32;
+    state.columns.bits[row] = (state.columns.bits[row] as number) & ~rowBit.asStored;
+    correctSizes(box, uid);
+    return false;
+  }
+  return ((state.columns.bits[row] as number) & rowBit.asStored) !== 0;
+}
+
+export interface FactNeeds {
+  readonly size: boolean;
+  readonly internalDate: boolean;
+  readonly saveDate: boolean;
+}
+
+/** Makes the needed columns known. @returns UIDs that are gone */
+export async function learnFacts(box: MaildirBox, uids: readonly number[], needs: FactNeeds, signal: AbortSignal): Promise<number[]> {
+  const { state } = box;
+  const { columns } = state;
+  const missing: number[] = [];
+  for (const uid of uids) {
+    const row = columns.rowOf(uid);
+    if (row < 0) continue;
+    if (needs.size && !box.options.ignoreSizesInNames) state.fillSizesFromName(row);
+    const lacks =
+      (needs.size && columns.virtualSize[row] === unknown32) ||
+      (needs.internalDate && columns.internalDate[row] === unknown32) ||
+      (needs.saveDate && columns.saveDate[row] === unknown32);
+    if (lacks) missing.push(uid);
+  }
+  if (missing.length === 0) return missing;
+  const learned: LearnedSizes[] = [];
+  const gone: number[] = [];
+  await eachLimit(missing, filesInFlight, async (uid) => {
+    const fact = await learnOne(box, uid, needs, signal);
+    if (fact === undefined) gone.push(uid);
+    else learned.push(fact);
+  });
+  if (learned.length > 0) box.index.append([sizesRecord(learned.sort((a, b) => a.uid - b.uid))]);
+  return gone;
+}
+
+async function learnOne(box: MaildirBox, uid: number, needs: FactNeeds, signal: AbortSignal): Promise<LearnedSizes | undefined> {
+  const { columns } = box.state;
+  const row = columns.rowOf(uid);
+  if (row < 0 || columns.isDead(row)) return undefined;
+  const needsCount = needs.size && columns.virtualSize[row] === unknown32;
+  if (!needsCount) {
+    const times = await datesOf(pathOfRow(box, row));
+    if (times !== undefined) return { uid, size: unknown32, virtualSize: unknown32, ...keepKnown(box, uid, times) };
+  }
+  const fd = await openByUid(box, uid, signal);
+  if (fd === undefined) return undefined;
+  try {
+    const stat = fstatSync(fd);
+    const times = { internalDate: seconds(stat.mtimeMs), saveDate: seconds(stat.ctimeMs) };
+    return { uid, size: stat.size, virtualSize: await virtualSizeOf(fd, stat.size), ...keepKnown(box, uid, times) };
+  } catch (error) {
+    throw storageErrorOf(error, `read message ${uid} in ${box.paths.mailDir}`);
+  } finally {
+    await closeFile(fd);
+  }
+}
+
+function keepKnown(
+  box: MaildirBox,
+  uid: number,
+  times: { readonly internalDate: number; readonly saveDate: number },
+): { internalDate: number; saveDate: number } {
+  const { columns } = box.state;
+  const row = columns.rowOf(uid);
+  return {
+    internalDate: columns.internalDate[row] === unknown32 ? times.internalDate : unknown32,
+    saveDate: columns.saveDate[row] === unknown32 ? times.saveDate : unknown32,
+  };
+}
+
+function datesOf(path: string | Buffer): Promise<{ internalDate: number; saveDate: number } | undefined> {
+  return new Promise((resolve, reject) => {
+    statCallback(path, (error, stat) => {
+      if (error === null) resolve({ internalDate: seconds(stat.mtimeMs), saveDate: seconds(stat.ctimeMs) });
+      else if (error.code === 'ENOENT') resolve(undefined);
+      else reject(storageErrorOf(error, 'stat a message'));
+    });
+  });
+}
+
+function seconds(ms: number): number {
+  return Math.min(0xfffffffe, Math.max(0, Math.floor(ms / 1000)));
+}
+
+const countBlockBytes = 256 * 1024;
+
+async function virtualSizeOf(fd: number, size: number): Promise<number> {
+  let virtualSize = size;
+  let isAfterCr = false;
+  for (let at = 0; at < size; at += countBlockBytes) {
+    const block = await readAt(fd, at, Math.min(countBlockBytes, size - at));
+    virtualSize += countBareLineFeeds(block, isAfterCr);
+    isAfterCr = block.at(-1) === 0x0d;
+  }
+  return virtualSize;
+}

@@ -1,0 +1,152 @@
+// One message on its way into tmp/: buffered, written, given its date, fsynced.
+//
+// What is small enough to be written at once (most mail) is written by synchronous calls, which only touch the page cache and cost half of what a
+// trip through the thread pool does; what is larger is streamed. fsync always happens off the event loop, so that several overlap.
+import { close, closeSync, fsync, futimesSync, mkdirSync, openSync, unlinkSync, writev, writevSync } from 'node:fs';
+import { errnoOf } from '#util/coded-error.js';
+import type { MaildirBox } from './box.js';
+import { storageErrorOf } from './file-calls.js';
+
+/** Octets gathered before they are written. */
+const flushBytes = 128 * 1024;
+
+export class TemporaryMessage {
+  readonly path: string;
+  readonly name: string;
+  size = 0;
+  readonly #box: MaildirBox;
+  readonly #dateSeconds: number;
+  #fd = -1;
+  #pending: Uint8Array[] = [];
+  #pendingBytes = 0;
+  #isMade = false;
+
+  /** @param dateSeconds INTERNALDATE: becomes the file's mtime */
+  constructor(box: MaildirBox, dateSeconds: number) {
+    this.#box = box;
+    this.#dateSeconds = dateSeconds;
+    this.name = box.names.next();
+    this.path = `${box.tmpDir}/${this.name}`;
+  }
+
+  async write(chunk: Uint8Array): Promise<void> {
+    this.#pending.push(chunk);
+    this.#pendingBytes += chunk.length;
+    this.size += chunk.length;
+    if (this.#pendingBytes >= flushBytes) await this.#flush();
+  }
+
+  /** Durable when resolved, unless mail_fsync is `never`. */
+  async end(): Promise<void> {
+    if (this.#pendingBytes >= flushBytes / 2) await this.#flush();
+    try {
+      this.#open();
+      if (this.#pendingBytes > 0) this.#writeNow();
+      futimesSync(this.#fd, this.#dateSeconds, this.#dateSeconds);
+      if (this.#box.options.fsync !== 'never') await syncFd(this.#fd);
+    } catch (error) {
+      throw storageErrorOf(error, `write ${this.path}`);
+    } finally {
+      this.#close();
+    }
+  }
+
+  /** Removes the file if it is still in tmp/. */
+  discard(): void {
+    this.#close();
+    this.#pending = [];
+    if (!this.#isMade) return;
+    try {
+      unlinkSync(this.path);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') this.#box.log.warning('maildir.tmp', `Could not remove ${this.path}`, { error });
+    }
+  }
+
+  #open(): void {
+    if (this.#fd >= 0) return;
+    try {
+      this.#fd = openSync(this.path, 'wx', this.#box.fileMode);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') throw error;
+      // Some programs make Maildirs without tmp/ or new/.
+      for (const folder of [this.#box.tmpDir, this.#box.newDir]) {
+        try {
+          mkdirSync(folder, 0o700);
+        } catch (mkdirError) {
+          if (errnoOf(mkdirError) !== 'EEXIST') throw mkdirError;
+        }
+      }
+      this.#fd = openSync(this.path, 'wx', this.#box.fileMode);
+    }
+    this.#isMade = true;
+  }
+
+  #writeNow(): void {
+    let buffers = this.#pending;
+    let left = this.#pendingBytes;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    while (left > 0) {
+      const written = writevSync(this.#fd, buffers);
+      left -= written;
+      if (left > 0) buffers = skip(buffers, written);
+    }
+  }
+
+  async #flush(): Promise<void> {
+    let buffers = this.#pending;
+    let left = this.#pendingBytes;
+    this.#pending = [];
+    this.#pendingBytes = 0;
+    try {
+      this.#open();
+      while (left > 0) {
+        const written = await writeSome(this.#fd, buffers);
+        left -= written;
+        if (left > 0) buffers = skip(buffers, written);
+      }
+    } catch (error) {
+      throw storageErrorOf(error, `write ${this.path}`);
+    }
+  }
+
+  #close(): void {
+    if (this.#fd < 0) return;
+    const fd = this.#fd;
+    this.#fd = -1;
+    if (this.size < flushBytes) closeSync(fd);
+    else close(fd, () => undefined);
+  }
+}
+
+function skip(buffers: readonly Uint8Array[], count: number): Uint8Array[] {
+  const rest: Uint8Array[] = [];
+  let left = count;
+  for (const buffer of buffers) {
+    if (left >= buffer.length) left -= buffer.length;
+    else {
+      rest.push(left > 0 ? buffer.subarray(left) : buffer);
+      left = 0;
+    }
+  }
+  return rest;
+}
+
+function writeSome(fd: number, buffers: Uint8Array[]): Promise<number> {
+  return new Promise((resolve, reject) => {
+    writev(fd, buffers, (error, written) => {
+      if (error === null) resolve(written);
+      else reject(error);
+    });
+  });
+}
+
+function syncFd(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fsync(fd, (error) => {
+      if (error === null || error === undefined) resolve();
+      else reject(error);
+    });
+  });
+}

@@ -1,0 +1,162 @@
+// The sequence numbers one client knows, mapped to rows of the index (RFC 9051 2.3.1.2).
+//
+// As long as no message that the client does not count lies between those it counts, sequence number n is row n-1 and nothing is stored; else
+// `rows` holds the mapping. A message that vanished together with the index state it was in has no row: it is a ghost, of which
+// only the UID is left.
+import type { IndexState } from '../index/index-state.js';
+
+const ghostBit = 0x80000000;
+
+export class Numbering {
+  state: IndexState;
+  count = 0;
+  #rows: Uint32Array | undefined;
+  #ghosts: number[] = [];
+  /** Rows of the state that have been looked at: later ones are news. */
+  #seenRows = 0;
+  /** `expungeCount` of the state when all expunges had been told. */
+  #toldExpunges: number;
+
+  constructor(state: IndexState) {
+    this.state = state;
+    this.#toldExpunges = state.expungeCount;
+    this.appendArrivals();
+  }
+
+  /** Row, or -1 for a ghost. @throws RangeError */
+  rowAt(seq: number): number {
+    if (!(seq >= 1 && seq <= this.count)) throw new RangeError(`sequence number ${seq} outside 1..${this.count}`);
+    if (this.#rows === undefined) return seq - 1;
+    const row = this.#rows[seq - 1] as number;
+    return row >= ghostBit ? -1 : row;
+  }
+
+  uidAt(seq: number): number {
+    const row = this.rowAt(seq);
+    if (row >= 0) return this.state.columns.uid[row] as number;
+    return this.#ghosts[((this.#rows?.[seq - 1] as number) - ghostBit) >>> 0] as number;
+  }
+
+  isGone(seq: number): boolean {
+    const row = this.rowAt(seq);
+    return row < 0 || this.state.columns.isDead(row);
+  }
+
+  lowerBound(uid: number): number {
+    let low = 0;
+    let high = this.count;
+    if (this.#rows === undefined) {
+      const uids = this.state.columns.uid;
+      while (low < high) {
+        const middle = (low + high) >>> 1;
+        if ((uids[middle] as number) < uid) low = middle + 1;
+        else high = middle;
+      }
+      return low + 1;
+    }
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if (this.uidAt(middle + 1) < uid) low = middle + 1;
+      else high = middle;
+    }
+    return low + 1;
+  }
+
+  /** Some message counted here is gone and the client has not been told. */
+  get hasUntold(): boolean {
+    return this.#toldExpunges !== this.state.expungeCount || this.#ghosts.length > 0;
+  }
+
+  get hasArrivals(): boolean {
+    return this.#seenRows < this.state.columns.length;
+  }
+
+  /** Takes out what is gone. @returns in reporting order, each in the numbering left by those before */
+  dropGone<Uid extends number>(): { seq: number; uid: Uid }[] {
+    const told: { seq: number; uid: Uid }[] = [];
+    if (!this.hasUntold) return told;
+    const kept = new Uint32Array(this.count);
+    let keptCount = 0;
+    for (let seq = 1; seq <= this.count; seq += 1) {
+      if (this.isGone(seq)) told.push({ seq: keptCount + 1, uid: this.uidAt(seq) as Uid });
+      else {
+        kept[keptCount] = this.rowAt(seq);
+        keptCount += 1;
+      }
+    }
+    if (told.length > 0) {
+      this.#rows = kept.subarray(0, keptCount);
+      this.count = keptCount;
+    }
+    this.#ghosts = [];
+    this.#toldExpunges = this.state.expungeCount;
+    return told;
+  }
+
+  /** Counts the live messages that are new in the state. @returns how many */
+  appendArrivals(): number {
+    const { columns } = this.state;
+    const from = this.#seenRows;
+    const to = columns.length;
+    if (from === to) return 0;
+    this.#seenRows = to;
+    let live = 0;
+    for (let row = from; row < to; row += 1) if (!columns.isDead(row)) live += 1;
+    if (this.#rows === undefined && this.count === from && live === to - from) {
+      this.count = to;
+      return live;
+    }
+    const rows = new Uint32Array(this.count + live);
+    for (let seq = 1; seq <= this.count; seq += 1) rows[seq - 1] = this.#rows === undefined ? seq - 1 : (this.#rows[seq - 1] as number);
+    for (let row = from; row < to; row += 1) {
+      if (columns.isDead(row)) continue;
+      rows[this.count] = row;
+      this.count += 1;
+    }
+    this.#rows = rows;
+    return live;
+  }
+
+  /** True when no row this numbering uses is dead, so that the state may drop its dead rows. */
+  get allowsCompaction(): boolean {
+    return !this.hasUntold && !this.hasArrivals;
+  }
+
+  /** The state has dropped its dead rows: what is counted here are all its rows now. */
+  compacted(): void {
+    this.#rows = undefined;
+    this.#seenRows = this.state.columns.length;
+  }
+
+  /** Another state has taken the place of the old one: the same messages are found by their UIDs. */
+  moveTo(state: IndexState, uids: ArrayLike<number>): void {
+    const rows = new Uint32Array(uids.length);
+    const ghosts: number[] = [];
+    let lastKnown = 0;
+    for (let index = 0; index < uids.length; index += 1) {
+      const uid = uids[index] as number;
+      const row = state.columns.rowOf(uid);
+      if (row >= 0) {
+        rows[index] = row;
+        lastKnown = row + 1;
+      } else {
+        rows[index] = (ghostBit + ghosts.length) >>> 0;
+        ghosts.push(uid);
+      }
+    }
+    this.state = state;
+    this.#rows = rows;
+    this.#ghosts = ghosts;
+    this.count = uids.length;
+    this.#seenRows = Math.max(lastKnown, uids.length === 0 ? 0 : state.columns.lowerBound((uids[uids.length - 1] as number) + 1));
+    // Whatever is dead in the new state may be counted here: it is told at the next sync.
+    this.#toldExpunges = state.hasDeadRows ? -1 : state.expungeCount;
+  }
+
+  uids(): Uint32Array {
+    const uids = new Uint32Array(this.count);
+    if (this.#rows === undefined) uids.set(this.state.columns.uid.subarray(0, this.count));
+    else for (let seq = 1; seq <= this.count; seq += 1) uids[seq - 1] = this.uidAt(seq);
+    return uids;
+  }
+}

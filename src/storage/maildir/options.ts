@@ -1,0 +1,44 @@
+import type { Logger } from '#log/logger.js';
+
+/** When to wait for the disk (mail_fsync): `optimized` where a loss would lose mail, `always` for flags and expunges as well. */
+export type FsyncMode = 'optimized' | 'always' | 'never';
+
+export interface MaildirOptions {
+  readonly fsync: FsyncMode;
+  /** Longest wait for dovecot-uidlist.lock (mail_max_lock_timeout). */
+  readonly lockTimeoutMs: number;
+  /** Octets (mail_max_keyword_length). */
+  readonly maxKeywordLength: number;
+  /** maildir_copy_with_hardlinks */
+  readonly copyWithHardlinks: boolean;
+  /** maildir_very_dirty_syncs: cur/ is only looked at again when a file is missing. For Maildirs that no other program changes. */
+  readonly veryDirtySyncs: boolean;
+  /** maildir_broken_filename_sizes: `,S=` and `,W=` are not believed. */
+  readonly ignoreSizesInNames: boolean;
+  /** maildir_empty_new: every opener moves new messages to cur/. */
+  readonly emptyNew: boolean;
+  /** How often mailboxes are looked at that cannot be watched (mailbox_idle_check_interval). */
+  readonly pollMs: number;
+  /** Folders watched through inotify at once; beyond it, polling. */
+  readonly maxWatches: number;
+  /** Mailboxes kept open that nobody uses. */
+  readonly idleMailboxes: number;
+  /** Ranges of expunged UIDs remembered for each mailbox. */
+  readonly maxExpungeHistory: number;
+  /** For work that belongs to no session (recently used mailboxes, watches). */
+  readonly log: Logger;
+}
+
+export const defaultMaildirOptions: Omit<MaildirOptions, 'log'> = {
+  fsync: 'optimized',
+  lockTimeoutMs: 30_000,
+  maxKeywordLength: 50,
+  copyWithHardlinks: true,
+  veryDirtySyncs: false,
+  ignoreSizesInNames: false,
+  emptyNew: false,
+  pollMs: 30_000,
+  maxWatches: 4096,
+  idleMailboxes: 100,
+  maxExpungeHistory: 20_000,
+};

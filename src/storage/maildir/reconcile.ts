@@ -1,0 +1,251 @@
+// Bringing the index in line with the folder, dovecot-uidlist and dovecot-keywords.
+//
+// When to look (as Dovecot does): a folder or file is read only when its mtime (file: inode, size, mtime) is not the one remembered, or when
+// the remembered one was less than a second old when the folder was read, because a later change in the same clock tick leaves it as it is.
+// Changes made by Roost itself move the remembered mtime along; that they hid somebody else's is checked later, at most 1 % of the time.
+//
+// UIDs: a file that the uidlist names has that UID, unless a later one was already seen here (then it came back after being expunged, and gets
+// a new one); other files get the next UIDs in order of arrival. UIDs are given under the dot lock, and the index log is written before
+// the lock is released, so that UIDs appear in ascending order in every process.
+import { renameSync, statSync, unlinkSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { errnoOf } from '#util/coded-error.js';
+import type { DotLock } from '#util/dot-lock.js';
+import { StorageError } from '../errors.js';
+import { rowBit } from '../index/columns.js';
+import { type FileStamp, noStamp, type Stamps } from '../index/index-state.js';
+import { expungeRecord, FlagsRecordBuilder, lettersRecord, resetRecord, stampsRecord } from '../index/log-record.js';
+import { adoptFiles } from './adopt.js';
+import { dirtyWindowMs, type FolderTimes, type MaildirBox } from './box.js';
+import { isSameStamp, listFolder, stampOf } from './file-calls.js';
+import { pathIn } from './file-name.js';
+import { keywordsFromName } from './keyword-mapping.js';
+import { parseKeywordsFile } from './keywords-file.js';
+import { readListing } from './listing.js';
+import { compareListings, type FoundFile, type ScanResult, splitFileName } from './scan.js';
+
+export interface Outdated {
+  readonly inNew: boolean;
+  readonly inCur: boolean;
+  readonly list: boolean;
+  readonly keywords: boolean;
+}
+
+/** Listings in a row that must miss a file before it counts as removed. */
+const listingsToMiss = 2;
+const mostListings = 6;
+
+/** What has to be read again; undefined: nothing. Three or four stats. */
+export function findOutdated(box: MaildirBox, nowMs = Date.now()): Outdated | undefined {
+  const { stamps } = box.state;
+  const times = box.folderTimes();
+  const inNew = times.newMtimeMs !== stamps.newMtimeMs || (stamps.newRecheckAtMs !== 0 && nowMs >= stamps.newRecheckAtMs);
+  const inCur = times.curMtimeMs !== stamps.curMtimeMs || (stamps.curRecheckAtMs !== 0 && nowMs >= stamps.curRecheckAtMs);
+  const list = !isSameStamp(box.list.stamp(), stamps.uidList);
+  const keywords = !isSameStamp(stampOf(box.keywordsPath) ?? noStamp, stamps.keywordsFile);
+  if (!inNew && !inCur && !list && !keywords) return undefined;
+  const deferCur = box.options.veryDirtySyncs && stamps.curMtimeMs !== 0 && !list && !keywords;
+  if (deferCur && !inNew) return undefined;
+  return { inNew, inCur: inCur && !deferCur, list, keywords };
+}
+
+/** Brings the mailbox up to date if anything changed. Cheap when nothing did. */
+export async function refresh(box: MaildirBox, signal: AbortSignal): Promise<void> {
+  box.checkExists();
+  if (box.index.catchUp()) box.changed();
+  if (findOutdated(box) === undefined) return;
+  await box.mutex.run(async () => refreshHeld(box, undefined, signal), signal);
+}
+
+/** The same for a caller that holds the mutex, and the dot lock if given. */
+export async function refreshHeld(box: MaildirBox, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
+  if (box.index.catchUp()) box.changed();
+  const outdated = findOutdated(box);
+  if (outdated !== undefined) await reconcile(box, outdated, lock, signal);
+}
+
+/** Reads both folders whatever their mtimes are: a file was not where the index says. */
+export async function rescanHeld(box: MaildirBox, signal: AbortSignal): Promise<void> {
+  await reconcile(box, { inNew: true, inCur: true, list: false, keywords: false }, undefined, signal);
+}
+
+export async function reconcile(box: MaildirBox, outdated: Outdated, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
+  const modSeqBefore = box.state.highestModSeq;
+  const startedAt = performance.now();
+  box.index.catchUp();
+  const lettersChanged = outdated.keywords && (await readLetters(box));
+  if (outdated.list) await readListing(box, lock, signal);
+  const wantNew = outdated.inNew || outdated.list || lettersChanged;
+  const wantCur = outdated.inCur || outdated.list || lettersChanged;
+  if (wantNew || wantCur) await scanFolders(box, { inNew: wantNew, inCur: wantCur, lettersChanged }, lock, signal);
+  if (wantCur) box.lastScanMs = Math.max(1, performance.now() - startedAt);
+  if (box.state.highestModSeq !== modSeqBefore) box.changed();
+}
+
+async function readLetters(box: MaildirBox): Promise<boolean> {
+  const stamp = stampOf(box.keywordsPath) ?? noStamp;
+  let text = '';
+  try {
+    text = await readFile(box.keywordsPath, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+  const letters = parseKeywordsFile(text);
+  const isChanged = letters.join('\n') !== box.state.letters.join('\n');
+  const records = [stampsRecord({ ...box.state.stamps, keywordsFile: stamp })];
+  box.index.append(isChanged ? [lettersRecord(letters), ...records] : records);
+  return isChanged;
+}
+
+interface ScanOrder {
+  readonly inNew: boolean;
+  readonly inCur: boolean;
+  readonly lettersChanged: boolean;
+}
+
+async function scanFolders(box: MaildirBox, order: ScanOrder, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
+  let { inNew, inCur } = order;
+  let missedBefore: ReadonlySet<number> | undefined;
+  let timesMissed = 0;
+  for (let attempt = 1; ; attempt += 1) {
+    signal.throwIfAborted();
+    // A peer's record that arrives while the folder is read makes its rows newer than the listing.
+    box.index.catchUp();
+    const { state } = box;
+    const modSeqAtStart = state.highestModSeq;
+    const times = box.folderTimes();
+    const readAtMs = Date.now();
+    const listings = {
+      inNew: inNew ? await listOrEmpty(box.newDir) : undefined,
+      inCur: inCur ? await listOrEmpty(box.curDir) : undefined,
+    };
+    box.index.catchUp();
+    if (box.state !== state) continue;
+    const result = compareListings(state, listings);
+    if (result.missing.length > 0 && attempt < mostListings) {
+      const missedUids = new Set(result.missing.map((row) => state.columns.uid[row] as number));
+      timesMissed = missedBefore === undefined ? 1 : timesMissed + 1;
+      const isSettled = timesMissed >= listingsToMiss && missedBefore !== undefined && isSubset(missedUids, missedBefore);
+      missedBefore = missedUids;
+      if (!isSettled) {
+        inNew = true;
+        inCur = true;
+        continue;
+      }
+    }
+    applyScan(box, result, modSeqAtStart, order.lettersChanged);
+    await resolveDuplicates(box, result.duplicates);
+    if (result.unknown.length > 0) await adoptFiles(box, result.unknown, lock, signal);
+    rememberTimes(box, times, readAtMs, { inNew, inCur });
+    return;
+  }
+}
+
+async function listOrEmpty(folder: string): Promise<string[]> {
+  try {
+    return await listFolder(folder);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT' && folder.endsWith('/new')) return [];
+    if (errnoOf(error) === 'ENOENT') throw new StorageError('not-found', `${folder} is gone`, { clientText: 'Mailbox was deleted' });
+    throw error;
+  }
+}
+
+function isSubset(part: ReadonlySet<number>, whole: ReadonlySet<number>): boolean {
+  for (const value of part) if (!whole.has(value)) return false;
+  return true;
+}
+
+/** Flags and removals that the listing shows. */
+function applyScan(box: MaildirBox, result: ScanResult, modSeqAtStart: number, lettersChanged: boolean): void {
+  const { state } = box;
+  const records: Buffer[] = [];
+  const builder = new FlagsRecordBuilder(state, result.changed.length / 3, modSeqAtStart);
+  const addRow = (row: number, suffixId: number, isInNew: boolean): void => {
+    const suffix = state.suffixes.at(suffixId);
+    const keywords = keywordsFromName(state, suffix.letters, state.keywordsOf(row));
+    builder.add(state.columns.uid[row] as number, suffix.flags, state.keywordSetId(keywords), suffixId, isInNew);
+  };
+  const isTold = new Set<number>();
+  for (let index = 0; index < result.changed.length; index += 3) {
+    const row = result.changed[index] as number;
+    isTold.add(row);
+    addRow(row, result.changed[index + 1] as number, result.changed[index + 2] === 1);
+  }
+  if (lettersChanged) {
+    for (let row = 0; row < state.columns.length; row += 1) {
+      if (isTold.has(row) || state.columns.isDead(row)) continue;
+      const suffixId = state.columns.suffix[row] as number;
+      if (state.suffixes.at(suffixId).letters === 0) continue;
+      addRow(row, suffixId, ((state.columns.bits[row] as number) & rowBit.inNew) !== 0);
+    }
+  }
+  if (builder.count > 0) records.push(builder.finish());
+  if (result.missing.length > 0) {
+    records.push(expungeRecord(result.missing.map((row) => [state.columns.uid[row] as number, state.columns.uid[row] as number] as const)));
+  }
+  if (records.length > 0) box.index.append(records);
+}
+
+/**
+ * Two files with one base name. The same file under two names (a rename that was interrupted, or seen halfway): the one found second goes when
+ * both are still there. Different files: the second gets a base name, and so a UID, of its own.
+ */
+async function resolveDuplicates(box: MaildirBox, duplicates: readonly FoundFile[]): Promise<void> {
+  for (const { fileName, isInNew } of duplicates) {
+    const { baseName, suffix } = splitFileName(fileName);
+    const folder = isInNew ? box.newDir : box.curDir;
+    const path = pathIn(folder, fileName);
+    const row = findByName(box, baseName);
+    const second = statSync(path, { throwIfNoEntry: false });
+    if (row < 0 || second === undefined) continue;
+    const first = statSync(pathOfRow(box, row), { throwIfNoEntry: false });
+    if (first === undefined) continue;
+    if (first.ino === second.ino) {
+      if (Date.now() - second.ctimeMs > 30_000) unlinkSync(path);
+      continue;
+    }
+    const fresh = `${box.names.next()}${suffix}`;
+    renameSync(path, pathIn(folder, fresh));
+    box.log.warning('maildir.duplicate', `Fixed a duplicate: ${baseName} -> ${fresh}`, { mailDir: box.paths.mailDir });
+  }
+}
+
+function findByName(box: MaildirBox, baseName: string): number {
+  const { columns } = box.state;
+  for (let row = columns.length - 1; row >= 0; row -= 1) {
+    if (columns.nameLength[row] === baseName.length && !columns.isDead(row) && columns.nameOf(row) === baseName) return row;
+  }
+  return -1;
+}
+
+export function fileNameOf(box: MaildirBox, row: number): string {
+  const { state } = box;
+  return state.columns.nameOf(row) + state.suffixes.at(state.columns.suffix[row] as number).text;
+}
+
+export function pathOfRow(box: MaildirBox, row: number): string | Buffer {
+  const isInNew = ((box.state.columns.bits[row] as number) & rowBit.inNew) !== 0;
+  return pathIn(isInNew ? box.newDir : box.curDir, fileNameOf(box, row));
+}
+
+function rememberTimes(box: MaildirBox, times: FolderTimes, readAtMs: number, read: { inNew: boolean; inCur: boolean }): void {
+  const { stamps } = box.state;
+  const recheckAt = (mtimeMs: number): number => (mtimeMs > readAtMs - dirtyWindowMs ? Math.ceil(mtimeMs) + dirtyWindowMs + 100 : 0);
+  const next: Stamps = {
+    ...stamps,
+    ...(read.inNew ? { newMtimeMs: times.newMtimeMs, newRecheckAtMs: recheckAt(times.newMtimeMs) } : {}),
+    ...(read.inCur ? { curMtimeMs: times.curMtimeMs, curRecheckAtMs: recheckAt(times.curMtimeMs) } : {}),
+  };
+  box.index.append([stampsRecord(next)]);
+}
+
+/** @param stamp of the uidlist that the index now agrees with */
+export function rememberList(box: MaildirBox, stamp: FileStamp): void {
+  box.index.append([stampsRecord({ ...box.state.stamps, uidList: stamp })]);
+}
+
+export function resetTo(box: MaildirBox, uidValidity: number, guid: string): void {
+  box.index.append([resetRecord(uidValidity, guid)]);
+  box.unclaimed.clear();
+}

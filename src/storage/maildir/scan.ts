@@ -1,0 +1,69 @@
+// Compares folder listings with the index: pure, no file calls.
+//
+// A listing may be older than the index (a file renamed while the folder was read shows up twice or not at all), so what it says is a proposal:
+// missing files are believed only when a second listing misses them too, and flags only for messages nobody changed meanwhile.
+import { rowBit } from '../index/columns.js';
+import type { IndexState } from '../index/index-state.js';
+import { NameLookup } from '../index/name-lookup.js';
+import { baseLength } from './file-name.js';
+
+export interface FoundFile {
+  readonly fileName: string;
+  readonly isInNew: boolean;
+}
+
+export interface ScanResult {
+  /** Rows whose file is where it is not expected, or has another suffix: row, suffix id, in new/ (0 or 1); three numbers each. */
+  readonly changed: number[];
+  readonly unknown: FoundFile[];
+  /** Live rows without a file. */
+  readonly missing: number[];
+  /** Second files of a base name that has already been found. */
+  readonly duplicates: FoundFile[];
+}
+
+export interface Listings {
+  /** Undefined: new/ was not read, so messages there are taken as present. */
+  readonly inNew: readonly string[] | undefined;
+  readonly inCur: readonly string[] | undefined;
+}
+
+export function compareListings(state: IndexState, listings: Listings): ScanResult {
+  const columns = state.columns;
+  const lookup = new NameLookup(columns);
+  const seen = new Uint8Array(columns.length);
+  const result: ScanResult = { changed: [], unknown: [], missing: [], duplicates: [] };
+  const visit = (fileName: string, isInNew: boolean): void => {
+    if (fileName.charCodeAt(0) === 0x2e) return;
+    const length = baseLength(fileName);
+    const row = lookup.find(fileName, length);
+    if (row < 0) {
+      result.unknown.push({ fileName, isInNew });
+      return;
+    }
+    if (seen[row] !== 0) {
+      result.duplicates.push({ fileName, isInNew });
+      return;
+    }
+    seen[row] = 1;
+    const suffix = length === fileName.length ? 0 : state.suffixes.idOf(fileName.slice(length));
+    const wasInNew = ((columns.bits[row] as number) & rowBit.inNew) !== 0;
+    if (columns.suffix[row] !== suffix || wasInNew !== isInNew) result.changed.push(row, suffix, isInNew ? 1 : 0);
+  };
+  for (const name of listings.inNew ?? []) visit(name, true);
+  for (const name of listings.inCur ?? []) visit(name, false);
+  for (let row = 0; row < columns.length; row += 1) {
+    if (seen[row] !== 0) continue;
+    const bits = columns.bits[row] as number;
+    if ((bits & rowBit.dead) !== 0) continue;
+    const wasRead = (bits & rowBit.inNew) !== 0 ? listings.inNew !== undefined : listings.inCur !== undefined;
+    if (wasRead) result.missing.push(row);
+  }
+  return result;
+}
+
+/** Splits a file name into what the index keeps. */
+export function splitFileName(fileName: string): { readonly baseName: string; readonly suffix: string } {
+  const length = baseLength(fileName);
+  return { baseName: fileName.slice(0, length), suffix: fileName.slice(length) };
+}

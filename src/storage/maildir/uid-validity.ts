@@ -1,0 +1,66 @@
+// A UIDVALIDITY for a new mailbox, larger than any this account has used: dovecot-uidvalidity (8 hex digits, the last one used) and an empty
+// file dovecot-uidvalidity.<8 hex digits>, whose rename from the old number to the new one allocates it without a lock.
+import { chmod, open, readdir, readFile, rename } from 'node:fs/promises';
+import { writeFileAtomic } from '#util/atomic-file.js';
+import { errnoOf } from '#util/coded-error.js';
+
+const prefix = 'dovecot-uidvalidity';
+const attempts = 20;
+
+/** @param folder control root of the account, which exists */
+export async function nextUidValidity(folder: string, nowMs = Date.now()): Promise<number> {
+  for (let attempt = 0; attempt < attempts; attempt += 1) {
+    const used = await lastUsed(folder);
+    const next = used.value === 0 ? Math.floor(nowMs / 1000) : used.value + 1;
+    if (next > 0xffffffff) break;
+    if (await claim(folder, used.fileName, `${prefix}.${hex(next)}`)) {
+      await writeFileAtomic(`${folder}/${prefix}`, hex(next), { sync: false });
+      return next;
+    }
+  }
+  // The files are unusable (read-only folder, a race lost twenty times): the clock still grows.
+  return Math.floor(nowMs / 1000);
+}
+
+function hex(value: number): string {
+  return value.toString(16).padStart(8, '0');
+}
+
+async function lastUsed(folder: string): Promise<{ readonly value: number; readonly fileName: string | undefined }> {
+  let value = 0;
+  let fileName: string | undefined;
+  for (const name of await readdir(folder)) {
+    const match = /^dovecot-uidvalidity\.([0-9a-f]{8})$/.exec(name);
+    if (match === null) continue;
+    const found = Number.parseInt(match[1] ?? '', 16);
+    if (found > value) {
+      value = found;
+      fileName = name;
+    }
+  }
+  try {
+    const text = await readFile(`${folder}/${prefix}`, 'latin1');
+    if (/^[0-9a-f]{8}/.test(text)) value = Math.max(value, Number.parseInt(text.slice(0, 8), 16));
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+  return { value, fileName };
+}
+
+/** @returns false when another process was faster */
+async function claim(folder: string, from: string | undefined, to: string): Promise<boolean> {
+  try {
+    if (from !== undefined) {
+      await rename(`${folder}/${from}`, `${folder}/${to}`);
+      return true;
+    }
+    const file = await open(`${folder}/${to}`, 'wx', 0o444);
+    await file.close();
+    await chmod(`${folder}/${to}`, 0o444);
+    return true;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno === 'ENOENT' || errno === 'EEXIST') return false;
+    throw error;
+  }
+}

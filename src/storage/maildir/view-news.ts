@@ -1,0 +1,100 @@
+// What one view has not told its client yet: changed flags, recent messages, keywords.
+
+import type { IndexState } from '../index/index-state.js';
+import type { ModSeq } from '../types.js';
+import type { Numbering } from './numbering.js';
+
+export class ViewNews {
+  #state: IndexState;
+  /** Every change up to here has been reported. */
+  syncedModSeq: ModSeq;
+  uidNext: number;
+  /** UIDs this view shows as \Recent, ascending. */
+  recentRanges: [number, number][] = [];
+  /** Below every expunge that a lost index state may hide. */
+  ghostFloor: ModSeq;
+  /** Modseqs that our own silent changes took. */
+  readonly #silent = new Set<ModSeq>();
+  /** Rows that somebody else changed before we changed them silently, by UID. */
+  readonly #loud = new Set<number>();
+  #announcedKeywords: number;
+  #reportedRecent = 0;
+
+  constructor(state: IndexState) {
+    this.#state = state;
+    this.syncedModSeq = state.highestModSeq;
+    this.ghostFloor = state.highestModSeq;
+    this.uidNext = state.uidNext;
+    this.#announcedKeywords = state.keywords.names.length;
+  }
+
+  start(recentCount: number): void {
+    this.#reportedRecent = recentCount;
+  }
+
+  noteRecent(first: number, last: number): void {
+    if (first > last) return;
+    const previous = this.recentRanges.at(-1);
+    if (previous !== undefined && first <= previous[1] + 1) previous[1] = Math.max(previous[1], last);
+    else this.recentRanges.push([first, last]);
+  }
+
+  isRecent(uid: number): boolean {
+    for (const [first, last] of this.recentRanges) if (uid >= first && uid <= last) return true;
+    return false;
+  }
+
+  /** Before a row gets a new modseq: a silent change must not hide what somebody else did and we have not told. */
+  aboutToChange(row: number, isSilent: boolean): void {
+    if (!isSilent) return;
+    const modSeq = this.#state.columns.modSeq[row] as number;
+    if (modSeq > this.syncedModSeq && !this.#silent.has(modSeq)) this.#loud.add(this.#state.columns.uid[row] as number);
+  }
+
+  addSilent(modSeq: ModSeq): void {
+    this.#silent.add(modSeq);
+  }
+
+  /** Ascending sequence numbers with unreported changes; expunged messages are left out. */
+  flagsChanged(numbering: Numbering): number[] {
+    const changed: number[] = [];
+    if (this.#state.highestModSeq <= this.syncedModSeq) return changed;
+    const { modSeq } = this.#state.columns;
+    for (let seq = 1; seq <= numbering.count; seq += 1) {
+      const row = numbering.rowAt(seq);
+      if (row >= 0 && (modSeq[row] as number) > this.syncedModSeq && this.#isLoud(row) && !this.#state.columns.isDead(row))
+        changed.push(seq);
+    }
+    return changed;
+  }
+
+  hasNews(numbering: Numbering): boolean {
+    if (this.#state.keywords.names.length > this.#announcedKeywords) return true;
+    if (this.#state.highestModSeq <= this.syncedModSeq) return false;
+    return this.flagsChanged(numbering).length > 0;
+  }
+
+  /** Everything up to now has been reported. */
+  synced(recentCount: number): { readonly newKeywords: boolean; readonly recent: number | undefined } {
+    const newKeywords = this.#state.keywords.names.length > this.#announcedKeywords;
+    const recent = recentCount === this.#reportedRecent ? undefined : recentCount;
+    this.#announcedKeywords = this.#state.keywords.names.length;
+    this.#reportedRecent = recentCount;
+    this.syncedModSeq = this.#state.highestModSeq;
+    this.ghostFloor = this.syncedModSeq;
+    this.uidNext = this.#state.uidNext;
+    this.#silent.clear();
+    this.#loud.clear();
+    return { newKeywords, recent };
+  }
+
+  moveTo(state: IndexState): void {
+    this.#state = state;
+    this.#silent.clear();
+    this.#announcedKeywords = Math.min(this.#announcedKeywords, state.keywords.names.length);
+  }
+
+  #isLoud(row: number): boolean {
+    return !this.#silent.has(this.#state.columns.modSeq[row] as number) || this.#loud.has(this.#state.columns.uid[row] as number);
+  }
+}

@@ -1,0 +1,377 @@
+import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#util/number-set.js';
+import { StorageError } from '../errors.js';
+import { expungeRecord, recentRecord } from '../index/log-record.js';
+import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, ViewChanges } from '../mailbox.js';
+import type { SearchQuery } from '../search.js';
+import { evaluateSearch } from '../search-run.js';
+import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
+import type { MaildirBox } from './box.js';
+import { type Contents, fieldsOf, loadContents, needsContents } from './contents.js';
+import { copyMessages } from './copy.js';
+import { expungeMessages } from './expunge.js';
+import { emptyNew, storeFlags } from './flag-store.js';
+import { guidOf } from './guid.js';
+import { MaildirMailboxBase } from './mailbox-base.js';
+import { expungedError, learnFacts, openReader } from './message-files.js';
+import { Numbering } from './numbering.js';
+import { refresh } from './reconcile.js';
+import { ViewNews } from './view-news.js';
+
+/** One session's view of a Maildir. Between syncs only the numbering is frozen; everything else is read from the shared columns. */
+export class MaildirView implements MailboxView {
+  readonly mailbox: MaildirMailboxBase;
+  readonly isReadOnly: boolean;
+  readonly numbering: Numbering;
+  readonly #box: MaildirBox;
+  readonly #news: ViewNews;
+  #prepared = new Map<number, Contents | undefined>();
+  #needs: MessageNeeds = {};
+  readonly #watches = new Set<() => void>();
+  #isClosed = false;
+
+  private constructor(mailbox: MaildirMailboxBase, isReadOnly: boolean) {
+    this.mailbox = mailbox;
+    this.isReadOnly = isReadOnly;
+    this.#box = mailbox.box;
+    this.numbering = new Numbering(mailbox.box.state);
+    this.#news = new ViewNews(mailbox.box.state);
+  }
+
+  static async open(mailbox: MaildirMailboxBase, isReadOnly: boolean, signal: AbortSignal): Promise<MaildirView> {
+    const { box } = mailbox;
+    await mailbox.ready(signal);
+    if (!isReadOnly || box.options.emptyNew) await takeNew(box, signal);
+    const firstRecent = box.state.firstRecentUid;
+    if (!isReadOnly) claimRecent(box);
+    const view = new MaildirView(mailbox, isReadOnly);
+    box.views.add(view);
+    view.#news.noteRecent(firstRecent, box.state.highestUid);
+    view.#news.start(view.recentCount);
+    box.compactIfPossible();
+    return view;
+  }
+
+  get count(): number {
+    return this.numbering.count;
+  }
+
+  get recentCount(): number {
+    let count = 0;
+    for (const [first, last] of this.#news.recentRanges) count += this.numbering.lowerBound(last + 1) - this.numbering.lowerBound(first);
+    return count;
+  }
+
+  get highestModSeq(): ModSeq {
+    const highest = this.#news.syncedModSeq;
+    if (!this.numbering.hasUntold) return highest;
+    let lowest = highest;
+    for (let seq = 1; seq <= this.count; seq += 1) {
+      const row = this.numbering.rowAt(seq);
+      if (row < 0) return Math.min(lowest, this.#news.ghostFloor);
+      if (this.numbering.state.columns.isDead(row)) lowest = Math.min(lowest, (this.numbering.state.columns.modSeq[row] as number) - 1);
+    }
+    return lowest;
+  }
+
+  firstUnseen(): number {
+    const { numbering } = this;
+    const { flags } = numbering.state.columns;
+    for (let seq = 1; seq <= numbering.count; seq += 1) {
+      const row = numbering.rowAt(seq);
+      if (row >= 0 && ((flags[row] as number) & flagBit.seen) === 0 && !numbering.state.columns.isDead(row)) return seq;
+    }
+    return 0;
+  }
+
+  uidAt(seq: number): Uid {
+    return this.numbering.uidAt(seq) as Uid;
+  }
+
+  seqOf(uid: Uid | number): number {
+    const seq = this.numbering.lowerBound(uid);
+    return seq <= this.count && this.numbering.uidAt(seq) === uid ? seq : 0;
+  }
+
+  lowerBound(uid: number): number {
+    return this.numbering.lowerBound(uid);
+  }
+
+  systemFlagsAt(seq: number): number {
+    const row = this.numbering.rowAt(seq);
+    if (row < 0) return 0;
+    const { columns } = this.numbering.state;
+    const flags = columns.flags[row] as number;
+    return this.#news.isRecent(columns.uid[row] as number) ? flags | flagBit.recent : flags;
+  }
+
+  keywordsAt(seq: number): readonly string[] {
+    const row = this.numbering.rowAt(seq);
+    return row < 0 ? [] : this.numbering.state.keywordsOf(row);
+  }
+
+  modSeqAt(seq: number): ModSeq {
+    const row = this.numbering.rowAt(seq);
+    return row < 0 ? this.#news.syncedModSeq : (this.numbering.state.columns.modSeq[row] as number);
+  }
+
+  isExpunged(seq: number): boolean {
+    return this.numbering.isGone(seq);
+  }
+
+  guidAt(seq: number): string {
+    const row = this.numbering.rowAt(seq);
+    return row < 0 ? '' : guidOf(this.numbering.state, row);
+  }
+
+  async prepare(seqs: readonly number[], needs: MessageNeeds, signal: AbortSignal): Promise<readonly number[]> {
+    await this.#ready(signal);
+    this.#prepared = new Map();
+    this.#needs = needs;
+    const gone = new Set<number>();
+    const uids: number[] = [];
+    for (const seq of seqs) {
+      if (this.numbering.isGone(seq)) gone.add(seq);
+      else uids.push(this.numbering.uidAt(seq));
+    }
+    const facts = { size: needs.size === true, internalDate: needs.internalDate === true, saveDate: needs.saveDate === true };
+    const prepared = new Map<number, Contents | undefined>();
+    if (facts.size || facts.internalDate || facts.saveDate) {
+      for (const uid of await learnFacts(this.#box, uids, facts, signal)) gone.add(this.seqOf(uid));
+    }
+    const contents = needsContents(needs) ? await loadContents(this.#box, uids, needs, signal) : undefined;
+    for (const uid of uids) {
+      const seq = this.seqOf(uid);
+      if (contents !== undefined && !contents.has(uid)) gone.add(seq);
+      else if (!gone.has(seq)) prepared.set(seq, contents?.get(uid));
+    }
+    this.#prepared = prepared;
+    return [...gone].sort((a, b) => a - b);
+  }
+
+  sizeAt(seq: number): number {
+    this.#checkPrepared(seq, this.#needs.size);
+    return this.numbering.state.columns.virtualSize[this.numbering.rowAt(seq)] as number;
+  }
+  internalDateAt(seq: number): number {
+    this.#checkPrepared(seq, this.#needs.internalDate);
+    return (this.numbering.state.columns.internalDate[this.numbering.rowAt(seq)] as number) * 1000;
+  }
+  saveDateAt(seq: number): number {
+    this.#checkPrepared(seq, this.#needs.saveDate);
+    return (this.numbering.state.columns.saveDate[this.numbering.rowAt(seq)] as number) * 1000;
+  }
+  envelopeAt(seq: number): Buffer {
+    return this.#contentAt(seq, this.#needs.envelope, 'envelope');
+  }
+  bodyAt(seq: number): Buffer {
+    return this.#contentAt(seq, this.#needs.body, 'body');
+  }
+  bodyStructureAt(seq: number): Buffer {
+    return this.#contentAt(seq, this.#needs.bodyStructure, 'bodyStructure');
+  }
+  headerFieldsAt(seq: number, names: readonly string[]): Buffer {
+    const prepared = this.#needs.headers ?? [];
+    const isPrepared = names.every((name) => prepared.includes(name));
+    return fieldsOf(this.#contentAt(seq, isPrepared, 'header'), names);
+  }
+  previewAt(seq: number): string {
+    this.#checkPrepared(seq, this.#needs.preview);
+    return this.#prepared.get(seq)?.preview ?? '';
+  }
+
+  async openMessage(seq: number, signal: AbortSignal): Promise<MessageReader> {
+    await this.#ready(signal);
+    const uid = this.numbering.uidAt(seq);
+    if (this.numbering.isGone(seq)) throw expungedError(uid);
+    return openReader(this.#box, uid, signal);
+  }
+
+  async search(query: SearchQuery, signal: AbortSignal): Promise<number[]> {
+    await this.#ready(signal);
+    return evaluateSearch(query, this, signal);
+  }
+
+  async store(
+    seqs: readonly number[],
+    change: StoreChange,
+    options: { readonly silent: boolean },
+    signal: AbortSignal,
+  ): Promise<StoreResult> {
+    await this.#writable(signal);
+    const gone: number[] = [];
+    const uids: number[] = [];
+    for (const seq of seqs) {
+      if (this.numbering.isGone(seq)) gone.push(seq);
+      else uids.push(this.numbering.uidAt(seq));
+    }
+    const { state } = this.#box;
+    const note = (row: number): void => {
+      if (this.numbering.state === state) this.#news.aboutToChange(row, options.silent);
+    };
+    const outcome = await storeFlags(this.#box, uids, change, note, signal);
+    if (options.silent && outcome.modSeq !== undefined) this.#news.addSilent(outcome.modSeq);
+    const seqsOf = (found: readonly number[]): number[] => found.map((uid) => this.seqOf(uid));
+    return { modified: seqsOf(outcome.modified), expunged: [...gone, ...seqsOf(outcome.expunged)].sort((a, b) => a - b) };
+  }
+
+  async expunge(uids: readonly Uid[] | undefined, signal: AbortSignal): Promise<void> {
+    await this.#writable(signal);
+    const { state } = this.numbering;
+    const wanted: number[] = [];
+    const isMarked = (row: number): boolean => ((state.columns.flags[row] as number) & flagBit.deleted) !== 0;
+    if (uids === undefined) {
+      for (let seq = 1; seq <= this.count; seq += 1) {
+        const row = this.numbering.rowAt(seq);
+        if (row >= 0 && isMarked(row)) wanted.push(state.columns.uid[row] as number);
+      }
+    } else for (const uid of [...uids].sort((a, b) => a - b)) if (this.seqOf(uid) > 0) wanted.push(uid);
+    const isWanted = (row: number): boolean => ((this.#box.state.columns.flags[row] as number) & flagBit.deleted) !== 0;
+    const freed = await expungeMessages(this.#box, wanted, isWanted, signal);
+    if (freed.messages > 0) this.mailbox.quota.changed(-freed.octets, -freed.messages);
+  }
+
+  async copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult> {
+    await this.#ready(signal);
+    return this.#copyTo(seqs, target, false, signal);
+  }
+
+  async move(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult> {
+    await this.#writable(signal);
+    return this.#copyTo(seqs, target, true, signal);
+  }
+
+  async sync(options: { readonly allowExpunge: boolean }, signal: AbortSignal): Promise<ViewChanges> {
+    await this.#ready(signal);
+    const box = this.#box;
+    await refresh(box, signal);
+    if (!this.isReadOnly || box.options.emptyNew) await takeNew(box, signal);
+    this.#checkState();
+    // From here on without a pause: what is reported is one moment's state.
+    this.#prepared = new Map();
+    const { numbering } = this;
+    const expunged = options.allowExpunge ? numbering.dropGone<Uid>() : [];
+    const flagsChanged = this.#news.flagsChanged(numbering);
+    const firstRecent = box.state.firstRecentUid;
+    if (!this.isReadOnly) claimRecent(box);
+    const arrived = numbering.appendArrivals();
+    this.#news.noteRecent(firstRecent, box.state.highestUid);
+    const { newKeywords, recent } = this.#news.synced(this.recentCount);
+    box.compactIfPossible();
+    return { expunged, flagsChanged, exists: arrived > 0 ? this.count : undefined, recent, newKeywords };
+  }
+
+  async vanishedSince(
+    since: ModSeq,
+    known: readonly (readonly [number, number])[] | undefined,
+    signal: AbortSignal,
+  ): Promise<readonly (readonly [number, number])[]> {
+    await this.#ready(signal);
+    const lastUid = this.#news.uidNext - 1;
+    const counted = this.numbering.uids();
+    const history = this.numbering.state.history.since(since);
+    const missing = lastUid === 0 ? [] : subtractRanges([[1, lastUid]], rangesOf(counted));
+    const vanished = history === undefined ? missing : intersectRanges(missing, normalizeRanges(history));
+    return known === undefined ? vanished : intersectRanges(vanished, normalizeRanges(known));
+  }
+
+  watch(onChange: () => void): () => void {
+    const stop = this.mailbox.watchFolder(() => {
+      if (this.#hasNews()) onChange();
+    });
+    this.#watches.add(stop);
+    return () => {
+      this.#watches.delete(stop);
+      stop();
+    };
+  }
+
+  park(): void {
+    this.#prepared = new Map();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    for (const stop of this.#watches) stop();
+    this.#watches.clear();
+    this.#box.views.delete(this);
+    this.#box.compactIfPossible();
+    this.mailbox.viewClosed();
+  }
+
+  /** The index may have been replaced by a newer one: the same messages are found in it again. */
+  #checkState(): void {
+    const { state } = this.#box;
+    if (this.numbering.state === state) return;
+    this.numbering.moveTo(state, this.numbering.uids());
+    this.#news.moveTo(state);
+  }
+
+  async #ready(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    this.#box.checkExists();
+    await this.mailbox.ready(signal);
+    this.#checkState();
+  }
+
+  async #writable(signal: AbortSignal): Promise<void> {
+    await this.#ready(signal);
+    if (this.isReadOnly || this.mailbox.isReadOnly) throw new StorageError('read-only', `mailbox ${this.mailbox.name} is open read-only`);
+  }
+
+  #hasNews(): boolean {
+    const box = this.#box;
+    if (box.isDeleted || box.hasArrivals || this.numbering.state !== box.state) return true;
+    return this.numbering.hasArrivals || this.numbering.hasUntold || this.#news.hasNews(this.numbering);
+  }
+
+  #checkPrepared(seq: number, isNeeded: boolean | undefined): void {
+    this.numbering.rowAt(seq);
+    if (isNeeded !== true || !this.#prepared.has(seq)) throw new Error(`message ${seq} was not prepared for this accessor`);
+  }
+
+  #contentAt(seq: number, isNeeded: boolean | undefined, field: 'envelope' | 'body' | 'bodyStructure' | 'header'): Buffer {
+    this.#checkPrepared(seq, isNeeded);
+    return this.#prepared.get(seq)?.[field] ?? Buffer.alloc(0);
+  }
+
+  async #copyTo(seqs: readonly number[], target: Mailbox, isMove: boolean, signal: AbortSignal): Promise<CopyResult> {
+    if (!(target instanceof MaildirMailboxBase)) throw new StorageError('cannot', 'copy between mailbox formats');
+    target.box.checkExists();
+    if (target.isReadOnly) throw new StorageError('read-only', `mailbox ${target.name} is read-only`);
+    await target.ready(signal);
+    const uids = seqs.map((seq) => {
+      if (this.numbering.isGone(seq)) throw expungedError(this.numbering.uidAt(seq));
+      return this.numbering.uidAt(seq) as Uid;
+    });
+    if (uids.length === 0) return { uidValidity: target.uidValidity, sourceUids: [], targetUids: [] };
+    const box = this.#box;
+    for (const uid of await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal)) throw expungedError(uid);
+    let octets = 0;
+    for (const uid of uids) octets += box.state.columns.virtualSize[box.state.columns.rowOf(uid)] as number;
+    const isSameUsage = target.quota === this.mailbox.quota || target.quota.sharesUsageWith?.(this.mailbox.quota) === true;
+    if (!(isMove && isSameUsage)) await target.quota.reserve(octets, uids.length);
+    const placed = await copyMessages({ box, uids }, target.box, isMove, signal);
+    target.quota.changed(octets, uids.length);
+    if (isMove) {
+      const ascending = [...uids].sort((a, b) => a - b);
+      if (placed.originalsRemain) await expungeMessages(box, ascending, () => true, signal);
+      else {
+        box.index.append([expungeRecord(normalizeRanges(ascending.map((uid) => [uid, uid] as const)))]);
+        box.changed();
+      }
+      this.mailbox.quota.changed(-octets, -uids.length);
+    }
+    return { uidValidity: placed.uidValidity, sourceUids: uids, targetUids: placed.uids as readonly Uid[] };
+  }
+}
+
+/** A read-write opener takes the new messages out of new/. */
+async function takeNew(box: MaildirBox, signal: AbortSignal): Promise<void> {
+  if (box.hasNewFiles()) await box.mutex.run(() => emptyNew(box, signal), signal);
+}
+
+function claimRecent(box: MaildirBox): void {
+  const { state } = box;
+  if (state.firstRecentUid <= state.highestUid) box.index.append([recentRecord(state.highestUid + 1)]);
+}
