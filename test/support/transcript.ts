@@ -7,7 +7,7 @@ export type Step =
   | { readonly kind: 'send'; readonly client: string; readonly text: string; readonly line: number }
   | { readonly kind: 'raw'; readonly client: string; readonly text: string; readonly line: number }
   /** One line, or several in any order. */
-  | { readonly kind: 'expect'; readonly client: string; readonly texts: readonly string[]; readonly line: number }
+  | { readonly kind: 'expect'; readonly client: string; readonly texts: readonly string[]; readonly line: number; readonly isRaw?: boolean }
   /** May come here, or not. */
   | { readonly kind: 'optional'; readonly client: string; readonly text: string; readonly line: number }
   | { readonly kind: 'nothing'; readonly client: string; readonly line: number }
@@ -34,7 +34,7 @@ export function parseTranscript(source: string, path: string): Transcript {
     const fail: (reason: string) => never = (reason) => assert.fail(`${path}:${line}: ${reason}: ${text}`);
     if (text === '' || text.startsWith('#')) continue;
     const head = /^(title|rfc|given|setting|referee): (.*)$/.exec(text);
-    if (head !== null && steps.length === 0) {
+    if (head !== null) {
       heads.set(head[1] ?? '', [...(heads.get(head[1] ?? '') ?? []), head[2] ?? '']);
       continue;
     }
@@ -48,7 +48,7 @@ export function parseTranscript(source: string, path: string): Transcript {
       block = undefined;
       continue;
     }
-    const match = /^(\w+)(>>|>|<\??)(?: (.*))?$/.exec(text);
+    const match = /^(\w+)(>>|>|<<|<\??)(?: (.*))?$/.exec(text);
     if (match === null) fail('not understood');
     const [, client = '', arrow, rest = ''] = match;
     if (block !== undefined) {
@@ -57,6 +57,7 @@ export function parseTranscript(source: string, path: string): Transcript {
       block.texts.push(rest);
     } else if (arrow === '>') steps.push({ kind: 'send', client, text: rest, line });
     else if (arrow === '>>') steps.push({ kind: 'raw', client, text: rest, line });
+    else if (arrow === '<<') steps.push({ kind: 'expect', client, texts: [rest], line, isRaw: true });
     else if (arrow === '<?') steps.push({ kind: 'optional', client, text: rest, line });
     else if (rest === '(nothing)') steps.push({ kind: 'nothing', client, line });
     else if (rest === '(closed)') steps.push({ kind: 'closed', client, line });
@@ -68,7 +69,9 @@ export function parseTranscript(source: string, path: string): Transcript {
   return {
     title,
     rfc: heads.get('rfc')?.join('; ') ?? '',
-    given: (heads.get('given') ?? []).flatMap((text) => text.split(/;\s*/)).filter((clause) => clause !== ''),
+    given: (heads.get('given') ?? [])
+      .flatMap((text) => text.split(/;\s*(?=(?:(?:(?!>>).)*<<(?:(?!>>).)*>>)*(?:(?!<<|>>).)*$)/))
+      .filter((clause) => clause !== ''),
     settings: Object.fromEntries(settings.map(([key = '', value = '']) => [key, value])),
     referee: heads.get('referee')?.[0],
     steps,
@@ -104,10 +107,11 @@ export class TranscriptRun {
 
   /** `$name` replaced, `<<octets>>` made a literal (`{n+}` when sent). */
   expand(text: string, plus: '+' | ''): string {
-    const replaced = text.replace(/\$([a-z]\w*)/gi, (whole, name: string) => this.variables.get(name) ?? whole);
+    const binary = Buffer.from(text, 'utf8').toString('latin1');
+    const replaced = binary.replace(/\$([a-z]\w*)/gi, (whole, name: string) => this.variables.get(name) ?? whole);
     return replaced.replace(/(~?)<<(.*?)>>/gs, (_whole, mark: string, octets: string) => {
-      const binary = decodeEscapes(octets);
-      return `${mark}{${binary.length}${plus}}\r\n${binary}`;
+      const literal = decodeEscapes(octets);
+      return `${mark}{${literal.length}${plus}}\r\n${literal}`;
     });
   }
 
@@ -148,7 +152,7 @@ export class TranscriptRun {
     while (open.length > 0) {
       const line = await client.line();
       if (line === undefined) assert.fail(`${where}: connection closed, expected ${open.join(' | ')}`);
-      const at = open.findIndex((text) => this.#matches(text, line, this.#tags.get(step.client)));
+      const at = open.findIndex((text) => this.#matches(text, line, step.isRaw === true ? '' : this.#tags.get(step.client)));
       if (at < 0 && optional.some((text) => this.#matches(text, line, undefined))) continue;
       if (at < 0) assert.fail(`${where}\n  expected: ${open.join('\n        or: ')}\n  received: ${JSON.stringify(line)}`);
       open.splice(at, 1);
@@ -156,7 +160,8 @@ export class TranscriptRun {
   }
 
   #matches(text: string, line: string, tag: string | undefined): boolean {
-    const isUntagged = /^[*+](?: |$)/.test(text);
+    // With `<<` the line names its tag itself, as the client did with `>>`.
+    const isUntagged = /^[*+](?: |$)/.test(text) || tag === '';
     const expected = isUntagged ? text : `${tag} ${text}`;
     const names: string[] = [];
     const source = this.#toPattern(this.expand(expected, ''), names);

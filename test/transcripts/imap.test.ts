@@ -1,5 +1,6 @@
 // Runs test/transcripts/imap/*.txt over the memory storage; with ROOST_REFEREE=host:port (and ROOST_REFEREE_LOGIN="user password") also
-// against another server.
+// against another server. A % in the user name becomes a new name for each transcript.
+import { randomUUID } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -36,15 +37,19 @@ async function memoryServer(transcript: Transcript): Promise<TranscriptServer> {
 
 async function refereeServer(address: string): Promise<TranscriptServer> {
   const [host = '127.0.0.1', port = '143'] = address.split(':');
+  const template = process.env['ROOST_REFEREE_LOGIN'] ?? 'demo demo';
+  const login = template.replace('%', randomUUID().slice(0, 8));
   const open = async (): Promise<LineClient> => {
     const client = new LineClient(connect(Number(port), host));
     await client.line();
-    await client.ok(`LOGIN ${process.env['ROOST_REFEREE_LOGIN'] ?? 'demo demo'}`);
+    await client.ok(`LOGIN ${login}`);
     return client;
   };
-  const first = await open();
-  await wipe(first);
-  first.close();
+  if (login === template) {
+    const first = await open();
+    await wipe(first);
+    first.close();
+  }
   return { connect: open, close: async () => undefined };
 }
 

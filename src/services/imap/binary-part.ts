@@ -1,5 +1,11 @@
 // Content-transfer-encodings undone for BINARY (RFC 3516).
 
+const known: ReadonlySet<string> = new Set(['', '7bit', '8bit', 'binary', 'base64', 'quoted-printable']);
+
+export function isKnownEncoding(encoding: string): boolean {
+  return known.has(encoding);
+}
+
 /** @returns undefined when the encoding is not known */
 export function decodePart(raw: Buffer, encoding: string): Buffer | undefined {
   switch (encoding) {

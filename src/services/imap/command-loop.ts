@@ -8,7 +8,7 @@ import type { ClientStream } from './client-stream.js';
 import type { CommandRow } from './command-spec.js';
 import { findCommand } from './command-table.js';
 import { internalError, replyToStorageError, shouldLog } from './error-reply.js';
-import { BrokenLiteralError } from './fetch-content.js';
+import { BrokenLiteralError, UnknownEncodingError } from './fetch-content.js';
 import { ClientGoneError, type MessageInput } from './message-input.js';
 import { bad, no, type Outcome } from './outcome.js';
 import type { Session, SessionInput } from './session.js';
@@ -252,6 +252,7 @@ export class CommandLoop implements SessionInput {
       }
       if (error instanceof ImapSyntaxError) return bad(`Error in IMAP command ${row.name}: ${error.message}`);
       if (error instanceof MailboxNameError) return no(error.message, 'CANNOT');
+      if (error instanceof UnknownEncodingError) return no('The encoding of this part is not known.', 'UNKNOWN-CTE');
       if (error instanceof BadCharsetError) return no(error.message, 'BADCHARSET (US-ASCII UTF-8)');
       if (error instanceof StorageError) {
         if (shouldLog(error)) this.#log.error('imap.command', `${row.name} failed: ${error.message}`, { error, command: row.name });
@@ -273,6 +274,7 @@ export class CommandLoop implements SessionInput {
     if (outcome.kind === 'bad') this.#badCommands += 1;
     else this.#badCommands = 0;
     if (found !== undefined && outcome.kind !== 'bad') await this.#update(session, found);
+    if (this.#isMailboxGone) return;
     const waited = this.#waitedMs;
     const ran = performance.now() - startedAt - waited;
     session.text(formatTagged(tag, outcome, ran, waited));

@@ -1,7 +1,9 @@
-// Writes BODY[...], BINARY[...] and BINARY.SIZE[...] of an open message.
+// BODY[...], BINARY[...] and BINARY.SIZE[...] of an open message: first everything is found, then written. Once a reply has begun nothing
+// may fail any more but the connection itself.
 import { findPart } from '#mail/section.js';
+import type { Partial } from '#protocol/imap/fetch-item.js';
 import type { MessageReader } from '#storage/mailbox.js';
-import { decodePart } from './binary-part.js';
+import { decodePart, isKnownEncoding } from './binary-part.js';
 import type { ContentItem } from './fetch-plan.js';
 import { cutOctets, locateSection, type SectionContent } from './message-section.js';
 import type { Session } from './session.js';
@@ -9,10 +11,7 @@ import type { Session } from './session.js';
 /** Read and sent in pieces of this size. */
 const chunkBytes = 131_072;
 
-/**
- * A literal was announced and its octets cannot be delivered: nothing can be said to the client any more, the connection has to end
- * (imap_fetch_failure is about failures before that).
- */
+/** A reply was begun and cannot be ended: nothing can be said to the client any more, the connection has to end. */
 export class BrokenLiteralError extends Error {
   override readonly name = 'BrokenLiteralError';
 }
@@ -22,24 +21,39 @@ export class UnknownEncodingError extends Error {
   override readonly name = 'UnknownEncodingError';
 }
 
-export async function writeContent(session: Session, reader: MessageReader, item: ContentItem): Promise<void> {
-  if (item.kind === 'section') {
-    const { section } = item;
-    const content = await locateSection(reader, section, item.partial);
-    count(session, section.part.kind, content);
-    await writeSection(session, reader, item.label, content, '');
-    return;
+/** What an item will send; octets of the message are still where they are. */
+export type LocatedContent =
+  | { readonly item: ContentItem & { kind: 'section' }; readonly content: SectionContent }
+  | { readonly item: ContentItem & { kind: 'binary' | 'binary-size' }; readonly part: EncodedPart | undefined };
+
+interface EncodedPart {
+  readonly start: number;
+  readonly length: number;
+  readonly encoding: string;
+}
+
+/** @throws StorageError, UnknownEncodingError; nothing has been written then */
+export async function locateContent(reader: MessageReader, item: ContentItem): Promise<LocatedContent> {
+  if (item.kind === 'section') return { item, content: await locateSection(reader, item.section, item.partial) };
+  // BINARY[] is the whole message, whose octets need no decoding.
+  if (item.path.length === 0) return { item, part: { start: 0, length: reader.size, encoding: '8bit' } };
+  const part = findPart(await reader.structure(), item.path);
+  if (part === undefined) return { item, part: undefined };
+  if (!isKnownEncoding(part.encoding)) throw new UnknownEncodingError(`content-transfer-encoding ${part.encoding}`);
+  return { item, part: { start: part.bodyStart, length: part.bodyEnd - part.bodyStart, encoding: part.encoding } };
+}
+
+/** @throws BrokenLiteralError */
+export async function writeContent(session: Session, reader: MessageReader, located: LocatedContent): Promise<void> {
+  try {
+    if (located.item.kind === 'section' && 'content' in located) {
+      count(session, located.item.section.part.kind, located.content);
+      await writeSection(session, reader, located.item.label, located.content);
+    } else if ('part' in located) await writeBinary(session, reader, located);
+  } catch (error) {
+    if (error instanceof BrokenLiteralError) throw error;
+    throw new BrokenLiteralError(`message cannot be read: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
   }
-  const octets = await decodedPart(reader, item.path);
-  if (item.kind === 'binary-size') {
-    session.text(`${item.label} ${octets?.length ?? 0}`);
-    return;
-  }
-  const cutDown = octets === undefined ? undefined : cutOctets(octets, item.partial);
-  const content: SectionContent = cutDown === undefined ? { kind: 'nil' } : { kind: 'octets', octets: cutDown };
-  count(session, 'all', content);
-  // literal8 only where it is needed: NUL may not stand in a plain literal (RFC 3516 4.2).
-  await writeSection(session, reader, item.label, content, cutDown?.includes(0) ? '~' : '');
 }
 
 function count({ counters }: Session, kind: string, content: SectionContent): void {
@@ -53,55 +67,54 @@ function count({ counters }: Session, kind: string, content: SectionContent): vo
   }
 }
 
-async function decodedPart(reader: MessageReader, path: readonly number[]): Promise<Buffer | undefined> {
-  // BINARY[] is the whole message, whose octets need no decoding.
-  if (path.length === 0) return reader.read(0, reader.size);
-  const part = findPart(await reader.structure(), path);
-  if (part === undefined) return undefined;
-  const raw = await reader.read(part.bodyStart, part.bodyEnd - part.bodyStart);
-  const decoded = decodePart(raw, part.encoding);
-  if (decoded === undefined) throw new UnknownEncodingError(`content-transfer-encoding ${part.encoding}`);
-  return decoded;
-}
-
-async function writeSection(
+async function writeBinary(
   session: Session,
   reader: MessageReader,
-  label: string,
-  content: SectionContent,
-  mark: '' | '~',
+  located: LocatedContent & { part: EncodedPart | undefined },
 ): Promise<void> {
+  const { item, part } = located;
+  const decoded = part === undefined ? undefined : decodePart(await reader.read(part.start, part.length), part.encoding);
+  if (item.kind === 'binary-size') {
+    session.text(`${item.label} ${decoded?.length ?? 0}`);
+    return;
+  }
+  const partial: Partial | undefined = item.kind === 'binary' ? item.partial : undefined;
+  if (decoded === undefined) {
+    session.text(`${item.label} NIL`);
+    return;
+  }
+  const octets = cutOctets(decoded, partial);
+  count(session, 'all', { kind: 'octets', octets });
+  // literal8 only where it is needed: NUL may not stand in a plain literal (RFC 3516 4.2).
+  session.text(`${item.label} ${octets.includes(0) ? '~' : ''}{${octets.length}}\r\n`);
+  session.output.octets(octets);
+}
+
+async function writeSection(session: Session, reader: MessageReader, label: string, content: SectionContent): Promise<void> {
   const { output } = session;
   switch (content.kind) {
     case 'nil':
       output.text(`${label} NIL`);
       return;
     case 'octets':
-      output.text(`${label} ${mark}{${content.octets.length}}\r\n`);
+      output.text(`${label} {${content.octets.length}}\r\n`);
       output.octets(content.octets);
       return;
     case 'range':
-      await writeRange(session, reader, label, content.start, content.length);
+      output.text(`${label} {${content.length}}\r\n`);
+      await writeRange(session, reader, content.start, content.length);
   }
 }
 
-async function writeRange(session: Session, reader: MessageReader, label: string, start: number, length: number): Promise<void> {
+async function writeRange(session: Session, reader: MessageReader, start: number, length: number): Promise<void> {
   const { output } = session;
-  // The first piece is read before anything is promised.
-  let piece = length === 0 ? undefined : await reader.read(start, Math.min(length, chunkBytes));
-  output.text(`${label} {${length}}\r\n`);
   let sent = 0;
   while (sent < length) {
-    if (piece === undefined || piece.length === 0) throw new BrokenLiteralError(`message ends ${length - sent} octets early`);
+    if (session.signal.aborted) throw new BrokenLiteralError('client is gone');
+    const piece = await reader.read(start + sent, Math.min(length - sent, chunkBytes));
+    if (piece.length === 0) throw new BrokenLiteralError(`message ends ${length - sent} octets early`);
     output.octets(piece);
     sent += piece.length;
     if (output.isFull) await output.drain();
-    if (sent >= length) break;
-    if (session.signal.aborted) throw new BrokenLiteralError('client is gone');
-    try {
-      piece = await reader.read(start + sent, Math.min(length - sent, chunkBytes));
-    } catch (error) {
-      throw new BrokenLiteralError('message cannot be read to its end', { cause: error });
-    }
   }
 }

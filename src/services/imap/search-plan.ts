@@ -3,7 +3,7 @@ import { BadCharsetError } from '#protocol/imap/grammar.js';
 import type { SearchKey, SearchProgram } from '#protocol/imap/search-key.js';
 import type { SearchQuery } from '#storage/search.js';
 import { flagBit } from '#storage/types.js';
-import { resolveNumberSet } from '#util/number-set.js';
+import { intersectRanges, resolveNumberSet } from '#util/number-set.js';
 import type { Session } from './session.js';
 
 /** Makes text of the octets of a search string. @throws BadCharsetError */
@@ -17,17 +17,14 @@ function textDecoder(charset: string | undefined): (octets: Buffer) => string {
   }
 }
 
-/** @returns undefined when a sequence number is out of range */
-export function planSearch(session: Session, program: SearchProgram): SearchQuery | undefined {
-  const plan = new Planner(session, textDecoder(program.charset));
-  const query = plan.convert(program.key);
-  return plan.isOutOfRange ? undefined : query;
+/** @throws BadCharsetError */
+export function planSearch(session: Session, program: SearchProgram): SearchQuery {
+  return new Planner(session, textDecoder(program.charset)).convert(program.key);
 }
 
 class Planner {
   readonly #session: Session;
   readonly #text: (octets: Buffer) => string;
-  isOutOfRange = false;
 
   constructor(session: Session, text: (octets: Buffer) => string) {
     this.#session = session;
@@ -82,11 +79,9 @@ class Planner {
       const largest = view.count === 0 ? 0 : view.uidAt(view.count);
       return { kind: 'uid', ranges: resolveNumberSet(key.set.ranges, largest) };
     }
-    const ranges = this.#session.resolve(key.set, false);
-    if (ranges === undefined) {
-      this.isOutOfRange = true;
-      return { kind: 'sequence', ranges: [] };
-    }
-    return { kind: 'sequence', ranges };
+    if (key.set.kind === 'saved') return { kind: 'sequence', ranges: this.#session.resolve(key.set, false) ?? [] };
+    // A client may search with numbers from before an expunge: those that do not exist match nothing, here they are no error.
+    const { count } = this.#session.view;
+    return { kind: 'sequence', ranges: count === 0 ? [] : intersectRanges(resolveNumberSet(key.set.ranges, count), [[1, count]]) };
   }
 }

@@ -5,7 +5,7 @@ import type { MessageReader } from '#storage/mailbox.js';
 import { flagBit } from '#storage/types.js';
 import { formatRanges, type NumberRange, resolveNumberSet } from '#util/number-set.js';
 import { type CommandCall, row } from '../command-spec.js';
-import { writeContent } from '../fetch-content.js';
+import { type LocatedContent, locateContent, writeContent } from '../fetch-content.js';
 import { type FetchPlan, planFetch, simpleText } from '../fetch-plan.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { numbersOf, type Session } from '../session.js';
@@ -161,9 +161,29 @@ async function writeMessage(
   signal: AbortSignal,
 ): Promise<void> {
   const { output, view } = session;
-  let reader: MessageReader;
+  let reader: MessageReader | undefined;
   try {
     reader = await view.openMessage(seq, signal);
+    // Everything is found before the first octet is written: what fails here has a proper reply.
+    const located: LocatedContent[] = [];
+    for (const step of plan.steps) if ('content' in step) located.push(await locateContent(reader, step.content));
+    output.text(`* ${seq} FETCH (`);
+    let separator = '';
+    let next = 0;
+    for (const step of plan.steps) {
+      if (separator !== '') output.text(separator);
+      separator = ' ';
+      if ('text' in step) output.text(step.text(seq));
+      else {
+        const content = located[next++];
+        if (content !== undefined) await writeContent(session, reader, content);
+      }
+    }
+    if (isNewlySeen) {
+      if (!plan.includes.has('FLAGS')) output.text(` ${simpleText(session, 'FLAGS')(seq)}`);
+      if (session.has('CONDSTORE') && !plan.includes.has('MODSEQ')) output.text(` ${simpleText(session, 'MODSEQ')(seq)}`);
+    }
+    output.text(')\r\n');
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     if (error.code === 'expunged') progress.skipped += 1;
@@ -171,24 +191,8 @@ async function writeMessage(
       progress.failed += 1;
       session.log.error('imap.fetch', `Message UID ${view.uidAt(seq)} cannot be read: ${error.message}`, { error, uid: view.uidAt(seq) });
     }
-    return;
-  }
-  try {
-    output.text(`* ${seq} FETCH (`);
-    let separator = '';
-    for (const step of plan.steps) {
-      if (separator !== '') output.text(separator);
-      separator = ' ';
-      if ('text' in step) output.text(step.text(seq));
-      else await writeContent(session, reader, step.content);
-    }
-    if (isNewlySeen) {
-      if (!plan.includes.has('FLAGS')) output.text(`${separator}${simpleText(session, 'FLAGS')(seq)}`);
-      if (session.has('CONDSTORE') && !plan.includes.has('MODSEQ')) output.text(` ${simpleText(session, 'MODSEQ')(seq)}`);
-    }
-    output.text(')\r\n');
   } finally {
-    await reader.close();
+    await reader?.close();
   }
 }
 

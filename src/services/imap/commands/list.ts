@@ -92,9 +92,10 @@ export const lsubRow = row({
     const entries = await session.user.list(patternsOf(command), { subscribedOnly: true }, signal);
     // Old Thunderbird takes \Noselect of LSUB for an order to hide the mailbox, and needs the other flags of LIST here.
     const withFlags = session.workarounds.has('tb-lsub-flags');
+    const showsParents = command.patterns.some((pattern) => pattern.endsWith('%'));
     for (const entry of entries) {
       // RFC 3501 6.3.9: with %, a parent of something subscribed is shown as \Noselect.
-      if (!entry.isSubscribed && !entry.hasSubscribedChildren) continue;
+      if (!entry.isSubscribed && !(showsParents && entry.hasSubscribedChildren)) continue;
       const attributes = entry.isSubscribed ? (withFlags && !entry.isSelectable ? '\\Noselect' : '') : '\\Noselect';
       session.text(`* LSUB (${attributes}) ${encodeString(entry.separator)} ${session.mailboxName(entry.name)}\r\n`);
       if (session.output.isFull) await session.output.drain();

@@ -14,7 +14,6 @@ async function run(session: Session, command: SearchCommand, call: CommandCall):
   if (program.charset !== undefined && session.has('UTF8=ACCEPT'))
     return bad('Error in IMAP command SEARCH: CHARSET after ENABLE UTF8=ACCEPT');
   const query = planSearch(session, program);
-  if (query === undefined) return bad('Error in IMAP command SEARCH: Invalid messageset');
   if (program.usesModSeq) session.useModSeqs();
   let found: number[];
   try {
