@@ -8,7 +8,6 @@ export interface SessionOptions {
   readonly setsSeen: boolean;
   readonly offersLast: boolean;
   readonly expunges: boolean;
-  readonly mechanisms: readonly string[];
 }
 
 export interface SessionCounters {

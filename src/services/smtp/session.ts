@@ -359,8 +359,7 @@ export class SmtpSession {
   #combinedReply(outcomes: readonly Delivered[], recipientCount: number): SmtpReply {
     const failures = outcomes.filter(({ outcome }) => outcome.kind === 'failed').map((delivered) => this.#outcomeReply(delivered));
     const worst = failures.find(({ code }) => code < 500) ?? failures[0];
-    if (worst !== undefined && recipientCount > 1)
-      return reply(451, '4.2.0', 'Not all mailboxes could take the message, try again later');
+    if (worst !== undefined && recipientCount > 1) return reply(451, '4.2.0', 'Not all mailboxes could take the message, try again later');
     return worst ?? reply(250, '2.0.0', `OK ${this.#sessionId} Saved`);
   }
 

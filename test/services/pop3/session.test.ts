@@ -20,7 +20,7 @@ async function start(messages: readonly string[], overrides: Partial<SessionOpti
     { uidlFormat: overrides.uidlFormat ?? '%08Xu%08Xv', renamesDuplicates: false, deletedFlag: '' },
     never,
   );
-  const session = new Pop3Session(drop, { setsSeen: true, offersLast: false, expunges: true, mechanisms: [], ...overrides });
+  const session = new Pop3Session(drop, { setsSeen: true, offersLast: false, expunges: true, ...overrides });
   const [serverSide, clientSide] = duplexPair();
   const connection = new Pop3Connection(serverSide, silentLogger, { fixesNul: false });
   const end = connection.serve(session, never).finally(() => connection.close());

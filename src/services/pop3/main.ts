@@ -1,0 +1,147 @@
+// The pop3 role: sessions after login.
+import { join } from 'node:path';
+import type { AuthMasterClient } from '#auth/client.js';
+import { connectAuthMaster } from '#auth/master-connection.js';
+import type { SettingsOf } from '#config/define.js';
+import type { Logger } from '#log/logger.js';
+import type { ClientHandle, HandedConnection, Role, ServiceContext } from '#service-kit/role.js';
+import { StorageError } from '#storage/errors.js';
+import { createMailStore, type MailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
+import { Pop3Connection } from './connection.js';
+import { Maildrop } from './maildrop.js';
+import { Pop3Session } from './session.js';
+import { pop3Settings } from './settings.js';
+
+/** From the hand-off until the maildrop is open. */
+const loginTimeoutMs = 60_000;
+
+interface Parts {
+  readonly context: ServiceContext;
+  readonly auth: AuthMasterClient;
+  readonly store: MailStore;
+  readonly settings: SettingsOf<typeof pop3Settings>;
+  /** Users with a session open, for pop3_lock_session. */
+  readonly locked: Set<string>;
+}
+
+export const role: Role = {
+  name: 'pop3',
+  settings: [...mailStoreSettings, pop3Settings],
+  sections: mailStoreSections,
+  async start(context) {
+    const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
+    const store = createMailStore({ settings: context.settings, log: context.log });
+    const parts: Parts = { context, auth, store, settings: context.settings.get(pop3Settings), locked: new Set() };
+    context.onHandoff((handed) => startSession(parts, handed));
+    return async () => {
+      auth.close();
+      await store.close();
+    };
+  },
+};
+
+function startSession(parts: Parts, handed: HandedConnection): ClientHandle {
+  const { user, sessionId } = handed.request;
+  const log = parts.context.log.child({ user, sessionId }, `pop3(${user})<${process.pid}><${sessionId}>: `);
+  const connection = new Pop3Connection(handed.stream, log, {
+    fixesNul: parts.settings.pop3_client_workarounds.includes('outlook-no-nuls'),
+  });
+  const handle: ClientHandle = {
+    isPreAuth: false,
+    startedAtMs: Date.now(),
+    stop: (reason) => connection.stop(reason === 'kicked' ? 'Disconnected by administrator' : 'Server shutting down'),
+  };
+  const disconnected = parts.context.anvil.connect({ user, remoteIp: handed.request.peer.remoteIp, service: 'pop3', sessionId }, () =>
+    handle.stop('kicked'),
+  );
+  void run(parts, handed, connection, log).finally(() => {
+    disconnected();
+    connection.close();
+    handed.release();
+  });
+  return handle;
+}
+
+async function run(parts: Parts, handed: HandedConnection, connection: Pop3Connection, log: Logger): Promise<void> {
+  const never = new AbortController().signal;
+  const { request } = handed;
+  let isLocked = false;
+  try {
+    const claimed = await parts.auth.claim(request, AbortSignal.timeout(loginTimeoutMs));
+    if (claimed.kind !== 'found') {
+      log.error(
+        'session.claim-failed',
+        `Login refused: ${claimed.kind === 'temp_fail' ? claimed.reason : 'the authentication is not known to auth'}`,
+      );
+      connection.send('-ERR [SYS/TEMP] Internal login failure. Refer to server log for more information.\r\n');
+      return await connection.flush();
+    }
+    if (parts.settings.pop3_lock_session) {
+      if (parts.locked.has(request.user)) {
+        connection.send('-ERR [IN-USE] Mailbox is locked by another POP3 session.\r\n');
+        return await connection.flush();
+      }
+      isLocked = true;
+      parts.locked.add(request.user);
+    }
+    await using user = await parts.store.openUser(claimed.user, 'pop3', AbortSignal.timeout(loginTimeoutMs));
+    const mailbox = await user.openMailbox('INBOX', never);
+    await using view = await mailbox.openView({ readOnly: false }, never);
+    const { settings } = parts;
+    const maildrop = await Maildrop.open(
+      view,
+      {
+        uidlFormat: settings.pop3_uidl_format,
+        renamesDuplicates: settings.pop3_uidl_duplicates === 'rename',
+        deletedFlag: settings.pop3_deleted_flag,
+      },
+      never,
+    );
+    const session = new Pop3Session(maildrop, {
+      setsSeen: !settings.pop3_no_flag_updates,
+      offersLast: settings.pop3_enable_last,
+      expunges: settings.pop3_delete_type === 'expunge' || (settings.pop3_delete_type === 'default' && settings.pop3_deleted_flag === ''),
+    });
+    connection.send('+OK Logged in.\r\n');
+    let reason = 'Connection closed';
+    try {
+      const end = await connection.serve(session, never);
+      reason = end.reason;
+      if (!end.isClean) await session.abandon(never);
+    } finally {
+      const { counters } = session;
+      const summary = logoutText(settings.pop3_logout_format, {
+        t: counters.topCount,
+        p: counters.topBytes,
+        r: counters.retrCount,
+        b: counters.retrBytes,
+        d: counters.deletedCount,
+        m: maildrop.count,
+        s: maildrop.totalBytes,
+        i: connection.bytesIn,
+        o: connection.bytesOut,
+      });
+      log.info('session.logout', `Disconnected: ${reason} ${summary}`, {
+        reason,
+        ...counters,
+        messages: maildrop.count,
+        bytesIn: connection.bytesIn,
+        bytesOut: connection.bytesOut,
+      });
+    }
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error);
+    if (text === 'Connection closed') return;
+    log.error('session.failed', `Session failed: ${text}`, { error });
+    connection.send(
+      `-ERR [SYS/TEMP] ${error instanceof StorageError ? (error.clientText ?? 'Mailbox is not available') : 'Internal error'}\r\n`,
+    );
+    await connection.flush().catch(() => undefined);
+  } finally {
+    if (isLocked) parts.locked.delete(request.user);
+  }
+}
+
+function logoutText(format: string, values: Readonly<Record<string, number>>): string {
+  return format.replace(/%([a-z])/g, (whole, name: string) => (name in values ? String(values[name]) : whole));
+}

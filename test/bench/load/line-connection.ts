@@ -1,0 +1,88 @@
+// The load client's side of a line protocol: as little work per octet as possible, so that the client is not what is measured.
+import { connect, type Socket } from 'node:net';
+import { connect as connectTls } from 'node:tls';
+
+export interface Endpoint {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+}
+
+/** Longest wait for a reply: a server that does not answer fails the run instead of hanging it. */
+const replyTimeoutMs = 60_000;
+
+export class LineConnection {
+  readonly socket: Socket;
+  #pending: Buffer = Buffer.alloc(0);
+  #waiter: { readonly test: (data: Buffer) => number; readonly resolve: (reply: Buffer) => void; readonly reject: (error: Error) => void } | undefined;
+  #error: Error | undefined;
+  readonly #timer: NodeJS.Timeout;
+
+  private constructor(socket: Socket) {
+    this.socket = socket;
+    socket.on('data', (chunk: Buffer) => {
+      this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+      this.#check();
+    });
+    socket.on('error', (error) => this.#fail(error));
+    socket.on('close', () => this.#fail(new Error('connection closed by the server')));
+    this.#timer = setTimeout(() => this.#fail(new Error(`no reply within ${replyTimeoutMs} ms`)), replyTimeoutMs);
+  }
+
+  static open(endpoint: Endpoint): Promise<LineConnection> {
+    return new Promise((resolve, reject) => {
+      const { host, port } = endpoint;
+      const socket = endpoint.tls ? connectTls({ host, port, rejectUnauthorized: false }) : connect({ host, port, noDelay: true });
+      socket.once('error', reject);
+      socket.once(endpoint.tls ? 'secureConnect' : 'connect', () => {
+        socket.off('error', reject);
+        resolve(new LineConnection(socket));
+      });
+    });
+  }
+
+  /** @param test length of the complete reply at the beginning of `data`, 0 when it is not complete */
+  read(test: (data: Buffer) => number): Promise<Buffer> {
+    if (this.#error !== undefined) return Promise.reject(this.#error);
+    return new Promise((resolve, reject) => {
+      this.#waiter = { test, resolve, reject };
+      this.#timer.refresh();
+      if (this.#pending.length > 0) this.#check();
+    });
+  }
+
+  /** One line, its end included. */
+  line(): Promise<Buffer> {
+    return this.read((data) => data.indexOf(10) + 1);
+  }
+
+  write(data: string | Buffer): void {
+    this.socket.write(data);
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#waiter = undefined;
+    this.socket.destroy();
+  }
+
+  #check(): void {
+    const waiter = this.#waiter;
+    if (waiter === undefined) return;
+    const length = waiter.test(this.#pending);
+    if (length === 0) return;
+    const reply = this.#pending.subarray(0, length);
+    this.#pending = this.#pending.subarray(length);
+    this.#waiter = undefined;
+    waiter.resolve(reply);
+  }
+
+  #fail(error: Error): void {
+    this.#error ??= error;
+    clearTimeout(this.#timer);
+    this.socket.destroy();
+    const waiter = this.#waiter;
+    this.#waiter = undefined;
+    waiter?.reject(this.#error);
+  }
+}
