@@ -91,12 +91,14 @@ export class AuthChain {
     return { kind: 'found', fields: collected };
   }
 
-  /** Every user of every userdb that can list. Stops with an error when one fails. */
+  /** Every user of every userdb that can list. Ends with an error when one fails, or when none can list. */
   async *list(): AsyncIterable<string> {
     const seen = new Set<string>();
+    let canList = false;
     for (const { database } of this.#options.userdbs) {
       const users = database.list();
       if (!users) continue;
+      canList = true;
       for await (const user of users) {
         if (!seen.has(user)) {
           seen.add(user);
@@ -104,6 +106,7 @@ export class AuthChain {
         }
       }
     }
+    if (!canList) throw new Error("Trying to iterate users, but userdbs don't support it");
   }
 
   async #authenticateMaster(state: AuthState, check: PasswordCheck, normal: readonly PassdbEntry[]): Promise<AuthenticationOutcome> {

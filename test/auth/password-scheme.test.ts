@@ -22,7 +22,17 @@ describe('stored passwords made by Dovecot', () => {
 });
 
 describe('new stored passwords', () => {
-  const quick: Readonly<Record<string, number>> = { ARGON2I: 1, ARGON2ID: 1, 'BLF-CRYPT': 4, CRYPT: 4, 'SHA256-CRYPT': 1000, 'SHA512-CRYPT': 1000, PBKDF2: 100, 'SCRAM-SHA-1': 100, 'SCRAM-SHA-256': 100 };
+  const quick: Readonly<Record<string, number>> = {
+    ARGON2I: 1,
+    ARGON2ID: 1,
+    'BLF-CRYPT': 4,
+    CRYPT: 4,
+    'SHA256-CRYPT': 1000,
+    'SHA512-CRYPT': 1000,
+    PBKDF2: 100,
+    'SCRAM-SHA-1': 100,
+    'SCRAM-SHA-256': 100,
+  };
   for (const scheme of listSchemes()) {
     it(`${scheme} is verified by its own hash, and differs each time where there is a salt`, async () => {
       const stored = await hashPassword(scheme, 'pässw0rd', quick[scheme], user);
@@ -103,6 +113,16 @@ describe('slow schemes', () => {
     assert.ok(ticks > 3, `${ticks} ticks`);
   });
   it('are known as such', () => {
-    assert.deepEqual(listSchemes().filter(isExpensiveScheme), ['ARGON2I', 'ARGON2ID', 'BLF-CRYPT', 'CRYPT', 'PBKDF2', 'SCRAM-SHA-1', 'SCRAM-SHA-256', 'SHA256-CRYPT', 'SHA512-CRYPT']);
+    assert.deepEqual(listSchemes().filter(isExpensiveScheme), [
+      'ARGON2I',
+      'ARGON2ID',
+      'BLF-CRYPT',
+      'CRYPT',
+      'PBKDF2',
+      'SCRAM-SHA-1',
+      'SCRAM-SHA-256',
+      'SHA256-CRYPT',
+      'SHA512-CRYPT',
+    ]);
   });
 });
