@@ -12,9 +12,9 @@ import type { HandoffRequest } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import type { ControlLink } from './control-link.js';
 import { descriptorOf } from './listeners.js';
+import { continueReading, stopReading } from './reading.js';
 import { Relay } from './relay.js';
 import type { HandoffOutcome } from './role.js';
-import { readAll, takeReader } from './tls.js';
 
 const connectTimeoutMs = 5_000;
 const descriptorTimeoutMs = 5_000;
@@ -54,14 +54,13 @@ export class HandoffSender {
 
   /** Never throws. Unless passed, the socket can still be written to. */
   async send(job: HandoffJob): Promise<HandoffOutcome> {
-    const { stream, socket } = job;
-    const isPlain = stream === socket;
-    takeReader(isPlain ? socket : asSocket(stream));
-    const readAhead = Buffer.concat([job.buffered, readAll(asSocket(stream))]);
+    const stream = asSocket(job.stream);
+    const readAhead = Buffer.concat([job.buffered, stopReading(stream)]);
     const outcome = await this.#tryRoutes(job, readAhead);
-    if (outcome.kind === 'passed') return outcome;
+    if (outcome.kind === 'passed' || stream.destroyed) return outcome;
     // Read on, so that the end of the connection is seen; what the client still says goes nowhere.
-    if (!stream.destroyed) stream.resume();
+    continueReading(stream);
+    stream.resume();
     return outcome;
   }
 
@@ -147,6 +146,7 @@ export class HandoffSender {
       service.destroy();
       return refusedAttempt(reply?.code ?? 'invalid');
     }
+    continueReading(asSocket(job.stream));
     job.onRelay(new Relay(asSocket(job.stream), service, job.onRelayEnd));
     return { kind: 'passed' };
   }

@@ -6,6 +6,7 @@ import type { SettingsOf } from '#config/define.js';
 import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
 import type { TlsFacts } from '#ipc/peer.js';
 import { CodedError } from '#util/coded-error.js';
+import { stopReading } from './reading.js';
 import { tlsSettings } from './settings.js';
 
 type TlsValues = SettingsOf<typeof tlsSettings>;
@@ -105,8 +106,7 @@ export interface UpgradeRequest {
  */
 export async function upgradeToTls({ socket, contexts, facts, buffered, timeoutMs }: UpgradeRequest): Promise<TLSSocket> {
   try {
-    takeReader(socket);
-    const early = Buffer.concat([buffered, readAll(socket)]);
+    const early = Buffer.concat([buffered, stopReading(socket)]);
     // CVE-2011-0411: commands that came in plaintext behind STARTTLS must not be carried out as if they had been encrypted.
     if (early.length > 0 && early[0] !== 0x16) throw new TlsError('injected', 'plaintext was sent before the TLS handshake');
     if (early.length > 0) socket.unshift(early);
@@ -187,25 +187,6 @@ export function cipherBits(name: string): number {
   const size = /(?:AES|CAMELLIA|ARIA)_?-?(128|256)/.exec(name);
   if (size !== null) return Number(size[1]);
   return /CHACHA20/.test(name) ? 256 : 128;
-}
-
-/** Takes the readers off and stops reading at once; nothing that arrives later is delivered until somebody reads again. */
-export function takeReader(stream: Socket): void {
-  stream.removeAllListeners('data');
-  stream.removeAllListeners('readable');
-  stream.pause();
-  if (!('_handle' in stream)) return;
-  const handle: unknown = stream._handle;
-  if (typeof handle !== 'object' || handle === null || !('readStop' in handle) || typeof handle.readStop !== 'function') return;
-  handle.readStop();
-  if ('reading' in handle) handle.reading = false;
-}
-
-/** Everything the stream has read already. */
-export function readAll(stream: Socket): Buffer {
-  const chunks: Buffer[] = [];
-  for (let chunk: unknown = stream.read(); Buffer.isBuffer(chunk); chunk = stream.read()) chunks.push(chunk);
-  return Buffer.concat(chunks);
 }
 
 function messageOf(error: unknown): string {

@@ -132,6 +132,28 @@ describe('hand-off', () => {
     await until(() => descriptorsOf(mail) <= before.mail && descriptorsOf(login) <= before.login, 'descriptors closed');
   });
 
+  it('loses nothing that a client sends while its connection moves', async () => {
+    const { port, login, mail } = await pair();
+    const talk = async (user: string): Promise<void> => {
+      const client = master.connect(port);
+      client.socket.setNoDelay(true);
+      // The first line goes out at the very moment the mail process has answered, when login has not let go of its copy yet.
+      client.socket.on('data', () => {
+        if (/welcome/.test(client.received)) client.send('after\n');
+      });
+      client.send(`LOGIN ${user}\n`);
+      await client.expect(/welcome/);
+      for (let n = 0; n < 3; n += 1) client.send(`line ${n}\n`);
+      await client.expect(/\d+ after\n/);
+      await client.expect(/line 2\n/);
+      client.socket.destroy();
+    };
+    for (let round = 0; round < 10; round += 1) await Promise.all(Array.from({ length: 20 }, (_, n) => talk(`user${round}-${n}`)));
+    await login.clients(0);
+    await mail.clients(0);
+    assert.equal(mail.status?.served, 200);
+  });
+
   it('tries another process when the first one is gone or full', async () => {
     const { port, login, mail } = await pair();
     const full = master.start({ role: 'mail', clientLimit: 1 });

@@ -114,7 +114,7 @@ describe('a running service', () => {
     await client.expect(/hello/);
     client.socket.pause();
     client.send('flood 20000000\n');
-    await until(() => client.socket.bytesWritten > 0, 'sent');
+    await until(() => client.socket.readableLength > 0, 'the flood has begun');
     toy.send({ kind: 'stop', clients: 'end', reason: 'test' });
     await toy.exited();
     assert.equal(toy.exitCode, 0);

@@ -1,0 +1,48 @@
+// Taking a socket's reading side away from a role, so that not one octet is read any more by this process.
+//
+// pause() is not enough: a paused net.Socket goes on reading until its buffer is full, and read(), or the tick after a 'data' event, starts the
+// handle again. Octets read after a descriptor was sent away would be lost. So the buffer is emptied first, which leaves the stream believing
+// that a read is under way and keeps it from starting another, and the handle is stopped last, in the same turn of the event loop.
+import type { Socket } from 'node:net';
+
+interface ReadableHandle {
+  readStop(): unknown;
+  readStart(): unknown;
+  reading: boolean;
+}
+
+function isReadableHandle(value: unknown): value is ReadableHandle {
+  return typeof value === 'object' && value !== null && 'readStop' in value && 'readStart' in value && 'reading' in value;
+}
+
+/** Node shows a socket's handle under this name only; undefined after close. */
+function handleOf(socket: Socket): ReadableHandle | undefined {
+  const handle: unknown = '_handle' in socket ? socket._handle : undefined;
+  return isReadableHandle(handle) ? handle : undefined;
+}
+
+/**
+ * Takes the readers off a socket and stops reading.
+ * @returns what the socket has read and nobody has taken
+ */
+export function stopReading(socket: Socket): Buffer {
+  socket.removeAllListeners('data');
+  socket.removeAllListeners('readable');
+  socket.pause();
+  const chunks: Buffer[] = [];
+  for (let chunk: unknown = socket.read(); Buffer.isBuffer(chunk); chunk = socket.read()) chunks.push(chunk);
+  const handle = handleOf(socket);
+  if (handle !== undefined) {
+    handle.readStop();
+    handle.reading = false;
+  }
+  return Buffer.concat(chunks);
+}
+
+/** Undoes `stopReading`: the socket reads into its buffer again; the caller attaches a reader or calls `resume`. */
+export function continueReading(socket: Socket): void {
+  const handle = handleOf(socket);
+  if (handle === undefined || handle.reading) return;
+  handle.reading = true;
+  handle.readStart();
+}
