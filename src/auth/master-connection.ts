@@ -181,11 +181,16 @@ class MasterLink implements AuthMasterClient, CacheControl {
   }
 
   #takeLine(socket: Socket, command: string, args: readonly string[]): void {
-    if (command === 'VERSION' && args[0] !== String(masterProtocol.major)) {
+    // The greeting's numbers are no request ids, and it may arrive after the first request was sent.
+    if (command === 'SPID') return;
+    if (command === 'VERSION') {
+      if (args[0] === String(masterProtocol.major)) return;
       this.#options.log.error('auth.master.version', `auth: ${this.#options.path} speaks protocol version ${args[0] ?? ''}`);
       socket.destroy();
       return;
     }
+    // The greeting's numbers (version, process) are not request ids.
+    if (command === 'VERSION' || command === 'SPID') return;
     const id = parseId(args[0]);
     if (id !== undefined) this.#pending.get(id)?.take(command, args.slice(1));
   }
