@@ -36,7 +36,6 @@ export class ClientStream {
     this.#stream = stream;
     this.#options = options;
     this.#idleTimer = setTimeout(() => options.onIdle(), options.idleTimeoutMs);
-    this.#idleTimer.unref();
     stream.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;
       this.#idleTimer.refresh();
@@ -148,7 +147,6 @@ export class ClientStream {
       this.#isStalled = true;
       this.destroy();
     }, this.#options.stallTimeoutMs);
-    this.#stallTimer.unref();
   }
 
   #drained(): void {

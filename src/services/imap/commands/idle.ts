@@ -69,7 +69,6 @@ export const idleRow = row({
             output.flush();
           }, interval)
         : undefined;
-    keepAlive?.unref();
     let line: string | undefined;
     try {
       view?.park();
