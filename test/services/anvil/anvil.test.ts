@@ -5,6 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { kickSessions, kickUsers, listSessions } from '#ipc/anvil-admin.js';
 import { silentLogger } from '#log/logger.js';
 import { AnvilConnection } from '#service-kit/anvil-client.js';
 import type { AcceptedConnection, ClientHandle, ServiceContext } from '#service-kit/role.js';
@@ -12,8 +13,8 @@ import { role } from '#services/anvil/main.js';
 import { LineClient, until } from '../../service-kit/fake-master.js';
 
 class TestAnvil {
-  readonly #folder = mkdtempSync(join(tmpdir(), 'roost-anvil-'));
-  readonly path = join(this.#folder, 'anvil');
+  readonly folder = mkdtempSync(join(tmpdir(), 'roost-anvil-'));
+  readonly path = join(this.folder, 'anvil');
   readonly #closers: (() => void)[] = [];
   readonly #sockets = new Set<Socket>();
   #server: Server | undefined;
@@ -56,7 +57,7 @@ class TestAnvil {
   async close(): Promise<void> {
     for (const close of this.#closers) close();
     await this.crash();
-    rmSync(this.#folder, { recursive: true });
+    rmSync(this.folder, { recursive: true });
   }
 }
 
@@ -151,6 +152,30 @@ describe('anvil', () => {
     admin.send('SESSION-DUMP\n');
     const expected = Buffer.from(`Grüße/x\timap\t192.0.2.1\t${process.pid}\ts1\t`).toString('latin1');
     await until(() => admin.received.startsWith(expected) && /\d{10}\n\n$/.test(admin.received), 'dump');
+  });
+
+  it('answers administrators', async () => {
+    const imap = anvil.client();
+    let kicks = 0;
+    imap.connect(anna, () => (kicks += 1));
+    imap.connect({ ...anna, user: 'bob', sessionId: 's2' }, () => (kicks += 1));
+    await imap.lookup('', '', '');
+    const sessions = await listSessions(anvil.folder);
+    assert.deepEqual(
+      sessions.map(({ sinceSeconds: _, ...rest }) => rest),
+      [
+        { ...anna, pid: process.pid },
+        { ...anna, user: 'bob', sessionId: 's2', pid: process.pid },
+      ],
+    );
+    assert.equal(await kickUsers(anvil.folder, 'b*', undefined), 1);
+    assert.equal(await kickUsers(anvil.folder, '*', '203.0.113.0/24'), 0);
+    assert.equal(await kickSessions(anvil.folder, ['s1', 'unknown']), 1);
+    await until(() => kicks === 2, 'two kicked');
+    imap.close();
+    for (let tries = 0; (await listSessions(anvil.folder)).length > 0 && tries < 100; tries += 1);
+    assert.deepEqual(await listSessions(anvil.folder), []);
+    await assert.rejects(listSessions('/nonexistent'), { code: 'unreachable' });
   });
 
   it('keeps penalties for auth', async () => {
