@@ -35,7 +35,7 @@ export function resolveName(all: readonly AccountNamespace[], name: string): Res
   }
   if (best === undefined) throw unknownNamespace(name, inbox?.namespace.prefix);
   const { at, rest } = best;
-  if (rest === '') return { at, levels: [], name: at.namespace.prefix.slice(0, -at.namespace.separator.length) };
+  if (rest === '') return { at, levels: [], name: withoutSeparator(at.namespace) };
   const levels = rest.split(at.namespace.separator);
   if (at.namespace.isInbox && levels[0]?.toUpperCase() === 'INBOX') {
     if (levels.length === 1) throw unknownNamespace(name, at.namespace.prefix);
@@ -67,4 +67,8 @@ function unknownNamespace(name: string, inboxPrefix: string | undefined): Storag
   return new StorageError('not-found', `no namespace for ${JSON.stringify(name)}`, {
     clientText: `Client tried to access nonexistent namespace.${hint}`,
   });
+}
+
+function withoutSeparator({ prefix, separator }: Namespace): string {
+  return prefix === '' ? '' : prefix.slice(0, -separator.length);
 }

@@ -64,7 +64,7 @@ export class Account implements MailUser {
 
   async openMailbox(name: string, signal: AbortSignal): Promise<Mailbox> {
     const resolved = resolveName(this.#all, name);
-    if (resolved.levels.length === 0) throw notSelectable(resolved.name);
+    if (resolved.levels.length === 0 && resolved.name !== '') throw notSelectable(resolved.name);
     const checked = resolveMailbox(this.#all, name);
     await this.#requireMailbox(checked, signal);
     const { at, levels } = checked;
@@ -153,7 +153,7 @@ export class Account implements MailUser {
     const { separator } = at.namespace;
     const trimmed = name.length > 1 && name.endsWith(separator) ? name.slice(0, -separator.length) : name;
     const named = resolveName(this.#all, trimmed);
-    if (named.levels.length === 0) throw mailboxExists(named.name);
+    if (named.levels.length === 0 && named.name !== '') throw mailboxExists(named.name);
     const resolved = resolveMailbox(this.#all, trimmed);
     checkNewLevels(resolved.levels, resolved.name);
     checkWritable(resolved.at, resolved.name);

@@ -1,5 +1,5 @@
 // LAYOUT=fs: `a/b` is the folder `a/b` below the root, a mailbox when it has a `cur/` (inside DIRNAME, where that is set), else \NoSelect.
-import { mkdir, rename, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rename, rmdir, unlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { errnoOf } from '#util/coded-error.js';
 import type { MailboxPaths } from '../driver.js';
@@ -122,7 +122,11 @@ export function createFsTree({ folders, driver, subscriptions, hasInbox }: TreeO
     async remove(levels, signal) {
       const paths = pathsOf(levels);
       if (await driver.exists(paths)) await driver.delete(paths, signal);
-      if (!isInbox(levels)) await removeIfEmpty(folderOf(levels));
+      if (!isInbox(levels)) {
+        for (const folder of [paths.mailDir, paths.controlDir, paths.indexDir, folderOf(levels)]) {
+          if (folder !== undefined) await removeIfUnused(folder);
+        }
+      }
       reader.forget();
       changes.changed(levels);
     },
@@ -164,8 +168,12 @@ export function createFsTree({ folders, driver, subscriptions, hasInbox }: TreeO
   return tree;
 }
 
-async function removeIfEmpty(folder: string): Promise<void> {
+/** Removes a folder in which there is nothing but files of Dovecot's and ours. */
+async function removeIfUnused(folder: string): Promise<void> {
   try {
+    const entries = await readdir(folder, { withFileTypes: true });
+    if (!entries.every((entry) => entry.isFile() && reserved.test(entry.name))) return;
+    for (const { name } of entries) await unlink(join(folder, name));
     await rmdir(folder);
   } catch (error) {
     const errno = errnoOf(error);

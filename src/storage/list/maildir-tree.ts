@@ -93,8 +93,12 @@ export function createMaildirTree({ folders, driver, subscriptions, hasInbox }: 
     async remove(levels, signal) {
       const paths = pathsOf(levels);
       if (await driver.exists(paths)) await driver.delete(paths, signal);
-      // A folder that lost its cur/, or never had one.
-      else if (!isInbox(levels)) await rm(paths.mailDir, { recursive: true, force: true });
+      if (!isInbox(levels)) {
+        // No mailbox is inside another here, so what is left is of no use: index files of Dovecot, a folder that lost its cur/.
+        for (const folder of [paths.mailDir, paths.controlDir, paths.indexDir]) {
+          if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+        }
+      }
       reader.forget();
       changes.changed(levels);
     },
