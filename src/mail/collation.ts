@@ -2,19 +2,35 @@
 
 const asciiOnly = /^[\x00-\x7f]*$/;
 
+/** Characters of which JavaScript's upper case makes several; RFC 5051 maps one to one, so they stay. */
+const expanding = /([ßŉǰΐΰևẖ-ẚὐὒὔὖᾀ-ᾯᾲ-ᾴᾶᾷᾼῂ-ῄῆῇῌῒΐῖῗ\u1fd3ῢ-ῤῦῧῲ-ῴῶῷῼﬀ-ﬆﬓ-ﬗ]+)/;
+const notAscii = /[^\x00-\x7f]+/g;
+/** Decompositions of single characters, which are few in any one language. */
+const decompositions = new Map<string, string>();
+const maxDecompositions = 2000;
+
 /** Text as it is compared: equal keys mean equal text under the collation. A key contained in another means a substring match. */
 export function casemap(text: string): string {
   const upper = text.toUpperCase();
   if (asciiOnly.test(text)) return upper;
-  // RFC 5051 maps characters one to one; where JavaScript would make two of one (ß to SS) the character stays.
-  return (upper.length === text.length ? upper : casemapEach(text)).normalize('NFKD');
+  const mapped = upper.length === text.length ? upper : casemapParts(text);
+  // Runs of other characters decompose on their own: ASCII letters neither change nor take part in the order of combining marks.
+  return mapped.replace(notAscii, decompose);
 }
 
-function casemapEach(text: string): string {
-  let result = '';
-  for (const character of text) {
-    const upper = character.toUpperCase();
-    result += upper.length === character.length ? upper : character;
+function casemapParts(text: string): string {
+  return text
+    .split(expanding)
+    .map((piece, index) => (index % 2 === 1 ? piece : piece.toUpperCase()))
+    .join('');
+}
+
+function decompose(run: string): string {
+  if (run.length > 1) return run.normalize('NFKD');
+  let result = decompositions.get(run);
+  if (result === undefined) {
+    result = run.normalize('NFKD');
+    if (decompositions.size < maxDecompositions) decompositions.set(run, result);
   }
   return result;
 }

@@ -66,7 +66,12 @@ export async function isInMessage(source: OctetSource, root: MimePart, text: Sea
 
 /** A header block as people read it: unfolded, encoded words decoded. */
 export function headerText(block: Buffer): string {
-  return decodeWords(block.toString('latin1').replace(/\r?\n(?=[ \t])/g, ''));
+  return decodeWords(
+    block
+      .toString('latin1')
+      .replace(/\r\n([ \t])/g, '$1')
+      .replace(/\n([ \t])/g, '$1'),
+  );
 }
 
 /** Decoded value of one field, as SEARCH HEADER compares it. @param value raw, unfolded or not */

@@ -23,6 +23,18 @@ describe('i;unicode-casemap', () => {
     ['a', 'b'],
   ];
   for (const [a, b] of different) it(`tells ${a} from ${b}`, () => assert.notEqual(casemap(a), casemap(b)));
+  it('maps every character to one, whatever JavaScript makes of it', () => {
+    for (let code = 0x80; code < 0x20000; code += 1) {
+      if (code >= 0xd800 && code < 0xe000) continue;
+      const character = String.fromCodePoint(code);
+      const upper = character.toUpperCase();
+      assert.equal(
+        casemap(`a${character}`),
+        `A${(upper.length === character.length ? upper : character).normalize('NFKD')}`,
+        code.toString(16),
+      );
+    }
+  });
   it('sorts by code points, also beyond the first 65,536', () => {
     const sorted = ['\u{1f600}', '\uff21\uffee', 'b', 'A', '\ue000'].sort((a, b) => compareKeys(collationKey(a), collationKey(b)));
     const bySlowWay = [...sorted].sort((a, b) => Buffer.compare(Buffer.from(casemap(a)), Buffer.from(casemap(b))));
