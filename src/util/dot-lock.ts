@@ -91,6 +91,18 @@ export async function takeDotLock(path: string, options: DotLockOptions, signal?
   }
 }
 
+/** One attempt without waiting; a stale lock is broken. @returns undefined when somebody holds it */
+export function tryDotLock(path: string, options: Omit<DotLockOptions, 'timeoutMs'> = {}): DotLock | undefined {
+  const lockPath = `${path}.lock`;
+  const mode = options.mode ?? 0o600;
+  const lock = tryCreate(lockPath, mode);
+  if (lock !== undefined) return lock;
+  const reason = staleReason(lockPath, options.staleMs ?? dotLockStaleMs);
+  if (reason === undefined) return undefined;
+  if (breakLock(lockPath, reason.inode)) options.onBreak?.(lockPath, reason.text);
+  return tryCreate(lockPath, mode);
+}
+
 function tryCreate(lockPath: string, mode: number): DotLock | undefined {
   let fd: number;
   try {

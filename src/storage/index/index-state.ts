@@ -36,6 +36,13 @@ export const noStamps: Stamps = {
 /** Keywords of one mailbox; far above what any client uses, far below what hurts. */
 export const maxKeywords = 1000;
 
+export interface IndexLimits {
+  /** Octets. */
+  readonly maxKeywordLength: number;
+  /** Ranges of expunged UIDs remembered. */
+  readonly maxHistoryRanges: number;
+}
+
 export class IndexState {
   readonly columns = new Columns();
   readonly suffixes = new SuffixTable();
@@ -63,7 +70,7 @@ export class IndexState {
   readonly #sets: (readonly string[])[] = [];
   readonly #idBySet = new Map<readonly string[], number>();
 
-  constructor(limits: { readonly maxKeywordLength: number; readonly maxHistoryRanges: number }, firstModSeq: number) {
+  constructor(limits: IndexLimits, firstModSeq: number) {
     this.keywords = new KeywordTable({ maxKeywords, maxLength: limits.maxKeywordLength });
     this.highestModSeq = firstModSeq;
     this.history = new ExpungeHistory(firstModSeq, limits.maxHistoryRanges);

@@ -1,27 +1,447 @@
-import { IndexState } from './index-state.js';
-import { type Applied, applyRecord } from './log-record.js';
+// The index of one mailbox: state in memory, continued by every process through roost.index.log.
+//
+// Appending takes no lock. A record is one write(2) to a file opened with O_APPEND, which the kernel puts behind whatever others have written; after
+// it, a process applies what lies between its position and the end of its own record, in file order, so all processes reach the same
+// state. What cannot be merged this way (UIDs) happens under the dot lock of dovecot-uidlist anyway.
+//
+// Compaction, under roost.index.lock: append a seal, apply up to it, write a new snapshot and a new empty log, rename both into place. A record
+// behind a seal does not count; its writer finds the seal when it applies, changes over to the new log and appends once more. A process
+// that dies between seal and renames leaves a sealed log: whoever meets it writes the same snapshot and the log the seal names.
+//
+// A record that was cut off (crash, full disk) is skipped; the state before it is right, so whoever meets it compacts. When a process starts and
+// finds valid records behind a broken one, it cannot know what was lost, and the index is built anew from the Maildir.
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+  writevSync,
+} from 'node:fs';
+import type { Logger } from '#log/logger.js';
+import { errnoOf } from '#util/coded-error.js';
+import { tryDotLock } from '#util/dot-lock.js';
+import { StorageError } from '../errors.js';
+import { bootId } from './boot-id.js';
+import { type IndexLimits, IndexState } from './index-state.js';
+import { type LoadedIndex, loadIndex } from './load-index.js';
+import { encodeLogHeader, logHeaderBytes, nextRecord, parseLogHeader, recordAt } from './log-reader.js';
+import { type Applied, applyRecord, modSeqRecord, sealRecord } from './log-record.js';
+import { encodeSnapshot } from './snapshot.js';
 
-export interface IndexOptions {
-  readonly maxKeywordLength: number;
-  readonly maxHistoryRanges: number;
+export interface IndexOptions extends IndexLimits {
+  /** Folder of the index files; undefined: in memory only. */
+  readonly folder: string | undefined;
+  readonly log: Logger;
 }
+
+/** The log is rewritten when it is larger than this and than a quarter of the snapshot. */
+const compactLogBytes = 128 * 1024;
+const sealWaitMs = 2000;
 
 /** The first modseq of an index made from nothing: microseconds, so that it is above everything an index lost earlier gave out. */
 export function freshModSeq(): number {
   return Date.now() * 1000;
 }
 
-/** The index of one mailbox, in memory. */
+interface OpenLog {
+  readonly fd: number;
+  readonly logId: number;
+  readonly inode: number;
+  /** Everything before it has been applied. */
+  position: number;
+}
+
 export class MailboxIndex {
   state: IndexState;
-  constructor(options: IndexOptions) {
-    this.state = new IndexState(options, freshModSeq());
+  /** Another process has made the files anew: `reload` before the next use. */
+  needsReload = false;
+  readonly #options: IndexOptions;
+  #log: OpenLog | undefined;
+  #snapshotBytes = 0;
+  /** No files are written until `publish`: the first state is made as a whole. */
+  #isBuilding: boolean;
+  #sealedTo: number | undefined;
+  #hasBrokenRecord = false;
+
+  private constructor(options: IndexOptions, loaded: LoadedIndex | undefined) {
+    this.#options = options;
+    this.state = loaded?.state ?? new IndexState(options, freshModSeq());
+    this.#isBuilding = loaded === undefined;
+    if (loaded !== undefined) this.#use(loaded);
   }
-  /** Applies what peers wrote. @returns true when anything changed */
+
+  /** Only in memory, as the state of a mailbox that has not been loaded. */
+  static empty(options: IndexOptions): MailboxIndex {
+    return new MailboxIndex({ ...options, folder: undefined }, undefined);
+  }
+
+  /** Reads the files; where they are missing or unusable, the index is empty and `isBuilding`. */
+  static async open(options: IndexOptions): Promise<MailboxIndex> {
+    if (options.folder === undefined) return new MailboxIndex(options, undefined);
+    const loaded = await loadIndex(options.folder, options, options.log);
+    const index = new MailboxIndex(options, loaded);
+    if (loaded !== undefined && (loaded.isTorn || !loaded.bootId.equals(bootId()))) {
+      // What the kernel had not written, or what was cut off, may have told clients about higher modseqs.
+      index.append([modSeqRecord(freshModSeq())]);
+      index.compact();
+    } else index.#compactIfLarge();
+    return index;
+  }
+
+  /** The state has to be made from the Maildir, then published. */
+  get isBuilding(): boolean {
+    return this.#isBuilding;
+  }
+
+  /** Applies what peers wrote. @returns true when anything may have changed, the state object included */
   catchUp(): boolean {
-    return false;
+    const log = this.#log;
+    if (log === undefined) return false;
+    const stat = fstatSync(log.fd);
+    if (stat.size === log.position && stat.nlink > 0) return false;
+    const before = this.state.highestModSeq;
+    const state = this.state;
+    if (stat.size !== log.position) this.#readTo(log, stat.size, false);
+    if (this.#sealedTo !== undefined) this.#changeOver();
+    else if (stat.nlink === 0) this.#reopen();
+    if (this.#hasBrokenRecord) this.compact();
+    return this.state !== state || this.state.highestModSeq !== before;
   }
+
+  /**
+   * Adds records to the log and applies them, behind those of peers.
+   *
+   * Never fails: when the files cannot be written (disk full), the index goes on in memory, and the next process builds it anew.
+   * @returns one entry a record
+   */
   append(records: readonly Buffer[]): Applied[] {
+    for (let attempt = 1; this.#log !== undefined && attempt <= 3; attempt += 1) {
+      const applied = this.#tryAppend(this.#log, records);
+      if (applied !== undefined) {
+        this.#compactIfLarge();
+        return applied;
+      }
+    }
     return records.map((record) => applyRecord(this.state, record));
   }
+
+  /** Writes the state that was built. When a peer was faster, its files are taken instead. */
+  async publish(): Promise<void> {
+    const { folder } = this.#options;
+    if (!this.#isBuilding || folder === undefined) return;
+    await this.#guarded(async () => {
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      const lock = tryDotLock(`${folder}/roost.index`);
+      // A peer is publishing or compacting: this process goes on in memory until it loads the mailbox the next time.
+      if (lock === undefined) return;
+      try {
+        const theirs = await loadIndex(folder, this.#options, this.#options.log, true);
+        if (theirs !== undefined && !theirs.isTorn && theirs.state.uidValidity === this.state.uidValidity) {
+          this.state = theirs.state;
+          this.#use(theirs);
+        } else this.#writeFiles(randomLogId());
+      } finally {
+        lock.release();
+      }
+    });
+    this.#isBuilding = false;
+  }
+
+  /** Writes a new snapshot and starts a new log. Does nothing when another process is doing it. */
+  compact(): void {
+    const { folder } = this.#options;
+    const log = this.#log;
+    if (log === undefined || folder === undefined) return;
+    const lock = tryDotLock(`${folder}/roost.index`);
+    if (lock === undefined) return;
+    try {
+      if (fstatSync(log.fd).nlink === 0) return;
+      const next = randomLogId();
+      writeSync(log.fd, sealRecord(next));
+      this.#readTo(log, fstatSync(log.fd).size, true);
+      this.#writeFiles(this.#sealedTo ?? next);
+    } catch (error) {
+      this.#giveUpFiles(error);
+    } finally {
+      lock.release();
+    }
+  }
+
+  /** Positions of cache records are worth keeping: done when a mailbox is given up. */
+  close(): void {
+    if (this.#log !== undefined) closeSync(this.#log.fd);
+    this.#log = undefined;
+  }
+
+  /** Octets of the log that the next opener has to apply. */
+  get logBytes(): number {
+    return this.#log === undefined ? 0 : this.#log.position - logHeaderBytes;
+  }
+
+  #use(loaded: LoadedIndex): void {
+    if (this.#log !== undefined) closeSync(this.#log.fd);
+    this.#log = { fd: loaded.fd, logId: loaded.logId, inode: loaded.inode, position: loaded.position };
+    this.#snapshotBytes = loaded.snapshotBytes;
+    this.#sealedTo = loaded.sealedTo;
+    this.#hasBrokenRecord = false;
+    if (this.#sealedTo !== undefined) this.#changeOver();
+  }
+
+  /** @returns undefined when the records have to be appended again, to another log */
+  #tryAppend(log: OpenLog, records: readonly Buffer[]): Applied[] | undefined {
+    let written = 0;
+    let total = 0;
+    for (const record of records) total += record.length;
+    try {
+      written = records.length === 1 ? writeSync(log.fd, records[0] as Buffer) : writevSync(log.fd, [...records]);
+      if (written !== total) throw new Error(`short write of ${written} of ${total} octets to the index log`);
+    } catch (error) {
+      this.#giveUpFiles(error);
+      return undefined;
+    }
+    const stat = fstatSync(log.fd);
+    if (stat.size === log.position + total) {
+      log.position = stat.size;
+      const applied = records.map((record) => applyRecord(this.state, record));
+      if (stat.nlink === 0) this.#reopen();
+      return applied;
+    }
+    const applied = this.#readTo(log, stat.size, true, records);
+    if (this.#sealedTo !== undefined && applied.length < records.length) {
+      this.#changeOver();
+      return undefined;
+    }
+    if (this.#sealedTo !== undefined) this.#changeOver();
+    else if (stat.nlink === 0) this.#reopen();
+    // Cut short or overwritten by something else than us: what we know is written anew.
+    const isLost = applied.length < records.length;
+    for (const record of records.slice(applied.length)) applied.push(applyRecord(this.state, record));
+    if (this.#hasBrokenRecord || isLost) this.compact();
+    return applied;
+  }
+
+  /**
+   * Applies what lies between the position and `end`.
+   * @param isWhole nobody is writing before `end` any more, so what looks incomplete there is torn
+   * @returns what became of `own`, as far as they were found
+   */
+  #readTo(log: OpenLog, end: number, isWhole: boolean, own: readonly Buffer[] = []): Applied[] {
+    const bytes = readRange(log.fd, log.position, end);
+    const results: Applied[] = [];
+    let at = 0;
+    while (this.#sealedTo === undefined) {
+      const found = recordAt(bytes, at);
+      if (found.kind === 'record') {
+        const applied = applyRecord(this.state, found.bytes);
+        if (applied.kind === 'sealed') this.#sealedTo = applied.nextLogId;
+        const mine = own[results.length];
+        if (mine?.equals(found.bytes) === true) results.push(applied);
+        at += found.bytes.length;
+        continue;
+      }
+      if (at >= bytes.length || (found.kind === 'more' && !isWhole)) break;
+      const next = nextRecord(bytes, at + 1);
+      if (next < 0) break;
+      this.#options.log.warning('index.torn-record', `Skipped a torn record in ${this.#options.folder}/roost.index.log`, {
+        offset: log.position + at,
+        octets: next - at,
+      });
+      this.#hasBrokenRecord = true;
+      at = next;
+    }
+    log.position += at;
+    return results;
+  }
+
+  /** The log was sealed: go on in the one the seal names, whose snapshot is the state we have. */
+  #changeOver(): void {
+    const next = this.#sealedTo;
+    const { folder } = this.#options;
+    if (next === undefined || folder === undefined) return;
+    this.#sealedTo = undefined;
+    const deadline = Date.now() + sealWaitMs;
+    for (;;) {
+      const log = openLog(`${folder}/roost.index.log`);
+      if (log !== undefined && log.logId === next) {
+        this.#replaceLog(log);
+        this.#readTo(log, fstatSync(log.fd).size, false);
+        return;
+      }
+      if (log !== undefined) closeSync(log.fd);
+      if (log !== undefined && log.logId !== this.#log?.logId) {
+        this.#reopen();
+        return;
+      }
+      // The sealing process is between its two renames, or dead: then its lock is stale and the work is ours.
+      const lock = tryDotLock(`${folder}/roost.index`);
+      if (lock !== undefined) {
+        try {
+          if (openLogId(`${folder}/roost.index.log`) !== next) this.#writeFiles(next);
+          else continue;
+          return;
+        } catch (error) {
+          this.#giveUpFiles(error);
+          return;
+        } finally {
+          lock.release();
+        }
+      }
+      if (Date.now() > deadline) {
+        this.#giveUpFiles(new StorageError('in-use', `${folder}/roost.index.lock is held`));
+        return;
+      }
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+    }
+  }
+
+  /** The files were deleted or replaced behind our back: write them again from what we know, or take the new ones. */
+  #reopen(): void {
+    const { folder } = this.#options;
+    if (folder === undefined) return;
+    try {
+      const lock = tryDotLock(`${folder}/roost.index`);
+      if (lock === undefined) return;
+      try {
+        if (openLogId(`${folder}/roost.index.log`) === undefined) {
+          this.#writeFiles(randomLogId());
+          return;
+        }
+      } finally {
+        lock.release();
+      }
+    } catch (error) {
+      this.#giveUpFiles(error);
+      return;
+    }
+    this.needsReload = true;
+  }
+
+  /** Takes files that another process has made anew. @returns true when the state object was replaced */
+  async reload(): Promise<boolean> {
+    const { folder } = this.#options;
+    if (!this.needsReload || folder === undefined) return false;
+    this.needsReload = false;
+    const loaded = await loadIndex(folder, this.#options, this.#options.log);
+    if (loaded === undefined || loaded.state.uidValidity !== this.state.uidValidity) {
+      if (loaded !== undefined) closeSync(loaded.fd);
+      this.#giveUpFiles(new Error('the index was replaced by an unusable one'));
+      return false;
+    }
+    // What we knew and the new files do not (a change not yet scanned there) is found by the next scan.
+    this.state = loaded.state;
+    this.#use(loaded);
+    return true;
+  }
+
+  #replaceLog(log: OpenLog): void {
+    if (this.#log !== undefined) closeSync(this.#log.fd);
+    this.#log = log;
+  }
+
+  /** The caller holds roost.index.lock. */
+  #writeFiles(logId: number): void {
+    const { folder } = this.#options;
+    if (folder === undefined) return;
+    const logPath = `${folder}/roost.index.log`;
+    const snapshotPath = `${folder}/roost.index`;
+    const parts = encodeSnapshot(this.state, { logId, offset: logHeaderBytes }, bootId());
+    writeParts(`${snapshotPath}.tmp`, parts);
+    writeFileSync(`${logPath}.tmp`, encodeLogHeader(logId, bootId()), { mode: 0o600 });
+    renameSync(`${snapshotPath}.tmp`, snapshotPath);
+    renameSync(`${logPath}.tmp`, logPath);
+    const log = openLog(logPath);
+    if (log === undefined) throw new Error(`${logPath} is gone`);
+    this.#replaceLog(log);
+    this.#snapshotBytes = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#sealedTo = undefined;
+    this.#hasBrokenRecord = false;
+  }
+
+  #compactIfLarge(): void {
+    const log = this.#log;
+    if (log !== undefined && log.position > Math.max(compactLogBytes, this.#snapshotBytes / 4)) this.compact();
+  }
+
+  #giveUpFiles(error: unknown): void {
+    const { folder, log } = this.#options;
+    log.warning('index.unwritable', `Index files in ${folder} cannot be written; going on in memory`, { error });
+    if (this.#log === undefined) return;
+    closeSync(this.#log.fd);
+    this.#log = undefined;
+    // Others must not believe a log that lacks our changes. They look for themselves when the stamps differ; this only makes sure.
+    try {
+      unlinkSync(`${folder}/roost.index.log`);
+    } catch (unlinkError) {
+      if (errnoOf(unlinkError) !== 'ENOENT') log.debug('index.unlink', 'Could not remove the index log', { error: unlinkError });
+    }
+  }
+
+  async #guarded(work: () => Promise<void>): Promise<void> {
+    try {
+      await work();
+    } catch (error) {
+      this.#giveUpFiles(error);
+    }
+  }
+}
+
+function randomLogId(): number {
+  return Math.floor(Math.random() * Number.MAX_SAFE_INTEGER) + 1;
+}
+
+function writeParts(path: string, parts: readonly Buffer[]): void {
+  const fd = openSync(path, 'w', 0o600);
+  try {
+    for (const part of parts) {
+      let written = 0;
+      while (written < part.length) written += writeSync(fd, part, written);
+    }
+  } catch (error) {
+    unlinkSync(path);
+    throw error;
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function readRange(fd: number, from: number, to: number): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Math.max(0, to - from));
+  let filled = 0;
+  while (filled < bytes.length) {
+    const got = readSync(fd, bytes, filled, bytes.length - filled, from + filled);
+    if (got === 0) break;
+    filled += got;
+  }
+  return bytes.subarray(0, filled);
+}
+
+/** Opens a log for reading and appending; undefined when there is none or it has no valid header. */
+export function openLog(path: string): OpenLog | undefined {
+  let fd: number;
+  try {
+    fd = openSync(path, 'a+');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  const header = parseLogHeader(readRange(fd, 0, logHeaderBytes));
+  if (header === undefined) {
+    closeSync(fd);
+    return undefined;
+  }
+  return { fd, logId: header.logId, inode: fstatSync(fd).ino, position: logHeaderBytes };
+}
+
+function openLogId(path: string): number | undefined {
+  if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
+  const log = openLog(path);
+  if (log === undefined) return undefined;
+  closeSync(log.fd);
+  return log.logId;
 }

@@ -12,7 +12,7 @@ import { StorageError } from '../errors.js';
 import { rowBit } from '../index/columns.js';
 import type { IndexState, Stamps } from '../index/index-state.js';
 import { stampsRecord } from '../index/log-record.js';
-import { MailboxIndex } from '../index/mailbox-index.js';
+import { type IndexOptions, MailboxIndex } from '../index/mailbox-index.js';
 import { syncPath } from './file-calls.js';
 import type { NameMaker } from './file-name.js';
 import { UidListFile } from './list-file.js';
@@ -27,6 +27,8 @@ export interface FolderTimes {
 
 /** After own changes the folder is looked at again when this many times the cost of a scan has passed: at most 1 % of the time. */
 const recheckFactor = 100;
+/** What a scan costs at least, where none has been timed. */
+const scanRowsPerMs = 500;
 /** A change in the same second may have left the mtime as it was (MAILDIR_SYNC_SECS). */
 export const dirtyWindowMs = 1000;
 
@@ -47,6 +49,7 @@ export class MaildirBox {
   /** Records of the uidlist above our highest UID whose file has not been seen. */
   unclaimed = new Map<string, { readonly uid: number; readonly extension: string }>();
   lastScanMs = 1;
+  watchers = 0;
   /** A delivery of this process has not been looked at yet. */
   hasArrivals = false;
   readonly views = new Set<{ readonly numbering: Numbering }>();
@@ -63,7 +66,7 @@ export class MaildirBox {
     this.syncNew = new SharedRun(() => syncPath(this.newDir, 'folder'));
     this.syncCur = new SharedRun(() => syncPath(this.curDir, 'folder'));
     this.syncList = new SharedRun(() => syncPath(this.list.path, 'file'));
-    this.index = new MailboxIndex({ maxKeywordLength: options.maxKeywordLength, maxHistoryRanges: options.maxExpungeHistory });
+    this.index = MailboxIndex.empty(this.#indexOptions());
   }
 
   get newDir(): string {
@@ -82,15 +85,43 @@ export class MaildirBox {
     this.list = new UidListFile(paths.controlDir, this.options.lockTimeoutMs, this.log);
   }
 
-  /** Reads the index, or makes one from the folder. */
-  async load(signal: AbortSignal): Promise<void> {
-    await this.mutex.run(() => {
+  /** Reads the index from disk; where there is none, `build` makes its first state from the folder. */
+  async load(build: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    await this.mutex.run(async () => {
       if (this.isLoaded) return;
       // The bits of a shared folder are those of the files in it.
       this.fileMode = statSync(this.paths.mailDir, { throwIfNoEntry: false })?.mode ?? 0o600;
       this.fileMode &= 0o666;
+      this.index = await MailboxIndex.open(this.#indexOptions());
+      if (this.index.isBuilding) {
+        await build();
+        await this.index.publish();
+      }
       this.isLoaded = true;
     }, signal);
+  }
+
+  /** Nothing uses it now. */
+  get isIdle(): boolean {
+    return this.views.size === 0 && this.watchers === 0 && !this.mutex.isHeld && this.#background.size === 0;
+  }
+
+  /** Gives up what can be read again; the last scalars stay for who still asks. */
+  unload(): void {
+    this.index.close();
+    const { guid, uidValidity, uidNext, highestModSeq } = this.index.state;
+    this.index = MailboxIndex.empty(this.#indexOptions());
+    Object.assign(this.index.state, { guid, uidValidity, uidNext, highestModSeq });
+    this.isLoaded = false;
+  }
+
+  #indexOptions(): IndexOptions {
+    return {
+      maxKeywordLength: this.options.maxKeywordLength,
+      maxHistoryRanges: this.options.maxExpungeHistory,
+      folder: this.paths.indexDir,
+      log: this.log,
+    };
   }
 
   get state(): IndexState {
@@ -126,7 +157,8 @@ export class MaildirBox {
     const before = this.folderTimes();
     change();
     const after = this.folderTimes();
-    const recheckAtMs = Date.now() + Math.max(dirtyWindowMs + 100, this.lastScanMs * recheckFactor);
+    const scanMs = Math.max(this.lastScanMs, this.state.columns.length / scanRowsPerMs);
+    const recheckAtMs = Date.now() + Math.max(dirtyWindowMs + 100, scanMs * recheckFactor);
     const isNewKnown = before.newMtimeMs === stamps.newMtimeMs;
     const isCurKnown = before.curMtimeMs === stamps.curMtimeMs;
     return {

@@ -12,7 +12,7 @@ import { NameMaker } from './file-name.js';
 import { MaildirMailbox } from './mailbox.js';
 import type { MailboxHost } from './mailbox-base.js';
 import { defaultMaildirOptions, type MaildirOptions } from './options.js';
-import { refresh } from './reconcile.js';
+import { refresh, refreshHeld } from './reconcile.js';
 import { formatUidListHeader } from './uid-list.js';
 import { nextUidValidity } from './uid-validity.js';
 
@@ -28,7 +28,9 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     this.#idle = new LRUCache({
       max: Math.max(1, options.idleMailboxes),
       dispose: (box, key, reason) => {
-        if (reason === 'evict' && this.#boxes.get(key) === box && box.views.size === 0) this.#boxes.delete(key);
+        if (reason !== 'evict' || !box.isIdle) return;
+        if (this.#boxes.get(key) === box) this.#boxes.delete(key);
+        box.unload();
       },
     });
   }
@@ -49,7 +51,8 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
 
   async load(box: MaildirBox, signal: AbortSignal): Promise<void> {
     if (box.isLoaded) return;
-    await box.load(signal);
+    if (!this.#boxes.has(box.paths.mailDir)) this.#boxes.set(box.paths.mailDir, box);
+    await box.load(() => refreshHeld(box, undefined, signal), signal);
   }
 
   released(box: MaildirBox): void {
@@ -149,13 +152,17 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
   }
 
   async close(): Promise<void> {
-    for (const box of this.#boxes.values()) await box.settled();
+    for (const box of this.#boxes.values()) {
+      await box.settled();
+      box.unload();
+    }
     this.#idle.clear();
     this.#boxes.clear();
   }
 
   #forget(box: MaildirBox, key: string): void {
     box.isDeleted = true;
+    box.index.close();
     this.#boxes.delete(key);
     this.#idle.delete(key);
     box.changed();

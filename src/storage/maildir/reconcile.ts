@@ -52,7 +52,9 @@ export function findOutdated(box: MaildirBox, nowMs = Date.now()): Outdated | un
 /** Brings the mailbox up to date if anything changed. Cheap when nothing did. */
 export async function refresh(box: MaildirBox, signal: AbortSignal): Promise<void> {
   box.checkExists();
+  box.hasArrivals = false;
   if (box.index.catchUp()) box.changed();
+  if (box.index.needsReload) await box.mutex.run(() => box.index.reload(), signal);
   if (findOutdated(box) === undefined) return;
   await box.mutex.run(async () => refreshHeld(box, undefined, signal), signal);
 }
