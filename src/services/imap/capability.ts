@@ -28,6 +28,7 @@ const always = [
   'SAVEDATE',
   'OBJECTID',
   'SPECIAL-USE',
+  'REPLACE',
   'UTF8=ACCEPT',
 ] as const;
 

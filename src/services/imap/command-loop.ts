@@ -57,7 +57,7 @@ export class CommandLoop implements SessionInput {
         maxLiteralBytes: options.maxLineBytes,
         isLiteralMinus: options.isLiteralMinus,
       },
-      (name, before, isFirst) => findCommand(name)?.message?.isMessage(before, isFirst) ?? false,
+      (name, before, isFirst) => lookUp(name)?.row.message?.isMessage(before, isFirst) ?? false,
     );
   }
 

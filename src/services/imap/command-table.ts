@@ -14,6 +14,7 @@ import { idleRow } from './commands/idle.js';
 import { listRow, lsubRow } from './commands/list.js';
 import { namespaceRow } from './commands/namespace.js';
 import { renameRow } from './commands/rename.js';
+import { replaceRow } from './commands/replace.js';
 import { searchRow } from './commands/search.js';
 import { closeRow, examineRow, selectRow, unselectRow } from './commands/select.js';
 import { checkRow, loginAgainRows, logoutRow, noopRow } from './commands/session-commands.js';
@@ -43,6 +44,7 @@ const rows: readonly CommandRow[] = [
   namespaceRow,
   noopRow,
   renameRow,
+  replaceRow,
   searchRow,
   selectRow,
   statusRow,

@@ -1,11 +1,10 @@
 // BODY[...], BINARY[...] and BINARY.SIZE[...] of an open message: first everything is found, then written. Once a reply has begun nothing
 // may fail any more but the connection itself.
 import { findPart } from '#mail/section.js';
-import type { Partial } from '#protocol/imap/fetch-item.js';
+import { createTransferDecoder } from '#mail/transfer-encoding.js';
 import type { MessageReader } from '#storage/mailbox.js';
-import { decodePart, isKnownEncoding } from './binary-part.js';
 import type { ContentItem } from './fetch-plan.js';
-import { cutOctets, locateSection, type SectionContent } from './message-section.js';
+import { locateSection, type SectionContent } from './message-section.js';
 import type { Session } from './session.js';
 
 /** Read and sent in pieces of this size. */
@@ -39,7 +38,7 @@ export async function locateContent(reader: MessageReader, item: ContentItem): P
   if (item.path.length === 0) return { item, part: { start: 0, length: reader.size, encoding: '8bit' } };
   const part = findPart(await reader.structure(), item.path);
   if (part === undefined) return { item, part: undefined };
-  if (!isKnownEncoding(part.encoding)) throw new UnknownEncodingError(`content-transfer-encoding ${part.encoding}`);
+  if (createTransferDecoder(part.encoding) === undefined) throw new UnknownEncodingError(`content-transfer-encoding ${part.encoding}`);
   return { item, part: { start: part.bodyStart, length: part.bodyEnd - part.bodyStart, encoding: part.encoding } };
 }
 
@@ -67,27 +66,58 @@ function count({ counters }: Session, kind: string, content: SectionContent): vo
   }
 }
 
+/** Decoded octets of a part, piece by piece. */
+async function* decoded(reader: MessageReader, part: EncodedPart): AsyncGenerator<Buffer> {
+  const decoder = createTransferDecoder(part.encoding);
+  if (decoder === undefined) return;
+  for (let done = 0; done < part.length; ) {
+    const piece = await reader.read(part.start + done, Math.min(part.length - done, chunkBytes));
+    if (piece.length === 0) throw new BrokenLiteralError(`message ends ${part.length - done} octets early`);
+    done += piece.length;
+    yield decoder.push(piece);
+  }
+  yield decoder.end();
+}
+
+/** The length of a decoded part stands before it, so a large part is decoded twice rather than kept. */
+const maxKeptBytes = 1_048_576;
+
 async function writeBinary(
   session: Session,
   reader: MessageReader,
   located: LocatedContent & { part: EncodedPart | undefined },
 ): Promise<void> {
   const { item, part } = located;
-  const decoded = part === undefined ? undefined : decodePart(await reader.read(part.start, part.length), part.encoding);
-  if (item.kind === 'binary-size') {
-    session.text(`${item.label} ${decoded?.length ?? 0}`);
+  if (part === undefined) {
+    session.text(item.kind === 'binary-size' ? `${item.label} 0` : `${item.label} NIL`);
     return;
   }
-  const partial: Partial | undefined = item.kind === 'binary' ? item.partial : undefined;
-  if (decoded === undefined) {
-    session.text(`${item.label} NIL`);
+  let size = 0;
+  let hasNul = false;
+  let kept: Buffer[] | undefined = [];
+  for await (const piece of decoded(reader, part)) {
+    size += piece.length;
+    if (size > maxKeptBytes || item.kind === 'binary-size') kept = undefined;
+    kept?.push(piece);
+    hasNul ||= piece.includes(0);
+  }
+  if (item.kind !== 'binary') {
+    session.text(`${item.label} ${size}`);
     return;
   }
-  const octets = cutOctets(decoded, partial);
-  count(session, 'all', { kind: 'octets', octets });
+  const from = Math.min(item.partial?.offset ?? 0, size);
+  const to = Math.min(from + (item.partial?.length ?? size), size);
+  session.counters.fetchBodyCount += 1;
+  session.counters.fetchBodyBytes += to - from;
   // literal8 only where it is needed: NUL may not stand in a plain literal (RFC 3516 4.2).
-  session.text(`${item.label} ${octets.includes(0) ? '~' : ''}{${octets.length}}\r\n`);
-  session.output.octets(octets);
+  session.text(`${item.label} ${hasNul ? '~' : ''}{${to - from}}\r\n`);
+  let at = 0;
+  for await (const piece of kept ?? decoded(reader, part)) {
+    session.output.octets(piece.subarray(Math.max(from - at, 0), Math.max(to - at, 0)));
+    at += piece.length;
+    if (session.output.isFull) await session.output.drain();
+    if (at >= to) break;
+  }
 }
 
 async function writeSection(session: Session, reader: MessageReader, label: string, content: SectionContent): Promise<void> {

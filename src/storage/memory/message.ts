@@ -18,4 +18,5 @@ export interface MemoryMessage {
   expungedAt: ModSeq;
   parts: MessageParts | undefined;
   structure: MimePart | undefined;
+  preview?: string;
 }

@@ -1,4 +1,6 @@
 import type { MimePart } from '#mail/mime-part.js';
+import { previewOf } from '#mail/preview.js';
+import { bufferSource } from '#mail/text.js';
 import { intersectRanges, normalizeRanges, rangesOf } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
 import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, ViewChanges } from '../mailbox.js';
@@ -106,6 +108,10 @@ export class MemoryView implements MailboxView {
       const message = this.#at(seq);
       if (message.expungedAt !== 0) gone.push(seq);
       else this.#prepared.add(message);
+      if (needs.preview === true && message.expungedAt === 0 && message.preview === undefined) {
+        message.structure ??= structureOf(message.content);
+        message.preview = await previewOf(bufferSource(message.content), message.structure);
+      }
     }
     return gone;
   }
@@ -139,8 +145,7 @@ export class MemoryView implements MailboxView {
     );
   }
   previewAt(seq: number): string {
-    this.#preparedAt(seq, this.#needs.preview);
-    return '';
+    return this.#preparedAt(seq, this.#needs.preview).preview ?? '';
   }
 
   async openMessage(seq: number, signal: AbortSignal): Promise<MessageReader> {

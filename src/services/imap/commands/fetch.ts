@@ -64,15 +64,14 @@ function resolveAllUids(session: Session, command: FetchCommand): readonly Numbe
 /** The hot loop of FLAGS and UID listings: nothing waits, nothing is allocated but text. */
 async function writePlain(session: Session, seqs: Iterable<number>, plan: FetchPlan, signal: AbortSignal): Promise<void> {
   const { output } = session;
-  const texts = plan.steps.flatMap((step) => ('text' in step ? [step.text] : []));
-  const [first, second, third] = texts;
+  const [first, ...rest] = plan.steps.flatMap((step) => ('text' in step ? [step.text] : []));
+  if (first === undefined) return;
   const slice = new TimeSlice();
   let untilCheck = plainStride;
   for (const seq of seqs) {
-    if (first === undefined) break;
-    if (second === undefined) output.text(`* ${seq} FETCH (${first(seq)})\r\n`);
-    else if (third === undefined) output.text(`* ${seq} FETCH (${first(seq)} ${second(seq)})\r\n`);
-    else output.text(`* ${seq} FETCH (${texts.map((text) => text(seq)).join(' ')})\r\n`);
+    let line = `* ${seq} FETCH (${first(seq)}`;
+    for (const text of rest) line += ` ${text(seq)}`;
+    output.text(`${line})\r\n`);
     untilCheck -= 1;
     if (untilCheck > 0) continue;
     untilCheck = plainStride;
