@@ -11,11 +11,18 @@ export const authRequestTimeoutMs = 150_000;
 export const authReplyTimeoutMs = 155_000;
 
 /** Who connects, told by the last part of the socket's name: `login/login`, `auth-client`, `private/auth`, `auth-master`. */
-export type AuthListenerKind = 'client' | 'login' | 'master' | 'userdb';
+export type AuthListenerKind =
+  | 'client'
+  | 'login'
+  | 'master'
+  | 'userdb'
+  /** Dovecot's socket for its internal token mechanism, which does not exist here: nobody is served on it. */
+  | 'token';
 
 export function authListenerKind(path: string): AuthListenerKind {
   const base = path.slice(path.lastIndexOf('/') + 1);
   const suffix = base.slice(base.lastIndexOf('-') + 1);
+  if (suffix === 'tokenlogin') return 'token';
   if (suffix === 'login' || suffix === 'master' || suffix === 'userdb') return suffix;
   return 'client';
 }

@@ -91,11 +91,12 @@ class PreAuthSession implements ClientHandle {
   }
 
   get isPreAuth(): boolean {
-    return !this.#isTaken;
+    return !this.#isTaken && this.#phase !== 'finishing';
   }
 
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
-    if (this.#isEnded || this.#isTaken) return;
+    // During the hand-off the stream belongs to somebody else; the mail process takes it, or the refusal ends it.
+    if (this.#isEnded || this.#isTaken || this.#phase === 'finishing') return;
     const texts = {
       shutdown: 'Server shutting down.',
       kicked: 'Disconnected by the administrator.',

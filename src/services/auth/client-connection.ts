@@ -106,6 +106,7 @@ export class ClientConnection {
 
   #takeLine(fields: readonly string[]): void {
     const [command = '', ...args] = fields;
+    if (this.#context.log.isDebug) this.#context.log.debug('auth.client.in', `client in: ${maskLine(command, args)}`);
     if (command === 'VERSION') {
       if (args[0] === String(clientProtocol.major)) this.#hasVersion = true;
       else this.#break(`unsupported protocol version ${args[0] ?? ''}`);
@@ -316,6 +317,8 @@ export class ClientConnection {
   }
 
   #send(...fields: string[]): void {
+    if (this.#context.log.isDebug)
+      this.#context.log.debug('auth.client.out', `client passdb out: ${maskLine(fields[0] ?? '', fields.slice(1))}`);
     if (!this.#isEnded) this.#sink.write(encodeTabLine(fields));
   }
 
@@ -324,4 +327,13 @@ export class ClientConnection {
     this.close();
     this.#sink.end();
   }
+}
+
+/** A line for the debug log: what a client sent to prove itself is hidden. */
+function maskLine(command: string, args: readonly string[]): string {
+  const shown = args.map((arg, index) => {
+    if (arg.startsWith('resp=')) return 'resp=<hidden>';
+    return command === 'COOKIE' || (command === 'CONT' && index === 1) ? '<hidden>' : arg;
+  });
+  return [command, ...shown].join(' ').slice(0, 1000);
 }

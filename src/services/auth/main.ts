@@ -56,16 +56,26 @@ function serve(context: ServiceContext, authenticator: Authenticator, connection
   };
   socket.on('error', finish);
   socket.on('close', finish);
+  let unsent = '';
+  const flush = (): void => {
+    const text = unsent;
+    unsent = '';
+    if (socket.writable) socket.write(text);
+  };
   const sink: ProtocolSink = {
     write(text) {
-      if (!socket.writable) return;
-      socket.write(text);
+      // Lines of one turn of the event loop leave in one write.
+      if (unsent === '') process.nextTick(flush);
+      unsent += text;
       if (socket.writableLength > maxUnsentBytes && !socket.isPaused()) {
         socket.pause();
         socket.once('drain', () => socket.resume());
       }
     },
-    end: () => socket.end(),
+    end: () => {
+      flush();
+      socket.end();
+    },
   };
   const attach = (made: Receiver): void => {
     receiver = made;
@@ -73,6 +83,7 @@ function serve(context: ServiceContext, authenticator: Authenticator, connection
   };
   const kind = authListenerKind(listener.name);
   if (kind === 'client' || kind === 'login') attach(new ClientConnection(authenticator, sink, kind === 'login', id));
+  else if (kind === 'token') socket.destroy();
   else if (kind === 'master') attach(new MasterConnection(authenticator, sink, { kind: 'full' }));
   else {
     userdbAccess(context, socket, listener.name).then(

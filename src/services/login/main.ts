@@ -17,15 +17,23 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
     settings: [loginSettings, tlsSettings],
     start(context) {
       const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log });
+      // With one client at a time the title names it; otherwise the kit counts.
+      const isSingle = context.clientLimit === 1 || context.serviceCount === 1;
       context.onConnection(
-        (connection) =>
-          startPreAuth({
+        (connection) => {
+          if (isSingle) context.setTitle(`${connection.peer.remoteIp} pre-login`);
+          return startPreAuth({
             protocol,
             connection,
             context,
             authClient,
-            onLogin: (stream, buffered, request) => handOver(context, connection, stream, buffered, request),
-          }),
+            async onLogin(stream, buffered, request) {
+              const result = await handOver(context, connection, stream, buffered, request);
+              if (isSingle && result.kind === 'taken') context.setTitle(`${request.peer.remoteIp} TLS proxy`);
+              return result;
+            },
+          });
+        },
         { refusal: (_listener, reason) => (protocol === 'imap' ? `* BYE [UNAVAILABLE] ${reason}\r\n` : `-ERR [SYS/TEMP] ${reason}\r\n`) },
       );
       return Promise.resolve(async () => authClient.close());

@@ -49,6 +49,7 @@ describe('configuration of the auth role', () => {
     ['auth-client', 'client'],
     ['auth-master', 'master'],
     ['auth-userdb', 'userdb'],
+    ['token-login/tokenlogin', 'token'],
     ['/var/spool/postfix/private/auth', 'client'],
     ['/srv/my-app/sasl', 'client'],
   ] as const) {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHmac } from 'node:crypto';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
 import { createFixture, plainResponse } from './fixture.js';
 
 const greetingLines = 9;
@@ -212,5 +213,46 @@ describe('auth penalty', () => {
     tryWrong(3, '\tno-penalty');
     assert.deepEqual(await wire.take(), ['FAIL\t3\tuser=bob']);
     assert.equal(values.get('10.0.0.9')?.value, 2);
+  });
+});
+
+describe('auth protocols under random input', () => {
+  const word = fc.oneof(
+    fc.constantFrom(
+      'AUTH',
+      'CONT',
+      'CANCEL',
+      'VERSION',
+      'CPID',
+      'USER',
+      'PASS',
+      'LIST',
+      'REQUEST',
+      'CACHE-FLUSH',
+      'PLAIN',
+      'LOGIN',
+      '1',
+      '2',
+      'service=x',
+      'resp=',
+      'resp=AAAA',
+    ),
+    fc.string({ unit: 'binary', maxLength: 12 }),
+  );
+  const line = fc.array(word, { maxLength: 6 }).map((words) => `${words.join('\t')}\n`);
+  it('never throw, never accept, and answer in whole lines', async (t) => {
+    const fixture = createFixture(t);
+    await fc.assert(
+      fc.asyncProperty(fc.array(line, { maxLength: 20 }), fc.boolean(), async (lines, isMaster) => {
+        const wire = isMaster ? fixture.master() : fixture.client(true);
+        wire.send('VERSION\t1\t1\n');
+        if (!isMaster) wire.send('CPID\t1\n');
+        for (const text of lines) wire.send(text);
+        await new Promise((resolve) => setImmediate(resolve));
+        for (const reply of wire.drain()) assert.ok(isMaster || !reply.startsWith('OK'), reply);
+        wire.close();
+      }),
+      { numRuns: 200 },
+    );
   });
 });
