@@ -27,9 +27,14 @@ export interface LoggerOptions {
 }
 
 class PinoBackedLogger implements Logger {
+  readonly #root: PinoLogger;
+  readonly #fields: LogFields;
   readonly #pino: PinoLogger;
-  constructor(backend: PinoLogger) {
-    this.#pino = backend;
+  /** @param root without fields: pino would write a field that a child sets again twice */
+  constructor(root: PinoLogger, fields: LogFields) {
+    this.#root = root;
+    this.#fields = fields;
+    this.#pino = root.child(fields);
   }
   get isDebug(): boolean {
     return this.#pino.isLevelEnabled('debug');
@@ -47,7 +52,7 @@ class PinoBackedLogger implements Logger {
     this.#pino.debug({ ...fields, event }, text);
   }
   child(fields: LogFields, prefix?: string): Logger {
-    return new PinoBackedLogger(this.#pino.child(prefix === undefined ? fields : { ...fields, prefix }));
+    return new PinoBackedLogger(this.#root, { ...this.#fields, ...fields, ...(prefix === undefined ? {} : { prefix }) });
   }
 }
 
@@ -65,7 +70,7 @@ export function createLogger(options: LoggerOptions): Logger {
     },
     destination,
   );
-  return new PinoBackedLogger(backend).child({}, options.prefix);
+  return new PinoBackedLogger(backend, { prefix: options.prefix });
 }
 
 const discard = (): void => undefined;

@@ -38,8 +38,9 @@ export interface MasterOptions {
 const lastToStop: ReadonlySet<string> = new Set(['auth', 'anvil', 'stats']);
 /** They have nothing to finish. */
 const lateGraceMs = 500;
-/** After SIGTERM, before SIGKILL. */
-const killDelayMs = 500;
+/** After the grace time, before SIGTERM; after SIGTERM, before SIGKILL. */
+const termDelayMs = 200;
+const killDelayMs = 300;
 /** A second request to stop counts as impatience from then on. */
 const impatientMs = 1_000;
 
@@ -237,9 +238,10 @@ export class Master {
       for (const pool of late) pool.stopChildren('end', 'shutdown');
       await this.#untilEmpty(late, Math.min(stopGraceMs, lateGraceMs));
     }
-    this.#control?.close();
     removeFolder(privateFolderOf(this.#plan.baseDir));
     removePidFile(this.#plan.baseDir);
+    // Last: whoever asked for the end is told by it.
+    this.#control?.close();
     this.#onStopped?.();
   }
 
@@ -258,8 +260,9 @@ export class Master {
       this.#options.log.warning('master.enforce', text, { services: [...new Set(pools.map((pool) => pool.name))] });
       for (const pool of pools) pool.killChildren(name, reason);
     };
-    const term = setTimeout(signal, graceMs, 'SIGTERM').unref();
-    const kill = setTimeout(signal, graceMs + killDelayMs, 'SIGKILL').unref();
+    // Processes cut their clients off themselves at the end of the grace time; signals are for those that do not.
+    const term = setTimeout(signal, graceMs + termDelayMs, 'SIGTERM').unref();
+    const kill = setTimeout(signal, graceMs + termDelayMs + killDelayMs, 'SIGKILL').unref();
     return () => {
       clearTimeout(term);
       clearTimeout(kill);

@@ -1,5 +1,5 @@
 // Running the server in this process, from reading its configuration to its end.
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig } from '#config/load.js';
 import { problemText } from '#config/problem.js';
@@ -47,6 +47,7 @@ export async function runServer(options: ServerOptions): Promise<number> {
   let sockets: ListeningSockets;
   let logFiles: LogFiles;
   try {
+    mkdirSync(plan.baseDir, { recursive: true, mode: 0o755 });
     sockets = new ListeningSockets();
     logFiles = new LogFiles(plan.log, options.isTextLog === true || process.stderr.isTTY === true);
   } catch (error) {

@@ -9,7 +9,7 @@ import { tableOf } from './table.js';
 import { innerFolderVariable, innerRealFolderVariable, pickUser, runAs } from './unprivileged.js';
 
 /** Ctrl-C ends everything within 2 s, so sessions have less. */
-const stopGraceMs = 1_000;
+const stopGraceMs = 800;
 
 /**
  * Runs until Ctrl-C.
