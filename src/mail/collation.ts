@@ -52,17 +52,3 @@ export function collationKey(text: string): string {
 export function compareKeys(a: string, b: string): number {
   return a < b ? -1 : a > b ? 1 : 0;
 }
-
-/** Looks for one text in many, case-insensitively under the collation. White space counts as it is. */
-export class TextMatcher {
-  readonly #needle: string;
-
-  constructor(needle: string) {
-    this.#needle = casemap(needle);
-  }
-
-  /** True when the text contains the needle; an empty needle is in every text. */
-  isIn(text: string): boolean {
-    return casemap(text).includes(this.#needle);
-  }
-}

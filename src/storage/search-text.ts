@@ -1,21 +1,14 @@
 // Text in headers and bodies for SEARCH: decoded (RFC 2047, MIME), compared without case.
-import { decodeCharset, isKnownCharset, loadCharset } from '#mail/charset.js';
-import { casemap } from '#mail/collation.js';
 import { dayOf, parseMessageDate } from '#mail/date.js';
 import { decodeWords } from '#mail/encoded-word.js';
 import { fieldText, splitHeader } from '#mail/header.js';
 import type { MimePart } from '#mail/mime-part.js';
-import { parameterText } from '#mail/parameters.js';
-import { createTransferDecoder } from '#mail/transfer-encoding.js';
+import { partTexts, searchKey } from '#mail/text.js';
 import type { MessageReader } from './mailbox.js';
 import { type Outcome, unknown } from './search-source.js';
 
-/** Octets of a message held at a time. */
-const readBytes = 64 * 1024;
 /** Octets of one header block that are searched. */
 const maxHeaderBytes = 1024 * 1024;
-/** Decoded text is cut at line ends, so that no character is cut in two; a line longer than this is cut anywhere. */
-const maxLineBytes = 256 * 1024;
 
 /** Texts looked for in one message after the other. */
 export class TextNeedles {
@@ -28,7 +21,7 @@ export class TextNeedles {
    * @returns handle for `outcomeOf`
    */
   add(text: string, inHeaders: boolean): number {
-    const folded = casemap(text);
+    const folded = searchKey(text);
     this.#longest = Math.max(this.#longest, folded.length);
     this.#needles.push({ text: folded, inHeaders });
     return this.#needles.length - 1;
@@ -57,7 +50,7 @@ export class TextNeedles {
     this.#found = this.#found.map((outcome) => (outcome === unknown ? 0 : outcome));
   }
 
-  /** @param folded through `casemap` */
+  /** @param folded through `searchKey` */
   lookInto(folded: string, isMessageHeader: boolean): void {
     for (const [index, needle] of this.#needles.entries()) {
       if (this.#found[index] === unknown && (needle.inHeaders || !isMessageHeader) && folded.includes(needle.text)) this.#found[index] = 1;
@@ -67,10 +60,10 @@ export class TextNeedles {
 
 /** A test of raw header fields of one name: some field contains the text; '' asks for the field only. */
 export function headerContains(text: string): (rawFields: Buffer) => boolean {
-  const needle = casemap(text);
+  const needle = searchKey(text);
   return (rawFields) =>
     rawFields.length > 0 &&
-    (needle === '' || splitHeader(rawFields).some((field) => casemap(decodeWords(fieldText(rawFields, field))).includes(needle)));
+    (needle === '' || splitHeader(rawFields).some((field) => searchKey(decodeWords(fieldText(rawFields, field))).includes(needle)));
 }
 
 /** Day of a Date field as written, without its time zone (RFC 9051 6.4.4 SENTON); undefined when there is none. */
@@ -123,32 +116,19 @@ class MessageScan {
     const block = await this.#reader.read(part.headerStart, length);
     for (const field of splitHeader(block)) {
       const name = block.toString('latin1', field.start, field.valueStart);
-      this.#needles.lookInto(casemap(`${name} ${decodeWords(fieldText(block, field))}`), isMessageHeader);
+      this.#needles.lookInto(searchKey(`${name} ${decodeWords(fieldText(block, field))}`), isMessageHeader);
     }
     await this.#breathe();
   }
 
   async body(part: MimePart): Promise<void> {
-    const charset = parameterText(part.parameters, 'charset');
-    if (charset !== undefined && !isKnownCharset(charset)) await loadCharset(charset);
-    const decoder = createTransferDecoder(part.encoding);
-    let held: Buffer = Buffer.alloc(0);
     let overlap = '';
-    const look = (octets: Buffer): void => {
-      const text = overlap + casemap(decodeCharset(octets, charset));
-      this.#needles.lookInto(text, false);
-      overlap = this.#needles.longest > 1 ? text.slice(1 - this.#needles.longest) : '';
-    };
-    for (let at = part.bodyStart; at < part.bodyEnd && !this.#isDecided(); at += readBytes) {
-      const raw = await this.#reader.read(at, Math.min(readBytes, part.bodyEnd - at));
-      const decoded = decoder === undefined ? raw : decoder.push(raw);
-      const octets = held.length === 0 ? decoded : Buffer.concat([held, decoded]);
-      const lineEnd = octets.lastIndexOf(0x0a) + 1;
-      const cut = lineEnd > 0 || octets.length < maxLineBytes ? lineEnd : octets.length;
-      if (cut > 0) look(octets.subarray(0, cut));
-      held = octets.subarray(cut);
+    for await (const text of partTexts(this.#reader, part)) {
+      const folded = overlap + searchKey(text);
+      this.#needles.lookInto(folded, false);
+      if (this.#isDecided()) return;
+      overlap = this.#needles.longest > 1 ? folded.slice(1 - this.#needles.longest) : '';
       await this.#breathe();
     }
-    if (!this.#isDecided()) look(decoder === undefined ? held : Buffer.concat([held, decoder.end()]));
   }
 }
