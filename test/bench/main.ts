@@ -1,6 +1,6 @@
 // `npm run bench`: the same scenarios against Roost and its rivals, alternately in one run, and a table with medians and ratios.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { cpus, release, tmpdir, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -45,6 +45,8 @@ function isWanted(scenario: Scenario): boolean {
 /** Runs one scenario against all its installed peers, in turn. */
 async function measure(scenario: Scenario): Promise<Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'roost-bench-'));
+  // Servers run as several users, who all have to reach their sockets and files.
+  chmodSync(folder, 0o755);
   const started: Peer[] = [];
   const results = new Map<PeerName, Figure[][]>();
   try {
@@ -69,13 +71,15 @@ async function measure(scenario: Scenario): Promise<Row[]> {
     }
   } finally {
     for (const peer of started) await peer.stop();
-    rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    if (process.env['ROOST_BENCH_KEEP'] === undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
+    else note(`  kept: ${folder}`);
   }
   return rows(scenario, results);
 }
 
 function rows(scenario: Scenario, results: ReadonlyMap<PeerName, readonly (readonly Figure[])[]>): Row[] {
-  const middle = (name: PeerName, metric: string): number => median((results.get(name) ?? []).flatMap((figures) => figures.filter((figure) => figure.metric === metric).map(({ value }) => value)));
+  const middle = (name: PeerName, metric: string): number =>
+    median((results.get(name) ?? []).flatMap((figures) => figures.filter((figure) => figure.metric === metric).map(({ value }) => value)));
   const own = results.get('roost')?.[0] ?? [];
   const rivals = [...results.keys()].filter((name) => name !== 'roost');
   return own.flatMap(({ metric, unit, better }): Row[] => {
@@ -96,13 +100,27 @@ function format(value: number): string {
 }
 
 function printTable(table: readonly Row[]): void {
-  const cells = table.map((row) => [row.scenario, row.metric, row.unit, format(row.roost), row.peerName ?? '-', row.peer === null ? '-' : format(row.peer), row.ratio === null ? '-' : row.ratio.toFixed(2)]);
+  const cells = table.map((row) => [
+    row.scenario,
+    row.metric,
+    row.unit,
+    format(row.roost),
+    row.peerName ?? '-',
+    row.peer === null ? '-' : format(row.peer),
+    row.ratio === null ? '-' : row.ratio.toFixed(2),
+  ]);
   const head = ['scenario', 'figure', 'unit', 'roost', 'peer', 'peer value', 'ratio'];
   const widths = head.map((title, column) => Math.max(title.length, ...cells.map((row) => row[column]?.length ?? 0)));
-  const line = (row: readonly string[]): string => row.map((cell, column) => (column < 3 || column === 4 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0))).join('  ').trimEnd();
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) => (column < 3 || column === 4 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)))
+      .join('  ')
+      .trimEnd();
   console.log([line(head), line(widths.map((width) => '-'.repeat(width))), ...cells.map(line)].join('\n'));
   console.log(`\nMedians of ${runs} run(s), servers measured alternately in one run; a ratio above 1 means that Roost is better.`);
-  console.log(`Machine: ${cpus().length} x ${cpus()[0]?.model ?? '?'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.version}, ${fileSystem()}.`);
+  console.log(
+    `Machine: ${cpus().length} x ${cpus()[0]?.model ?? '?'}, ${Math.round(totalmem() / 2 ** 30)} GiB, Linux ${release()}, Node ${process.version}, ${fileSystem()}.`,
+  );
 }
 
 function fileSystem(): string {
@@ -115,7 +133,9 @@ function fileSystem(): string {
 
 async function main(): Promise<number> {
   if (flags.help) {
-    console.log('npm run bench -- [--list] [--only NAME ...] [--runs N] [--json] [--smoke]\nNAME is a scenario or a group of them (the part before the slash).');
+    console.log(
+      'npm run bench -- [--list] [--only NAME ...] [--runs N] [--json] [--smoke]\nNAME is a scenario or a group of them (the part before the slash).',
+    );
     return 0;
   }
   const wanted = scenarios.filter(isWanted);

@@ -69,7 +69,13 @@ export class ImapLoad {
       return data.subarray(lineStart, lineStart + start.length).equals(start) ? data.length : 0;
     });
     const at = reply.subarray(0, start.length).equals(start) ? start.length : reply.lastIndexOf(inner) + inner.length;
-    if (reply.subarray(at, at + 3).toString('latin1') !== 'OK ') throw new Error(`${text.slice(0, 60)}: ${reply.subarray(at, at + 200).toString('latin1').trim()}`);
+    if (reply.subarray(at, at + 3).toString('latin1') !== 'OK ')
+      throw new Error(
+        `${text.slice(0, 60)}: ${reply
+          .subarray(at, at + 200)
+          .toString('latin1')
+          .trim()}`,
+      );
     return reply;
   }
 }

@@ -14,7 +14,9 @@ const replyTimeoutMs = 60_000;
 export class LineConnection {
   readonly socket: Socket;
   #pending: Buffer = Buffer.alloc(0);
-  #waiter: { readonly test: (data: Buffer) => number; readonly resolve: (reply: Buffer) => void; readonly reject: (error: Error) => void } | undefined;
+  #waiter:
+    | { readonly test: (data: Buffer) => number; readonly resolve: (reply: Buffer) => void; readonly reject: (error: Error) => void }
+    | undefined;
   #error: Error | undefined;
   readonly #timer: NodeJS.Timeout;
 

@@ -5,7 +5,19 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { certificate } from './certificate.js';
-import { freePort, mailOwner, makeFolder, password, type Peer, type PeerOptions, type Protocol, spawnServer, stopServer, userName, waitForPorts } from './peer.js';
+import {
+  freePort,
+  mailOwner,
+  makeFolder,
+  type Peer,
+  type PeerOptions,
+  type Protocol,
+  password,
+  spawnServer,
+  stopServer,
+  userName,
+  waitForPorts,
+} from './peer.js';
 
 const root = fileURLToPath(new URL('../../../', import.meta.url));
 const protocols: readonly Protocol[] = ['imap', 'imaps', 'pop3', 'lmtp', 'smtp'];
@@ -21,7 +33,9 @@ function configuration(name: 'roost' | 'dovecot', options: PeerOptions, ports: P
   const { folder, mode } = options;
   const owner = mailOwner();
   const isRoot = process.getuid?.() === 0;
-  const runsAs = isRoot ? '' : `default_internal_user = ${owner.user}\ndefault_internal_group = ${owner.group}\ndefault_login_user = ${owner.user}\n`;
+  const runsAs = isRoot
+    ? ''
+    : `default_internal_user = ${owner.user}\ndefault_internal_group = ${owner.group}\ndefault_login_user = ${owner.user}\n`;
   const login =
     mode === 'security'
       ? 'service_count = 1\n  process_min_avail = 20\n  process_limit = 2000'
@@ -34,7 +48,8 @@ function configuration(name: 'roost' | 'dovecot', options: PeerOptions, ports: P
         ? 'service_count = 0\n  client_limit = 1\n  process_min_avail = 2\n  process_limit = 6000'
         : 'service_count = 0\n  client_limit = 4000\n  process_min_avail = 2\n  process_limit = 2\n  vsz_limit = 2G';
   const direct = mode === 'direct' && name === 'roost';
-  const inet = (listener: string, port: number, ssl: boolean): string => `inet_listener ${listener} {\n    address = 127.0.0.1\n    port = ${port}${ssl ? '\n    ssl = yes' : ''}\n  }`;
+  const inet = (listener: string, port: number, ssl: boolean): string =>
+    `inet_listener ${listener} {\n    address = 127.0.0.1\n    port = ${port}${ssl ? '\n    ssl = yes' : ''}\n  }`;
   const imapListeners = `${inet('imap', ports.imap, false)}\n  ${inet('imaps', ports.imaps, true)}`;
   const closed = 'inet_listener imap {\n    port = 0\n  }\n  inet_listener imaps {\n    port = 0\n  }';
   return `${runsAs}base_dir = ${join(folder, 'run')}
@@ -53,6 +68,7 @@ mail_gid = ${owner.group}
 mail_location = maildir:${join(folder, 'mail')}/%u/Maildir
 mail_fsync = ${options.fsync}
 auth_cache_size = 10M
+auth_username_format = %Ln
 default_vsz_limit = 1G
 passdb {
   driver = passwd-file
@@ -122,24 +138,38 @@ export async function startMailServer(name: 'roost' | 'dovecot', options: PeerOp
   writeFileSync(join(folder, 'cert.pem'), certificate().cert);
   writeFileSync(join(folder, 'key.pem'), certificate().key, { mode: 0o600 });
   const hash = ssha256(password);
-  const lines = Array.from({ length: options.users }, (_, index) => `${userName(index)}:${hash}:${owner.uid}:${owner.gid}::${join(folder, 'mail', userName(index))}::`);
+  const lines = Array.from(
+    { length: options.users },
+    (_, index) => `${userName(index)}:${hash}:${owner.uid}:${owner.gid}::${join(folder, 'mail', userName(index))}::`,
+  );
   writeFileSync(join(folder, 'users'), `${lines.join('\n')}\n`, { mode: 0o644 });
   writeFileSync(join(folder, 'server.conf'), configuration(name, options, ports));
   const binary = name === 'dovecot' ? (dovecotBinary() ?? 'dovecot') : process.execPath;
-  const args = name === 'dovecot' ? ['-F', '-c', join(folder, 'server.conf')] : [join(root, 'dist', 'bin', 'roost.cjs'), '-F', '-c', join(folder, 'server.conf')];
+  const args =
+    name === 'dovecot'
+      ? ['-F', '-c', join(folder, 'server.conf')]
+      : [join(root, 'dist', 'bin', 'roost.cjs'), '-F', '-c', join(folder, 'server.conf')];
   const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
   const { child, output } = spawnServer(binary, args, { cwd: folder, env });
-  const log = (): string => `${output()}\n${existsSync(join(folder, 'server.log')) ? readFileSync(join(folder, 'server.log'), 'utf8').slice(-5_000) : ''}`;
+  const log = (): string =>
+    `${output()}\n${existsSync(join(folder, 'server.log')) ? readFileSync(join(folder, 'server.log'), 'utf8').slice(-5_000) : ''}`;
   const wanted = protocols.filter((protocol) => name === 'roost' || protocol !== 'smtp');
   try {
-    await waitForPorts(wanted.map((protocol) => ports[protocol]), child, log);
+    await waitForPorts(
+      wanted.map((protocol) => ports[protocol]),
+      child,
+      log,
+    );
   } catch (error) {
     await stopServer(child);
     throw error;
   }
   return {
     name,
-    version: name === 'dovecot' ? `Dovecot ${execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim()}` : `Roost ${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version}`,
+    version:
+      name === 'dovecot'
+        ? `Dovecot ${execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim()}`
+        : `Roost ${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version}`,
     pid: child.pid ?? 0,
     endpoint: (protocol) => ({ host: '127.0.0.1', port: ports[protocol], tls: protocol === 'imaps' }),
     maildir: (user) => join(folder, 'mail', user, 'Maildir'),

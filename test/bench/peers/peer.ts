@@ -1,8 +1,7 @@
 // A server under measurement: started from a private configuration below a temporary directory, on loopback, ended with everything it started.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chownSync, mkdirSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
-import { connect } from 'node:net';
+import { connect, createServer } from 'node:net';
 import type { Endpoint } from '../load/line-connection.js';
 
 export type PeerName = 'roost' | 'dovecot' | 'postfix' | 'haraka' | 'stub';
@@ -75,8 +74,17 @@ function accepts(port: number): Promise<boolean> {
 }
 
 /** Starts a server in its own process group. */
-export function spawnServer(command: string, args: readonly string[], options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv }): { readonly child: ChildProcess; readonly output: () => string } {
-  const child = spawn(command, args, { cwd: options.cwd, env: options.env ?? process.env, stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+export function spawnServer(
+  command: string,
+  args: readonly string[],
+  options: { readonly cwd: string; readonly env?: NodeJS.ProcessEnv },
+): { readonly child: ChildProcess; readonly output: () => string } {
+  const child = spawn(command, args, {
+    cwd: options.cwd,
+    env: options.env ?? process.env,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    detached: true,
+  });
   let text = '';
   const keep = (chunk: Buffer): void => {
     text = (text + chunk.toString('utf8')).slice(-20_000);
@@ -109,7 +117,8 @@ export function mailOwner(): { readonly uid: number; readonly gid: number; reado
   for (const line of readFileSync('/etc/passwd', 'utf8').split('\n')) {
     const [name, , uidText, gidText] = line.split(':');
     if (name === undefined || uidText === undefined || gidText === undefined) continue;
-    if (wanted === undefined ? Number(uidText) === uid : name === wanted) return { uid: Number(uidText), gid: Number(gidText), user: name, group: groupName(Number(gidText)) };
+    if (wanted === undefined ? Number(uidText) === uid : name === wanted)
+      return { uid: Number(uidText), gid: Number(gidText), user: name, group: groupName(Number(gidText)) };
   }
   throw new Error('no user for mail found in /etc/passwd');
 }

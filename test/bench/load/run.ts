@@ -1,0 +1,54 @@
+// Closed-loop load: so many workers, each doing one thing after the other, for a while.
+import { treeCpuMs } from '../processes.js';
+import type { Figure } from '../scenario.js';
+import { percentile } from '../stats.js';
+
+export interface LoadResult {
+  readonly count: number;
+  readonly seconds: number;
+  /** ms of each operation. */
+  readonly latencies: readonly number[];
+  /** CPU of all the server's processes, ms. */
+  readonly serverCpuMs: number;
+  readonly clientCpuMs: number;
+}
+
+/** @param work one operation; `worker` and `turn` tell them apart */
+export async function runLoad(
+  options: { readonly serverPid: number; readonly workers: number; readonly durationMs: number },
+  work: (worker: number, turn: number) => Promise<void>,
+): Promise<LoadResult> {
+  const latencies: number[] = [];
+  const cpuBefore = treeCpuMs(options.serverPid);
+  const clientBefore = process.cpuUsage();
+  const startedAt = performance.now();
+  const until = startedAt + options.durationMs;
+  await Promise.all(
+    Array.from({ length: options.workers }, async (_, worker) => {
+      for (let turn = 0; performance.now() < until; turn++) {
+        const before = performance.now();
+        await work(worker, turn);
+        latencies.push(performance.now() - before);
+      }
+    }),
+  );
+  const seconds = (performance.now() - startedAt) / 1000;
+  const client = process.cpuUsage(clientBefore);
+  return {
+    count: latencies.length,
+    seconds,
+    latencies,
+    serverCpuMs: treeCpuMs(options.serverPid) - cpuBefore,
+    clientCpuMs: (client.user + client.system) / 1000,
+  };
+}
+
+/** The usual four figures. */
+export function loadFigures(what: string, result: LoadResult): readonly Figure[] {
+  return [
+    { metric: `${what}/s`, unit: '1/s', better: 'higher', value: result.count / result.seconds },
+    { metric: `server CPU per ${what}`, unit: 'ms', better: 'lower', value: result.serverCpuMs / result.count },
+    { metric: `${what} p50`, unit: 'ms', better: 'lower', value: percentile(result.latencies, 50) },
+    { metric: `${what} p99`, unit: 'ms', better: 'lower', value: percentile(result.latencies, 99) },
+  ];
+}

@@ -1,0 +1,57 @@
+// Memory of connections that only wait: IDLE with INBOX selected.
+import { ImapLoad } from '../load/imap-client.js';
+import { message } from '../mail.js';
+import { type Protocol, password, userName } from '../peers/peer.js';
+import { treeCpuMs, treePssBytes } from '../processes.js';
+import { pick, type Scenario } from '../scenario.js';
+
+const users = 50;
+
+function idle(name: string, protocol: Protocol, connections: number, hibernateAfter: string | undefined, about: string): Scenario {
+  return {
+    name: `idle/${name}`,
+    about,
+    peers: ['roost', 'dovecot'],
+    options: () => ({ mode: 'performance', users, ...(hibernateAfter === undefined ? {} : { hibernateAfter }) }),
+    async prepare(peer) {
+      for (let user = 0; user < users; user++) {
+        const client = await ImapLoad.login(peer.endpoint(protocol), userName(user), password);
+        for (let index = 0; index < 5; index++) await client.withLiteral('APPEND INBOX', message(1_000, index));
+        await client.logout();
+      }
+    },
+    async run(peer, size) {
+      const wanted = pick(size, 20, connections);
+      const before = treePssBytes(peer.pid);
+      const clients: ImapLoad[] = [];
+      try {
+        for (let index = 0; index < wanted; index++) {
+          const client = await ImapLoad.login(peer.endpoint(protocol), userName(index % users), password);
+          await client.command('SELECT INBOX');
+          await client.idle();
+          clients.push(client);
+        }
+        // Hibernation and garbage collection need a moment; what is measured is the state that lasts.
+        await new Promise((resolve) => setTimeout(resolve, pick(size, 500, 6_000)));
+        const cpuBefore = treeCpuMs(peer.pid);
+        const waitMs = pick(size, 200, 5_000);
+        await new Promise((resolve) => setTimeout(resolve, waitMs));
+        const cpu = treeCpuMs(peer.pid) - cpuBefore;
+        const total = treePssBytes(peer.pid);
+        return [
+          { metric: 'PSS in total', unit: 'MB', better: 'lower', value: total / 2 ** 20 },
+          { metric: 'PSS per connection', unit: 'KB', better: 'lower', value: (total - before) / wanted / 1024 },
+          { metric: 'CPU while idle', unit: 'ms/s', better: 'lower', value: cpu / (waitMs / 1000) },
+        ];
+      } finally {
+        for (const client of clients) client.connection.close();
+      }
+    },
+  };
+}
+
+export const idleScenarios: readonly Scenario[] = [
+  idle('plain-500', 'imap', 500, undefined, '500 IDLE connections of 50 users, plain: memory of all server processes'),
+  idle('tls-500', 'imaps', 500, undefined, '500 IDLE connections of 50 users, TLS'),
+  idle('hibernated-500', 'imap', 500, '2s', '500 IDLE connections of 50 users, plain, hibernated'),
+];
