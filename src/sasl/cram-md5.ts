@@ -1,6 +1,5 @@
 // CRAM-MD5 (RFC 2195).
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import { hostname } from 'node:os';
 import { hmacMd5FromStates } from '#util/md-block.js';
 import { decodeUtf8, type SaslCredentials, type SaslMechanism } from './mechanism.js';
 
@@ -18,7 +17,7 @@ export const cramMd5: SaslMechanism = {
       async step(response) {
         if (challenge === undefined) {
           if (response !== undefined && response.length > 0) return { kind: 'malformed', reason: 'CRAM-MD5 takes no initial response' };
-          challenge = Buffer.from(`<${randomBytes(8).toString('hex')}.${Math.floor(Date.now() / 1000)}@${hostname()}>`);
+          challenge = Buffer.from(`<${randomBytes(8).toString('hex')}.${Math.floor(Date.now() / 1000)}@roost>`);
           return { kind: 'challenge', octets: challenge };
         }
         const sent = challenge;

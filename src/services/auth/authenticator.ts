@@ -1,18 +1,16 @@
 // The auth role's parts put together from settings; no sockets here, so that tests and `roostadm` can run it in their own process.
-import { LRUCache } from 'lru-cache';
 import { AuthCache } from '#auth/auth-cache.js';
 import { AuthChain } from '#auth/chain.js';
 import { buildDatabases } from '#auth/databases.js';
+import { createExpander } from '#auth/expander.js';
 import { PassdbChecker } from '#auth/passdb-check.js';
 import { PasswdFiles } from '#auth/passwd-file.js';
-import type { AuthState } from '#auth/request.js';
+import { Penalties, type PenaltyStore } from '#auth/penalty.js';
 import { SystemUsers } from '#auth/system-users.js';
 import { UserdbReader } from '#auth/userdb-read.js';
 import type { UsernameRules } from '#auth/username.js';
-import { authVariable } from '#auth/variables.js';
 import { VerifiedPasswords } from '#auth/verified-passwords.js';
 import type { SettingsOf } from '#config/define.js';
-import { compileTemplate, type Template } from '#config/expand.js';
 import type { Section } from '#config/settings-source.js';
 import type { Logger } from '#log/logger.js';
 import type { SaslMechanism } from '#sasl/mechanism.js';
@@ -21,12 +19,10 @@ import type { ClientConnectionContext } from './client-connection.js';
 import { FailureDelay } from './failure-delay.js';
 import { FinishedRequests } from './finished-requests.js';
 import type { MasterConnectionContext } from './master-protocol.js';
-import { Penalties, type PenaltyStore } from './penalty.js';
 import type { authSettings } from './settings.js';
 
 /** Smaller caches hold next to nothing and are surely a mistake in the unit. */
 const leastCacheBytes = 1024;
-const maxTemplates = 1000;
 /** Mechanisms known from Dovecot that a configuration may name. */
 const laterMechanisms = new Set([
   'DIGEST-MD5',
@@ -126,20 +122,6 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     cache,
     verified,
     files,
-  };
-}
-
-/** Templates come from the configuration and from databases; the compiled forms of the latest are kept. */
-function createExpander(): (template: string, state: AuthState) => string {
-  const compiled = new LRUCache<string, Template>({ max: maxTemplates });
-  return (text, state) => {
-    if (!text.includes('%')) return text;
-    let template = compiled.get(text);
-    if (!template) {
-      template = compileTemplate(text);
-      compiled.set(text, template);
-    }
-    return template.expand((name) => authVariable(state, name));
   };
 }
 

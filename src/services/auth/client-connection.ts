@@ -4,6 +4,7 @@
 // that breaks the protocol itself is cut off; a request that fails gets FAIL.
 import { randomBytes } from 'node:crypto';
 import { authRequestTimeoutMs, clientProtocol, factsFromParameters } from '#auth/interface.js';
+import { type Penalties, penaltyDelayMs } from '#auth/penalty.js';
 import type { AuthState, RequestFacts } from '#auth/request.js';
 import { decodeBase64, parseId, parseParameters, TabLines } from '#auth/tab-lines.js';
 import { encodeTabLine } from '#ipc/tab-escape.js';
@@ -14,7 +15,6 @@ import { findMechanism } from '#sasl/mechanisms.js';
 import { Exchange, type ExchangeContext, type ExchangeStep } from './exchange.js';
 import type { FailureDelay } from './failure-delay.js';
 import type { FinishedRequests } from './finished-requests.js';
-import { type Penalties, penaltyDelayMs } from './penalty.js';
 
 /** Requests of one connection that may be open at a time; a login process has one per client. */
 const maxOpenRequests = 50_000;

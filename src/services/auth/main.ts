@@ -3,11 +3,11 @@ import { stat } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
 import { authListenerKind } from '#auth/interface.js';
+import { peerCredentials } from '#auth/peer-credentials.js';
 import type { AcceptedConnection, ClientHandle, Role, ServiceContext } from '#service-kit/role.js';
 import { type Authenticator, createAuthenticator } from './authenticator.js';
 import { ClientConnection, type ProtocolSink } from './client-connection.js';
 import { type MasterAccess, MasterConnection } from './master-protocol.js';
-import { peerCredentials } from './peer-credentials.js';
 import { authSettings } from './settings.js';
 
 /** A peer that does not read its answers is not listened to either. */

@@ -3,13 +3,13 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { PenaltyStore } from '#auth/penalty.js';
 import type { SettingsOf } from '#config/define.js';
 import type { Section } from '#config/settings-source.js';
 import { silentLogger } from '#log/logger.js';
 import { type Authenticator, createAuthenticator } from '#services/auth/authenticator.js';
 import { ClientConnection } from '#services/auth/client-connection.js';
 import { type MasterAccess, MasterConnection } from '#services/auth/master-protocol.js';
-import type { PenaltyStore } from '#services/auth/penalty.js';
 import type { authSettings } from '#services/auth/settings.js';
 
 type Settings = SettingsOf<typeof authSettings>;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { crc32, Penalties, penaltyAddress, penaltyDelayMs } from '#services/auth/penalty.js';
+import { crc32, Penalties, penaltyAddress, penaltyDelayMs } from '#auth/penalty.js';
 
 describe('auth penalties', () => {
   for (const [ip, address] of [
