@@ -18,7 +18,8 @@ const pure = ['buffer'];
 
 /** The longest matching unit counts. A unit may always import itself. */
 const rules: Record<string, Rule> = {
-  util: { units: [] },
+  // koffi: opened here for everybody who needs a system call that Node does not offer.
+  util: { units: [], packages: ['koffi'] },
   log: { units: ['util'], packages: ['pino'] },
   config: { units: ['util', 'log'] },
   'protocol/line': { units: ['util'], builtins: pure },
