@@ -33,19 +33,39 @@ export class NameLookup {
     for (let index = 0; index < length; index += 1) hash = Math.imul(hash ^ name.charCodeAt(index), 0x01000193);
     let slot = (hash ^ (hash >>> 15)) & this.#mask;
     for (let entry = this.#slots[slot] as number; entry !== 0; entry = this.#slots[slot] as number) {
-      if (this.#isName(entry - 1, name, length)) return entry - 1;
+      if (isName(this.#columns, entry - 1, name, length)) return entry - 1;
       slot = (slot + 1) & this.#mask;
     }
     return -1;
   }
+}
 
-  #isName(row: number, name: string, length: number): boolean {
-    const { heap, nameStart, nameLength, extensionLength } = this.#columns;
-    if (nameLength[row] !== length) return false;
-    const start = (nameStart[row] as number) + (extensionLength[row] as number);
-    for (let index = 0; index < length; index += 1) {
-      if (heap[start + index] !== name.charCodeAt(index)) return false;
-    }
-    return true;
+/** Below this many names, looking through the heap costs less than a table. */
+export const fewNames = 8;
+
+/** The same without a table, newest first. */
+export class LinearLookup {
+  readonly #columns: Columns;
+
+  constructor(columns: Columns) {
+    this.#columns = columns;
   }
+
+  find(name: string, length: number): number {
+    const { nameLength, bits } = this.#columns;
+    for (let row = this.#columns.length - 1; row >= 0; row -= 1) {
+      if (nameLength[row] === length && ((bits[row] as number) & rowBit.dead) === 0 && isName(this.#columns, row, name, length)) return row;
+    }
+    return -1;
+  }
+}
+
+function isName(columns: Columns, row: number, name: string, length: number): boolean {
+  const { heap, nameStart, nameLength, extensionLength } = columns;
+  if (nameLength[row] !== length) return false;
+  const start = (nameStart[row] as number) + (extensionLength[row] as number);
+  for (let index = 0; index < length; index += 1) {
+    if (heap[start + index] !== name.charCodeAt(index)) return false;
+  }
+  return true;
 }

@@ -4,7 +4,7 @@ import { errnoOf } from '#util/coded-error.js';
 import type { DotLock } from '#util/dot-lock.js';
 import { unknown32 } from '../index/columns.js';
 import { type AddedMessage, addRecord, maxRowsPerRecord, recentRecord, stampsRecord } from '../index/log-record.js';
-import { NameLookup } from '../index/name-lookup.js';
+import { fewNames, LinearLookup, NameLookup } from '../index/name-lookup.js';
 import { parseSuffix } from '../index/suffix-table.js';
 import type { MaildirBox } from './box.js';
 import { isSameStamp } from './file-calls.js';
@@ -59,7 +59,8 @@ function lastOf(messages: readonly AddedMessage[]): number[] {
 }
 
 function withoutKnown(box: MaildirBox, files: readonly FoundFile[]): readonly FoundFile[] {
-  const lookup = new NameLookup(box.state.columns);
+  const { columns } = box.state;
+  const lookup = files.length <= fewNames ? new LinearLookup(columns) : new NameLookup(columns);
   return files.filter(({ fileName }) => lookup.find(fileName, baseLength(fileName)) < 0);
 }
 

@@ -9,6 +9,7 @@ import type { Mailbox } from '../mailbox.js';
 import { MaildirBox } from './box.js';
 import { storageErrorOf } from './file-calls.js';
 import { NameMaker } from './file-name.js';
+import { FolderWatcher } from './folder-watcher.js';
 import { MaildirMailbox } from './mailbox.js';
 import type { MailboxHost } from './mailbox-base.js';
 import { defaultMaildirOptions, type MaildirOptions } from './options.js';
@@ -22,9 +23,12 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
   readonly #boxes = new Map<string, MaildirBox>();
   readonly #mailboxes = new WeakMap<MaildirBox, MaildirMailbox[]>();
   readonly #idle: LRUCache<string, MaildirBox>;
+  readonly #watcher: FolderWatcher;
 
   constructor(options: MaildirOptions) {
     this.#options = options;
+    const load = (box: MaildirBox, signal: AbortSignal): Promise<void> => this.load(box, signal);
+    this.#watcher = new FolderWatcher({ pollMs: options.pollMs, maxWatches: options.maxWatches, log: options.log, load });
     this.#idle = new LRUCache({
       max: Math.max(1, options.idleMailboxes),
       dispose: (box, key, reason) => {
@@ -59,8 +63,8 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     if (!box.isDeleted) this.#idle.set(box.paths.mailDir, box);
   }
 
-  watch(_box: MaildirBox): () => void {
-    return () => undefined;
+  watch(box: MaildirBox): () => void {
+    return this.#watcher.watch(box);
   }
 
   async exists(paths: MailboxPaths): Promise<boolean> {
@@ -146,12 +150,14 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
       this.#boxes.delete(from.mailDir);
       this.#idle.delete(from.mailDir);
       box.moveTo(to);
+      this.#watcher.moved(box);
       this.#boxes.set(to.mailDir, box);
       this.released(box);
     }
   }
 
   async close(): Promise<void> {
+    this.#watcher.close();
     for (const box of this.#boxes.values()) {
       await box.settled();
       box.unload();

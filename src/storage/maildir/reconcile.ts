@@ -15,6 +15,7 @@ import { StorageError } from '../errors.js';
 import { rowBit } from '../index/columns.js';
 import { type FileStamp, noStamp, type Stamps } from '../index/index-state.js';
 import { expungeRecord, FlagsRecordBuilder, lettersRecord, resetRecord, stampsRecord } from '../index/log-record.js';
+import { LinearLookup } from '../index/name-lookup.js';
 import { adoptFiles } from './adopt.js';
 import { dirtyWindowMs, type FolderTimes, type MaildirBox } from './box.js';
 import { isSameStamp, listFolder, stampOf } from './file-calls.js';
@@ -198,7 +199,7 @@ async function resolveDuplicates(box: MaildirBox, duplicates: readonly FoundFile
     const { baseName, suffix } = splitFileName(fileName);
     const folder = isInNew ? box.newDir : box.curDir;
     const path = pathIn(folder, fileName);
-    const row = findByName(box, baseName);
+    const row = new LinearLookup(box.state.columns).find(baseName, baseName.length);
     const second = statSync(path, { throwIfNoEntry: false });
     if (row < 0 || second === undefined) continue;
     const first = statSync(pathOfRow(box, row), { throwIfNoEntry: false });
@@ -211,14 +212,6 @@ async function resolveDuplicates(box: MaildirBox, duplicates: readonly FoundFile
     renameSync(path, pathIn(folder, fresh));
     box.log.warning('maildir.duplicate', `Fixed a duplicate: ${baseName} -> ${fresh}`, { mailDir: box.paths.mailDir });
   }
-}
-
-function findByName(box: MaildirBox, baseName: string): number {
-  const { columns } = box.state;
-  for (let row = columns.length - 1; row >= 0; row -= 1) {
-    if (columns.nameLength[row] === baseName.length && !columns.isDead(row) && columns.nameOf(row) === baseName) return row;
-  }
-  return -1;
 }
 
 export function fileNameOf(box: MaildirBox, row: number): string {

@@ -4,7 +4,7 @@
 // missing files are believed only when a second listing misses them too, and flags only for messages nobody changed meanwhile.
 import { rowBit } from '../index/columns.js';
 import type { IndexState } from '../index/index-state.js';
-import { NameLookup } from '../index/name-lookup.js';
+import { fewNames, LinearLookup, NameLookup } from '../index/name-lookup.js';
 import { baseLength } from './file-name.js';
 
 export interface FoundFile {
@@ -30,7 +30,8 @@ export interface Listings {
 
 export function compareListings(state: IndexState, listings: Listings): ScanResult {
   const columns = state.columns;
-  const lookup = new NameLookup(columns);
+  const names = (listings.inNew?.length ?? 0) + (listings.inCur?.length ?? 0);
+  const lookup = names <= fewNames ? new LinearLookup(columns) : new NameLookup(columns);
   const seen = new Uint8Array(columns.length);
   const result: ScanResult = { changed: [], unknown: [], missing: [], duplicates: [] };
   const visit = (fileName: string, isInNew: boolean): void => {
