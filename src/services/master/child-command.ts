@@ -16,7 +16,7 @@ const masterOnly = new Set(['LISTEN_PID', 'LISTEN_FDS', 'LISTEN_FDNAMES', 'NOTIF
 
 export interface CommandOptions {
   readonly plan: ServicePlan;
-  readonly server: ServerPlan;
+  readonly server: Pick<ServerPlan, 'importEnvironment'>;
   readonly rolesFolder: string;
   readonly identity: Identity | undefined;
   readonly inheritedFds: readonly number[];
