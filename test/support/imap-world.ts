@@ -3,9 +3,9 @@ import type { SettingDefinition } from '#config/define.js';
 import { type Logger, silentLogger } from '#log/logger.js';
 import { ImapConnection } from '#services/imap/connection.js';
 import { type ImapSettings, imapSettings } from '#services/imap/settings.js';
-import type { MailUser, SpecialUse } from '#storage/user.js';
+import { createMemoryAccount } from '#storage/memory/account.js';
+import type { MailUser } from '#storage/user.js';
 import { LineClient } from './line-client.js';
-import { createMemoryAccount } from './memory-user.js';
 import { streamPair } from './stream-pair.js';
 
 /** Default values of the settings, in the form that resolution gives them. */
@@ -25,16 +25,15 @@ export function defaultImapSettings(changes: Partial<ImapSettings> = {}): ImapSe
 
 export interface WorldOptions {
   readonly settings?: Partial<ImapSettings>;
-  readonly specialUse?: Readonly<Record<string, SpecialUse>>;
   readonly log?: Logger;
   readonly idleTimeoutMs?: number;
   readonly stallTimeoutMs?: number;
-  /** The account to serve; memory unless told. */
-  readonly openUser?: () => MailUser;
+  /** Opens the account to serve, once for each client; memory unless told. */
+  readonly openUser?: () => Promise<MailUser>;
 }
 
 export interface ImapWorld extends AsyncDisposable {
-  connect(): Connected;
+  connect(): Promise<Connected>;
 }
 
 export interface Connected {
@@ -44,21 +43,28 @@ export interface Connected {
   readonly done: Promise<void>;
 }
 
+function memoryUser(): () => Promise<MailUser> {
+  const open = createMemoryAccount();
+  return async () => open();
+}
+
 export async function createImapWorld(options: WorldOptions = {}): Promise<ImapWorld> {
-  const openUser = options.openUser ?? (await createMemoryAccount(options.specialUse));
+  const openUser = options.openUser ?? memoryUser();
   const open: Connected[] = [];
   return {
-    connect() {
+    async connect() {
+      const user = await openUser();
       const [near, far] = streamPair();
       const connection = new ImapConnection({
         stream: far,
-        user: openUser(),
+        user,
         settings: defaultImapSettings(options.settings),
         log: options.log ?? silentLogger,
         ...(options.idleTimeoutMs !== undefined && { idleTimeoutMs: options.idleTimeoutMs }),
         ...(options.stallTimeoutMs !== undefined && { stallTimeoutMs: options.stallTimeoutMs }),
       });
-      const connected = { client: new LineClient(near), connection, done: connection.run() };
+      const done = connection.run().finally(() => user[Symbol.asyncDispose]());
+      const connected = { client: new LineClient(near), connection, done };
       open.push(connected);
       return connected;
     },

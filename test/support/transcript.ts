@@ -21,6 +21,8 @@ export interface Transcript {
   readonly settings: Readonly<Record<string, string>>;
   /** Why the reference server answers otherwise: then it is not asked. */
   readonly referee: string | undefined;
+  /** What clients in different processes see otherwise. */
+  readonly apart: string | undefined;
   readonly steps: readonly Step[];
 }
 
@@ -33,7 +35,7 @@ export function parseTranscript(source: string, path: string): Transcript {
     const text = raw.replace(/\s+$/, '');
     const fail: (reason: string) => never = (reason) => assert.fail(`${path}:${line}: ${reason}: ${text}`);
     if (text === '' || text.startsWith('#')) continue;
-    const head = /^(title|rfc|given|setting|referee): (.*)$/.exec(text);
+    const head = /^(title|rfc|given|setting|referee|apart): (.*)$/.exec(text);
     if (head !== null) {
       heads.set(head[1] ?? '', [...(heads.get(head[1] ?? '') ?? []), head[2] ?? '']);
       continue;
@@ -74,6 +76,7 @@ export function parseTranscript(source: string, path: string): Transcript {
       .filter((clause) => clause !== ''),
     settings: Object.fromEntries(settings.map(([key = '', value = '']) => [key, value])),
     referee: heads.get('referee')?.[0],
+    apart: heads.get('apart')?.[0],
     steps,
   };
 }

@@ -1,11 +1,18 @@
-// Runs test/transcripts/imap/*.txt over the memory storage; with ROOST_REFEREE=host:port (and ROOST_REFEREE_LOGIN="user password") also
+// Runs test/transcripts/imap/*.txt over the memory storage, over Maildir with all clients in one process, and over Maildir with each client in
+// a store of its own, as in different processes; with ROOST_REFEREE=host:port (and ROOST_REFEREE_LOGIN="user password") also
 // against another server. A % in the user name becomes a new name for each transcript.
 import { randomUUID } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { silentLogger } from '#log/logger.js';
+import { createMailStore, type MailStore } from '#storage/mail-store.js';
+import { createMemoryAccount } from '#storage/memory/account.js';
+import type { MailUser } from '#storage/user.js';
+import { makeStore, settingsFrom } from '../storage/support/store-world.js';
 import { createImapWorld } from '../support/imap-world.js';
 import { LineClient } from '../support/line-client.js';
 import { parseTranscript, type Transcript, TranscriptRun, type TranscriptServer } from '../support/transcript.js';
@@ -14,25 +21,51 @@ import { establish, wipe } from '../support/transcript-given.js';
 // Compiled tests run from dist-test/, the transcripts stay where they were written.
 const folder = fileURLToPath(new URL('../../test/transcripts/imap/', import.meta.url));
 
-async function memoryServer(transcript: Transcript): Promise<TranscriptServer> {
+type OpenUser = () => Promise<MailUser>;
+
+/** How the mail is kept: gives what opens the account, once for each client. */
+const storages: Readonly<Record<string, (test: TestContext) => OpenUser>> = {
+  memory: () => {
+    const open = createMemoryAccount();
+    return async () => open();
+  },
+  maildir: (test) => {
+    const world = makeStore(test, mailConfig);
+    return () => world.open();
+  },
+  'maildir, each client apart': (test) => {
+    const folder = mkdtempSync(join(tmpdir(), 'roost-transcript-'));
+    const stores: MailStore[] = [];
+    test.after(async () => {
+      await Promise.all(stores.map((store) => store.close()));
+      rmSync(folder, { recursive: true, force: true });
+    });
+    const settings = settingsFrom(folder, mailConfig);
+    return () => {
+      const store = createMailStore({ settings, log: silentLogger });
+      stores.push(store);
+      return store.openUser({ user: 'bob', fields: { home: folder } }, 'imap', new AbortController().signal);
+    };
+  },
+};
+
+const mailConfig = 'mail_location = maildir:~/Maildir\nnamespace inbox {\n  inbox = yes\n  separator = /\n}\n';
+
+async function ownServer(transcript: Transcript, openUser: OpenUser): Promise<TranscriptServer> {
   const settings: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(transcript.settings)) {
-    settings[key] =
-      key === 'imap_client_workarounds'
-        ? value.split(' ')
-        : /^\d+$/.test(value)
-          ? Number(value)
-          : value === 'yes'
-            ? true
-            : value === 'no'
-              ? false
-              : value;
+    settings[key] = key === 'imap_client_workarounds' ? value.split(' ') : typedSetting(value);
   }
-  const world = await createImapWorld({ settings });
+  const world = await createImapWorld({ settings, openUser });
   return {
-    connect: async () => world.connect().client,
+    connect: async () => (await world.connect()).client,
     close: async () => world[Symbol.asyncDispose](),
   };
+}
+
+function typedSetting(text: string): string | number | boolean {
+  if (/^\d+$/.test(text)) return Number(text);
+  return text === 'yes' ? true : text === 'no' ? false : text;
 }
 
 async function refereeServer(address: string): Promise<TranscriptServer> {
@@ -71,7 +104,12 @@ const files = readdirSync(folder, { recursive: true, encoding: 'utf8' })
 describe('IMAP transcripts', () => {
   for (const name of files) {
     const transcript = parseTranscript(readFileSync(join(folder, name), 'utf8'), name);
-    it(`${transcript.title} (${name})`, async () => play(transcript, name, await memoryServer(transcript)));
+    for (const [kind, makeOpen] of Object.entries(storages)) {
+      const skip = kind.includes('apart') && transcript.apart !== undefined ? transcript.apart : false;
+      it(`${transcript.title} (${name}, ${kind})`, { skip }, async (test) =>
+        play(transcript, name, await ownServer(transcript, makeOpen(test as TestContext))),
+      );
+    }
     if (referee !== undefined && referee !== '') {
       const skip = transcript.referee ?? (Object.keys(transcript.settings).length > 0 ? 'needs settings' : false);
       it(`${transcript.title} (${name}, ${referee})`, { skip }, async () => play(transcript, name, await refereeServer(referee)));

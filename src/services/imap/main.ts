@@ -87,7 +87,7 @@ class HandedSession implements ClientHandle {
     this.#connection = connection;
     const list = capabilities(settings, false);
     // A client that has asked for CAPABILITY before login may not look into the tagged reply.
-    if (request.fields['capability_sent'] === undefined) connection.greet(`${this.#tag} OK [CAPABILITY ${list}] Logged in`);
+    if (request.fields['capability'] !== 'asked') connection.greet(`${this.#tag} OK [CAPABILITY ${list}] Logged in`);
     else connection.greet(`* CAPABILITY ${list}\r\n${this.#tag} OK Logged in`);
     if (this.#stopReason !== undefined) connection.stop(this.#stopReason);
     await connection.run();

@@ -28,7 +28,7 @@ function recordingLog(lines: { level: string; text: string; fields: LogFields }[
 describe('IMAP session', () => {
   it('ends after twenty bad commands in a row, but a good one starts the count anew', async () => {
     await using world = await createImapWorld();
-    const { client } = world.connect();
+    const { client } = await world.connect();
     for (let count = 0; count < 19; count++) assert.match((await client.run('FOO')).join(), /^BAD/);
     await client.ok('NOOP');
     for (let count = 0; count < 20; count++) assert.match((await client.run('FOO')).join(), /^BAD/);
@@ -39,7 +39,7 @@ describe('IMAP session', () => {
   it('logs one line with counts at its end', async () => {
     const lines: { level: string; text: string; fields: LogFields }[] = [];
     await using world = await createImapWorld({ log: recordingLog(lines) });
-    const { client, done } = world.connect();
+    const { client, done } = await world.connect();
     await client.ok(append(message('a')));
     await client.ok('SELECT INBOX');
     await client.ok('FETCH 1 (BODY[] BODY.PEEK[HEADER])');
@@ -58,7 +58,7 @@ describe('IMAP session', () => {
   it('logs the last command of a client that just went away', async () => {
     const lines: { level: string; text: string; fields: LogFields }[] = [];
     await using world = await createImapWorld({ log: recordingLog(lines) });
-    const { client, done } = world.connect();
+    const { client, done } = await world.connect();
     await client.ok('NOOP');
     client.close();
     await done;
@@ -67,7 +67,7 @@ describe('IMAP session', () => {
 
   it('runs what was sent before the client closed its side', async () => {
     await using world = await createImapWorld();
-    const { client } = world.connect();
+    const { client } = await world.connect();
     client.stream.end(Buffer.from(`a ${append(message('a'))}\r\nb STATUS INBOX (MESSAGES)\r\n`));
     const lines: string[] = [];
     for (let line = await client.line(); line !== undefined; line = await client.line()) lines.push(line);
@@ -77,17 +77,17 @@ describe('IMAP session', () => {
 
   it('throws away a message whose literal never ends', async () => {
     await using world = await createImapWorld();
-    const first = world.connect();
+    const first = await world.connect();
     first.client.stream.end(Buffer.from('a APPEND INBOX {100+}\r\nSubject: x\r\n'));
     await first.done;
-    const { client } = world.connect();
+    const { client } = await world.connect();
     assert.match((await client.ok('STATUS INBOX (MESSAGES)')).join(), /MESSAGES 0/);
   });
 
   it('says BYE to a client that is silent for too long, also in IDLE', async () => {
     for (const command of ['NOOP', 'IDLE']) {
       await using world = await createImapWorld({ idleTimeoutMs: 30 });
-      const { client, done } = world.connect();
+      const { client, done } = await world.connect();
       client.send(command);
       const lines: string[] = [];
       for (let line = await client.line(); line !== undefined; line = await client.line()) lines.push(line);
@@ -99,7 +99,7 @@ describe('IMAP session', () => {
   it('cuts off a client that does not read for too long, with a bounded amount waiting', async () => {
     const lines: { level: string; text: string; fields: LogFields }[] = [];
     await using world = await createImapWorld({ stallTimeoutMs: 50, log: recordingLog(lines) });
-    const { client, connection, done } = world.connect();
+    const { client, connection, done } = await world.connect();
     await client.ok(append(message('big', 'x'.repeat(1_000_000))));
     await client.ok('SELECT INBOX');
     client.stream.pause();
@@ -112,7 +112,7 @@ describe('IMAP session', () => {
 
   it('tells a client that the server stops, after the command that runs', async () => {
     await using world = await createImapWorld();
-    const { client, connection, done } = world.connect();
+    const { client, connection, done } = await world.connect();
     await client.ok('NOOP');
     connection.stop('shutdown');
     assert.equal(await client.line(), '* BYE [UNAVAILABLE] Server shutting down.');
@@ -121,7 +121,7 @@ describe('IMAP session', () => {
 
   it('sends a sign of life in IDLE', async () => {
     await using world = await createImapWorld({ settings: { imap_idle_notify_interval: 20 } });
-    const { client } = world.connect();
+    const { client } = await world.connect();
     client.send('IDLE');
     assert.match((await client.line()) ?? '', /^\+/);
     assert.equal(await client.line(), '* OK Still here');
@@ -140,13 +140,13 @@ describe('IMAP session', () => {
       [{ imap_append_limit: 1000 }, /APPENDLIMIT=1000/],
     ] as const) {
       await using world = await createImapWorld({ settings });
-      assert.match((await world.connect().client.ok('CAPABILITY')).join(), expected);
+      assert.match((await (await world.connect()).client.ok('CAPABILITY')).join(), expected);
     }
   });
 
   it('refuses a message over the limit before it is sent', async () => {
     await using world = await createImapWorld({ settings: { imap_append_limit: 100 } });
-    const { client } = world.connect();
+    const { client } = await world.connect();
     assert.match((await client.run('APPEND INBOX {101}')).join(), /^NO \[TOOBIG\]/);
     assert.match((await client.run(`APPEND INBOX {101+}\r\n${'x'.repeat(101)}`)).join(), /^NO \[TOOBIG\]/);
     await client.ok(`APPEND INBOX {100+}\r\n${'x'.repeat(100)}`);
@@ -154,16 +154,16 @@ describe('IMAP session', () => {
 
   it('holds a client with the workaround delay-newmail back from new messages until it asks', async () => {
     await using world = await createImapWorld({ settings: { imap_client_workarounds: ['delay-newmail'] } });
-    const { client } = world.connect();
+    const { client } = await world.connect();
     await client.ok('SELECT INBOX');
-    await world.connect().client.ok(append(message('a')));
+    await (await world.connect()).client.ok(append(message('a')));
     assert.deepEqual(await client.ok('CAPABILITY').then((lines) => lines.length), 1);
     assert.match((await client.ok('NOOP')).join(), /1 EXISTS/);
   });
 
   it('goes on in both directions after COMPRESS', async () => {
     await using world = await createImapWorld();
-    const { client } = world.connect();
+    const { client } = await world.connect();
     await client.ok('COMPRESS DEFLATE');
     const { stream } = client;
     stream.removeAllListeners('data');
@@ -195,7 +195,7 @@ describe('IMAP session', () => {
 describe('IMAP limits', () => {
   it('a million parentheses are refused in bounded memory', async () => {
     await using world = await createImapWorld();
-    const { client } = world.connect();
+    const { client } = await world.connect();
     client.raw(`a SEARCH ${'('.repeat(1_000_000)}\r\n`);
     assert.match((await client.line()) ?? '', /^a BAD .*Too long argument/);
     assert.match((await client.run(`SEARCH ${'('.repeat(60_000)}`)).join(), /^BAD/);
@@ -204,7 +204,7 @@ describe('IMAP limits', () => {
 
   it('a 4 GB literal is refused before it is sent, and ends the session when it is not waited for', async () => {
     await using world = await createImapWorld();
-    const { client } = world.connect();
+    const { client } = await world.connect();
     assert.match((await client.run('LIST "" {4294967295}')).join(), /^BAD \[TOOBIG\]/);
     await client.ok('NOOP');
     client.send('LIST "" {4294967295+}');
@@ -214,7 +214,7 @@ describe('IMAP limits', () => {
 
   it('a SEARCH of 16,000 keys is answered', async () => {
     await using world = await createImapWorld();
-    const { client } = world.connect();
+    const { client } = await world.connect();
     await client.ok(append(message('a')));
     await client.ok('SELECT INBOX');
     assert.deepEqual(await client.ok(`SEARCH ${'ALL '.repeat(16_000)}ALL`), ['* SEARCH 1']);
