@@ -1,12 +1,13 @@
 // Frames over a stream socket: messages both ways, replies found by their id, back-pressure for who wants it and a hard bound for who does not.
-import type { Socket } from 'node:net';
-import { CodedError } from '#util/coded-error.js';
+import { connect, type Socket } from 'node:net';
+import { CodedError, errnoOf } from '#util/coded-error.js';
 import { encodeFrame, FrameDecoder, maxFrameBytes } from './frame.js';
 
 /** Unsent octets after which a peer that does not read is given up. */
 const defaultMaxBufferedBytes = 8 * 1024 * 1024;
 
 const closeTimeoutMs = 1_000;
+const connectRetryMs = 5;
 
 /** `closed`: the peer is gone or broke the format. `timeout`: no reply in time. */
 export class ChannelError extends CodedError<'closed' | 'timeout'> {
@@ -164,8 +165,8 @@ export class PendingReplies<Reply> {
     return waiting !== undefined;
   }
 
-  failAll(reason: string): void {
-    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(new ChannelError('closed', reason));
+  failAll(reason: string, code: 'closed' | 'timeout' = 'closed'): void {
+    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(new ChannelError(code, reason));
   }
 
   #take(id: number): Waiting<Reply> | undefined {
@@ -174,6 +175,31 @@ export class PendingReplies<Reply> {
     clearTimeout(waiting.timer);
     this.#waiting.delete(id);
     return waiting;
+  }
+}
+
+/**
+ * Connects to a UNIX socket of another process. While the queue of its listener is full, which the kernel reports at once instead of waiting
+ * (EAGAIN), it is tried again.
+ * @throws ChannelError `closed`: nobody listens; `timeout`: the queue stayed full
+ */
+export async function connectUnix(
+  path: string,
+  options: { readonly timeoutMs: number; readonly allowHalfOpen?: boolean },
+): Promise<Socket> {
+  const deadline = performance.now() + options.timeoutMs;
+  for (;;) {
+    const socket = connect({ path, allowHalfOpen: options.allowHalfOpen ?? false });
+    const error = await new Promise<Error | undefined>((resolve) => {
+      socket.once('connect', () => resolve(undefined));
+      socket.once('error', resolve);
+    });
+    if (error === undefined) return socket;
+    socket.destroy();
+    if (errnoOf(error) !== 'EAGAIN') throw new ChannelError('closed', error.message, { cause: error });
+    if (performance.now() >= deadline)
+      throw new ChannelError('timeout', `${path} accepted nothing for ${options.timeoutMs} ms`, { cause: error });
+    await new Promise((resolve) => setTimeout(resolve, connectRetryMs));
   }
 }
 

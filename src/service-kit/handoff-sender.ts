@@ -1,9 +1,8 @@
 // Login's half of the hand-off: route from the master, descriptor or relay to the mail process, one retry where the process was about to end.
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { ChannelError, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
+import { ChannelError, connectUnix, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
 import type { RoutedMessage } from '#ipc/control.js';
 import { encodeFrame } from '#ipc/frame.js';
 import { canPassDescriptors, HandlePassError, sendDescriptor } from '#ipc/handle-pass.js';
@@ -45,7 +44,7 @@ export interface HandoffJob {
 export class HandoffSender {
   readonly #control: ControlLink;
   readonly #log: Logger;
-  readonly #links = new Map<string, MailLink>();
+  readonly #links = new Map<string, Promise<MailLink>>();
 
   constructor(control: ControlLink, log: Logger) {
     this.#control = control;
@@ -65,7 +64,7 @@ export class HandoffSender {
   }
 
   close(): void {
-    for (const link of this.#links.values()) link.close();
+    for (const link of this.#links.values()) link.then((open) => open.close(), ignore);
   }
 
   async #tryRoutes(job: HandoffJob, readAhead: Buffer): Promise<HandoffOutcome> {
@@ -109,8 +108,7 @@ export class HandoffSender {
     const token = randomBytes(16).toString('hex');
     let reply: HandoffReply;
     try {
-      const link = this.#linkTo(route.path);
-      await link.connected;
+      const link = await this.#linkTo(route.path);
       await sendDescriptor(route.descriptorPath, fd, token, descriptorTimeoutMs);
       reply = await link.handOff({ token, ticket: route.ticket, request: job.request, readAhead: readAhead.toString('base64') });
     } catch (error) {
@@ -122,25 +120,40 @@ export class HandoffSender {
     return { kind: 'passed' };
   }
 
-  #linkTo(path: string): MailLink {
+  async #linkTo(path: string): Promise<MailLink> {
     const known = this.#links.get(path);
-    if (known !== undefined && !known.isClosed) return known;
-    const link = new MailLink(path, () => {
-      if (this.#links.get(path) === link) this.#links.delete(path);
-    });
-    this.#links.set(path, link);
-    return link;
+    if (known !== undefined) return known;
+    const opening = MailLink.open(path, () => forget());
+    const forget = (): void => {
+      if (this.#links.get(path) === opening) this.#links.delete(path);
+    };
+    this.#links.set(path, opening);
+    try {
+      return await opening;
+    } catch (error) {
+      forget();
+      throw error;
+    }
   }
 
   async #relay(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt> {
     const { ticket } = route;
-    const service = connect({ path: route.path, allowHalfOpen: true });
+    let service: Socket;
+    try {
+      service = await connectUnix(route.path, { timeoutMs: connectTimeoutMs, allowHalfOpen: true });
+    } catch (error) {
+      return failedAttempt(error);
+    }
     service.on('error', ignore);
     service.write(
       encodeFrame({ kind: 'relay', ticket, request: job.request, readAhead: readAhead.toString('base64') }, maxHandoffFrameBytes),
     );
+    const sentAtMs = performance.now();
     const frame = await readFirstFrame(service, { maxFrameBytes: 1024, timeoutMs: replyTimeoutMs });
-    if (frame === undefined) return { kind: 'again', reason: 'closed the connection' };
+    if (frame === undefined) {
+      const isLate = performance.now() - sentAtMs >= replyTimeoutMs;
+      return isLate ? { kind: 'failed', reason: `no reply in ${replyTimeoutMs} ms` } : { kind: 'again', reason: 'closed the connection' };
+    }
     const reply = parseHandoffReply(frame.value);
     if (reply?.kind !== 'taken') {
       service.destroy();
@@ -156,13 +169,13 @@ export class HandoffSender {
 class MailLink {
   readonly #channel: FramedChannel;
   readonly #replies = new PendingReplies<HandoffReply>();
-  readonly connected: Promise<void>;
 
-  constructor(path: string, onClose: () => void) {
-    const socket = connect({ path });
-    this.connected = connectedWithin(socket, connectTimeoutMs);
-    // Whoever needs the connection sees the failure; with several waiting none of them may be the only one.
-    this.connected.catch(ignore);
+  /** @throws ChannelError */
+  static async open(path: string, onClose: () => void): Promise<MailLink> {
+    return new MailLink(await connectUnix(path, { timeoutMs: connectTimeoutMs }), onClose);
+  }
+
+  private constructor(socket: Socket, onClose: () => void) {
     this.#channel = new FramedChannel(socket, {
       maxFrameBytes: maxHandoffFrameBytes,
       onMessage: (value) => {
@@ -175,10 +188,6 @@ class MailLink {
       },
     });
     this.#channel.send({ kind: 'channel', pid: process.pid });
-  }
-
-  get isClosed(): boolean {
-    return this.#channel.isClosed;
   }
 
   /** @throws ChannelError; after a timeout the channel is closed, so that a late `taken` cannot be believed by one side only */
@@ -194,23 +203,17 @@ class MailLink {
         else this.#replies.failAll('closed the connection');
       }, replyTimeoutMs);
     } catch (error) {
-      if (error instanceof ChannelError && error.code === 'timeout') this.#channel.destroy(error);
+      if (error instanceof ChannelError && error.code === 'timeout') {
+        // The process may still take the others that wait: they must not be handed to somebody else.
+        this.#replies.failAll(error.message, 'timeout');
+        this.#channel.destroy(error);
+      }
       throw error;
     }
   }
 
   close(): void {
     void this.#channel.close();
-  }
-}
-
-async function connectedWithin(socket: Socket, timeoutMs: number): Promise<void> {
-  const signal = AbortSignal.timeout(timeoutMs);
-  try {
-    await once(socket, 'connect', { signal });
-  } catch (cause) {
-    socket.destroy();
-    throw new ChannelError('closed', cause instanceof Error ? cause.message : String(cause), { cause });
   }
 }
 

@@ -7,6 +7,9 @@ import type { Logger } from '#log/logger.js';
 import { LoadDecider, type LoadLimits, type LoadState } from './load.js';
 
 const sampleMs = 500;
+/** While the event loop has next to nothing to do; waking up for a look costs more than the rest then. */
+const idleSampleMs = 2_000;
+const idleUtilization = 0.05;
 /** Memory and files change slowly and cost more to look at. */
 const slowSampleMs = 5_000;
 const histogramResolutionMs = 10;
@@ -45,14 +48,13 @@ export class LoadMonitor {
 
   start(): void {
     if (this.#timer !== undefined) return;
-    this.#dueMs = performance.now() + sampleMs;
     this.#utilization = performance.eventLoopUtilization();
-    this.#timer = setInterval(() => this.#sample(), sampleMs).unref();
+    this.#schedule(sampleMs);
   }
 
   /** Also when busy: without clients there is no load of ours. */
   stop(): void {
-    clearInterval(this.#timer);
+    clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#measureFinely(false);
     if (this.state.kind === 'normal') return;
@@ -60,15 +62,20 @@ export class LoadMonitor {
     this.#observe(0);
   }
 
+  #schedule(delayMs: number): void {
+    this.#dueMs = performance.now() + delayMs;
+    this.#timer = setTimeout(() => this.#sample(), delayMs).unref();
+  }
+
   #sample(): void {
     const nowMs = performance.now();
     const lateMs = Math.max(0, nowMs - this.#dueMs);
-    this.#dueMs = nowMs + sampleMs;
     const current = performance.eventLoopUtilization();
     const { utilization } = performance.eventLoopUtilization(current, this.#utilization);
     this.#utilization = current;
     const meanMs = this.#histogram === undefined ? 0 : this.#histogram.mean / 1e6 - histogramResolutionMs;
     this.#histogram?.reset();
+    this.#schedule(utilization < idleUtilization && this.state.kind === 'normal' ? idleSampleMs : sampleMs);
     this.#measureFinely(utilization > busyUtilization || this.state.kind !== 'normal');
     if (nowMs - this.#slowAtMs >= slowSampleMs) this.#sampleSlowly(nowMs);
     this.#observe(Number.isFinite(meanMs) && meanMs > 0 ? meanMs : lateMs);

@@ -49,6 +49,8 @@ export class ServiceProcess implements ServiceContext {
   readonly #relays = new Set<Relay>();
   #listeners: Listeners | undefined;
   #receiver: HandoffReceiver | undefined;
+  /** The role has a text for clients that are refused. Others, auth and anvil, serve our own processes, which shall not be kept waiting. */
+  #shedsLoad = false;
   #isReady = false;
   #isFinished = false;
 
@@ -88,6 +90,7 @@ export class ServiceProcess implements ServiceContext {
   onConnection(handler: (connection: AcceptedConnection) => ClientHandle, policy: ConnectionPolicy = {}): void {
     if (this.#listeners !== undefined) throw new Error('onConnection may be called once');
     const settings = this.settings.get(connectionSettings);
+    this.#shedsLoad = policy.refusal !== undefined && this.clientLimit > 1;
     const acceptor = new Acceptor({
       clients: this.#clients,
       settings,
@@ -200,7 +203,7 @@ export class ServiceProcess implements ServiceContext {
 
   #clientsChanged(isUrgent: boolean): void {
     this.#updateListeners();
-    if (this.#clients.count > 0) this.#load.start();
+    if (this.#clients.count > 0 && this.#shedsLoad) this.#load.start();
     else this.#load.stop();
     this.#status.changed(isUrgent);
     this.#title.changed();
