@@ -28,6 +28,8 @@ interface Handshake {
 interface Pending {
   readonly settle: (step: AuthStep) => void;
   readonly timer: NodeJS.Timeout;
+  /** An AUTH line that was sent once and not answered: it may be sent again when the connection is lost. */
+  readonly resend: string | undefined;
 }
 
 type Waiter = (ready: Handshake | undefined) => void;
@@ -50,6 +52,8 @@ class AuthConnection implements AuthClient {
   #lastMechanisms: readonly AuthMechanism[] | undefined;
   #waiters: Waiter[] = [];
   #pending = new Map<number, Pending>();
+  /** Exchanges of this connection in which the client has to answer. */
+  readonly #challenged = new Set<number>();
   #nextId = 1;
   #retryMs = firstRetryMs;
   #retryTimer: NodeJS.Timeout | undefined;
@@ -75,25 +79,20 @@ class AuthConnection implements AuthClient {
     const start = async (): Promise<AuthStep> => {
       const ready = await this.#whenReady();
       if (!ready || isCancelled) return temporary;
-      const started = this.#allocate();
-      id = started.id;
-      const fields = [
-        'AUTH',
-        String(started.id),
-        request.mechanism.toUpperCase(),
-        `service=${request.service}`,
-        ...peerParameters(request.peer),
-      ];
+      id = this.#allocateId();
+      const fields = ['AUTH', String(id), request.mechanism.toUpperCase(), `service=${request.service}`, ...peerParameters(request.peer)];
       fields.push(`session=${request.sessionId}`);
       if (request.initialResponse !== undefined) fields.push(`resp=${request.initialResponse.toString('base64')}`);
-      this.#send(encodeTabLine(fields));
-      return started.step;
+      const line = encodeTabLine(fields);
+      const step = this.#expect(id, line);
+      this.#send(line);
+      return step;
     };
     return {
       next: start,
       respond: (response) => {
-        if (id === undefined || !this.#ready) return Promise.resolve(temporary);
-        const step = this.#expect(id);
+        if (id === undefined || !this.#challenged.delete(id)) return Promise.resolve(temporary);
+        const step = this.#expect(id, undefined);
         this.#send(encodeTabLine(['CONT', String(id), response.toString('base64')]));
         return step;
       },
@@ -185,6 +184,7 @@ class AuthConnection implements AuthClient {
     if (id === undefined || !pending) return;
     this.#pending.delete(id);
     clearTimeout(pending.timer);
+    if (command === 'CONT') this.#challenged.add(id);
     pending.settle(
       command === 'CONT' ? toChallenge(args[1]) : command === 'OK' ? this.#toSuccess(id, args.slice(1)) : toFailure(args.slice(1)),
     );
@@ -223,27 +223,28 @@ class AuthConnection implements AuthClient {
     });
   }
 
-  #allocate(): { readonly id: number; readonly step: Promise<AuthStep> } {
-    while (this.#pending.has(this.#nextId)) this.#nextId = (this.#nextId % 0xffff_ffff) + 1;
+  #allocateId(): number {
+    while (this.#pending.has(this.#nextId) || this.#challenged.has(this.#nextId)) this.#nextId = (this.#nextId % 0xffff_ffff) + 1;
     const id = this.#nextId;
     this.#nextId = (this.#nextId % 0xffff_ffff) + 1;
-    return { id, step: this.#expect(id) };
+    return id;
   }
 
-  #expect(id: number): Promise<AuthStep> {
+  #expect(id: number, resend: string | undefined): Promise<AuthStep> {
     return new Promise((resolve) => {
       const timer = setTimeout(() => {
-        this.#cancel(id);
         resolve({ kind: 'fail', code: 'temp_fail', reason: 'Authentication server did not answer in time', user: undefined });
+        this.#cancel(id);
       }, authReplyTimeoutMs);
       timer.unref();
-      this.#pending.set(id, { settle: resolve, timer });
+      this.#pending.set(id, { settle: resolve, timer, resend });
     });
   }
 
   #cancel(id: number): void {
     const pending = this.#pending.get(id);
     this.#pending.delete(id);
+    this.#challenged.delete(id);
     if (pending) clearTimeout(pending.timer);
     if (this.#ready) this.#send(encodeTabLine(['CANCEL', String(id)]));
     pending?.settle({ kind: 'fail', code: 'aborted', reason: undefined, user: undefined });
@@ -267,8 +268,9 @@ class AuthConnection implements AuthClient {
     this.#ready = undefined;
     this.#socket = undefined;
     this.#outgoing = '';
+    this.#challenged.clear();
     if (wasReady && !this.#isClosed) this.#logBroken('connection lost');
-    this.#failPending();
+    this.#giveUpOrResend();
     if (this.#isClosed) return;
     this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs);
     // A process with nobody to serve may end while auth is away; somebody who waits holds it with a timer of his own.
@@ -276,17 +278,32 @@ class AuthConnection implements AuthClient {
     this.#retryMs = Math.min(this.#retryMs * 2, lastRetryMs);
   }
 
-  #failPending(): void {
-    const pending = [...this.#pending.values()];
+  /**
+   * An auth process that is replaced closes its connections; a first step that crossed with that is asked again, once. Later steps are bound
+   * to a challenge of the lost process.
+   */
+  #giveUpOrResend(): void {
+    const pending = [...this.#pending];
     this.#pending.clear();
-    for (const { settle, timer } of pending) {
+    for (const [id, { settle, timer, resend }] of pending) {
       clearTimeout(timer);
-      settle(temporary);
+      if (resend === undefined || this.#isClosed) {
+        settle(temporary);
+        continue;
+      }
+      void this.#whenReady().then((ready) => {
+        if (!ready || this.#pending.has(id)) {
+          settle(temporary);
+          return;
+        }
+        void this.#expect(id, undefined).then(settle);
+        this.#send(resend);
+      });
     }
   }
 
   #failAll(): void {
-    this.#failPending();
+    this.#giveUpOrResend();
     const waiters = this.#waiters;
     this.#waiters = [];
     for (const waiter of waiters) waiter(undefined);

@@ -9,6 +9,7 @@ import { applyPassdbField } from './passdb-fields.js';
 import { isExpensiveScheme, parseStoredPassword, type StoredPassword, verifyPassword } from './password-scheme.js';
 import { type AuthState, type Refusal, restoreSnapshot, takeSnapshot } from './request.js';
 import type { VerifiedPasswords } from './verified-passwords.js';
+import { TooBusyError, WorkLimit } from './work-limit.js';
 
 export type FoundPassword = Extract<PassdbLookup, { kind: 'found' }>;
 
@@ -31,6 +32,7 @@ export class PassdbChecker {
   readonly #context: PassdbCheckContext;
   /** Lookups under way: simultaneous misses for one key ask the database once. */
   readonly #inFlight = new Map<string, Promise<PassdbLookup>>();
+  readonly #slowChecks = new WorkLimit();
 
   constructor(context: PassdbCheckContext) {
     this.#context = context;
@@ -141,18 +143,22 @@ export class PassdbChecker {
       if (wanted.kind === 'credentials') return await wanted.take(stored);
       return (await this.#fits(stored, wanted.password, state)) ? 'ok' : 'mismatch';
     } catch (error) {
+      if (error instanceof TooBusyError) {
+        this.#context.log.error('auth.too-busy', `${driver}(${state.user}): ${error.message}`, { user: state.user, driver });
+        return 'internal';
+      }
       this.#warnStored(driver, state, error instanceof Error ? error.message : String(error));
       return 'mismatch';
     }
   }
 
   async #fits(stored: StoredPassword, password: string, state: AuthState): Promise<boolean> {
+    if (!isExpensiveScheme(stored.scheme)) return verifyPassword(stored, password, state.originalUser);
     const { verified } = this.#context;
-    if (!verified || !isExpensiveScheme(stored.scheme)) return verifyPassword(stored, password, state.originalUser);
     const text = `${stored.scheme}.${stored.encoding}:${stored.value}`;
-    if (verified.isKnown(text, password)) return true;
-    const isRight = await verifyPassword(stored, password, state.originalUser);
-    if (isRight) verified.remember(text, password);
+    if (verified?.isKnown(text, password)) return true;
+    const isRight = await this.#slowChecks.run(() => verifyPassword(stored, password, state.originalUser));
+    if (isRight) verified?.remember(text, password);
     return isRight;
   }
 

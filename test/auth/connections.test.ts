@@ -134,6 +134,32 @@ describe('auth clients', () => {
     assert.equal((await master.lookup('bob', 'lmtp', signal)).kind, 'found');
   });
 
+  it('do not answer a challenge of a lost process', async (t) => {
+    const { server, client } = await world(t);
+    const exchange = client.begin({ ...request, mechanism: 'LOGIN', initialResponse: undefined });
+    await exchange.next();
+    server.stop();
+    await new Promise((resolve) => setImmediate(resolve));
+    await server.start();
+    assert.equal((await client.begin(request).next()).kind, 'ok');
+    const step = await exchange.respond(Buffer.from('bob'));
+    assert.equal(step.kind === 'fail' ? step.code : step.kind, 'temp_fail');
+  });
+
+  it('ask again, once, when the auth process is replaced before it answered', async (t) => {
+    const { server, client } = await world(t);
+    await client.mechanisms();
+    const answers = [client.begin(request).next(), client.begin(request).next()];
+    // The lines leave in the next tick; the server goes before it reads them.
+    server.stop();
+    await new Promise((resolve) => setImmediate(resolve));
+    await server.start();
+    assert.deepEqual(
+      (await Promise.all(answers)).map(({ kind }) => kind),
+      ['ok', 'ok'],
+    );
+  });
+
   it('look up, list and flush', async (t) => {
     const { master } = await world(t, { users: 'bob:x:1:2::/home/b b::userdb_note=a\u0001b\nann:x:3:4\n' });
     assert.deepEqual(await master.lookup('bob', 'lmtp', signal), {

@@ -40,7 +40,9 @@ export class FinishedRequests {
     return kept.request;
   }
 
+  /** Requests that can still be claimed. */
   get size(): number {
+    this.#dropOld();
     return this.#kept.size;
   }
 
@@ -48,7 +50,7 @@ export class FinishedRequests {
     const nowMs = this.#nowMs();
     // In order of insertion, so the first young one ends the search.
     for (const [name, { untilMs }] of this.#kept) {
-      if (untilMs >= nowMs && this.#kept.size < maxKept) return;
+      if (untilMs >= nowMs && this.#kept.size <= maxKept) return;
       this.#kept.delete(name);
     }
   }

@@ -13,9 +13,13 @@ import { authSettings } from './settings.js';
 /** A peer that does not read its answers is not listened to either. */
 const maxUnsentBytes = 1024 * 1024;
 
+/** How often a process that shall end looks for connections without open requests. */
+const drainLookMs = 100;
+
 interface Receiver {
   receive(chunk: Buffer): void;
   close(): void;
+  readonly openRequests: number;
 }
 
 export const role: Role = {
@@ -33,9 +37,11 @@ export const role: Role = {
       delay: startTimer,
     });
     let connections = 0;
+    const open = new Set<() => void>();
+    endWhenIdle(context, open);
     context.onConnection((connection) => {
       connections += 1;
-      return serve(context, authenticator, connection, connections);
+      return serve(context, authenticator, connection, { id: connections, open });
     });
     return Promise.resolve(async () => authenticator.failures.close());
   },
@@ -46,11 +52,39 @@ function startTimer(ms: number, then: () => void): { cancel(): void } {
   return { cancel: () => clearTimeout(timer) };
 }
 
-function serve(context: ServiceContext, authenticator: Authenticator, connection: AcceptedConnection, id: number): ClientHandle {
+/**
+ * Login and mail processes keep their connections for life. When this process is replaced (reload), each connection is closed as soon as
+ * nothing is open on it, and its owner connects to the new process.
+ * @param open each ends its connection if it is idle
+ */
+function endWhenIdle(context: ServiceContext, open: ReadonlySet<() => void>): void {
+  const look = (): void => {
+    for (const endIfIdle of open) endIfIdle();
+    if (open.size > 0) setTimeout(look, drainLookMs);
+  };
+  context.stopping.addEventListener('abort', look, { once: true });
+}
+
+interface Place {
+  /** Unique in this process. */
+  readonly id: number;
+  readonly open: Set<() => void>;
+}
+
+function serve(context: ServiceContext, authenticator: Authenticator, connection: AcceptedConnection, { id, open }: Place): ClientHandle {
   const { socket, listener } = connection;
   const startedAtMs = Date.now();
   let receiver: Receiver | undefined;
+  const kind = authListenerKind(listener.name);
+  const endIfIdle = (): void => {
+    if (receiver && receiver.openRequests > 0) return;
+    // A login that this process accepted can be claimed only here.
+    if (kind === 'master' && authenticator.finished.size > 0) return;
+    socket.end();
+  };
+  open.add(endIfIdle);
   const finish = (): void => {
+    open.delete(endIfIdle);
     receiver?.close();
     connection.release();
   };
@@ -60,7 +94,7 @@ function serve(context: ServiceContext, authenticator: Authenticator, connection
   const flush = (): void => {
     const text = unsent;
     unsent = '';
-    if (socket.writable) socket.write(text);
+    if (text !== '' && socket.writable) socket.write(text);
   };
   const sink: ProtocolSink = {
     write(text) {
@@ -81,7 +115,6 @@ function serve(context: ServiceContext, authenticator: Authenticator, connection
     receiver = made;
     socket.on('data', (chunk: Buffer) => made.receive(chunk));
   };
-  const kind = authListenerKind(listener.name);
   if (kind === 'client' || kind === 'login') attach(new ClientConnection(authenticator, sink, kind === 'login', id));
   else if (kind === 'token') socket.destroy();
   else if (kind === 'master') attach(new MasterConnection(authenticator, sink, { kind: 'full' }));

@@ -49,6 +49,11 @@ export class MasterConnection {
     this.#send('SPID', String(process.pid));
   }
 
+  /** Requests not answered yet. */
+  get openRequests(): number {
+    return this.#running;
+  }
+
   receive(chunk: Buffer): void {
     if (this.#isEnded) return;
     const lines = this.#lines.push(chunk);
