@@ -125,7 +125,20 @@ export interface StatusMessage {
   readonly oldestPreAuthAtMs?: number | undefined;
 }
 
+/**
+ * First message of the child, before it has met any client: the settings that its role declares. `start` is the answer. The master gives
+ * passdb and userdb blocks to no login process, whatever it asks for.
+ */
+export interface NeedsMessage {
+  readonly kind: 'needs';
+  /** Names of settings groups. */
+  readonly settings: readonly string[];
+  /** Kinds of blocks. */
+  readonly sections: readonly string[];
+}
+
 export type ChildMessage =
+  | NeedsMessage
   | StatusMessage
   | RouteMessage
   /** Login process: the hand-off for this ticket failed; the slot is free again. */

@@ -6,7 +6,6 @@ import { join } from 'node:path';
 import { ListeningSockets } from '#ipc/listening-socket.js';
 import { LogFiles } from '#log/files.js';
 import { createLogger } from '#log/logger.js';
-import { kitSettings } from '#service-kit/settings.js';
 import { type LoadedPlan, Master } from '#services/master/master.js';
 import type { ListenerPlan, ServerPlan, ServicePlan } from '#services/master/plan.js';
 import type { PoolLimits } from '#services/master/schedule/decisions.js';
@@ -261,12 +260,8 @@ function service(name: 'toy' | 'mail', change: ServiceChange, listeners: readonl
     threadPoolSize: undefined,
     listeners,
     refusal: 'imap',
-    settings: {
-      version: 1,
-      groups: [...kitSettings.map((group) => group.name), 'toy'],
-      kinds: [],
-      layers: [{ filter: {}, values: {}, sections: [] }],
-    },
+    settingsFor: ({ settings }) => ({ version: 1, groups: settings, kinds: [], layers: [{ filter: {}, values: {}, sections: [] }] }),
+    settingsKey: '',
     survivesReload: false,
     ...change.plan,
   };

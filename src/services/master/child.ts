@@ -111,6 +111,8 @@ function isSocket(stream: unknown): stream is Socket {
 export function parseMessage(value: unknown): ChildMessage | undefined {
   const fields = record(value);
   switch (fields['kind']) {
+    case 'needs':
+      return { kind: 'needs', settings: texts(fields['settings']), sections: texts(fields['sections']) };
     case 'status': {
       const oldest = fields['oldestPreAuthAtMs'];
       return {
@@ -154,6 +156,11 @@ function count(value: unknown): number {
 function counts(value: unknown): number[] {
   if (!Array.isArray(value)) throw new TypeError('a list is missing');
   return value.map(count);
+}
+
+function texts(value: unknown): string[] {
+  if (!Array.isArray(value) || value.length > 1_000) throw new TypeError('a list is missing or too long');
+  return value.map(text);
 }
 
 function text(value: unknown): string {

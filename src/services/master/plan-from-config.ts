@@ -28,14 +28,10 @@ export interface PlanOptions {
   readonly isBackground: boolean;
 }
 
-/** Block kinds that a role gets; databases with their passwords only where they are asked. */
-const sectionsOf: Readonly<Record<string, readonly string[]>> = {
-  auth: ['passdb', 'userdb'],
-  imap: ['namespace', 'plugin'],
-  pop3: ['namespace', 'plugin'],
-  lmtp: ['namespace', 'plugin'],
-  smtp: ['namespace', 'plugin'],
-};
+/** Blocks with passwords in them: never for processes that talk to clients who have not logged in. */
+const secretSections: ReadonlySet<string> = new Set(['passdb', 'userdb']);
+/** All that a role may depend on, for comparing. */
+const allSections = ['namespace', 'passdb', 'plugin', 'service', 'userdb'];
 
 /** Roles that logged-in connections are handed to. */
 const mailRoles: ReadonlySet<string> = new Set(['imap', 'pop3']);
@@ -101,6 +97,7 @@ class Planner {
 
   #planService(service: ServiceSettings, mailIdentity: Identity | undefined): ServicePlan {
     const { name, role } = service;
+    const target = { name, protocol: service.protocol };
     const isLogin = service.type === 'login' || role.endsWith('-login');
     const takesHandoffs = mailRoles.has(role);
     const isPerUser = this.#options.isRoot && takesHandoffs && (service.user === '' || service.user === 'root');
@@ -139,7 +136,12 @@ class Planner {
       threadPoolSize: service.threadPoolSize > 0 ? service.threadPoolSize : undefined,
       listeners: this.#listenersOf(service, backlog, isPerUser && mailIdentity === undefined),
       refusal: refusals[service.protocol],
-      settings: packSettings(this.#config, { name, protocol: service.protocol }, this.#options.groups, sectionsOf[role] ?? []),
+      settingsFor: (needs) => {
+        const groups = this.#options.groups.filter((group) => needs.settings.includes(group.name));
+        const sections = needs.sections.filter((kind) => !isLogin || !secretSections.has(kind));
+        return packSettings(this.#config, target, groups, sections);
+      },
+      settingsKey: JSON.stringify(packSettings(this.#config, target, this.#options.groups, allSections)),
       survivesReload: keptRoles.has(role),
     };
   }

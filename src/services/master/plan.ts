@@ -31,6 +31,13 @@ export interface Identity {
   readonly gid: number;
 }
 
+export interface SettingsNeeds {
+  /** Names of settings groups. */
+  readonly settings: readonly string[];
+  /** Kinds of blocks. */
+  readonly sections: readonly string[];
+}
+
 export interface ServicePlan {
   readonly name: string;
   /** Bundle that runs it. */
@@ -52,8 +59,10 @@ export interface ServicePlan {
   readonly threadPoolSize: number | undefined;
   readonly listeners: readonly ListenerPlan[];
   readonly refusal: RefusalProtocol;
-  /** Goes to the child as it is. */
-  readonly settings: unknown;
+  /** What the child gets of the configuration: the groups and blocks that its role declares. */
+  readonly settingsFor: (needs: SettingsNeeds) => unknown;
+  /** Equal when all settings are. */
+  readonly settingsKey: string;
   /** Survives a reload: its state is worth more than new settings. */
   readonly survivesReload: boolean;
 }

@@ -8,7 +8,7 @@ import { childCommand, firstInheritedFd } from './child-command.js';
 import { exitText } from './exit-text.js';
 import type { ListenerWatch, Watcher } from './listener-watch.js';
 import type { Listeners } from './listeners.js';
-import type { Identity, ServerPlan, ServicePlan } from './plan.js';
+import type { Identity, ServerPlan, ServicePlan, SettingsNeeds } from './plan.js';
 import { closeOwnCopies, type OpenPrivateSockets, openPrivateSockets, removePrivateSockets } from './private-sockets.js';
 import { refusePending } from './refusal.js';
 import type { Decision, RouteRequest } from './schedule/decisions.js';
@@ -56,6 +56,8 @@ export interface PoolChild {
   readonly startedAtMs: number;
   /** Why its end will be no surprise. */
   expectedEnd: string | undefined;
+  /** Undefined once it was sent. */
+  startMessage: ((needs: SettingsNeeds) => StartMessage) | undefined;
 }
 
 /** Counters since the pool was made. */
@@ -253,11 +255,16 @@ export class Pool {
     );
     if (privateSockets !== undefined) closeOwnCopies(privateSockets);
     const startedAtMs = this.#environment.now();
-    this.#children.set(id, { id, key, child, privateSockets, startedAtMs, expectedEnd: undefined });
-    child.send(this.#startMessage(fds.length, privateSockets, becomes));
+    const startMessage = (needs: SettingsNeeds): StartMessage => this.#startMessage(fds.length, privateSockets, becomes, needs);
+    this.#children.set(id, { id, key, child, privateSockets, startedAtMs, expectedEnd: undefined, startMessage });
   }
 
-  #startMessage(listenerCount: number, open: OpenPrivateSockets | undefined, becomes: StartMessage['becomes']): StartMessage {
+  #startMessage(
+    listenerCount: number,
+    open: OpenPrivateSockets | undefined,
+    becomes: StartMessage['becomes'],
+    needs: SettingsNeeds,
+  ): StartMessage {
     const { plan } = this;
     const listeners = plan.listeners.map(
       (listener, index): InheritedListener => ({
@@ -290,7 +297,7 @@ export class Pool {
               descriptorFd: firstInheritedFd + listenerCount + 1,
               descriptorPath: open.descriptorPath,
             },
-      settings: plan.settings,
+      settings: plan.settingsFor(needs),
       tlsTicketKeys: this.#environment.tlsTicketKeys,
       becomes,
       isDebug: this.#server.isDebug,
@@ -304,6 +311,11 @@ export class Pool {
     const process = this.#children.get(id);
     if (process === undefined) return;
     switch (message.kind) {
+      case 'needs':
+        // Once: later the process may be in the hands of a client.
+        if (process.startMessage !== undefined) process.child.send(process.startMessage(message));
+        process.startMessage = undefined;
+        return;
       case 'status':
         if (message.isIdleRefused === true) process.expectedEnd = undefined;
         this.#apply(

@@ -120,7 +120,8 @@ describe('The options of a child', () => {
     threadPoolSize: 2,
     listeners: [],
     refusal: undefined,
-    settings: {},
+    settingsFor: () => ({}),
+    settingsKey: '',
     survivesReload: false,
   } as const;
   const command = childCommand({
