@@ -62,6 +62,8 @@ class PreAuthSession implements ClientHandle {
   #isBusy = true;
   #isEnded = false;
   #isTaken = false;
+  /** Between the decision for TLS and the end of the handshake: what is written now would be read as TLS records. */
+  #isHandshaking = false;
   #user = '';
   #method = '';
   #attempts = 0;
@@ -211,14 +213,15 @@ class PreAuthSession implements ClientHandle {
 
   /** @returns false when the connection ended */
   async #upgrade(buffered: Buffer): Promise<boolean> {
-    const plain = this.#stream;
-    this.#detach(plain);
+    this.#detach(this.#stream);
+    this.#isHandshaking = true;
     try {
       const { stream, peer } = await this.#options.context.startTls(this.#options.connection, buffered);
       if (this.#isEnded) {
         stream.destroy();
         return false;
       }
+      this.#isHandshaking = false;
       this.#stream = stream;
       this.#peer = { ...peer, isSecured: true };
       this.#attach();
@@ -379,10 +382,7 @@ class PreAuthSession implements ClientHandle {
   }
 
   #startIdleTimer(): void {
-    if (this.#idleTimer) {
-      this.#idleTimer.refresh();
-      return;
-    }
+    clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => this.#timeOut(), idleTimeoutMs);
   }
 
@@ -394,7 +394,7 @@ class PreAuthSession implements ClientHandle {
   }
 
   #write(text: string): void {
-    if (text === '' || !this.#stream.writable) return;
+    if (text === '' || this.#isHandshaking || !this.#stream.writable) return;
     this.#stream.write(text);
     if (this.#stream.writableLength > maxUnsentBytes) this.#finish('Disconnected: Client does not read');
   }
@@ -429,9 +429,15 @@ class PreAuthSession implements ClientHandle {
   }
 
   #closeStream(): void {
-    const stream = this.#stream;
-    this.#detach(stream);
     const { socket, release } = this.#options.connection;
+    const stream = this.#stream;
+    if (this.#isHandshaking) {
+      // Nothing can be said, and the handshake's own reading must not be disturbed.
+      socket.destroy();
+      release();
+      return;
+    }
+    this.#detach(stream);
     // What the client still sends is read and dropped, so that closing does not reset the connection under the last words.
     stream.resume();
     const timer = setTimeout(() => socket.destroy(), lingerMs);

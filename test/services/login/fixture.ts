@@ -21,6 +21,8 @@ export interface LoginOptions extends FixtureOptions {
   readonly peer?: Partial<Peer>;
   readonly sessions?: number;
   readonly handOff?: (stream: Duplex, buffered: Buffer, request: HandoffRequest) => Promise<HandoffOutcome>;
+  readonly startTls?: ServiceContext['startTls'];
+  readonly isTlsListener?: boolean;
   /** Nobody listens on the auth socket. */
   readonly isAuthDown?: boolean;
 }
@@ -71,7 +73,7 @@ export async function startLogin(t: TestContext, role: Role, options: LoginOptio
     const connection: AcceptedConnection = {
       socket,
       peer,
-      listener: { kind: 'inet', name: 'imap', isTls: false },
+      listener: { kind: 'inet', name: 'imap', isTls: options.isTlsListener ?? false },
       release: () => {
         world.released += 1;
       },
@@ -127,7 +129,7 @@ function fakeContext(
       stream.write('handed over\r\n');
       return { kind: 'passed', pid: 1234 };
     },
-    startTls: () => Promise.reject(new Error('no TLS in this test')),
+    startTls: options.startTls ?? (() => Promise.reject(new Error('no TLS in this test'))),
     anvil: {
       connect: () => () => undefined,
       lookup: async () => options.sessions ?? 0,

@@ -158,6 +158,111 @@ describe('imap-login', () => {
   });
 });
 
+describe('login and TLS', () => {
+  const tlsFacts = {
+    protocol: 'TLSv1.3',
+    cipher: 'TLS_AES_256_GCM_SHA384',
+    bits: 256,
+    serverName: 'mail.example.org',
+    certUsername: undefined,
+  };
+  const certificate = { tls: { ssl_cert: 'PEM' }, peer: { isSecured: false } } as const;
+
+  it('offers everything after STARTTLS, and forgets what was asked before', async (t) => {
+    const world = await startLogin(t, imapLoginRole, {
+      ...certificate,
+      startTls: async ({ socket, peer }, buffered) => {
+        assert.equal(buffered.length, 0);
+        return { stream: socket, peer: { ...peer, tls: tlsFacts, isSecured: true } };
+      },
+    });
+    const client = await world.connect();
+    assert.match((await client.line()) ?? '', / STARTTLS LOGINDISABLED /);
+    client.send('a CAPABILITY\r\n');
+    await client.line();
+    await client.line();
+    client.send('b STARTTLS\r\n');
+    assert.equal(await client.line(), 'b OK Begin TLS negotiation now.');
+    client.send('c LOGIN bob secret\r\n');
+    assert.equal(await client.line(), 'handed over');
+    const [handed] = world.handedOver;
+    assert.equal(handed?.request.peer.tls?.serverName, 'mail.example.org');
+    assert.equal(handed?.request.fields['capability'], '');
+    assert.match(world.log.join('\n'), /mpid=1234, TLS, session=</);
+    client.socket.destroy();
+  });
+
+  it('hands commands that came with STARTTLS to the handshake, which refuses them', async (t) => {
+    let early = '';
+    const world = await startLogin(t, imapLoginRole, {
+      ...certificate,
+      startTls: ({ socket }, buffered) => {
+        early = buffered.toString();
+        socket.destroy();
+        return Promise.reject(new Error('plaintext was sent before the TLS handshake'));
+      },
+    });
+    const client = await world.connect();
+    await client.line();
+    client.send('a STARTTLS\r\nb LOGIN bob secret\r\n');
+    while (world.released === 0) await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(early, 'b LOGIN bob secret\r\n');
+    assert.equal(world.handedOver.length, 0);
+    assert.match(world.log.join('\n'), /^Disconnected: TLS handshaking: plaintext was sent before the TLS handshake/);
+  });
+
+  it('writes no goodbye in the clear into a handshake', async (t) => {
+    const world = await startLogin(t, imapLoginRole, { ...certificate, isTlsListener: true, startTls: () => new Promise(() => undefined) });
+    const client = await world.connect();
+    while (world.handles.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    world.handles[0]?.stop('shutdown');
+    assert.equal(await client.line(), undefined);
+    assert.equal(world.released, 1);
+  });
+});
+
+describe('limits of a login session', () => {
+  it('ends after 180 s without a command', async (t) => {
+    const world = await startLogin(t, imapLoginRole);
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const client = await world.connect();
+    await client.line();
+    t.mock.timers.tick(179_999);
+    client.send('a NOOP\r\n');
+    assert.equal(await client.line(), 'a OK NOOP completed.');
+    t.mock.timers.tick(179_999);
+    client.send('b AUTHENTICATE PLAIN\r\n');
+    assert.equal(await client.line(), '+ ');
+    t.mock.timers.tick(180_000);
+    assert.equal(await client.line(), '* BYE Disconnected for inactivity during authentication.');
+    assert.equal(await client.line(), undefined);
+    assert.match(world.log.join('\n'), /^Disconnected: Inactivity \(client didn't finish SASL auth, waited \d+ secs\)/);
+    t.mock.timers.reset();
+  });
+
+  it('ends after twenty failed logins', async (t) => {
+    const world = await startLogin(t, imapLoginRole);
+    const client = await world.connect();
+    await client.line();
+    client.send('a LOGIN bob wrong\r\n'.repeat(21));
+    for (let count = 0; count < 20; count += 1) assert.match((await client.line()) ?? '', /^a NO \[AUTHENTICATIONFAILED\]/);
+    assert.equal(await client.line(), '* BYE Too many failed authentications.');
+    assert.equal(await client.line(), undefined);
+  });
+
+  it('says that it waits when auth does not answer for 30 s, and UNAVAILABLE when there is no auth', async (t) => {
+    t.mock.timers.enable({ apis: ['setTimeout'] });
+    const world = await startLogin(t, imapLoginRole, { isAuthDown: true });
+    const client = await world.connect();
+    while (world.handles.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    t.mock.timers.tick(30_000);
+    assert.match((await client.line()) ?? '', /^\* BYE \[UNAVAILABLE\] Temporary authentication failure\. \[/);
+    assert.equal(await client.line(), undefined);
+    assert.match(world.log.join('\n'), /^Disconnected: Auth process broken \(disconnected before auth was ready, waited \d+ secs\)/);
+    t.mock.timers.reset();
+  });
+});
+
 describe('pop3-login', () => {
   it('logs in with USER and PASS', async (t) => {
     const world = await startLogin(t, pop3LoginRole);
