@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { loadConfig } from '#config/load.js';
+import type { Accounts } from '#services/master/identity.js';
+import type { ServerPlan, ServicePlan } from '#services/master/plan.js';
+import { type PlanOptions, planServer } from '#services/master/plan-from-config.js';
+import { settingsGroups } from '#services/registry.js';
+
+const users: Readonly<Record<string, number>> = { dovecot: 103, dovenull: 104, vmail: 5000, nobody: 65_534 };
+const accounts: Accounts = {
+  findUser: (name) => {
+    const uid = users[name] ?? (/^\d+$/.test(name) ? Number(name) : undefined);
+    return uid === undefined ? undefined : { uid, gid: uid + 1 };
+  },
+  findGroup: (name) => users[name] ?? (/^\d+$/.test(name) ? Number(name) : undefined),
+};
+
+function plan(text: string, change: Partial<PlanOptions> = {}): ServerPlan {
+  const folder = mkdtempSync(join(tmpdir(), 'roost-plan-'));
+  const path = join(folder, 'roost.conf');
+  try {
+    writeFileSync(path, text);
+    const config = loadConfig(path, { groups: settingsGroups, checksMachine: false });
+    assert.deepEqual(
+      config.problems.filter(({ severity }) => severity === 'error'),
+      [],
+    );
+    return planServer(config, { accounts, isRoot: true, groups: settingsGroups, hasRole: () => true, isBackground: false, ...change });
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+}
+
+const base = 'base_dir = /run/test\nprotocols = imap lmtp\nssl = no\nlisten = 127.0.0.1, ::1\npassdb {\n  driver = static\n}\n';
+
+function service(of: ServerPlan, name: string): ServicePlan {
+  const found = of.services.find((candidate) => candidate.name === name);
+  assert.ok(found, name);
+  return found;
+}
+
+describe('A plan', () => {
+  it('opens each inet listener on each address, and names the setting', () => {
+    const { listeners } = service(plan(base), 'imap-login');
+    assert.deepEqual(
+      listeners.map(({ key, isTls }) => [key, isTls]),
+      [
+        ['inet:127.0.0.1:143', false],
+        ['inet:::1:143', false],
+      ],
+    );
+    assert.match(listeners[0]?.setting ?? '', /^service imap-login \{ inet_listener imap \{ port \} \}/);
+  });
+
+  it('confines login processes, and runs them as default_login_user', () => {
+    const { isConfined, identity } = service(plan(base), 'imap-login');
+    assert.deepEqual([isConfined, identity], [true, { uid: 104, gid: 105 }]);
+  });
+
+  it('caps client_limit by service_count', () => {
+    const { limits } = service(plan(`${base}service imap {\n  service_count = 3\n  client_limit = 10\n}\n`), 'imap');
+    assert.deepEqual([limits.serviceCount, limits.clientLimit], [3, 3]);
+  });
+
+  it('leaves out services of protocols that are not served', () => {
+    assert.deepEqual(
+      plan(base)
+        .services.map(({ name }) => name)
+        .filter((name) => /pop3|smtp/.test(name)),
+      [],
+    );
+  });
+
+  it('gives passdb blocks to auth, but never to a login process', () => {
+    const of = plan(base);
+    const needs = { settings: [], sections: ['passdb'] };
+    assert.match(JSON.stringify(service(of, 'auth').settingsFor(needs)), /"kind":"passdb"/);
+    assert.doesNotMatch(JSON.stringify(service(of, 'imap-login').settingsFor(needs)), /passdb/);
+  });
+});
+
+describe('Mail processes of a master that is root', () => {
+  it('run as each user, and as the one of a static userdb where auth names none', () => {
+    const of = plan(`${base}userdb {\n  driver = static\n  args = uid=vmail gid=5000 home=/mail/%u\n}\n`);
+    const imap = service(of, 'imap');
+    assert.deepEqual([imap.isPerUser, imap.identity, imap.limits.defaultKey], [true, undefined, '5000:5000']);
+    assert.deepEqual(of.mailIdentity, { uid: 5000, gid: 5000 });
+    assert.deepEqual(service(of, 'lmtp').identity, { uid: 5000, gid: 5000 });
+  });
+
+  it('take mail_uid and mail_gid before that', () => {
+    const of = plan(`${base}mail_uid = 6000\nmail_gid = 6001\nuserdb {\n  driver = static\n  args = uid=vmail gid=5000\n}\n`);
+    assert.deepEqual(of.mailIdentity, { uid: 6000, gid: 6001 });
+  });
+
+  it('are not prestarted while nobody says whom to run as, and delivery says that it runs as root', () => {
+    const of = plan(`${base}service imap {\n  process_min_avail = 2\n}\n`);
+    assert.equal(service(of, 'imap').limits.processMinAvail, 0);
+    assert.ok(of.notices.some((notice) => notice.startsWith('service(imap): process_min_avail has no effect')));
+    assert.ok(of.notices.some((notice) => notice.startsWith('service(lmtp): runs as root')));
+  });
+
+  it('run as the user of the service block where there is one', () => {
+    const imap = service(plan(`${base}service imap {\n  user = vmail\n}\n`), 'imap');
+    assert.deepEqual([imap.isPerUser, imap.identity], [false, { uid: 5000, gid: 5001 }]);
+  });
+
+  it('reach auth-master and anvil by group', () => {
+    const of = plan(base);
+    const authMaster = service(of, 'auth').listeners.find(({ name }) => name === 'auth-master');
+    assert.deepEqual([authMaster?.mode, authMaster?.gid], [0o660, 103]);
+    assert.deepEqual(service(of, 'imap').extraGroups, [103]);
+  });
+
+  it('leave sockets as an administrator wrote them', () => {
+    const of = plan(`${base}service auth {\n  unix_listener auth-master {\n    mode = 0600\n    user = vmail\n  }\n}\n`);
+    const authMaster = service(of, 'auth').listeners.find(({ name }) => name === 'auth-master');
+    assert.deepEqual([authMaster?.mode, authMaster?.uid], [0o600, 5000]);
+  });
+});
+
+describe('Users that do not exist', () => {
+  it('are replaced by nobody, with one notice', () => {
+    const few: Accounts = {
+      findUser: (name) => (name === 'nobody' ? { uid: 65_534, gid: 65_534 } : undefined),
+      findGroup: () => undefined,
+    };
+    const of = plan(base, { accounts: few });
+    assert.deepEqual(service(of, 'imap-login').identity, { uid: 65_534, gid: 65_534 });
+    assert.equal(of.notices.filter((notice) => notice.includes('user dovenull does not exist')).length, 1);
+  });
+});
+
+describe('A master that is not root', () => {
+  it('runs everything as its own user, with one notice', () => {
+    const of = plan(base, { isRoot: false });
+    for (const { identity, isPerUser, extraGroups, listeners } of of.services) {
+      assert.deepEqual([identity, isPerUser, extraGroups], [undefined, false, []]);
+      for (const { uid, gid } of listeners) assert.deepEqual([uid, gid], [undefined, undefined]);
+    }
+    assert.equal(of.notices.filter((notice) => notice.includes('not started as root')).length, 1);
+  });
+});
