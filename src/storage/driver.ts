@@ -19,8 +19,9 @@ export interface QuotaGuard {
   /**
    * Checks before octets are taken; takes nothing itself. A transaction of several messages asks each time for its running total.
    * Octets are RFC822.SIZE. @throws StorageError `over-quota` (or `too-big`)
+   * @param largest octets of the largest of the messages, where it is not their sum
    */
-  reserve(bytes: number, messages: number): Promise<void>;
+  reserve(bytes: number, messages: number, largest?: number): Promise<void>;
   /** After a commit, an expunge: negative numbers free space. Never throws; failures are logged. */
   changed(bytes: number, messages: number): void;
   /** True when both count the same octets, so that a move between their mailboxes needs no `reserve`. */

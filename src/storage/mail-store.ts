@@ -10,7 +10,7 @@ import { createUserOpener, type UserOpener } from './open-user.js';
 
 /** What a role that opens mail lists in its `settings` and `sections`. */
 export const mailStoreSettings: readonly SettingsGroup[] = [mailSettings];
-export const mailStoreSections: readonly string[] = ['namespace', 'plugin'];
+export const mailStoreSections: readonly string[] = ['namespace', 'plugin', 'service'];
 
 export interface MailStore extends UserOpener {
   /** After the last user was closed. */

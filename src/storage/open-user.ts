@@ -17,7 +17,7 @@ import { createSubscriptionsFile } from './list/subscriptions.js';
 import type { MailboxTree } from './list/tree.js';
 import { type MailLocation, parseLocation } from './location.js';
 import { checkPrefix, type NamespaceBlock, parseMailboxes, parseNamespaces, parseSpecialUse } from './namespace.js';
-import { noAccountQuota } from './quota/account-quota.js';
+import { QuotaOpener } from './open-quota.js';
 import type { MailUser, Namespace } from './user.js';
 
 /** What userdb says of a user (auth's UserFields). */
@@ -48,6 +48,7 @@ const deliveryServices: ReadonlySet<string> = new Set(['lmtp', 'smtp', 'lda']);
 export function createUserOpener({ settings, log, driver }: UserOpenerOptions): UserOpener {
   const trees = new LRUCache<string, MailboxTree>({ max: maxRememberedTrees });
   const warned = new Set<string>();
+  const quotas = new QuotaOpener({ settings, driver, log });
 
   const treeFor = (location: MailLocation, hasInbox: boolean): MailboxTree => {
     for (const key of location.ignored) {
@@ -94,11 +95,15 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
         }
       }
       const primary = locate(defaultLocation);
+      const readPlugin = (key: string): string | undefined => {
+        const text = user.fields[key] ?? settings.plugin(key);
+        return text === undefined ? undefined : expandSetting(text, withHome);
+      };
       return new Account({
         name: user.user,
         namespaces,
         driver,
-        quota: noAccountQuota,
+        quota: quotas.open({ user: user.user, home, isDelivery: deliveryServices.has(service), namespaces, read: readPlugin }),
         specialUses: createSpecialUseFile(join(primary.folders.control ?? primary.folders.root, 'roost-special-use'), parseSpecialUse),
         expiresMessages: !deliveryServices.has(service),
         log,

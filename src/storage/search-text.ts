@@ -2,8 +2,8 @@
 import { dayOf, parseMessageDate } from '#mail/date.js';
 import { decodeWords } from '#mail/encoded-word.js';
 import { fieldText, splitHeader } from '#mail/header.js';
-import type { MimePart } from '#mail/mime-part.js';
-import { partTexts, searchKey } from '#mail/text.js';
+import { isMessagePart, type MimePart } from '#mail/mime-part.js';
+import { allParts, partTexts, searchKey } from '#mail/text.js';
 import type { MessageReader } from './mailbox.js';
 import { type Outcome, unknown } from './search-source.js';
 
@@ -50,10 +50,13 @@ export class TextNeedles {
     this.#found = this.#found.map((outcome) => (outcome === unknown ? 0 : outcome));
   }
 
-  /** @param folded through `searchKey` */
-  lookInto(folded: string, isMessageHeader: boolean): void {
+  /**
+   * @param folded through `searchKey`
+   * @param onlyText BODY does not look here
+   */
+  lookInto(folded: string, onlyText: boolean): void {
     for (const [index, needle] of this.#needles.entries()) {
-      if (this.#found[index] === unknown && (needle.inHeaders || !isMessageHeader) && folded.includes(needle.text)) this.#found[index] = 1;
+      if (this.#found[index] === unknown && (needle.inHeaders || !onlyText) && folded.includes(needle.text)) this.#found[index] = 1;
     }
   }
 }
@@ -75,8 +78,7 @@ export function dayOfHeaderDate(rawFields: Buffer): number | undefined {
 }
 
 /**
- * Looks for all needles in one message: its header, the headers of its parts, and the text of its text parts, decoded. Stops as soon as
- * `isDecided`. Never holds more than a few hundred kilobytes of it.
+ * Looks for all needles in one message: headers and the text of text parts, decoded. Stops as soon as `isDecided`. Never holds more than a few hundred kilobytes of it.
  * @param breathe lets the event loop run when it is time
  */
 export async function scanMessage(
@@ -87,12 +89,14 @@ export async function scanMessage(
 ): Promise<void> {
   const scan = new MessageScan(reader, needles, isDecided, breathe);
   const root = await reader.structure();
-  if (needles.wantHeaders) await scan.header(root, true);
-  const parts = [root];
-  for (let part = parts.pop(); part !== undefined && !isDecided(); part = parts.pop()) {
-    if (part !== root) await scan.header(part, false);
-    if (part.children.length > 0) parts.push(...part.children.toReversed());
-    else if (part.type === 'text') await scan.body(part);
+  // The header of a forwarded message is part of the body that a person reads; MIME headers are not (RFC 9051 6.4.4: only TEXT has them).
+  const forwarded = new Set<MimePart>();
+  for (const part of allParts(root)) {
+    if (isMessagePart(part)) for (const message of part.children) forwarded.add(message);
+    if (forwarded.has(part)) await scan.header(part, false);
+    else if (needles.wantHeaders) await scan.header(part, true);
+    if (isDecided()) return;
+    if (part.type === 'text' && part.children.length === 0) await scan.body(part);
   }
 }
 
@@ -110,24 +114,26 @@ class MessageScan {
   }
 
   /** Field by field, unfolded and decoded, with its name, as a person reads it. */
-  async header(part: MimePart, isMessageHeader: boolean): Promise<void> {
+  async header(part: MimePart, onlyText: boolean): Promise<void> {
     const length = Math.min(part.bodyStart - part.headerStart, maxHeaderBytes);
     if (length <= 0) return;
     const block = await this.#reader.read(part.headerStart, length);
     for (const field of splitHeader(block)) {
       const name = block.toString('latin1', field.start, field.valueStart);
-      this.#needles.lookInto(searchKey(`${name} ${decodeWords(fieldText(block, field))}`), isMessageHeader);
+      this.#needles.lookInto(searchKey(`${name} ${decodeWords(fieldText(block, field))}`), onlyText);
     }
     await this.#breathe();
   }
 
   async body(part: MimePart): Promise<void> {
     let overlap = '';
-    for await (const text of partTexts(this.#reader, part)) {
-      const folded = overlap + searchKey(text);
-      this.#needles.lookInto(folded, false);
+    for await (const piece of partTexts(this.#reader, part)) {
+      const key = searchKey(piece);
+      // White space on both sides of a cut is one run.
+      const text = overlap.endsWith(' ') ? overlap + key.trimStart() : overlap + key;
+      this.#needles.lookInto(text, false);
       if (this.#isDecided()) return;
-      overlap = this.#needles.longest > 1 ? folded.slice(1 - this.#needles.longest) : '';
+      overlap = this.#needles.longest > 1 ? text.slice(1 - this.#needles.longest) : '';
       await this.#breathe();
     }
   }

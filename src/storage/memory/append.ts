@@ -66,7 +66,7 @@ export class MemoryAppend implements AppendTransaction {
   }
 
   async #reserve(messageBytes: number): Promise<void> {
-    await this.#mailbox.quota.reserve(this.#bytes + messageBytes, this.#messages.length + 1);
+    await this.#mailbox.quota.reserve(this.#bytes + messageBytes, this.#messages.length + 1, messageBytes);
   }
 
   #writer(options: AppendOptions): MessageWriter {

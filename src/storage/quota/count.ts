@@ -1,0 +1,71 @@
+// The `count` backend: the sum of what the mailboxes' own indexes say. Nothing is written; a mailbox is asked again only when its folders have
+// changed.
+import type { Mailbox } from '../mailbox.js';
+import { stampOf } from './count-maildirs.js';
+import type { UsageBackend, UsageCount } from './usage.js';
+
+/** Other processes' changes are noticed after this at the latest; our own at once. */
+const recheckMs = 5000;
+
+export interface CountedMailbox {
+  readonly name: string;
+  readonly mailDir: string;
+  open(signal: AbortSignal): Promise<Mailbox>;
+}
+
+export interface CountOptions {
+  readonly mailboxes: (signal: AbortSignal) => Promise<readonly CountedMailbox[]>;
+  readonly now?: () => number;
+}
+
+interface Remembered extends UsageCount {
+  readonly stamp: string;
+}
+
+export function createCountBackend({ mailboxes, now = Date.now }: CountOptions): UsageBackend {
+  const remembered = new Map<string, Remembered>();
+  let total: UsageCount = { bytes: 0, messages: 0 };
+  let checkedMs = Number.NEGATIVE_INFINITY;
+  let counting: Promise<UsageCount> | undefined;
+  /** Changes of our own while a count is under way may or may not be in it: count again. */
+  let changes = 0;
+
+  const count = async (signal: AbortSignal): Promise<UsageCount> => {
+    const changesBefore = changes;
+    const startedMs = now();
+    const present = new Set<string>();
+    let bytes = 0;
+    let messages = 0;
+    for (const mailbox of await mailboxes(signal)) {
+      present.add(mailbox.mailDir);
+      const stamp = `${await stampOf(`${mailbox.mailDir}/cur`)} ${await stampOf(`${mailbox.mailDir}/new`)}`;
+      let known = remembered.get(mailbox.mailDir);
+      if (known === undefined || known.stamp !== stamp || stamp === ' ') {
+        const status = await (await mailbox.open(signal)).status({ size: true }, signal);
+        known = { stamp, bytes: status.size ?? 0, messages: status.messages };
+        remembered.set(mailbox.mailDir, known);
+      }
+      bytes += known.bytes;
+      messages += known.messages;
+    }
+    for (const mailDir of remembered.keys()) if (!present.has(mailDir)) remembered.delete(mailDir);
+    total = { bytes, messages };
+    checkedMs = changes === changesBefore ? startedMs : Number.NEGATIVE_INFINITY;
+    return total;
+  };
+
+  return {
+    async usage(signal) {
+      if (now() - checkedMs < recheckMs) return total;
+      counting ??= count(signal).finally(() => {
+        counting = undefined;
+      });
+      return counting;
+    },
+
+    async add(bytes, messages) {
+      changes += 1;
+      total = { bytes: Math.max(0, total.bytes + bytes), messages: Math.max(0, total.messages + messages) };
+    },
+  };
+}
