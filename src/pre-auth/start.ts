@@ -29,7 +29,12 @@ const maxFailures = 20;
 export type LoginResult =
   /** @param mailPid process that serves the client now */
   | { readonly kind: 'taken'; readonly mailPid: number }
-  | { readonly kind: 'refused'; readonly refusal: RefusalKind; readonly clientText: string; readonly logText: string };
+  | {
+      readonly kind: 'refused';
+      readonly refusal: RefusalKind;
+      readonly clientText: string /** Whole message of the log line. */;
+      readonly logText: string;
+    };
 
 export interface PreAuthOptions {
   readonly protocol: 'imap' | 'pop3';
@@ -312,7 +317,7 @@ class PreAuthSession implements ClientHandle {
     }
     this.#setPhase('idle');
     this.#write(this.#machine.refusal(result.refusal, result.clientText));
-    this.#finish(`Disconnected: ${result.logText}`);
+    this.#finish(result.logText, result.refusal === 'user-limit');
   }
 
   #request(step: Extract<AuthStep, { kind: 'ok' }>): HandoffRequest {
@@ -406,8 +411,11 @@ class PreAuthSession implements ClientHandle {
     this.#finish('Disconnected: Internal error');
   }
 
-  /** Logs once, ends the stream after what was written, frees the slot. */
-  #finish(message: string): void {
+  /**
+   * Logs once, ends the stream after what was written, frees the slot.
+   * @param isWholeReason the message says it all
+   */
+  #finish(message: string, isWholeReason = false): void {
     if (this.#isEnded) return;
     const record: AttemptRecord = {
       startedAtMs: this.startedAtMs,
@@ -423,7 +431,7 @@ class PreAuthSession implements ClientHandle {
     clearTimeout(this.#idleTimer);
     clearTimeout(this.#noticeTimer);
     this.#exchange?.cancel();
-    const reason = disconnectReason(record, Date.now());
+    const reason = isWholeReason ? '' : disconnectReason(record, Date.now());
     this.#log(reason === '' ? message : `${message} (${reason})`, undefined, undefined);
     this.#closeStream();
   }

@@ -57,7 +57,7 @@ async function handOver(
       kind: 'refused',
       refusal: 'full',
       clientText: 'Server is busy, all processes are in use. Try again later.',
-      logText: `No free ${request.service} process: ${outcome.reason}`,
+      logText: `Disconnected: No free ${request.service} process: ${outcome.reason}`,
     };
   }
   context.log.error('login.handoff-failed', `Internal login failure (pid=${request.authPid} id=${request.authId}): ${outcome.reason}`, {
@@ -68,7 +68,7 @@ async function handOver(
     kind: 'refused',
     refusal: 'internal',
     clientText: 'Internal login failure. Refer to server log for more information.',
-    logText: 'Internal login failure',
+    logText: 'Disconnected: Internal login failure',
   };
 }
 
@@ -85,6 +85,6 @@ async function userLimit(context: ServiceContext, request: HandoffRequest): Prom
     kind: 'refused',
     refusal: 'user-limit',
     clientText: text,
-    logText: `${text}: user ${user}, address ${peer.remoteIp}, ${count} connections`,
+    logText: text,
   };
 }

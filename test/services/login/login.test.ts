@@ -94,7 +94,7 @@ describe('imap-login', () => {
     assert.equal(await client.line(), undefined);
     assert.match(
       world.log.join('\n'),
-      /Maximum number of connections from user\+IP exceeded \(mail_max_userip_connections=3\): user bob, address 10\.0\.0\.9, 3 connections/,
+      /^Maximum number of connections from user\+IP exceeded \(mail_max_userip_connections=3\): user=<bob>, method=PLAIN, rip=10\.0\.0\.9/,
     );
     assert.equal(world.handedOver.length, 0);
   });
