@@ -2,17 +2,12 @@
 // a store of its own, as in different processes; with ROOST_REFEREE=host:port (and ROOST_REFEREE_LOGIN="user password") also
 // against another server. A % in the user name becomes a new name for each transcript.
 import { randomUUID } from 'node:crypto';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { silentLogger } from '#log/logger.js';
-import { createMailStore, type MailStore } from '#storage/mail-store.js';
-import { createMemoryAccount } from '#storage/memory/account.js';
-import type { MailUser } from '#storage/user.js';
-import { makeStore, settingsFrom } from '../storage/support/store-world.js';
+import { type OpenUser, storages } from '../support/imap-storages.js';
 import { createImapWorld } from '../support/imap-world.js';
 import { LineClient } from '../support/line-client.js';
 import { parseTranscript, type Transcript, TranscriptRun, type TranscriptServer } from '../support/transcript.js';
@@ -20,36 +15,6 @@ import { establish, wipe } from '../support/transcript-given.js';
 
 // Compiled tests run from dist-test/, the transcripts stay where they were written.
 const folder = fileURLToPath(new URL('../../test/transcripts/imap/', import.meta.url));
-
-type OpenUser = () => Promise<MailUser>;
-
-/** How the mail is kept: gives what opens the account, once for each client. */
-const storages: Readonly<Record<string, (test: TestContext) => OpenUser>> = {
-  memory: () => {
-    const open = createMemoryAccount();
-    return async () => open();
-  },
-  maildir: (test) => {
-    const world = makeStore(test, mailConfig);
-    return () => world.open();
-  },
-  'maildir, each client apart': (test) => {
-    const folder = mkdtempSync(join(tmpdir(), 'roost-transcript-'));
-    const stores: MailStore[] = [];
-    test.after(async () => {
-      await Promise.all(stores.map((store) => store.close()));
-      rmSync(folder, { recursive: true, force: true });
-    });
-    const settings = settingsFrom(folder, mailConfig);
-    return () => {
-      const store = createMailStore({ settings, log: silentLogger });
-      stores.push(store);
-      return store.openUser({ user: 'bob', fields: { home: folder } }, 'imap', new AbortController().signal);
-    };
-  },
-};
-
-const mailConfig = 'mail_location = maildir:~/Maildir\nnamespace inbox {\n  inbox = yes\n  separator = /\n}\n';
 
 async function ownServer(transcript: Transcript, openUser: OpenUser): Promise<TranscriptServer> {
   const settings: Record<string, unknown> = {};

@@ -35,6 +35,8 @@ export class ClientStream {
   constructor(stream: Duplex, options: ClientStreamOptions) {
     this.#stream = stream;
     this.#options = options;
+    // A client that has said everything and closes its side still gets its replies.
+    stream.allowHalfOpen = true;
     this.#idleTimer = setTimeout(() => options.onIdle(), options.idleTimeoutMs);
     stream.on('data', (chunk: Buffer) => {
       this.bytesRead += chunk.length;

@@ -1,4 +1,5 @@
 // One client from hand-off to log line. Needs no process around it: tests build it over a pair of streams.
+import { setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '#log/logger.js';
 import type { MailUser } from '#storage/user.js';
@@ -45,6 +46,8 @@ export class ImapConnection {
   constructor(options: ConnectionOptions) {
     this.#options = options;
     const { settings } = options;
+    // The storage reads many messages at once, each waiting on this one signal.
+    setMaxListeners(0, this.#abort.signal);
     this.#stream = new ClientStream(options.stream, {
       idleTimeoutMs: options.idleTimeoutMs ?? defaultIdleTimeoutMs,
       stallTimeoutMs: options.stallTimeoutMs ?? defaultStallTimeoutMs,

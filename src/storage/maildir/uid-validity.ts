@@ -14,7 +14,8 @@ export async function nextUidValidity(folder: string, nowMs = Date.now()): Promi
     const next = used.value === 0 ? Math.floor(nowMs / 1000) : used.value + 1;
     if (next > 0xffffffff) break;
     if (await claim(folder, used.fileName, `${prefix}.${hex(next)}`)) {
-      await writeFileAtomic(`${folder}/${prefix}`, hex(next), { sync: false });
+      // The number is ours alone, so the temporary file is, too: several mailboxes may be made at once.
+      await writeFileAtomic(`${folder}/${prefix}`, hex(next), { sync: false, temporaryPath: `${folder}/${prefix}.${hex(next)}.tmp` });
       return next;
     }
   }
