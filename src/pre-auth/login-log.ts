@@ -1,6 +1,10 @@
 // The line about each login and each connection that ended before: login_log_format and login_log_format_elements.
+
+import type { SettingsOf } from '#config/define.js';
 import { compileTemplate, type Template } from '#config/expand.js';
 import type { Peer } from '#ipc/peer.js';
+
+import type { loginSettings } from './settings.js';
 
 export interface LoginFacts {
   /** '' before any attempt. */
@@ -25,10 +29,11 @@ const userNames = new Set(['u', 'user', 'n', 'username']);
 
 export class LoginLogFormat {
   readonly #elements: readonly Element[];
-  readonly #format: string;
+  /** login_log_format. */
+  readonly source: string;
 
   constructor(format: string, elements: readonly string[]) {
-    this.#format = format;
+    this.source = format;
     this.#elements = elements.map((text) => {
       const template = compileTemplate(text);
       // `user=<>` says that nobody tried to log in.
@@ -43,8 +48,27 @@ export class LoginLogFormat {
       const isWanted = isAlwaysShown || [...template.names].some((name) => (lookup(name) ?? '') !== '');
       return isWanted ? [printable(template.expand(lookup))] : [];
     });
-    return this.#format.replace(/%[$s%]/g, (name) => (name === '%$' ? message : name === '%s' ? shown.join(', ') : '%'));
+    return this.source.replace(/%[$s%]/g, (name) => (name === '%$' ? message : name === '%s' ? shown.join(', ') : '%'));
   }
+}
+
+const formats = new WeakMap<readonly string[], LoginLogFormat>();
+
+/** The whole line, by the settings. Their lists are shared by all connections, so the compiled form is too. */
+export function formatLoginLine(settings: SettingsOf<typeof loginSettings>, message: string, facts: LoginFacts): string {
+  const elements = settings.login_log_format_elements;
+  let known = formats.get(elements);
+  if (known?.source !== settings.login_log_format) {
+    known = new LoginLogFormat(settings.login_log_format, elements);
+    formats.set(elements, known);
+  }
+  return known.format(message, facts);
+}
+
+/** The same facts as typed fields. */
+export function loginFields({ user, method, peer, sessionId }: LoginFacts): Readonly<Record<string, unknown>> {
+  const { remoteIp, localIp, tls } = peer;
+  return { user: printable(user), method, remoteIp, localIp, session: sessionId, isTls: tls !== undefined };
 }
 
 function loginVariable(facts: LoginFacts, name: string): string | undefined {

@@ -1,19 +1,19 @@
 // Drives a connection from accept to login: greeting, TLS, SASL relay, timers, log lines. Used by the login roles, which hand the client over, and
 // by mail roles in direct mode, which serve it themselves.
-import { hostname } from 'node:os';
 import type { Duplex } from 'node:stream';
 import type { AuthClient, AuthExchange, AuthStep } from '#auth/client.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import type { AcceptedConnection, ClientHandle, ServiceContext } from '#service-kit/role.js';
-import { tlsSettings } from '#service-kit/settings.js';
 import { type AttemptRecord, disconnectReason } from './disconnect-reason.js';
 import { forwardedPeer } from './forwarded-peer.js';
 import { ImapPreAuth } from './imap.js';
-import { LoginLogFormat, printable } from './login-log.js';
-import type { PreAuthMachine, PreAuthNote, PreAuthOffer, PreAuthStep, RefusalKind } from './machine.js';
+import { formatLoginLine, type LoginFacts, loginFields } from './login-log.js';
+import type { PreAuthMachine, PreAuthNote, PreAuthStep, RefusalKind } from './machine.js';
+import { preAuthOffer } from './offer.js';
 import { Pop3PreAuth } from './pop3.js';
 import { makeSessionId } from './session-id.js';
 import { loginSettings } from './settings.js';
+import { whereNow } from './where-now.js';
 
 /** Time a client has for its next command. */
 export const idleTimeoutMs = 180_000;
@@ -131,7 +131,7 @@ class PreAuthSession implements ClientHandle {
       this.#finish('Disconnected: Auth process broken');
       return;
     }
-    this.#machine.offer(this.#offer(mechanisms));
+    this.#machine.offer(preAuthOffer(this.#options.context.settings, this.#peer, mechanisms));
     this.#write(this.#machine.greeting());
     this.#isBusy = false;
     this.#setPhase('idle');
@@ -212,7 +212,7 @@ class PreAuthSession implements ClientHandle {
 
   async #startTls(): Promise<void> {
     if (!(await this.#upgrade(this.#machine.takeRest()))) return;
-    this.#machine.offer(this.#offer(await this.#options.authClient.mechanisms()));
+    this.#machine.offer(preAuthOffer(this.#options.context.settings, this.#peer, await this.#options.authClient.mechanisms()));
     this.#resume();
   }
 
@@ -347,30 +347,6 @@ class PreAuthSession implements ClientHandle {
     this.#work();
   }
 
-  #offer(mechanisms: PreAuthOffer['mechanisms']): PreAuthOffer {
-    const facts = {
-      localIp: this.#peer.localIp,
-      remoteIp: this.#peer.remoteIp,
-      ...(this.#peer.tls ? { localName: this.#peer.tls.serverName } : {}),
-    };
-    const settings = this.#options.context.settings.forConnection(facts);
-    const login = settings.get(loginSettings);
-    const tls = settings.get(tlsSettings);
-    const isTls = this.#peer.tls !== undefined;
-    // `ssl = required` trusts this machine itself, and no network (Dovecot 2.3).
-    const isLocal = this.#peer.remoteIp !== '' && this.#peer.remoteIp === this.#peer.localIp;
-    const isSecured = isTls || (this.#peer.isSecured && (tls.ssl !== 'required' || isLocal || this.#peer.remoteIp === ''));
-    return {
-      greeting: login.login_greeting,
-      mechanisms,
-      isTls,
-      offersTls: !isTls && tls.ssl !== 'no' && tls.ssl_cert !== '',
-      allowsPlaintext: isSecured || (!login.disable_plaintext_auth && tls.ssl !== 'required'),
-      requiresTls: tls.ssl === 'required' && !isSecured,
-      idReply: idReply(login.imap_id_send),
-    };
-  }
-
   #unavailableCode(): string {
     return this.#options.protocol === 'imap' ? 'UNAVAILABLE' : 'SYS/TEMP';
   }
@@ -461,9 +437,7 @@ class PreAuthSession implements ClientHandle {
   }
 
   #log(message: string, mailPid: number | undefined, authUser: string | undefined): void {
-    const { log, settings } = this.#options.context;
-    const login = settings.get(loginSettings);
-    const facts = {
+    const facts: LoginFacts = {
       user: this.#user,
       method: this.#method,
       peer: this.#peer,
@@ -473,14 +447,10 @@ class PreAuthSession implements ClientHandle {
       authUser: authUser ?? '',
       listener: this.#options.connection.listener.name,
     };
-    const text = formatOf(login.login_log_format, login.login_log_format_elements).format(message, facts);
+    const { log, settings } = this.#options.context;
+    const text = formatLoginLine(settings.get(loginSettings), message, facts);
     log.info(mailPid === undefined ? 'session.pre-auth-end' : 'session.login', text, {
-      user: printable(this.#user),
-      method: this.#method,
-      remoteIp: this.#peer.remoteIp,
-      localIp: this.#peer.localIp,
-      session: this.#sessionId,
-      isTls: this.#peer.tls !== undefined,
+      ...loginFields(facts),
       ...(mailPid === undefined ? { attempts: this.#attempts, failure: this.#lastFailure } : { mailPid }),
     });
   }
@@ -488,37 +458,3 @@ class PreAuthSession implements ClientHandle {
 
 /** A client has this long to take the last words. */
 const lingerMs = 2000;
-
-const formats = new WeakMap<readonly string[], LoginLogFormat>();
-
-/** Settings objects are shared by all connections, so the compiled form is too. */
-function formatOf(format: string, elements: readonly string[]): LoginLogFormat {
-  let known = formats.get(elements);
-  if (!known) {
-    known = new LoginLogFormat(format, elements);
-    formats.set(elements, known);
-  }
-  return known;
-}
-
-/** `[host:YYYY-MM-DD HH:MM:SS]` without brackets: where and when to look in the log. */
-function whereNow(): string {
-  const now = new Date();
-  const two = (value: number): string => String(value).padStart(2, '0');
-  const day = `${now.getFullYear()}-${two(now.getMonth() + 1)}-${two(now.getDate())}`;
-  return `${hostname()}:${day} ${two(now.getHours())}:${two(now.getMinutes())}:${two(now.getSeconds())}`;
-}
-
-/** imap_id_send: `name * version 1`; * is the default value, NIL when there are no fields. */
-export function idReply(setting: string): string {
-  const defaults: Readonly<Record<string, string>> = { name: 'Roost' };
-  const words = setting.split(/\s+/).filter((word) => word !== '');
-  const quote = (text: string): string => `"${text.replace(/[\u0000-\u001f\u007f]/g, '').replace(/["\\]/g, '\\$&')}"`;
-  const pairs: string[] = [];
-  for (let index = 0; index + 1 < words.length; index += 2) {
-    const name = words[index] ?? '';
-    const value = words[index + 1] === '*' ? defaults[name] : words[index + 1];
-    if (value !== undefined) pairs.push(`${quote(name)} ${quote(value)}`);
-  }
-  return pairs.length === 0 ? 'NIL' : `(${pairs.join(' ')})`;
-}

@@ -3,8 +3,8 @@ import { describe, it } from 'node:test';
 import { disconnectReason } from '#pre-auth/disconnect-reason.js';
 import { forwardedPeer } from '#pre-auth/forwarded-peer.js';
 import { LoginLogFormat } from '#pre-auth/login-log.js';
+import { idReply } from '#pre-auth/offer.js';
 import { makeSessionId } from '#pre-auth/session-id.js';
-import { idReply } from '#pre-auth/start.js';
 
 const peer = {
   remoteIp: '192.0.2.1',

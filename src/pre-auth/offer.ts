@@ -1,0 +1,41 @@
+// What a client is offered before login: from its settings, its address and whether TLS is on.
+import type { AuthMechanism } from '#auth/client.js';
+import type { SettingsSource } from '#config/settings-source.js';
+import type { Peer } from '#ipc/peer.js';
+import { tlsSettings } from '#service-kit/settings.js';
+import type { PreAuthOffer } from './machine.js';
+import { loginSettings } from './settings.js';
+
+export function preAuthOffer(source: SettingsSource, peer: Peer, mechanisms: readonly AuthMechanism[]): PreAuthOffer {
+  const facts = { localIp: peer.localIp, remoteIp: peer.remoteIp };
+  const settings = source.forConnection(peer.tls ? { ...facts, localName: peer.tls.serverName } : facts);
+  const login = settings.get(loginSettings);
+  const tls = settings.get(tlsSettings);
+  const isTls = peer.tls !== undefined;
+  // `ssl = required` trusts this machine itself, and no network (Dovecot 2.3).
+  const isLocal = peer.remoteIp === peer.localIp;
+  const isSecured = isTls || (peer.isSecured && (tls.ssl !== 'required' || isLocal));
+  return {
+    greeting: login.login_greeting,
+    mechanisms,
+    isTls,
+    offersTls: !isTls && tls.ssl !== 'no' && tls.ssl_cert !== '',
+    allowsPlaintext: isSecured || (!login.disable_plaintext_auth && tls.ssl !== 'required'),
+    requiresTls: tls.ssl === 'required' && !isSecured,
+    idReply: idReply(login.imap_id_send),
+  };
+}
+
+/** imap_id_send: `name * version 1`; * is the default value, NIL when there are no fields. */
+export function idReply(setting: string): string {
+  const defaults: Readonly<Record<string, string>> = { name: 'Roost' };
+  const words = setting.split(/\s+/).filter((word) => word !== '');
+  const quote = (text: string): string => `"${text.replace(/[\u0000-\u001f\u007f]/g, '').replace(/["\\]/g, '\\$&')}"`;
+  const pairs: string[] = [];
+  for (let index = 0; index + 1 < words.length; index += 2) {
+    const name = words[index] ?? '';
+    const value = words[index + 1] === '*' ? defaults[name] : words[index + 1];
+    if (value !== undefined) pairs.push(`${quote(name)} ${quote(value)}`);
+  }
+  return pairs.length === 0 ? 'NIL' : `(${pairs.join(' ')})`;
+}
