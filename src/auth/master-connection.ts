@@ -4,7 +4,7 @@ import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import type { AuthMasterClient, UserLookup } from './client.js';
 import { masterProtocol } from './interface.js';
-import { parseId, TabLines } from './tab-lines.js';
+import { parseId, parseParameters, TabLines } from './tab-lines.js';
 
 /** Longest wait for an answer, connecting included; databases give up before. */
 const replyTimeoutMs = 90_000;
@@ -19,11 +19,14 @@ export interface MasterConnectionOptions {
 }
 
 /** Connects on first use, and again when the connection was lost. */
-export function connectAuthMaster(options: MasterConnectionOptions): AuthMasterClient & CacheControl {
+export function connectAuthMaster(options: MasterConnectionOptions): AuthMasterClient & AuthAdmin {
   return new MasterLink(options);
 }
 
-export interface CacheControl {
+/** What only administrators ask. */
+export interface AuthAdmin {
+  /** passdb fields of a user, without a password check. Refused on auth-userdb, which then ends the connection. */
+  lookupPassdb(user: string, service: string, signal: AbortSignal): Promise<UserLookup>;
   /** Drops the auth cache, or the entries of these users. @returns number of entries @throws Error when auth cannot be asked */
   flushCache(users: readonly string[], signal: AbortSignal): Promise<number>;
 }
@@ -34,7 +37,7 @@ interface Pending {
   fail(reason: string): void;
 }
 
-class MasterLink implements AuthMasterClient, CacheControl {
+class MasterLink implements AuthMasterClient, AuthAdmin {
   readonly #options: MasterConnectionOptions;
   readonly #pending = new Map<number, Pending>();
   #connecting: Promise<Socket> | undefined;
@@ -54,6 +57,10 @@ class MasterLink implements AuthMasterClient, CacheControl {
 
   lookup(user: string, service: string, signal: AbortSignal): Promise<UserLookup> {
     return this.#lookup(['USER', user, `service=${service}`], signal);
+  }
+
+  lookupPassdb(user: string, service: string, signal: AbortSignal): Promise<UserLookup> {
+    return this.#lookup(['PASS', user, `service=${service}`], signal);
   }
 
   list(mask: string, signal: AbortSignal): Promise<readonly string[]> {
@@ -204,11 +211,10 @@ function toLookup(command: string, args: readonly string[]): UserLookup {
   if (command === 'NOTFOUND') return { kind: 'unknown' };
   if (command === 'USER') {
     const [user = '', ...rest] = args;
-    const fields: Record<string, string> = {};
-    for (const field of rest) {
-      const at = field.indexOf('=');
-      if (at > 0) fields[field.slice(0, at)] = field.slice(at + 1);
-    }
+    return { kind: 'found', user: { user, fields: Object.fromEntries(parseParameters(rest)) } };
+  }
+  if (command === 'PASS') {
+    const { user = '', ...fields } = Object.fromEntries(parseParameters(args));
     return { kind: 'found', user: { user, fields } };
   }
   const reason = args.find((arg) => arg.startsWith('reason='));

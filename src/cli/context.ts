@@ -1,7 +1,7 @@
 // What commands work with. Everything heavy is loaded when it is first asked for, so that `--help` and a mistyped option cost nothing.
 import { join } from 'node:path';
 import type { AuthClient, AuthMasterClient } from '#auth/client.js';
-import type { CacheControl } from '#auth/master-connection.js';
+import type { AuthAdmin } from '#auth/master-connection.js';
 import type { SettingsGroup, SettingsOf } from '#config/define.js';
 import type { ResolvedConfig } from '#config/resolve.js';
 import type { SettingsSource } from '#config/settings-source.js';
@@ -60,6 +60,10 @@ export class Context {
     });
   }
 
+  async configFile(): Promise<string> {
+    return this.#configFile ?? (await import('#config/load.js')).defaultConfigFile;
+  }
+
   /** @throws AdminError `config`, after its problems were written */
   config(): Promise<ResolvedConfig> {
     this.#config ??= this.#loadConfig();
@@ -67,13 +71,13 @@ export class Context {
   }
 
   async #loadConfig(): Promise<ResolvedConfig> {
-    const [{ loadConfig, defaultConfigFile }, { problemText }, { settingsGroups }] = await Promise.all([
+    const [{ loadConfig }, { problemText }, { settingsGroups }] = await Promise.all([
       import('#config/load.js'),
       import('#config/problem.js'),
       import('#services/registry.js'),
     ]);
     // Files that only processes of the server may read, such as private keys, are nothing to this one.
-    const config = loadConfig(this.#configFile ?? defaultConfigFile, {
+    const config = loadConfig(await this.configFile(), {
       groups: settingsGroups,
       readsValueFiles: false,
       checksMachine: false,
@@ -121,7 +125,7 @@ export class Context {
   }
 
   /** Asks auth as a mail process does. @throws AdminError when nobody listens */
-  async authMaster(): Promise<AuthMasterClient & CacheControl> {
+  async authMaster(): Promise<AuthMasterClient & AuthAdmin> {
     const [{ connectAuthMaster }, { findSocket }] = await Promise.all([import('#auth/master-connection.js'), import('./sockets.js')]);
     const baseDir = await this.baseDir();
     // Only root and the server's own user may use the first; the second tells everybody about himself.
@@ -131,11 +135,15 @@ export class Context {
     return client;
   }
 
-  /** Asks auth as a login process does. @throws AdminError when nobody listens */
-  async authClient(socketPath: string | undefined): Promise<AuthClient> {
+  /**
+   * Asks auth as a login process does.
+   * @param socketPath as the administrator says; undefined: the first of `names` below base_dir that somebody listens on
+   * @throws AdminError when nobody listens
+   */
+  async authClient(socketPath: string | undefined, names: readonly string[]): Promise<AuthClient> {
     const [{ connectAuth }, { findSocket }] = await Promise.all([import('#auth/auth-connection.js'), import('./sockets.js')]);
     const baseDir = await this.baseDir();
-    const paths = socketPath === undefined ? ['auth-client', 'login/login'].map((name) => join(baseDir, name)) : [socketPath];
+    const paths = socketPath === undefined ? names.map((name) => join(baseDir, name)) : [socketPath];
     const client = connectAuth({ path: await findSocket(paths), log: this.logFor(undefined) });
     this.#closers.push(() => client.close());
     return client;

@@ -53,6 +53,18 @@ export function kickSessions(baseDir: string, sessionIds: readonly string[]): Pr
   return sessionIds.length === 0 ? Promise.resolve(0) : askCount(baseDir, ['KICK-SESSION', ...sessionIds]);
 }
 
+/** Client addresses whose logins are slowed down. `value` is 1 to 4. @throws AnvilError */
+export async function listPenalties(
+  baseDir: string,
+): Promise<{ readonly address: string; readonly value: number; readonly lastSeconds: number }[]> {
+  const text = await ask(baseDir, ['PENALTY-DUMP'], (answer) => answer === '\n' || answer.endsWith('\n\n'));
+  const lines = text.split('\n').filter((line) => line !== '');
+  return lines.map((line) => {
+    const [address = '', value = '', lastSeconds = ''] = parseTabLine(line);
+    return { address, value: Number(value), lastSeconds: Number(lastSeconds) };
+  });
+}
+
 async function askCount(baseDir: string, fields: readonly string[]): Promise<number> {
   return Number(await ask(baseDir, fields, (answer) => answer.endsWith('\n')));
 }

@@ -1,0 +1,39 @@
+import type { CommandSpec } from '../command.js';
+import { unixTimeCell } from '../time-text.js';
+
+export const processStatus: CommandSpec = {
+  name: 'process status',
+  summary: 'Show the processes of the services',
+  arguments: [{ syntax: '[service...]', doc: 'only of these' }],
+  format: 'table',
+  async run({ args, context, print }) {
+    const { processes = [] } = await context.askMaster({ command: 'process-status', services: args });
+    const printer = print([
+      { key: 'name' },
+      { key: 'pid', alignsRight: true },
+      { key: 'available_count', alignsRight: true },
+      { key: 'total_count', alignsRight: true },
+      { key: 'clients', alignsRight: true },
+      { key: 'idle_start', alignsRight: true },
+      { key: 'started', alignsRight: true },
+      { key: 'phase' },
+      { key: 'rss_kb', alignsRight: true },
+      { key: 'user' },
+    ]);
+    for (const row of processes) {
+      await printer.row([
+        row.service,
+        row.pid,
+        row.available,
+        row.served,
+        row.clients,
+        unixTimeCell(row.idleSince),
+        unixTimeCell(row.startedAt),
+        row.phase,
+        Math.round(row.rssBytes / 1024),
+        row.identity,
+      ]);
+    }
+    await printer.end();
+  },
+};
