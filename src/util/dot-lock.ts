@@ -1,9 +1,9 @@
 // Lock files as Dovecot makes them, so that both servers may work on one Maildir.
 //
-// `<path>.lock` is created with O_EXCL and holds `<pid>:<host>`. The owner touches it every 10 s. Another process may break it when
+// `<path>.lock` is created by link(2), which fails when it exists, and holds `<pid>:<host>`. The owner touches it every 10 s. Another process may break it when
 // the pid is on this host and gone, or when the file has not been touched for 120 s. Breaking: rename the lock to a private name, look
 // whether it is still the one judged stale, and put it back by link(2) if it is not, so that two breakers never remove a live lock.
-import { closeSync, linkSync, openSync, readFileSync, renameSync, statSync, unlinkSync, utimes, writeSync } from 'node:fs';
+import { closeSync, fstatSync, linkSync, openSync, readFileSync, renameSync, statSync, unlinkSync, utimes, writeSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { CodedError, errnoOf } from './coded-error.js';
 import { sleep } from './deadline.js';
@@ -103,24 +103,29 @@ export function tryDotLock(path: string, options: Omit<DotLockOptions, 'timeoutM
   return tryCreate(lockPath, mode);
 }
 
+let temporaries = 0;
+
+/** Made under a private name and linked, so that the lock never exists without its owner's name in it. */
 function tryCreate(lockPath: string, mode: number): DotLock | undefined {
-  let fd: number;
+  // The common refusal costs one stat.
+  if (statSync(lockPath, { throwIfNoEntry: false }) !== undefined) return undefined;
+  temporaries += 1;
+  const temporary = `${lockPath}.${process.pid}.${temporaries}`;
   try {
-    fd = openSync(lockPath, 'wx', mode);
+    const fd = openSync(temporary, 'w', mode);
+    try {
+      writeSync(fd, `${process.pid}:${hostname()}`);
+      const inode = fstatSync(fd, { bigint: true }).ino;
+      linkSync(temporary, lockPath);
+      return new DotLock(lockPath, inode);
+    } finally {
+      closeSync(fd);
+      unlinkSync(temporary);
+    }
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') return undefined;
     throw error;
   }
-  try {
-    writeSync(fd, `${process.pid}:${hostname()}`);
-  } catch (error) {
-    closeSync(fd);
-    unlinkSync(lockPath);
-    throw error;
-  }
-  closeSync(fd);
-  const inode = statSync(lockPath, { bigint: true, throwIfNoEntry: false })?.ino;
-  return inode === undefined ? undefined : new DotLock(lockPath, inode);
 }
 
 /** Why the lock may be broken, or undefined when it must be respected (or has just gone). */

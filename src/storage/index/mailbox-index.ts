@@ -35,13 +35,14 @@ import { type Applied, applyRecord, modSeqRecord, sealRecord } from './log-recor
 import { encodeSnapshot } from './snapshot.js';
 
 export interface IndexOptions extends IndexLimits {
+  /** The log is compacted above this and above a quarter of the snapshot; 128 KB unless told. */
+  readonly compactLogBytes?: number;
   /** Folder of the index files; undefined: in memory only. */
   readonly folder: string | undefined;
   readonly log: Logger;
 }
 
-/** The log is rewritten when it is larger than this and than a quarter of the snapshot. */
-const compactLogBytes = 128 * 1024;
+const defaultCompactLogBytes = 128 * 1024;
 const sealWaitMs = 2000;
 
 /** The first modseq of an index made from nothing: microseconds, so that it is above everything an index lost earlier gave out. */
@@ -365,7 +366,8 @@ export class MailboxIndex {
 
   #compactIfLarge(): void {
     const log = this.#log;
-    if (log !== undefined && log.position > Math.max(compactLogBytes, this.#snapshotBytes / 4)) this.compact();
+    if (log !== undefined && log.position > Math.max(this.#options.compactLogBytes ?? defaultCompactLogBytes, this.#snapshotBytes / 4))
+      this.compact();
   }
 
   #giveUpFiles(error: unknown): void {

@@ -120,6 +120,7 @@ export class MaildirBox {
       maxKeywordLength: this.options.maxKeywordLength,
       maxHistoryRanges: this.options.maxExpungeHistory,
       folder: this.paths.indexDir,
+      ...(this.options.compactLogBytes === undefined ? {} : { compactLogBytes: this.options.compactLogBytes }),
       log: this.log,
     };
   }

@@ -126,11 +126,12 @@ export class FolderWatcher {
     entry.gather = setTimeout(() => {
       entry.gather = undefined;
       entry.isRunning = true;
-      this.#look(box).finally(() => {
+      const ended = (): void => {
         entry.isRunning = false;
         if (entry.isPending && entry.users > 0) this.#noticed(box, entry);
         entry.isPending = false;
-      });
+      };
+      this.#look(box).then(ended, ended);
     }, gatherMs);
     entry.gather.unref();
   }

@@ -25,6 +25,8 @@ export interface MaildirOptions {
   readonly idleMailboxes: number;
   /** Ranges of expunged UIDs remembered for each mailbox. */
   readonly maxExpungeHistory: number;
+  /** Size of the index log at which it is compacted, if it is also a quarter of the snapshot; undefined: the default. */
+  readonly compactLogBytes?: number;
   /** For work that belongs to no session (recently used mailboxes, watches). */
   readonly log: Logger;
 }
