@@ -1,5 +1,6 @@
 // Quota of one account: what may be taken, what was taken, what clients see of it.
 import type { Logger } from '#log/logger.js';
+import { sleep } from '#util/deadline.js';
 import { type QuotaGuard, unlimitedQuota } from '../driver.js';
 import { StorageError } from '../errors.js';
 import type { Namespace, QuotaRoot } from '../user.js';
@@ -37,6 +38,8 @@ export interface AccountQuotaOptions {
 
 /** No file system is waited for longer than this. */
 const timeLimitMs = 60_000;
+/** A log-out waits this long for warning commands, which then go on by themselves. */
+const commandsWaitMs = 5000;
 
 interface Root {
   readonly settings: QuotaRootSettings;
@@ -51,7 +54,9 @@ export function createAccountQuota(options: AccountQuotaOptions): AccountQuota {
 class Quota implements AccountQuota {
   readonly options: AccountQuotaOptions;
   readonly #roots: readonly Root[];
+  /** Writes of what was taken and freed. */
   #pending: Promise<void> = Promise.resolve();
+  readonly #commands = new Set<Promise<void>>();
 
   constructor(options: AccountQuotaOptions) {
     this.options = options;
@@ -68,6 +73,7 @@ class Quota implements AccountQuota {
   async rootsOf(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]> {
     const separator = this.#separatorOf(mailboxName);
     const roots = this.#rootsFor(mailboxName).filter(({ settings }) => !settings.isHidden);
+    await this.#pending;
     return Promise.all(
       roots.map(async ({ settings, rules, backend }) => {
         const { bytes, messages } = await backend.usage(signal);
@@ -82,6 +88,10 @@ class Quota implements AccountQuota {
 
   async close(): Promise<void> {
     await this.#pending;
+    const ended = new AbortController();
+    const waited = sleep(commandsWaitMs, ended.signal).catch(() => undefined);
+    await Promise.race([Promise.all(this.#commands), waited]);
+    ended.abort();
   }
 
   async check(mailboxName: string, roots: readonly Root[], bytes: number, messages: number, largest: number): Promise<void> {
@@ -92,6 +102,7 @@ class Quota implements AccountQuota {
       });
     }
     const separator = this.#separatorOf(mailboxName);
+    await this.#pending;
     for (const root of roots) {
       if (!root.settings.isEnforced || !root.rules.hasLimits) continue;
       const limits = root.rules.limitsFor(mailboxName, separator);
@@ -106,7 +117,7 @@ class Quota implements AccountQuota {
     }
   }
 
-  /** Changes are written one after the other; nobody waits for them but `close`. */
+  /** Changes are written one after the other; who asks for the usage waits for them. */
   note(roots: readonly Root[], bytes: number, messages: number): void {
     for (const root of roots) {
       this.#pending = this.#pending
@@ -124,7 +135,9 @@ class Quota implements AccountQuota {
     const after = await root.backend.usage(AbortSignal.timeout(timeLimitMs));
     const before = { bytes: after.bytes - bytes, messages: after.messages - messages };
     const crossed = findCrossed(root.settings.warnings, root.rules.default, before, after);
-    if (crossed !== undefined) await this.options.runWarning(crossed);
+    if (crossed === undefined) return;
+    const command = this.options.runWarning(crossed).finally(() => this.#commands.delete(command));
+    this.#commands.add(command);
   }
 
   #separatorOf(mailboxName: string): string {

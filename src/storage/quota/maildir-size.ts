@@ -89,14 +89,15 @@ export function createMaildirSizeBackend({ path, limits, folders, now = Date.now
   const count = async (signal: AbortSignal): Promise<UsageCount> => {
     for (let attempt = 1; ; attempt += 1) {
       const counted = await countMaildirs(await folders(signal), signal);
-      const contents = `${formatLimitLine(limits)}\n${counted.bytes} ${counted.messages}\n`;
+      const { bytes, messages } = counted;
+      const contents = `${formatLimitLine(limits)}\n${bytes} ${messages}\n`;
       await writeFileAtomic(path, contents).catch((error: unknown) => {
         throw asStorageError(error, path);
       });
-      if (!(await counted.hasChanged())) return counted;
+      if (!(await counted.hasChanged())) return { bytes, messages };
       if (attempt === maxCounts) {
         await unlink(path).catch(() => undefined);
-        return counted;
+        return { bytes, messages };
       }
     }
   };

@@ -57,7 +57,8 @@ export function runWarning(
   return new Promise((resolve) => {
     const child = spawn(path, [...argumentsBefore, ...argumentsGiven], {
       stdio: 'ignore',
-      timeout: commandTimeoutMs,
+      // Unlike `timeout`, this leaves no timer behind when the program cannot be started.
+      signal: AbortSignal.timeout(commandTimeoutMs),
       env: {
         PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
         USER: user.name,

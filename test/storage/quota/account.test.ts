@@ -1,0 +1,204 @@
+// Quota of accounts on disk, through configuration text.
+import assert from 'node:assert/strict';
+import { chmodSync, existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import type { MailUser } from '#storage/user.js';
+import { addMessage, append, expunge, never, openView, rejectsWith, sync } from '../../contract/world.js';
+import { makeStore } from '../support/store-world.js';
+
+const body = (bytes: number): Buffer => Buffer.alloc(bytes, 'x');
+const config = (...lines: string[]): string => `mail_location = maildir:~/Maildir\nplugin {\n${lines.join('\n')}\n}\n`;
+const inbox = (user: MailUser): ReturnType<MailUser['openMailbox']> => user.openMailbox('INBOX', never);
+
+for (const backend of ['maildir', 'count']) {
+  describe(`quota = ${backend}`, () => {
+    const limited = config(
+      `quota = ${backend}:User quota`,
+      'quota_rule = *:bytes=1000',
+      'quota_rule2 = Trash:bytes=+10%%',
+      'quota_rule3 = Spam:ignore',
+    );
+
+    it('stops APPEND at the limit, and gives room back after an expunge', async (test) => {
+      const { open } = makeStore(test, limited);
+      await using user = await open();
+      const mailbox = await inbox(user);
+      await append(mailbox, body(600));
+      await append(mailbox, body(400));
+      await assert.rejects(append(mailbox, body(1)), { code: 'over-quota', clientText: 'Quota exceeded (mailbox for user is full)' });
+      await using view = await openView(mailbox);
+      await expunge(view, [1]);
+      await sync(view);
+      await append(mailbox, body(600));
+      await rejectsWith(append(mailbox, body(1)), 'over-quota');
+    });
+
+    it('shows usage and limits', async (test) => {
+      const { open } = makeStore(test, limited);
+      await using user = await open();
+      await append(await inbox(user), body(300));
+      await user.create('Trash', { specialUse: [] }, never);
+      await append(await user.openMailbox('Trash', never), body(100));
+      assert.deepEqual(await user.quotaRoots('INBOX', never), [
+        {
+          name: 'User quota',
+          usage: { storageBytes: 400, messages: 2, mailboxes: 2 },
+          limits: { storageBytes: 1000, messages: undefined },
+        },
+      ]);
+      assert.equal((await user.quotaRoots('Trash', never))[0]?.limits.storageBytes, 1100);
+    });
+
+    it('lets some mailboxes hold more, and does not count others', async (test) => {
+      const { open } = makeStore(test, limited);
+      await using user = await open();
+      for (const name of ['Trash', 'Spam']) await user.create(name, { specialUse: [] }, never);
+      const trash = await user.openMailbox('Trash', never);
+      const spam = await user.openMailbox('Spam', never);
+      await append(await inbox(user), body(1000));
+      await append(trash, body(100));
+      await rejectsWith(append(trash, body(1)), 'over-quota');
+      await append(spam, body(5000));
+      assert.deepEqual(await user.quotaRoots('Spam', never), []);
+      assert.equal((await user.quotaRoots('INBOX', never))[0]?.usage.storageBytes, 1100);
+    });
+
+    it('stops COPY, but not MOVE inside the account', async (test) => {
+      const { open } = makeStore(test, limited);
+      await using user = await open();
+      await user.create('a', { specialUse: [] }, never);
+      const mailbox = await inbox(user);
+      const target = await user.openMailbox('a', never);
+      await append(mailbox, body(600));
+      await using view = await openView(mailbox);
+      await rejectsWith(view.copy([1], target, never), 'over-quota');
+      await view.move([1], target, never);
+      await sync(view);
+      assert.equal((await user.quotaRoots('INBOX', never))[0]?.usage.storageBytes, 600);
+    });
+
+    it('counts messages', async (test) => {
+      const { open } = makeStore(test, config(`quota = ${backend}:Q`, 'quota_rule = *:messages=2'));
+      await using user = await open();
+      const mailbox = await inbox(user);
+      await append(mailbox, body(1));
+      await using transaction = mailbox.beginAppend('append');
+      await addMessage(transaction, body(1));
+      await rejectsWith(addMessage(transaction, body(1)), 'over-quota');
+      assert.equal((await mailbox.status({ size: false }, never)).messages, 1);
+    });
+
+    it('takes the user’s own rule before the shared one', async (test) => {
+      const { open } = makeStore(test, limited);
+      await using user = await open({ quota_rule: '*:bytes=5000' });
+      await append(await inbox(user), body(4000));
+      assert.equal((await user.quotaRoots('INBOX', never))[0]?.limits.storageBytes, 5000);
+    });
+
+    it('sees what another session and another program did', async (test) => {
+      const { open } = makeStore(test, limited);
+      await using one = await open();
+      await using two = await open();
+      await append(await inbox(one), body(600));
+      await rejectsWith(append(await inbox(two), body(500)), 'over-quota');
+      await append(await inbox(two), body(400));
+      await rejectsWith(append(await inbox(one), body(1)), 'over-quota');
+    });
+  });
+}
+
+describe('quota', () => {
+  it('lets a delivery use the grace', async (test) => {
+    const { open } = makeStore(test, config('quota = maildir:Q', 'quota_rule = *:bytes=1000', 'quota_grace = 20%%'));
+    await using user = await open({}, { service: 'lmtp' });
+    const mailbox = await inbox(user);
+    await using first = mailbox.beginAppend('deliver');
+    await addMessage(first, body(1200));
+    await first.commit(never);
+    await using second = mailbox.beginAppend('deliver');
+    await rejectsWith(addMessage(second, body(1)), 'over-quota');
+    await using session = await open();
+    await rejectsWith(append(await inbox(session), body(1)), 'over-quota');
+  });
+
+  it('limits the size of one message', async (test) => {
+    const { open } = makeStore(test, config('quota = count:Q', 'quota_max_mail_size = 100'));
+    await using user = await open();
+    const mailbox = await inbox(user);
+    await append(mailbox, body(100));
+    await rejectsWith(append(mailbox, body(101)), 'too-big');
+  });
+
+  it('says what the administrator wants it to', async (test) => {
+    const { open } = makeStore(test, config('quota = count:Q', 'quota_rule = *:bytes=1', 'quota_exceeded_message = Call 123, %u'));
+    await using user = await open();
+    await assert.rejects(append(await inbox(user), body(2)), { clientText: 'Call 123, bob' });
+  });
+
+  it('only counts where it is not enforced', async (test) => {
+    const { open } = makeStore(test, config('quota = maildir:Q:noenforcing', 'quota_rule = *:bytes=1'));
+    await using user = await open();
+    await append(await inbox(user), body(50));
+    assert.equal((await user.quotaRoots('INBOX', never))[0]?.usage.storageBytes, 50);
+  });
+
+  it('is nothing without settings', async (test) => {
+    const { open } = makeStore(test);
+    await using user = await open();
+    await append(await inbox(user), body(50));
+    assert.deepEqual(await user.quotaRoots('INBOX', never), []);
+  });
+
+  it('leaves a maildirsize that Dovecot can go on with', async (test) => {
+    const { folder, open } = makeStore(test, config('quota = maildir:Q', 'quota_rule = *:bytes=1000:messages=10'));
+    {
+      await using user = await open();
+      await append(await inbox(user), body(300));
+      await append(await inbox(user), body(200));
+    }
+    const path = join(folder, 'home/bob/Maildir/maildirsize');
+    assert.match(readFileSync(path, 'latin1'), /^1000S,10C\n0 0\n300 1\n200 1\n$/);
+    writeFileSync(path, '1000S,10C\n950 3\n');
+    await using user = await open();
+    await rejectsWith(append(await inbox(user), body(100)), 'over-quota');
+    unlinkSync(path);
+    await append(await inbox(user), body(100));
+  });
+
+  it('runs a command when a threshold is crossed', async (test) => {
+    const { folder, open } = makeStore(
+      test,
+      config(
+        'quota = maildir:Q',
+        'quota_rule = *:bytes=1000',
+        'quota_warning = bytes=90%% FOLDER/warn.sh 90 %u',
+        'quota_warning2 = bytes=50%% FOLDER/warn.sh 50 %u',
+      ),
+    );
+    const script = join(folder, 'warn.sh');
+    writeFileSync(script, `#!/bin/sh\necho "$@" $USER $HOME >> ${folder}/warned\n`);
+    chmodSync(script, 0o755);
+    {
+      await using user = await open();
+      const mailbox = await inbox(user);
+      await append(mailbox, body(400));
+      await append(mailbox, body(200));
+      await append(mailbox, body(100));
+      await append(mailbox, body(250));
+    }
+    assert.equal(readFileSync(join(folder, 'warned'), 'utf8'), `50 bob bob ${folder}/home/bob\n90 bob bob ${folder}/home/bob\n`);
+  });
+
+  it('logs a warning command that can not be run, and goes on', async (test) => {
+    const { folder, open } = makeStore(
+      test,
+      config('quota = maildir:Q', 'quota_rule = *:bytes=1000', 'quota_warning = bytes=1%% FOLDER/none.sh x'),
+    );
+    {
+      await using user = await open();
+      await append(await inbox(user), body(400));
+    }
+    assert.ok(!existsSync(join(folder, 'warned')));
+  });
+});
