@@ -1,6 +1,7 @@
 // From settings and userdb fields to an open account.
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
+import type { SettingsOf } from '#config/define.js';
 import { compileTemplate, type VariableLookup } from '#config/expand.js';
 import { mailSettings } from '#config/groups/mail.js';
 import type { SettingsSource } from '#config/settings-source.js';
@@ -44,6 +45,8 @@ export interface UserOpener {
 /** Locations whose lists are remembered between sessions. */
 const maxRememberedTrees = 1000;
 const deliveryServices: ReadonlySet<string> = new Set(['lmtp', 'smtp', 'lda']);
+/** An administrator's command is no session of the user either. */
+const servicesWithoutExpiry: ReadonlySet<string> = new Set([...deliveryServices, 'doveadm']);
 
 export function createUserOpener({ settings, log, driver }: UserOpenerOptions): UserOpener {
   const trees = new LRUCache<string, MailboxTree>({ max: maxRememberedTrees });
@@ -75,13 +78,8 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
     async openUser(user, service, signal) {
       signal.throwIfAborted();
       checkUserName(user.user);
-      const mail = settings.get(mailSettings);
-      const variables = variablesOf(user, service);
-      const expand = (text: string): string => expandSetting(text, variables);
-      const home = homeOf(user, mail.mail_home, expand);
-      const withHome = withVariable(variables, ['h', 'home'], home ?? '');
-      const defaultLocation = user.fields['mail'] ?? user.fields['mail_location'] ?? mail.mail_location;
-      const locate = (text: string): MailLocation => parseLocation(expandSetting(text, withHome), home);
+      const { expand, expandWithHome, home, location: defaultLocation } = templatesOf(user, service, settings.get(mailSettings));
+      const locate = (text: string): MailLocation => parseLocation(expandWithHome(text), home);
       const blocks = parseNamespaces(settings.sections('namespace'));
       const namespaces: AccountNamespace[] = [];
       for (const block of blocks) {
@@ -97,7 +95,7 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
       const primary = locate(defaultLocation);
       const readPlugin = (key: string): string | undefined => {
         const text = user.fields[key] ?? settings.plugin(key);
-        return text === undefined ? undefined : expandSetting(text, withHome);
+        return text === undefined ? undefined : expandWithHome(text);
       };
       return new Account({
         name: user.user,
@@ -105,10 +103,34 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
         driver,
         quota: quotas.open({ user: user.user, home, isDelivery: deliveryServices.has(service), namespaces, read: readPlugin }),
         specialUses: createSpecialUseFile(join(primary.folders.control ?? primary.folders.root, 'roost-special-use'), parseSpecialUse),
-        expiresMessages: !deliveryServices.has(service),
+        expiresMessages: !servicesWithoutExpiry.has(service),
         log,
       });
     },
+  };
+}
+
+/** Settings that hold variables, for one user. */
+export interface UserTemplates {
+  readonly home: string | undefined;
+  /** Of the userdb, or mail_location; its variables still in it. */
+  readonly location: string;
+  /** Without %h: for the settings that home is made of. @throws StorageError `unavailable` for unknown variables */
+  expand(text: string): string;
+  expandWithHome(text: string): string;
+}
+
+/** @throws StorageError `unavailable` when home cannot be used */
+export function templatesOf(user: UserdbUser, service: string, mail: SettingsOf<typeof mailSettings>): UserTemplates {
+  const variables = variablesOf(user, service);
+  const expand = (text: string): string => expandSetting(text, variables);
+  const home = homeOf(user, mail.mail_home, expand);
+  const withHome = withVariable(variables, ['h', 'home'], home ?? '');
+  return {
+    home,
+    location: user.fields['mail'] ?? user.fields['mail_location'] ?? mail.mail_location,
+    expand,
+    expandWithHome: (text) => expandSetting(text, withHome),
   };
 }
 

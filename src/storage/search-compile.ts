@@ -3,7 +3,7 @@ import { intersectRanges, normalizeRanges, rangesContain } from '#util/number-se
 import { emailIdOf } from './object-id.js';
 import type { NumberRange, SearchQuery } from './search.js';
 import { type Outcome, type SearchSource, unknown } from './search-source.js';
-import { dayOfHeaderDate, headerContains, TextNeedles } from './search-text.js';
+import { dayOfHeaderDate, headerContains, headerDate, TextNeedles } from './search-text.js';
 import type { MessageNeeds } from './types.js';
 
 type Test = (seq: number, stage: number) => Outcome;
@@ -113,6 +113,15 @@ class Compiler {
       case 'save-date':
         this.#metadata.saveDate = true;
         return this.#from(1, (seq) => isDayWithin(localDayOf(source.saveDateAt(seq)), query));
+      case 'internal-time':
+        this.#metadata.internalDate = true;
+        return this.#from(1, (seq) => isTimeWithin(source.internalDateAt(seq), query));
+      case 'save-time':
+        this.#metadata.saveDate = true;
+        return this.#from(1, (seq) => isTimeWithin(source.saveDateAt(seq), query));
+      case 'sent-time':
+        this.#headers.add('date');
+        return this.#from(2, (seq) => isTimeWithin(headerDate(source.headerFieldsAt(seq, ['date']))?.ms, query));
       case 'younger':
         this.#metadata.internalDate = true;
         return this.#from(1, (seq) => source.internalDateAt(seq) >= this.#nowMs - query.seconds * 1000);
@@ -155,7 +164,22 @@ class Compiler {
 
 type ContentQuery = Extract<
   SearchQuery,
-  { kind: 'larger' | 'smaller' | 'internal-date' | 'save-date' | 'sent-date' | 'younger' | 'older' | 'header' | 'body' | 'text' }
+  {
+    kind:
+      | 'larger'
+      | 'smaller'
+      | 'internal-date'
+      | 'save-date'
+      | 'sent-date'
+      | 'internal-time'
+      | 'save-time'
+      | 'sent-time'
+      | 'younger'
+      | 'older'
+      | 'header'
+      | 'body'
+      | 'text';
+  }
 >;
 
 function all(tests: readonly Test[]): Test {
@@ -208,6 +232,14 @@ function isDayWithin(
 ): boolean {
   if (day === undefined) return false;
   return (bounds.fromDay === undefined || day >= bounds.fromDay) && (bounds.beforeDay === undefined || day < bounds.beforeDay);
+}
+
+function isTimeWithin(
+  ms: number | undefined,
+  bounds: { readonly fromMs: number | undefined; readonly beforeMs: number | undefined },
+): boolean {
+  if (ms === undefined) return false;
+  return (bounds.fromMs === undefined || ms >= bounds.fromMs) && (bounds.beforeMs === undefined || ms < bounds.beforeMs);
 }
 
 /** The day in the server's time zone, in which INTERNALDATE is shown. */

@@ -1,5 +1,5 @@
 // Text in headers and bodies for SEARCH: decoded (RFC 2047, MIME), compared without case.
-import { dayOf, parseMessageDate } from '#mail/date.js';
+import { dayOf, type MessageDate, parseMessageDate } from '#mail/date.js';
 import { decodeWords } from '#mail/encoded-word.js';
 import { fieldText, splitHeader } from '#mail/header.js';
 import { isMessagePart, type MimePart } from '#mail/mime-part.js';
@@ -71,10 +71,14 @@ export function headerContains(text: string): (rawFields: Buffer) => boolean {
 
 /** Day of a Date field as written, without its time zone (RFC 9051 6.4.4 SENTON); undefined when there is none. */
 export function dayOfHeaderDate(rawFields: Buffer): number | undefined {
-  const field = splitHeader(rawFields)[0];
-  if (field === undefined) return undefined;
-  const date = parseMessageDate(fieldText(rawFields, field));
+  const date = headerDate(rawFields);
   return date === undefined ? undefined : dayOf(date);
+}
+
+/** The date of a Date field; undefined without a usable one. */
+export function headerDate(rawFields: Buffer): MessageDate | undefined {
+  const field = splitHeader(rawFields)[0];
+  return field === undefined ? undefined : parseMessageDate(fieldText(rawFields, field));
 }
 
 /**

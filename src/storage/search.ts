@@ -24,6 +24,12 @@ export type SearchQuery =
       readonly fromDay: number | undefined;
       readonly beforeDay: number | undefined;
     }
+  /** To the millisecond: `fromMs` inclusive, `beforeMs` exclusive, ms since the epoch. */
+  | {
+      readonly kind: 'internal-time' | 'sent-time' | 'save-time';
+      readonly fromMs: number | undefined;
+      readonly beforeMs: number | undefined;
+    }
   /** RFC 5032: younger than or older than this many seconds. */
   | { readonly kind: 'younger' | 'older'; readonly seconds: number }
   /** RFC 7162 MODSEQ: at least. */

@@ -73,6 +73,25 @@ describe('search', () => {
     assert.equal(source.calls['systemFlagsAt'], 2);
   });
 
+  it('tells times apart to the millisecond', async () => {
+    const mailbox = await makeMailbox();
+    const startMs = Date.now();
+    for (const at of [1000, 1001, 1002]) await append(mailbox, 'Date: Tue, 3 Nov 2020 10:00:00 +0100\r\n\r\n', { dateMs: at * 1000 });
+    await append(mailbox, 'Subject: no date\r\n\r\n', { dateMs: 0 });
+    await using view = await openView(mailbox);
+    const search = (kind: 'internal-time' | 'sent-time' | 'save-time', fromMs?: number, beforeMs?: number): Promise<number[]> =>
+      evaluateSearch({ kind, fromMs, beforeMs }, counting(view), never);
+    const sentMs = Date.UTC(2020, 10, 3, 9);
+    assert.deepEqual(await search('internal-time', 1_001_000), [2, 3]);
+    assert.deepEqual(await search('internal-time', 1_000_001, 1_002_000), [2]);
+    assert.deepEqual(await search('internal-time', undefined, 1_001_000), [1, 4]);
+    assert.deepEqual(await search('sent-time', sentMs, sentMs + 1), [1, 2, 3]);
+    assert.deepEqual(await search('sent-time', sentMs + 1), []);
+    assert.deepEqual(await search('sent-time', undefined, sentMs), []);
+    assert.deepEqual(await search('save-time', startMs - 1), [1, 2, 3, 4]);
+    assert.deepEqual(await search('save-time', undefined, startMs - 1), []);
+  });
+
   it('leaves out messages that go while it runs', async () => {
     const mailbox = await makeMailbox();
     for (let index = 0; index < 3; index += 1) await append(mailbox, 'Subject: a\r\n\r\nneedle', { flags: 8 });
