@@ -41,7 +41,8 @@ export class ChunkSource {
     if (chunk !== undefined) return Promise.resolve({ kind: 'chunk', chunk });
     if (this.#isEnded) return Promise.resolve({ kind: 'end', error: this.#error });
     return new Promise((resolve) => {
-      this.#timer = setTimeout(() => this.#finish({ kind: 'timeout' }), timeoutMs);
+      // The connection keeps the process alive, not its deadline.
+      this.#timer = setTimeout(() => this.#finish({ kind: 'timeout' }), timeoutMs).unref();
       this.#waiter = resolve;
     });
   }
