@@ -27,6 +27,8 @@ export class CommandReader {
   readonly text: string;
   /** Mailbox names are UTF-8 and quoted strings may hold it (UTF8=ACCEPT or IMAP4rev2 enabled). */
   isUtf8 = false;
+  /** Left out at the end of mailbox names: old Thunderbird adds a hierarchy separator. */
+  ignoredSuffix: string | undefined;
   position: number;
   #literals: readonly ReceivedLiteral[];
   #nextLiteral = 0;
@@ -216,7 +218,8 @@ export class CommandReader {
     const name = decodeMailboxName(raw, this.isUtf8);
     if (name === undefined)
       throw new MailboxNameError(`Mailbox name is not valid ${this.isUtf8 ? 'UTF-8' : 'mUTF-7'}: ${raw.replace(/[^\x20-\x7e]/g, '?')}`);
-    return name;
+    const suffix = this.ignoredSuffix;
+    return suffix !== undefined && name.length > suffix.length && name.endsWith(suffix) ? name.slice(0, -suffix.length) : name;
   }
 
   /** list-mailbox: a name with wildcards. */

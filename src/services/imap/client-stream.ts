@@ -1,6 +1,7 @@
 // The octets of one connection: reading with a bound, writing with back-pressure, compression, idle and stall timers.
 import { type Duplex, Transform } from 'node:stream';
 import { constants, createDeflateRaw, createInflateRaw, type DeflateRaw, type InflateRaw } from 'node:zlib';
+import type { RawLog } from './rawlog.js';
 
 export interface ClientStreamOptions {
   /** No octet from the client for this long: `onIdle`. */
@@ -8,6 +9,7 @@ export interface ClientStreamOptions {
   /** The client took nothing of what waits for it for this long: the connection is destroyed, `stalled` tells why. */
   readonly stallTimeoutMs: number;
   readonly onIdle: () => void;
+  readonly rawLog?: RawLog | undefined;
 }
 
 /** Received octets that wait to be decoded: above this the socket is not read. */
@@ -74,6 +76,7 @@ export class ClientStream {
 
   #received(chunk: Buffer): void {
     if (chunk.length > 0) {
+      this.#options.rawLog?.received(chunk);
       this.#waiting.push(chunk);
       this.#waitingBytes += chunk.length;
       if (this.#waitingBytes >= maxWaitingBytes) (this.#inflate ?? this.#stream).pause();
@@ -97,6 +100,7 @@ export class ClientStream {
     this.#releaseWriters();
     this.#deflate?.destroy();
     this.#inflate?.destroy();
+    this.#options.rawLog?.close();
     this.#onClose?.();
   }
 
@@ -130,7 +134,10 @@ export class ClientStream {
 
   write(parts: readonly Buffer[]): void {
     if (this.#isClosed || !this.#stream.writable) return;
-    for (const part of parts) this.bytesWritten += part.length;
+    for (const part of parts) {
+      this.bytesWritten += part.length;
+      this.#options.rawLog?.sent(part);
+    }
     const target = this.#deflate ?? this.#stream;
     target.cork();
     for (const part of parts) target.write(part);

@@ -3,6 +3,7 @@ import type { Logger } from '#log/logger.js';
 import { CommandDecoder, type DecodeStep, defaultDecoderLimits } from '#protocol/imap/decoder.js';
 import { encodeResponseText } from '#protocol/imap/encoder.js';
 import { BadCharsetError, ImapSyntaxError, MailboxNameError } from '#protocol/imap/grammar.js';
+import type { CommandReader } from '#protocol/imap/reader.js';
 import { StorageError } from '#storage/errors.js';
 import type { ClientStream } from './client-stream.js';
 import type { CommandRow } from './command-spec.js';
@@ -117,6 +118,7 @@ export class CommandLoop implements SessionInput {
       const step = this.#decoder.next();
       const end = await this.#handle(session, step);
       if (end !== undefined) return end;
+      if (session.endReason !== undefined) return { kind: 'protocol', reason: session.endReason };
       if (session.isLoggingOut) return { kind: 'logout' };
       if (this.#isBroken) return { kind: 'broken' };
       if (this.#isMailboxGone) return { kind: 'mailbox-gone' };
@@ -166,7 +168,7 @@ export class CommandLoop implements SessionInput {
       found === undefined
         ? bad(`Error in IMAP command ${printable(step.name)}: Unknown command.`)
         : await this.#attempt(session, found.row, async () => {
-            step.reader.isUtf8 = session.isUtf8;
+            prepareReader(session, step.reader);
             const refusal = checkState(session, found.row);
             if (refusal !== undefined) return refusal;
             const run = found.row.prepare(step.reader, found.isUid);
@@ -186,7 +188,7 @@ export class CommandLoop implements SessionInput {
       found === undefined || spec === undefined
         ? bad('Unknown command.')
         : await this.#attempt(session, found.row, async () => {
-            step.reader.isUtf8 = session.isUtf8;
+            prepareReader(session, step.reader);
             const refusal = checkState(session, found.row);
             if (refusal !== undefined) return refusal;
             return spec.run(session, input, { tag: step.tag, isUid: found.isUid, signal: session.signal });
@@ -315,6 +317,12 @@ function lookUp(name: string): Found | undefined {
   }
   const row = findCommand(name.slice(4));
   return row?.flags.has('has-uid-form') || row?.flags.has('uid-only') ? { row, isUid: true } : undefined;
+}
+
+/** What the session's state means for the grammar. */
+function prepareReader(session: Session, reader: CommandReader): void {
+  reader.isUtf8 = session.isUtf8;
+  if (session.workarounds.has('tb-extra-mailbox-sep')) reader.ignoredSuffix = session.user.namespaces[0]?.separator ?? '/';
 }
 
 function checkState(session: Session, row: CommandRow): Outcome | undefined {

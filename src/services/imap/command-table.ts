@@ -18,9 +18,11 @@ import { replaceRow } from './commands/replace.js';
 import { searchRow } from './commands/search.js';
 import { closeRow, examineRow, selectRow, unselectRow } from './commands/select.js';
 import { checkRow, loginAgainRows, logoutRow, noopRow } from './commands/session-commands.js';
+import { sortRow } from './commands/sort.js';
 import { statusRow } from './commands/status.js';
 import { storeRow } from './commands/store.js';
 import { subscribeRow, unsubscribeRow } from './commands/subscribe.js';
+import { threadRow } from './commands/thread.js';
 
 const rows: readonly CommandRow[] = [
   appendRow,
@@ -47,9 +49,11 @@ const rows: readonly CommandRow[] = [
   replaceRow,
   searchRow,
   selectRow,
+  sortRow,
   statusRow,
   storeRow,
   subscribeRow,
+  threadRow,
   unselectRow,
   unsubscribeRow,
   ...loginAgainRows,

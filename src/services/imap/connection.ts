@@ -7,6 +7,7 @@ import { ClientStream } from './client-stream.js';
 import { CommandLoop, type LoopEnd } from './command-loop.js';
 import { formatLogout } from './counters.js';
 import { Output } from './output.js';
+import { openRawLog } from './rawlog.js';
 import { Session } from './session.js';
 import type { ImapSettings } from './settings.js';
 
@@ -52,6 +53,7 @@ export class ImapConnection {
       idleTimeoutMs: options.idleTimeoutMs ?? defaultIdleTimeoutMs,
       stallTimeoutMs: options.stallTimeoutMs ?? defaultStallTimeoutMs,
       onIdle: () => this.stop('idle'),
+      rawLog: openRawLog(settings.rawlog_dir, options.log, Date.now()),
     });
     this.#stream.onClose = () => this.#abort.abort();
     this.#output = new Output(this.#stream);

@@ -8,6 +8,7 @@ import type { ClientHandle, HandedConnection, Role, ServiceContext } from '#serv
 import { createMailStore, type MailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
 import type { MailUser } from '#storage/user.js';
 import { capabilities } from './capability.js';
+import { formatIdLog } from './commands/id.js';
 import { ImapConnection, type StopReason } from './connection.js';
 import { imapSettings } from './settings.js';
 
@@ -83,6 +84,7 @@ class HandedSession implements ClientHandle {
     }
     await using user: MailUser = await store.openUser(claimed.user, 'imap', signal);
     const settings = context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }).get(imapSettings);
+    this.#logClientId(settings.imap_id_log);
     const connection = new ImapConnection({ stream, user, settings, log: this.#log, isTrusted: request.peer.isTrusted });
     this.#connection = connection;
     const list = capabilities(settings, false);
@@ -91,6 +93,19 @@ class HandedSession implements ClientHandle {
     else connection.greet(`* CAPABILITY ${list}\r\n${this.#tag} OK Logged in`);
     if (this.#stopReason !== undefined) connection.stop(this.#stopReason);
     await connection.run();
+  }
+
+  /** ID that the client sent before login. */
+  #logClientId(setting: string): void {
+    const text = this.#handed.request.fields['id'];
+    if (text === undefined || setting === '') return;
+    const fields: unknown = JSON.parse(text);
+    if (typeof fields !== 'object' || fields === null) return;
+    const line = formatIdLog(
+      setting,
+      Object.entries(fields).map(([name, value]) => [name, String(value)] as const),
+    );
+    if (line !== '') this.#log.info('imap.id', `ID sent: ${line}`, { client: fields });
   }
 
   get #tag(): string {

@@ -53,9 +53,12 @@ export class Session {
   readonly workarounds: ReadonlySet<string>;
   /** RFC 5182: UIDs of the saved search result, ascending. Empty after SELECT. */
   savedSearch: readonly Uid[] = [];
+  /** The session has to end after this command: what BYE says. */
+  endReason: string | undefined;
   /** LOGOUT was answered. */
   isLoggingOut = false;
   #view: MailboxView | undefined;
+  readonly #trashNames = new Map<string, boolean>();
 
   constructor(options: SessionOptions) {
     this.user = options.user;
@@ -123,6 +126,17 @@ export class Session {
     if (this.enabled.has('CONDSTORE')) return;
     this.enabled.add('CONDSTORE');
     if (this.#view !== undefined) this.text(`* OK [HIGHESTMODSEQ ${this.#view.highestModSeq}] Highest\r\n`);
+  }
+
+  /** For the count of messages moved to the trash. */
+  async isTrash(mailboxName: string, signal: AbortSignal): Promise<boolean> {
+    let isTrash = this.#trashNames.get(mailboxName);
+    if (isTrash === undefined) {
+      const [entry] = await this.user.list([mailboxName], { subscribedOnly: false }, signal);
+      isTrash = entry?.specialUse.includes('\\Trash') ?? false;
+      this.#trashNames.set(mailboxName, isTrash);
+    }
+    return isTrash;
   }
 
   text(binary: string): void {

@@ -51,6 +51,7 @@ export function parseSearchReturn(reader: CommandReader): SearchReturn {
         found.add(name);
         return;
       case 'PARTIAL':
+        if (partial !== undefined) reader.fail('PARTIAL may be given once');
         reader.space();
         partial = parsePartialRange(reader);
         return;

@@ -25,7 +25,9 @@ async function transfer(
   const { view } = session;
   try {
     const target = await session.user.openMailbox(command.mailbox, call.signal);
-    return await view[how]([...numbersOf(ranges)], target, call.signal);
+    const result = await view[how]([...numbersOf(ranges)], target, call.signal);
+    if (await session.isTrash(command.mailbox, call.signal)) session.counters.trashed += result.targetUids.length;
+    return result;
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     if (error.code === 'expunged') return no('Some of the requested messages no longer exist.', 'EXPUNGEISSUED');

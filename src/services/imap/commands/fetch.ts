@@ -37,6 +37,8 @@ async function run(session: Session, command: FetchCommand, call: CommandCall): 
   const seqs = selectSeqs(session, ranges, command.changedSince);
   if (plan.isPlain && !plan.hasNeeds && !plan.setsSeen) await writePlain(session, seqs, plan, call.signal);
   else await writeSlices(session, seqs, plan, progress, call);
+  const onFailure = session.settings.imap_fetch_failure;
+  if (progress.failed > 0 && onFailure !== 'no-after') session.endReason = 'FETCH failed. Refer to server log for more information.';
   if (progress.failed > 0) return no('Some messages could not be read. Refer to server log for more information.', 'SERVERBUG');
   // RFC 2180 4.1.3: the rest was sent; the client learns of the expunge by the next command.
   if (progress.skipped > 0) return ok('Some messages were already expunged.', 'EXPUNGEISSUED');
@@ -95,6 +97,7 @@ async function writeSlices(
   for (const seq of seqs) {
     batch.push(seq);
     if (batch.length < size) continue;
+    if (progress.failed > 0 && session.settings.imap_fetch_failure === 'disconnect-immediately') return;
     await writeBatch(session, batch, plan, progress, call, slice);
     batch = [];
   }
@@ -114,6 +117,7 @@ async function writeBatch(
   const newlySeen = plan.setsSeen ? await markSeen(session, seqs, signal) : undefined;
   const gone = new Set(plan.hasNeeds ? await view.prepare(seqs, plan.needs, signal) : []);
   for (const seq of seqs) {
+    if (progress.failed > 0 && session.settings.imap_fetch_failure === 'disconnect-immediately') return;
     if (gone.has(seq)) {
       progress.skipped += 1;
       continue;

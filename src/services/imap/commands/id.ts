@@ -19,7 +19,7 @@ export function formatIdResponse(setting: string): string {
 }
 
 /** `a=b, c=d` of the fields that imap_id_log names. */
-function formatIdLog(setting: string, fields: readonly (readonly [string, string | null])[]): string {
+export function formatIdLog(setting: string, fields: readonly (readonly [string, string | null])[]): string {
   const wanted = new Set(setting.toLowerCase().split(/\s+/));
   return fields
     .filter(([name]) => wanted.has('*') || wanted.has(name))

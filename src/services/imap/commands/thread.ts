@@ -1,0 +1,80 @@
+// THREAD (RFC 5256 BASE.6.4.THREAD).
+import { baseSubject } from '#mail/base-subject.js';
+import { collationKey } from '#mail/collation.js';
+import { FieldSet } from '#mail/header.js';
+import { sentDateMs } from '#mail/sort-key.js';
+import {
+  messageIds,
+  referencesOf,
+  type ThreadMessage,
+  type ThreadNode,
+  threadByOrderedSubject,
+  threadByReferences,
+  threadByRefs,
+  threadText,
+} from '#mail/thread.js';
+import { parseThread, type ThreadAlgorithm } from '#protocol/imap/commands/thread.js';
+import type { MailboxView } from '#storage/mailbox.js';
+import { row } from '../command-spec.js';
+import { firstFields, forEachPrepared } from '../message-headers.js';
+import { ok } from '../outcome.js';
+import { planSearch } from '../search-plan.js';
+
+const headersOf: Readonly<Record<ThreadAlgorithm, readonly string[]>> = {
+  ORDEREDSUBJECT: ['date', 'subject'],
+  REFERENCES: ['date', 'in-reply-to', 'message-id', 'references', 'subject'],
+  REFS: ['date', 'in-reply-to', 'message-id', 'references'],
+};
+
+const algorithms: Readonly<Record<ThreadAlgorithm, (messages: readonly ThreadMessage[]) => ThreadNode[]>> = {
+  ORDEREDSUBJECT: threadByOrderedSubject,
+  REFERENCES: threadByReferences,
+  REFS: threadByRefs,
+};
+
+async function readMessages(
+  view: MailboxView,
+  seqs: readonly number[],
+  { algorithm, isUid }: { readonly algorithm: ThreadAlgorithm; readonly isUid: boolean },
+  signal: AbortSignal,
+): Promise<ThreadMessage[]> {
+  const headers = headersOf[algorithm];
+  const wanted = new FieldSet(headers);
+  const messages: ThreadMessage[] = [];
+  await forEachPrepared(
+    view,
+    seqs,
+    { headers, internalDate: true },
+    (seq) => {
+      const fields = firstFields(view.headerFieldsAt(seq, headers), wanted);
+      const subject = fields.get('subject');
+      const base = subject === undefined ? undefined : baseSubject(subject);
+      messages.push({
+        id: isUid ? view.uidAt(seq) : seq,
+        messageId: messageIds(fields.get('message-id') ?? '')[0],
+        references: referencesOf(fields.get('references'), fields.get('in-reply-to')),
+        subjectKey: base === undefined ? '' : collationKey(base.text),
+        isReplyOrForward: base?.isReplyOrForward ?? false,
+        sentMs: sentDateMs(fields.get('date'), view.internalDateAt(seq)),
+      });
+    },
+    signal,
+  );
+  return messages;
+}
+
+export const threadRow = row({
+  name: 'THREAD',
+  state: 'selected',
+  flags: ['uses-sequences', 'has-uid-form', 'heavy'],
+  parse: parseThread,
+  async run(session, { algorithm, program }, { isUid, signal }) {
+    const { view } = session;
+    if (program.usesModSeq) session.useModSeqs();
+    const seqs = await view.search(planSearch(session, program), signal);
+    const messages = await readMessages(view, seqs, { algorithm, isUid }, signal);
+    const text = threadText(algorithms[algorithm](messages));
+    session.text(`* THREAD${text === '' ? '' : ` ${text}`}\r\n`);
+    return ok('Thread completed.');
+  },
+});
