@@ -18,7 +18,10 @@ export type SearchQuery =
   | { readonly kind: 'body' | 'text'; readonly text: string }
   /** Exclusive bounds, octets. */
   | { readonly kind: 'larger' | 'smaller'; readonly octets: number }
-  /** Whole days without time zone (RFC 9051): `from` inclusive, `before` exclusive, days since 1970-01-01. */
+  /**
+   * Whole days without time zone (RFC 9051): `from` inclusive, `before` exclusive, days since 1970-01-01. The day of a Date field is the one written
+   * in it; internal and save dates are taken in the time zone of the server.
+   */
   | {
       readonly kind: 'internal-date' | 'sent-date' | 'save-date';
       readonly fromDay: number | undefined;

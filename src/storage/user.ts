@@ -41,6 +41,7 @@ export interface MailUser extends AsyncDisposable {
   /**
    * All mailboxes below the namespaces whose name matches one of the patterns (`*` and `%`, RFC 9051 6.3.9), sorted, parents first, INBOX first.
    * Patterns already include the reference name.
+   * Parents that do not exist are listed as not existing. With `subscribedOnly`: subscribed names, existing or not, and parents of such.
    */
   list(
     patterns: readonly string[],
@@ -49,8 +50,11 @@ export interface MailUser extends AsyncDisposable {
   ): Promise<readonly MailboxListEntry[]>;
   /** @throws StorageError `not-found`, `not-selectable`, `invalid-name` */
   openMailbox(name: string, signal: AbortSignal): Promise<Mailbox>;
+  /** A separator at the end is ignored (RFC 9051 6.3.4). @throws StorageError `exists`, `invalid-name`, `not-found` (no such namespace) */
   create(name: string, options: { readonly specialUse: readonly SpecialUse[] }, signal: AbortSignal): Promise<{ readonly guid: string }>;
+  /** What is below stays; then the name remains as a parent. @throws StorageError `not-found`, `cannot` (INBOX, a parent that is no mailbox) */
   delete(name: string, signal: AbortSignal): Promise<void>;
+  /** With everything below. Renaming INBOX moves its messages and leaves it (RFC 9051 6.3.6). @throws StorageError `not-found`, `exists`, `cannot`, `invalid-name` */
   rename(from: string, to: string, signal: AbortSignal): Promise<void>;
   subscribe(name: string, subscribed: boolean, signal: AbortSignal): Promise<void>;
   quotaRoots(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;

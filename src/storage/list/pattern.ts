@@ -14,12 +14,13 @@ export interface MailboxPattern {
  */
 export function compilePattern(pattern: string, separator: string): MailboxPattern {
   if (pattern === '*') return { matches: () => true };
-  const symbols = [...simplify(pattern.slice(0, maxPatternLength))];
-  if (!symbols.includes('*') && !symbols.includes('%')) {
-    const wanted = foldInbox(symbols.join(''), separator);
+  const symbols = simplify(pattern.slice(0, maxPatternLength));
+  if (!/[*%]/.test(symbols)) {
+    const wanted = foldInbox(symbols, separator);
     return { matches: (name) => foldInbox(name, separator) === wanted };
   }
-  return { matches: (name) => matchSymbols(symbols, [...name], separator, isBelowInbox(name, separator)) };
+  const matcher = new WildcardMatcher(symbols, separator);
+  return { matches: (name) => matcher.matches(name, isBelowInbox(name, separator)) };
 }
 
 /** Runs of wildcards mean no more than their strongest. */
@@ -35,31 +36,66 @@ function foldInbox(name: string, separator: string): string {
   return isBelowInbox(name, separator) ? `INBOX${name.slice(5)}` : name;
 }
 
-/**
- * Looks back only to the last `%` of the same level and to the last `*`: what an earlier wildcard could take, the last one can take as well,
- * except for a separator, which a `%` never takes and for which the last `*` is asked again.
- */
-function matchSymbols(pattern: readonly string[], name: readonly string[], separator: string, foldFirst: boolean): boolean {
-  let reachable = new Set<number>();
-  addState(reachable, pattern, 0);
-  for (const [index, char] of name.entries()) {
-    const next = new Set<number>();
-    for (const state of reachable) {
-      const symbol = pattern[state];
-      if (symbol === undefined) continue;
-      if (symbol === '*' || (symbol === '%' && char !== separator)) next.add(state).add(state + 1);
-      else if (symbol === char || (foldFirst && index < 5 && symbol.toUpperCase() === char.toUpperCase()))
-        addState(next, pattern, state + 1);
-      if (next.has(state + 1)) addState(next, pattern, state + 1);
-    }
-    if (next.size === 0) return false;
-    reachable = next;
+const star = 0x2a;
+const percent = 0x25;
+
+/** Follows all positions in the pattern that the name read so far can have led to. */
+class WildcardMatcher {
+  readonly #pattern: string;
+  readonly #separator: number;
+  /** 1 for each reachable position; the two take turns. */
+  #reachable: Uint8Array;
+  #next: Uint8Array;
+
+  constructor(pattern: string, separator: string) {
+    this.#pattern = pattern;
+    this.#separator = separator.charCodeAt(0);
+    this.#reachable = new Uint8Array(pattern.length + 1);
+    this.#next = new Uint8Array(pattern.length + 1);
   }
-  return reachable.has(pattern.length);
+
+  /** @param foldFirst the name begins with INBOX as its first level */
+  matches(name: string, foldFirst: boolean): boolean {
+    const pattern = this.#pattern;
+    const { length } = pattern;
+    this.#reachable.fill(0);
+    let first = 0;
+    let last = this.#reach(this.#reachable, 0);
+    for (let index = 0; index < name.length; index += 1) {
+      const code = name.charCodeAt(index);
+      this.#next.fill(0);
+      let nextFirst = length + 1;
+      let nextLast = -1;
+      for (let state = first; state <= last && state < length; state += 1) {
+        if (this.#reachable[state] === 0) continue;
+        const symbol = pattern.charCodeAt(state);
+        const takes = symbol === star || (symbol === percent && code !== this.#separator);
+        const isSame = symbol === code || (foldFirst && index < 5 && upperCase(symbol) === upperCase(code));
+        // A wildcard that takes the character stays where it is.
+        if (!takes && (!isSame || symbol === percent)) continue;
+        nextFirst = Math.min(nextFirst, state);
+        nextLast = Math.max(nextLast, this.#reach(this.#next, takes ? state : state + 1));
+      }
+      if (nextLast === -1) return false;
+      [this.#reachable, this.#next] = [this.#next, this.#reachable];
+      first = nextFirst;
+      last = nextLast;
+    }
+    return this.#reachable[length] === 1;
+  }
+
+  /** Marks the position, and those behind wildcards, which may also take nothing. @returns the last one marked */
+  #reach(states: Uint8Array, from: number): number {
+    let at = from;
+    states[at] = 1;
+    while (at < this.#pattern.length && (this.#pattern.charCodeAt(at) === star || this.#pattern.charCodeAt(at) === percent)) {
+      at += 1;
+      states[at] = 1;
+    }
+    return at;
+  }
 }
 
-/** A wildcard may also take nothing. */
-function addState(states: Set<number>, pattern: readonly string[], state: number): void {
-  states.add(state);
-  for (let at = state; pattern[at] === '*' || pattern[at] === '%'; at += 1) states.add(at + 1);
+function upperCase(code: number): number {
+  return code >= 0x61 && code <= 0x7a ? code - 0x20 : code;
 }

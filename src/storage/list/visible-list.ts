@@ -28,6 +28,7 @@ export interface ListSources {
 interface Node {
   readonly name: string;
   readonly path: readonly string[];
+  readonly sortKey: string;
   exists: boolean;
   isSelectable: boolean;
   isSubscribed: boolean;
@@ -125,7 +126,7 @@ class NodeMap {
   }
 
   sorted(): Node[] {
-    return [...this.#nodes.values()].sort((a, b) => comparePaths(a.path, b.path));
+    return [...this.#nodes.values()].sort((a, b) => (a.sortKey < b.sortKey ? -1 : 1));
   }
 
   #prefixPath(): string[] {
@@ -153,6 +154,7 @@ class NodeMap {
     const node: Node = {
       name,
       path,
+      sortKey: sortKey(path),
       exists: false,
       isSelectable: false,
       isSubscribed: false,
@@ -164,13 +166,7 @@ class NodeMap {
   }
 }
 
-function comparePaths(a: readonly string[], b: readonly string[]): number {
-  const isInboxA = a[0] === 'INBOX';
-  if (isInboxA !== (b[0] === 'INBOX')) return isInboxA ? -1 : 1;
-  for (let depth = 0; depth < Math.min(a.length, b.length); depth += 1) {
-    const left = a[depth] ?? '';
-    const right = b[depth] ?? '';
-    if (left !== right) return left < right ? -1 : 1;
-  }
-  return a.length - b.length;
+/** Sorts as a tree: NUL is below every character of a name, so a parent is before its children and these before its siblings. */
+function sortKey(path: readonly string[]): string {
+  return `${path[0] === 'INBOX' ? '0' : '1'}${path.join('\0')}`;
 }
