@@ -66,6 +66,8 @@ export class IndexState {
   /** Octets of the cache file that `cacheOffset` knows about, and the file's id; 0: none. */
   cacheLength = 0;
   cacheId = 0;
+  /** Lists of header field names that cache records refer to by number. */
+  readonly cacheNames = new Map<number, readonly string[]>();
 
   readonly #sets: (readonly string[])[] = [];
   readonly #idBySet = new Map<readonly string[], number>();

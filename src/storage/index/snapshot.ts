@@ -164,6 +164,11 @@ function encodeText(state: IndexState): Buffer {
   writer.f64(state.history.floor);
   writer.u32(state.history.entries.length);
   for (const value of state.history.entries) writer.f64(value);
+  writer.u16(state.cacheNames.size);
+  for (const [number, names] of state.cacheNames) {
+    writer.u16(number);
+    writeList(writer, names);
+  }
   writer.align(8);
   return writer.finish();
 }
@@ -260,4 +265,6 @@ function decodeText(state: IndexState, text: Buffer): void {
   const floor = reader.f64();
   const entries = Array.from({ length: reader.u32() }, () => reader.f64());
   state.history.restore(floor, entries);
+  const lists = reader.u16();
+  for (let index = 0; index < lists; index += 1) state.cacheNames.set(reader.u16(), readList(reader));
 }

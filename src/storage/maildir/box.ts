@@ -9,10 +9,12 @@ import { SharedRun } from '#util/shared-run.js';
 import { ChangeNotifier } from '../change-notifier.js';
 import type { MailboxPaths } from '../driver.js';
 import { StorageError } from '../errors.js';
+import { CacheFile } from '../index/cache-file.js';
 import { rowBit } from '../index/columns.js';
 import type { IndexState, Stamps } from '../index/index-state.js';
 import { stampsRecord } from '../index/log-record.js';
 import { type IndexOptions, MailboxIndex } from '../index/mailbox-index.js';
+import { firstCachedNames } from './cached-names.js';
 import { syncPath } from './file-calls.js';
 import type { NameMaker } from './file-name.js';
 import { UidListFile } from './list-file.js';
@@ -29,6 +31,8 @@ export interface FolderTimes {
 const recheckFactor = 100;
 /** What a scan costs at least, where none has been timed. */
 const scanRowsPerMs = 500;
+/** Cached octets the next opener would have to look through at most. */
+const cachePositionsBytes = 4 * 1024 * 1024;
 /** A change in the same second may have left the mtime as it was (MAILDIR_SYNC_SECS). */
 export const dirtyWindowMs = 1000;
 
@@ -44,6 +48,8 @@ export class MaildirBox {
   readonly syncCur: SharedRun;
   readonly syncList: SharedRun;
   index: MailboxIndex;
+  /** Undefined with INDEX=MEMORY and while nothing is loaded. */
+  cache: CacheFile | undefined;
   isLoaded = false;
   isDeleted = false;
   /** Records of the uidlist above our highest UID whose file has not been seen. */
@@ -97,8 +103,18 @@ export class MaildirBox {
         await build();
         await this.index.publish();
       }
+      const { indexDir } = this.paths;
+      this.cache = indexDir === undefined ? undefined : new CacheFile(`${indexDir}/roost.cache`, firstCachedNames, this.log);
       this.isLoaded = true;
     }, signal);
+  }
+
+  /** Lets the next opener find what was cached without looking through it. */
+  saveCachePositions(minimumBytes = cachePositionsBytes): void {
+    const { cache, index } = this;
+    if (cache === undefined || cache.unindexedBytes(index.state) < minimumBytes) return;
+    index.compact();
+    cache.indexed(index.state);
   }
 
   /** Nothing uses it now. */
@@ -108,6 +124,9 @@ export class MaildirBox {
 
   /** Gives up what can be read again; the last scalars stay for who still asks. */
   unload(): void {
+    this.saveCachePositions(cachePositionsBytes / 16);
+    this.cache?.close();
+    this.cache = undefined;
     this.index.close();
     const { guid, uidValidity, uidNext, highestModSeq } = this.index.state;
     this.index = MailboxIndex.empty(this.#indexOptions());

@@ -5,10 +5,12 @@ import { parseStructure } from '#mail/mime-tree.js';
 import { previewOf } from '#mail/preview.js';
 import { body, bodyStructure, envelope } from '#mail/wire.js';
 import { StorageError } from '../errors.js';
+import { type CachedMessage, emptyCachedMessage } from '../index/cache-record.js';
 import type { MessageReader } from '../mailbox.js';
 import type { MessageNeeds } from '../types.js';
 import type { MaildirBox } from './box.js';
 import { eachLimit, filesInFlight, openReader } from './message-files.js';
+import { decodeStructure, encodeStructure } from './structure-text.js';
 
 export interface Contents {
   envelope: Buffer | undefined;
@@ -21,6 +23,8 @@ export interface Contents {
 
 const wholeBytes = 1024 * 1024;
 const headerFirstBytes = 16 * 1024;
+/** Headers with more in the wanted fields than this are read from the file each time. */
+const maxCachedHeaderBytes = 64 * 1024;
 const maxHeaderBytes = 10 * 1024 * 1024;
 
 export function needsContents(needs: MessageNeeds): boolean {
@@ -36,13 +40,35 @@ export async function loadContents(
   needs: MessageNeeds,
   signal: AbortSignal,
 ): Promise<Map<number, Contents>> {
+  const { state, cache } = box;
+  if (cache !== undefined) await cache.catchUp(state);
+  const cached = cache === undefined ? new Map<number, CachedMessage>() : await cache.find(state, uids);
   const loaded = new Map<number, Contents>();
-  await eachLimit(uids, filesInFlight, async (uid) => {
+  const missing: number[] = [];
+  for (const uid of uids) {
+    const message = cached.get(uid);
+    const contents = message === undefined ? undefined : fromCache(box, message, needs);
+    if (contents === undefined) missing.push(uid);
+    else loaded.set(uid, contents);
+  }
+  if (missing.length === 0) return loaded;
+  const list = cache?.learn(state, needs.headers ?? []);
+  const learned = new Map<number, CachedMessage>();
+  await eachLimit(missing, filesInFlight, async (uid) => {
     signal.throwIfAborted();
     try {
       const reader = await openReader(box, uid, signal);
       try {
-        loaded.set(uid, await readContents(reader, needs));
+        const known = cached.get(uid) ?? emptyCachedMessage();
+        const { contents, news } = await readContents(
+          reader,
+          needs,
+          known,
+          list,
+          list === undefined ? [] : (state.cacheNames.get(list) ?? []),
+        );
+        loaded.set(uid, contents);
+        learned.set(uid, news);
       } finally {
         await reader.close();
       }
@@ -50,19 +76,80 @@ export async function loadContents(
       if (!(error instanceof StorageError) || error.code !== 'expunged') throw error;
     }
   });
+  if (cache !== undefined && box.state === state) {
+    cache.add(state, new Map([...learned].sort(([a], [b]) => a - b)));
+    box.saveCachePositions();
+  }
   return loaded;
 }
 
-async function readContents(reader: MessageReader, needs: MessageNeeds): Promise<Contents> {
-  const needsStructure = needs.body === true || needs.bodyStructure === true;
-  const { header, structure } = needsStructure ? await readStructure(reader) : { header: await readHeader(reader), structure: undefined };
+/** The MIME structure of a message, if the cache has it. */
+export async function cachedStructure(box: MaildirBox, uid: number): Promise<MimePart | undefined> {
+  const { state, cache } = box;
+  if (cache === undefined) return undefined;
+  await cache.catchUp(state);
+  const tree = (await cache.find(state, [uid])).get(uid)?.tree;
+  return tree === undefined ? undefined : decodeStructure(tree);
+}
+
+/** Keeps a structure that was worked out for a body section. */
+export function cacheStructure(box: MaildirBox, uid: number, structure: MimePart): void {
+  const tree = encodeStructure(structure);
+  if (tree === undefined) return;
+  const message = { ...emptyCachedMessage(), tree, body: body(structure), bodyStructure: bodyStructure(structure) };
+  box.cache?.add(box.state, new Map([[uid, message]]));
+}
+
+/** @returns undefined when something needed is missing */
+function fromCache(box: MaildirBox, message: CachedMessage, needs: MessageNeeds): Contents | undefined {
+  if (needs.envelope === true && message.envelope === undefined) return undefined;
+  if (needs.body === true && message.body === undefined) return undefined;
+  if (needs.bodyStructure === true && message.bodyStructure === undefined) return undefined;
+  if (needs.preview === true && message.preview === undefined) return undefined;
+  if (needs.headers !== undefined) {
+    if (message.header === undefined || box.cache?.covers(box.state, message.header.names, needs.headers) !== true) return undefined;
+  }
   return {
-    envelope: needs.envelope === true ? envelope(header) : undefined,
-    body: needs.body === true && structure !== undefined ? body(structure) : undefined,
-    bodyStructure: needs.bodyStructure === true && structure !== undefined ? bodyStructure(structure) : undefined,
-    header: needs.headers === undefined ? undefined : header,
-    preview: needs.preview === true ? await previewOf(reader, structure ?? (await reader.structure())) : undefined,
+    envelope: message.envelope,
+    body: message.body,
+    bodyStructure: message.bodyStructure,
+    header: message.header?.bytes,
+    preview: message.preview?.toString('utf8'),
   };
+}
+
+/** Reads what is needed and not known; `news` is what is worth keeping of it. */
+async function readContents(
+  reader: MessageReader,
+  needs: MessageNeeds,
+  known: CachedMessage,
+  list: number | undefined,
+  names: readonly string[],
+): Promise<{ readonly contents: Contents; readonly news: CachedMessage }> {
+  const needsStructure = needs.body === true || needs.bodyStructure === true || needs.preview === true;
+  const { header, structure } = needsStructure ? await readStructure(reader) : { header: await readHeader(reader), structure: undefined };
+  const preview = needs.preview === true && structure !== undefined ? await previewOf(reader, structure) : undefined;
+  // A header read for one thing is used for all: clients ask for the rest soon.
+  const fields = list === undefined ? undefined : selectFields(header, names);
+  const news: CachedMessage = {
+    envelope: known.envelope === undefined ? envelope(header) : undefined,
+    body: structure === undefined || known.body !== undefined ? undefined : body(structure),
+    bodyStructure: structure === undefined || known.bodyStructure !== undefined ? undefined : bodyStructure(structure),
+    tree: structure === undefined || known.tree !== undefined ? undefined : encodeStructure(structure),
+    preview: preview === undefined ? undefined : Buffer.from(preview),
+    header:
+      list === undefined || fields === undefined || fields.length > maxCachedHeaderBytes || known.header?.names === list
+        ? undefined
+        : { names: list, bytes: fields },
+  };
+  const contents: Contents = {
+    envelope: news.envelope ?? known.envelope,
+    body: news.body ?? known.body,
+    bodyStructure: news.bodyStructure ?? known.bodyStructure,
+    header: needs.headers === undefined ? undefined : header,
+    preview,
+  };
+  return { contents, news };
 }
 
 async function readStructure(reader: MessageReader): Promise<{ readonly header: Buffer; readonly structure: MimePart }> {

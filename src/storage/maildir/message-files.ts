@@ -7,7 +7,7 @@ import { type LearnedSizes, sizesRecord } from '../index/log-record.js';
 import type { MaildirBox } from './box.js';
 import { correctSizes } from './correct-sizes.js';
 import { storageErrorOf } from './file-calls.js';
-import { closeFile, countBareLineFeeds, FileMessageReader, openFile, readAt } from './reader.js';
+import { closeFile, countBareLineFeeds, FileMessageReader, openFile, readAt, type StructureStore } from './reader.js';
 import { pathOfRow, rescanHeld } from './reconcile.js';
 
 /** Files open at once for one caller: libuv has few threads, more would only wait. */
@@ -49,11 +49,16 @@ export async function openByUid(box: MaildirBox, uid: number, signal: AbortSigna
 }
 
 /** A reader of the message. @throws StorageError `expunged` */
-export async function openReader(box: MaildirBox, uid: number, signal: AbortSignal): Promise<FileMessageReader> {
+export async function openReader(
+  box: MaildirBox,
+  uid: number,
+  signal: AbortSignal,
+  structures?: StructureStore,
+): Promise<FileMessageReader> {
   const fd = await openByUid(box, uid, signal);
   if (fd === undefined) throw expungedError(uid);
   try {
-    return await FileMessageReader.open(fd, isAsStored(box, uid, fd));
+    return await FileMessageReader.open(fd, isAsStored(box, uid, fd), structures);
   } catch (error) {
     throw storageErrorOf(error, `read message ${uid} in ${box.paths.mailDir}`);
   }

@@ -79,6 +79,12 @@ export function toCrlf(bytes: Buffer, isAfterCr: boolean): Buffer {
   return result;
 }
 
+/** Where the structure of a message may be known already, and is kept once it is. */
+export interface StructureStore {
+  find(): Promise<MimePart | undefined>;
+  keep(structure: MimePart): void;
+}
+
 interface OctetSource {
   read(offset: number, length: number): Promise<Buffer>;
 }
@@ -88,31 +94,31 @@ export class FileMessageReader implements MessageReader {
   readonly size: number;
   readonly #fd: number;
   readonly #source: OctetSource;
-  readonly #knownStructure: (() => Promise<MimePart | undefined>) | undefined;
+  readonly #structures: StructureStore | undefined;
   #structure: Promise<MimePart> | undefined;
   #isClosed = false;
 
-  private constructor(fd: number, size: number, source: OctetSource, known: (() => Promise<MimePart | undefined>) | undefined) {
+  private constructor(fd: number, size: number, source: OctetSource, structures: StructureStore | undefined) {
     this.#fd = fd;
     this.size = size;
     this.#source = source;
-    this.#knownStructure = known;
+    this.#structures = structures;
   }
 
   /** Takes over `fd`. @param asStored no conversion */
-  static async open(fd: number, asStored: boolean, knownStructure?: () => Promise<MimePart | undefined>): Promise<FileMessageReader> {
+  static async open(fd: number, asStored: boolean, structures?: StructureStore): Promise<FileMessageReader> {
     try {
       const physicalSize = fstatSync(fd).size;
       if (asStored) {
-        return new FileMessageReader(fd, physicalSize, { read: (offset, length) => readAt(fd, offset, length) }, knownStructure);
+        return new FileMessageReader(fd, physicalSize, { read: (offset, length) => readAt(fd, offset, length) }, structures);
       }
       if (physicalSize <= convertInMemoryBytes) {
         const whole = toCrlf(await readAt(fd, 0, physicalSize), false);
         const source = { read: async (offset: number, length: number) => Buffer.from(whole.subarray(offset, offset + length)) };
-        return new FileMessageReader(fd, whole.length, source, knownStructure);
+        return new FileMessageReader(fd, whole.length, source, structures);
       }
       const converted = await ConvertedFile.open(fd);
-      return new FileMessageReader(fd, converted.size, converted, knownStructure);
+      return new FileMessageReader(fd, converted.size, converted, structures);
     } catch (error) {
       await closeFile(fd);
       throw error;
@@ -137,11 +143,13 @@ export class FileMessageReader implements MessageReader {
   }
 
   async #findStructure(): Promise<MimePart> {
-    const known = await this.#knownStructure?.();
+    const known = await this.#structures?.find();
     if (known !== undefined) return known;
     const scanner = new MimeScanner({});
     for (let at = 0; at < this.size; at += blockBytes) scanner.push(await this.read(at, blockBytes));
-    return scanner.end();
+    const structure = scanner.end();
+    this.#structures?.keep(structure);
+    return structure;
   }
 }
 

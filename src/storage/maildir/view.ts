@@ -1,3 +1,4 @@
+import type { MimePart } from '#mail/mime-part.js';
 import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
 import { expungeRecord, recentRecord } from '../index/log-record.js';
@@ -6,7 +7,7 @@ import type { SearchQuery } from '../search.js';
 import { evaluateSearch } from '../search-run.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
 import type { MaildirBox } from './box.js';
-import { type Contents, fieldsOf, loadContents, needsContents } from './contents.js';
+import { type Contents, cachedStructure, cacheStructure, fieldsOf, loadContents, needsContents } from './contents.js';
 import { copyMessages } from './copy.js';
 import { expungeMessages } from './expunge.js';
 import { emptyNew, storeFlags } from './flag-store.js';
@@ -183,7 +184,9 @@ export class MaildirView implements MailboxView {
     await this.#ready(signal);
     const uid = this.numbering.uidAt(seq);
     if (this.numbering.isGone(seq)) throw expungedError(uid);
-    return openReader(this.#box, uid, signal);
+    const box = this.#box;
+    const structures = { find: () => cachedStructure(box, uid), keep: (structure: MimePart) => cacheStructure(box, uid, structure) };
+    return openReader(box, uid, signal, structures);
   }
 
   async search(query: SearchQuery, signal: AbortSignal): Promise<number[]> {

@@ -1,0 +1,374 @@
+// roost.cache of one mailbox: appended by every process without a lock (one write(2) with O_APPEND), read in large pieces.
+//
+// The index keeps the position of each message's last record, and how far it knows the file; what lies behind is looked through once. A file of
+// another UIDVALIDITY, with a broken header or a wrong checksum is thrown away: everything in it can be worked out again. So is one that has
+// grown to several times what its messages need.
+
+import { randomInt } from 'node:crypto';
+import { closeSync, fstat, fstatSync, openSync, read, readSync, renameSync, unlinkSync, writeFileSync, writevSync } from 'node:fs';
+import { promisify } from 'node:util';
+import type { Logger } from '#log/logger.js';
+import { errnoOf } from '#util/coded-error.js';
+import {
+  type CachedMessage,
+  cacheHeaderBytes,
+  cacheRecordLength,
+  cacheRecordMagic,
+  cacheUnit,
+  emptyCachedMessage,
+  encodeCacheHeader,
+  encodeCacheRecord,
+  encodeNamesRecord,
+  isIntactCacheRecord,
+  maxCacheRecordBytes,
+  parseCacheHeader,
+  readCacheRecord,
+  readNamesRecord,
+} from './cache-record.js';
+import type { IndexState } from './index-state.js';
+
+const statFile = promisify(fstat);
+const readFile = promisify(read);
+
+/** Records closer together than this are read with one call. */
+const gapBytes = 32 * 1024;
+const spanBytes = 1024 * 1024;
+/** Read behind the start of the last record of a span; most records are smaller. */
+const recordGuessBytes = 8 * 1024;
+const scanBytes = 1024 * 1024;
+const maxCacheBytes = 4 * 1024 * 1024 * 1024;
+/** More than this for each message of the mailbox means that most of the file is about messages long gone. */
+const wasteBytesPerMessage = 6 * 1024;
+const wasteFloorBytes = 1024 * 1024;
+/** Header field names in one list: those of common clients and learned ones. */
+const maxNames = 120;
+
+export class CacheFile {
+  readonly #path: string;
+  readonly #log: Logger;
+  #fd = -1;
+  #isUnusable = false;
+  #isMisaligned = false;
+  readonly #firstNames: readonly string[];
+  #lengthInSnapshot = 0;
+
+  /** @param firstNames header fields cached from the start, lower-case */
+  constructor(path: string, firstNames: readonly string[], log: Logger) {
+    this.#path = path;
+    this.#firstNames = firstNames;
+    this.#log = log;
+  }
+
+  /** The list of fields that new records should hold: the one with the most names. */
+  namesToCache(state: IndexState): { readonly number: number; readonly names: readonly string[] } {
+    let best = { number: 0, names: this.#firstNames };
+    for (const [number, names] of state.cacheNames) if (best.number === 0 || names.length > best.names.length) best = { number, names };
+    return best;
+  }
+
+  /** Octets that the next opener would have to look through. */
+  unindexedBytes(state: IndexState): number {
+    return state.cacheLength - this.#lengthInSnapshot;
+  }
+
+  indexed(state: IndexState): void {
+    this.#lengthInSnapshot = state.cacheLength;
+  }
+
+  /** Brings the positions in `state` up to what is in the file. */
+  async catchUp(state: IndexState): Promise<void> {
+    if (this.#isUnusable) return;
+    try {
+      if (this.#fd < 0) await this.#open(state);
+      const stat = await statFile(this.#fd);
+      if (stat.nlink === 0) {
+        // Somebody threw it away, by right or not.
+        this.close();
+        await this.#open(state);
+        return;
+      }
+      if (stat.size > state.cacheLength) await this.#scan(state, stat.size);
+    } catch (error) {
+      this.#giveUp(error);
+    }
+  }
+
+  /** What is known about these messages. Broken records count as nothing and end the file. */
+  async find(state: IndexState, uids: readonly number[]): Promise<Map<number, CachedMessage>> {
+    const found = new Map<number, CachedMessage>();
+    let wanted = this.#positionsOf(state, uids);
+    // A message has a few records at most; each round reads one more of each.
+    for (let round = 0; round < 8 && wanted.length > 0 && this.#fd >= 0; round += 1) {
+      const next: Position[] = [];
+      try {
+        for (const span of spansOf(wanted)) await this.#readSpan(span, found, next);
+      } catch (error) {
+        if (error instanceof BrokenCache) this.#throwAway(state, error.message);
+        else this.#giveUp(error);
+        return new Map();
+      }
+      wanted = next.sort((a, b) => a.offset - b.offset);
+    }
+    return found;
+  }
+
+  /** True when the record's fields include all of these names. */
+  covers(state: IndexState, list: number, names: readonly string[]): boolean {
+    const known = state.cacheNames.get(list);
+    return known !== undefined && names.every((name) => known.includes(name));
+  }
+
+  /** Makes further names part of what is cached. @returns the number of the list to use */
+  learn(state: IndexState, names: readonly string[]): number | undefined {
+    if (this.#fd < 0) return undefined;
+    const { number, names: known } = this.namesToCache(state);
+    const missing = names.filter((name) => !known.includes(name));
+    if (missing.length === 0 && number !== 0) return number;
+    const all = [...known, ...missing];
+    if (all.length > maxNames) return undefined;
+    const next = Math.max(0, ...state.cacheNames.keys()) + 1;
+    state.cacheNames.set(next, all);
+    this.#write(state, [encodeNamesRecord(next, all)], []);
+    return next;
+  }
+
+  /** Adds to what is known about messages. */
+  add(state: IndexState, messages: ReadonlyMap<number, CachedMessage>): void {
+    if (this.#fd < 0 || messages.size === 0 || state.cacheLength > maxCacheBytes) return;
+    const records: Buffer[] = [];
+    const uids: number[] = [];
+    for (const [uid, message] of messages) {
+      const row = state.columns.rowOf(uid);
+      if (row < 0) continue;
+      const record = encodeCacheRecord(uid, state.columns.cacheOffset[row] as number, message);
+      if (record.length === 0) continue;
+      records.push(record);
+      uids.push(uid);
+    }
+    this.#write(state, records, uids);
+    const limit = Math.max(wasteFloorBytes, state.liveCount * wasteBytesPerMessage);
+    if (state.cacheLength > limit * 2) this.#throwAway(state, undefined);
+  }
+
+  close(): void {
+    if (this.#fd >= 0) closeSync(this.#fd);
+    this.#fd = -1;
+  }
+
+  async #open(state: IndexState): Promise<void> {
+    let header = this.#tryOpen();
+    if (header === undefined || header.uidValidity !== state.uidValidity) {
+      if (this.#fd >= 0) {
+        closeSync(this.#fd);
+        this.#fd = -1;
+        this.#log.warning('cache.rebuilt', `Cache ${this.#path} is begun anew: it belongs to something else or has no valid header`);
+      }
+      this.#make(state.uidValidity);
+      header = this.#tryOpen();
+      if (header === undefined) throw new Error(`${this.#path} cannot be read back`);
+    }
+    const size = (await statFile(this.#fd)).size;
+    if (state.cacheId !== header.cacheId || state.cacheLength > size || state.cacheLength < cacheHeaderBytes) {
+      state.columns.cacheOffset.fill(0);
+      state.cacheId = header.cacheId;
+      state.cacheLength = cacheHeaderBytes;
+      state.cacheNames.clear();
+    }
+    this.#lengthInSnapshot = state.cacheLength;
+    if (size > state.cacheLength) await this.#scan(state, size);
+  }
+
+  #tryOpen(): ReturnType<typeof parseCacheHeader> {
+    try {
+      closeSync(openSync(this.#path, 'r+'));
+      this.#fd = openSync(this.#path, 'a+');
+    } catch (error) {
+      if (errnoOf(error) === 'ENOENT') return undefined;
+      throw error;
+    }
+    const bytes = Buffer.alloc(cacheHeaderBytes);
+    readSync(this.#fd, bytes, 0, cacheHeaderBytes, 0);
+    return parseCacheHeader(bytes);
+  }
+
+  #make(uidValidity: number): void {
+    const temporary = `${this.#path}.${process.pid}.tmp`;
+    const first = encodeNamesRecord(1, this.#firstNames);
+    writeFileSync(temporary, Buffer.concat([encodeCacheHeader({ cacheId: randomInt(1, 0xffffffff), uidValidity }), first]), {
+      mode: 0o600,
+    });
+    renameSync(temporary, this.#path);
+  }
+
+  async #scan(state: IndexState, end: number): Promise<void> {
+    const length = await this.#walk(state, state.cacheLength, end);
+    if (this.#isMisaligned) {
+      this.#isMisaligned = false;
+      this.#throwAway(state, 'a torn record left it misaligned');
+    } else state.cacheLength = length;
+  }
+
+  /** @returns position behind the last whole record */
+  async #walk(state: IndexState, from: number, end: number): Promise<number> {
+    let position = from;
+    while (position < end) {
+      const bytes = await this.#readAt(position, Math.min(scanBytes, end - position));
+      let at = 0;
+      for (;;) {
+        const length = cacheRecordLength(bytes, at);
+        if (length === 0) {
+          if (at + 4 > bytes.length) break;
+          // A torn record: the next magic number that a valid record begins with.
+          const next = nextCacheRecord(bytes, at + 1);
+          if (next < 0) return position + at;
+          at = next;
+          continue;
+        }
+        if (at + cacheRecordMinimum > bytes.length) break;
+        const uid = bytes.readUInt32LE(at + 8);
+        if (uid === 0) {
+          if (at + length > bytes.length) break;
+          const record = bytes.subarray(at, at + length);
+          const list = isIntactCacheRecord(record) ? readNamesRecord(record) : undefined;
+          if (list !== undefined) takeNames(state, list.number, list.names);
+        } else if (position + at + length <= end) this.#notePosition(state, uid, position + at);
+        at += length;
+        if (at >= bytes.length) break;
+      }
+      if (at === 0) return position;
+      position += at;
+    }
+    return Math.min(position, end);
+  }
+
+  #notePosition(state: IndexState, uid: number, offset: number): void {
+    if (offset % cacheUnit !== 0) this.#isMisaligned = true;
+    const row = state.columns.rowOf(uid);
+    if (row >= 0) state.columns.cacheOffset[row] = offset / cacheUnit;
+  }
+
+  #positionsOf(state: IndexState, uids: readonly number[]): Position[] {
+    const positions: Position[] = [];
+    for (const uid of uids) {
+      const row = state.columns.rowOf(uid);
+      const unit = row < 0 ? 0 : (state.columns.cacheOffset[row] as number);
+      if (unit > 0) positions.push({ uid, offset: unit * cacheUnit });
+    }
+    return positions.sort((a, b) => a.offset - b.offset);
+  }
+
+  async #readSpan(span: readonly Position[], found: Map<number, CachedMessage>, next: Position[]): Promise<void> {
+    const first = (span[0] as Position).offset;
+    const last = (span.at(-1) as Position).offset;
+    const bytes = await this.#readAt(first, last - first + recordGuessBytes);
+    for (const { uid, offset } of span) {
+      const length = cacheRecordLength(bytes, offset - first);
+      if (length === 0) throw new BrokenCache(`no record at ${offset}`);
+      let record = bytes.subarray(offset - first, offset - first + length);
+      if (record.length < length) record = await this.#readAt(offset, length);
+      if (record.length < length || !isIntactCacheRecord(record) || record.readUInt32LE(8) !== uid)
+        throw new BrokenCache(`wrong record at ${offset}`);
+      const message = found.get(uid) ?? emptyCachedMessage();
+      found.set(uid, message);
+      const previous = readCacheRecord(record, message) * cacheUnit;
+      if (previous > 0 && previous < offset) next.push({ uid, offset: previous });
+    }
+  }
+
+  async #readAt(offset: number, length: number): Promise<Buffer> {
+    const bytes = Buffer.allocUnsafeSlow(length);
+    let filled = 0;
+    while (filled < length) {
+      const { bytesRead } = await readFile(this.#fd, bytes, filled, length - filled, offset + filled);
+      if (bytesRead === 0) break;
+      filled += bytesRead;
+    }
+    return bytes.subarray(0, filled);
+  }
+
+  #write(state: IndexState, records: Buffer[], uids: readonly number[]): void {
+    if (records.length === 0) return;
+    let total = 0;
+    for (const record of records) total += record.length;
+    try {
+      for (let at = 0; at < records.length; at += 512) writevSync(this.#fd, records.slice(at, at + 512));
+      const end = fstatSync(this.#fd).size;
+      // When a peer has written in between, the next catchUp finds both.
+      if (end !== state.cacheLength + total) return;
+    } catch (error) {
+      this.#giveUp(error);
+      return;
+    }
+    let offset = state.cacheLength;
+    for (const [index, record] of records.entries()) {
+      const uid = uids[index];
+      const row = uid === undefined ? -1 : state.columns.rowOf(uid);
+      if (row >= 0) state.columns.cacheOffset[row] = offset / cacheUnit;
+      offset += record.length;
+    }
+    state.cacheLength = offset;
+  }
+
+  #throwAway(state: IndexState, broken: string | undefined): void {
+    if (broken !== undefined)
+      this.#log.warning('cache.rebuilt', `Cache ${this.#path} is broken and begun anew: ${broken}`, { reason: broken });
+    this.close();
+    state.columns.cacheOffset.fill(0);
+    state.cacheId = 0;
+    state.cacheLength = 0;
+    state.cacheNames.clear();
+    try {
+      unlinkSync(this.#path);
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT') this.#giveUp(error);
+    }
+  }
+
+  #giveUp(error: unknown): void {
+    this.#isUnusable = true;
+    this.#log.warning('cache.unusable', `Cache ${this.#path} cannot be used`, { error });
+    this.close();
+  }
+}
+
+const cacheRecordMinimum = 12;
+
+function takeNames(state: IndexState, number: number, names: readonly string[]): void {
+  // Two processes may learn at once and choose the same number: then neither list is believed.
+  const known = state.cacheNames.get(number);
+  const isClash = known !== undefined && known.join() !== names.join();
+  state.cacheNames.set(number, isClash ? [] : names);
+}
+
+interface Position {
+  readonly uid: number;
+  readonly offset: number;
+}
+
+class BrokenCache extends Error {}
+
+function spansOf(positions: readonly Position[]): Position[][] {
+  const spans: Position[][] = [];
+  let span: Position[] = [];
+  for (const position of positions) {
+    const first = span[0];
+    const last = span.at(-1);
+    const isNear =
+      first !== undefined && last !== undefined && position.offset - last.offset < gapBytes && position.offset - first.offset < spanBytes;
+    if (isNear) span.push(position);
+    else {
+      span = [position];
+      spans.push(span);
+    }
+  }
+  return spans;
+}
+
+function nextCacheRecord(bytes: Buffer, from: number): number {
+  for (let at = bytes.indexOf(cacheRecordMagic, from + 3) - 3; at >= from; at = bytes.indexOf(cacheRecordMagic, at + 4) - 3) {
+    const length = cacheRecordLength(bytes, at);
+    if (length > 0 && length <= maxCacheRecordBytes && at + length <= bytes.length && isIntactCacheRecord(bytes.subarray(at, at + length)))
+      return at;
+  }
+  return -1;
+}
