@@ -2,6 +2,7 @@
 import type { Logger } from '#log/logger.js';
 import { type AccountNamespace, type ResolvedName, resolveMailbox, resolveName } from './account-namespace.js';
 import { AccountWatch } from './account-watch.js';
+import { type AttributeChanges, type AttributeStore, type Attributes, accountAttributes } from './attributes.js';
 import { runAutoexpunge } from './autoexpunge.js';
 import type { MailboxDriver } from './driver.js';
 import { StorageError } from './errors.js';
@@ -19,6 +20,7 @@ export interface AccountOptions {
   readonly driver: MailboxDriver;
   readonly quota: AccountQuota;
   readonly specialUses: SpecialUseStore;
+  readonly attributes: AttributeStore;
   /** Old messages are removed when the user leaves (autoexpunge); not for deliveries. */
   readonly expiresMessages: boolean;
   readonly log: Logger;
@@ -96,7 +98,9 @@ export class Account implements MailUser {
     if (kind === 'container' && (await this.#hasChildren(at, levels, signal))) {
       throw new StorageError('cannot', `${visible} has children`, { clientText: 'Mailbox has children, delete them first' });
     }
+    const guid = kind === 'mailbox' ? await this.#guidOf(visible, signal) : undefined;
     await at.tree.remove(levels, signal);
+    if (guid !== undefined) await this.#options.attributes.remove(guid);
     await this.#options.specialUses.set(visible, [], signal);
   }
 
@@ -128,6 +132,35 @@ export class Account implements MailUser {
     }
     const keeper = this.#subscriptionKeeper(resolved);
     await keeper.at.tree.subscriptions.set(keeper.levels, subscribed, signal);
+  }
+
+  async setSpecialUse(name: string, uses: readonly SpecialUse[], signal: AbortSignal): Promise<void> {
+    const resolved = resolveMailbox(this.#all, name);
+    await this.#requireMailbox(resolved, signal);
+    checkWritable(resolved.at, resolved.name);
+    await this.#options.specialUses.set(resolved.name, uses, signal);
+  }
+
+  async readAttributes(mailboxName: string | undefined, signal: AbortSignal): Promise<Attributes> {
+    return this.#options.attributes.read(await this.#attributeOwner(mailboxName, signal));
+  }
+
+  async changeAttributes(mailboxName: string | undefined, changes: AttributeChanges, signal: AbortSignal): Promise<void> {
+    await this.#options.attributes.change(await this.#attributeOwner(mailboxName, signal), changes, signal);
+  }
+
+  async #attributeOwner(mailboxName: string | undefined, signal: AbortSignal): Promise<string> {
+    return mailboxName === undefined ? accountAttributes : (await this.openMailbox(mailboxName, signal)).guid;
+  }
+
+  /** Undefined for a mailbox that can be removed but not opened. */
+  async #guidOf(mailboxName: string, signal: AbortSignal): Promise<string | undefined> {
+    try {
+      return (await this.openMailbox(mailboxName, signal)).guid;
+    } catch (error) {
+      if (error instanceof StorageError) return undefined;
+      throw error;
+    }
   }
 
   async quotaRoots(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]> {

@@ -8,6 +8,7 @@ import type { SettingsSource } from '#config/settings-source.js';
 import type { Logger } from '#log/logger.js';
 import { Account } from './account.js';
 import type { AccountNamespace } from './account-namespace.js';
+import { createAttributeFiles } from './attributes.js';
 import type { MailboxDriver } from './driver.js';
 import { StorageError } from './errors.js';
 import { createFsTree } from './list/fs-tree.js';
@@ -93,6 +94,7 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
         }
       }
       const primary = locate(defaultLocation);
+      const controlRoot = primary.folders.control ?? primary.folders.root;
       const readPlugin = (key: string): string | undefined => {
         const text = user.fields[key] ?? settings.plugin(key);
         return text === undefined ? undefined : expandWithHome(text);
@@ -102,7 +104,8 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
         namespaces,
         driver,
         quota: quotas.open({ user: user.user, home, isDelivery: deliveryServices.has(service), namespaces, read: readPlugin }),
-        specialUses: createSpecialUseFile(join(primary.folders.control ?? primary.folders.root, 'roost-special-use'), parseSpecialUse),
+        specialUses: createSpecialUseFile(join(controlRoot, 'roost-special-use'), parseSpecialUse),
+        attributes: createAttributeFiles(join(controlRoot, 'roost-attributes')),
         expiresMessages: !servicesWithoutExpiry.has(service),
         log,
       });

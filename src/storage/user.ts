@@ -1,4 +1,5 @@
 // One account: namespaces, the list of mailboxes, subscriptions, quota. Contract only; openUser in open-user.ts builds it.
+import type { AttributeChanges, Attributes } from './attributes.js';
 import type { Mailbox } from './mailbox.js';
 import type { QuotaLimits } from './types.js';
 
@@ -57,6 +58,12 @@ export interface MailUser extends AsyncDisposable {
   /** With everything below. Renaming INBOX moves its messages and leaves it (RFC 9051 6.3.6). @throws StorageError `not-found`, `exists`, `cannot`, `invalid-name` */
   rename(from: string, to: string, signal: AbortSignal): Promise<void>;
   subscribe(name: string, subscribed: boolean, signal: AbortSignal): Promise<void>;
+  /** Replaces the special uses that CREATE gave; configured ones stay. @throws StorageError `not-found` */
+  setSpecialUse(name: string, uses: readonly SpecialUse[], signal: AbortSignal): Promise<void>;
+  /** @param mailboxName undefined for the account itself @throws StorageError `not-found` */
+  readAttributes(mailboxName: string | undefined, signal: AbortSignal): Promise<Attributes>;
+  /** All or nothing. @throws StorageError `limit`, `not-found` */
+  changeAttributes(mailboxName: string | undefined, changes: AttributeChanges, signal: AbortSignal): Promise<void>;
   quotaRoots(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;
   /** Calls back with the name when a mailbox is created, deleted, renamed or its contents change (NOTIFY). */
   watch(onChange: (mailboxName: string) => void): () => void;

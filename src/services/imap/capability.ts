@@ -36,6 +36,10 @@ const always = [
   'SAVEDATE',
   'OBJECTID',
   'SPECIAL-USE',
+  'CREATE-SPECIAL-USE',
+  'QUOTA',
+  'QUOTA=RES-STORAGE',
+  'QUOTA=RES-MESSAGE',
   'REPLACE',
   'UTF8=ACCEPT',
 ] as const;
@@ -47,6 +51,7 @@ export interface CapabilityFacts {
   readonly imap_append_limit: number;
   readonly imap_compress: boolean;
   readonly imap_rev2: boolean;
+  readonly imap_metadata: boolean;
 }
 
 export function capabilities(settings: CapabilityFacts, isCompressed: boolean): string {
@@ -57,6 +62,7 @@ export function capabilities(settings: CapabilityFacts, isCompressed: boolean): 
   list.push(settings.imap_literal_minus ? 'LITERAL-' : 'LITERAL+');
   list.push(settings.imap_append_limit > 0 ? `APPENDLIMIT=${settings.imap_append_limit}` : 'APPENDLIMIT');
   if (settings.imap_compress && !isCompressed) list.push('COMPRESS=DEFLATE');
+  if (settings.imap_metadata) list.push('METADATA', 'LIST-METADATA');
   for (const extra of custom.slice(1).split(/\s+/)) if (extra !== '' && !list.includes(extra)) list.push(extra);
   return list.join(' ');
 }

@@ -12,7 +12,9 @@ import { fetchRow } from './commands/fetch.js';
 import { idRow } from './commands/id.js';
 import { idleRow } from './commands/idle.js';
 import { listRow, lsubRow } from './commands/list.js';
+import { getMetadataRow, setMetadataRow } from './commands/metadata.js';
 import { namespaceRow } from './commands/namespace.js';
+import { getQuotaRootRow, getQuotaRow, setQuotaRow } from './commands/quota.js';
 import { renameRow } from './commands/rename.js';
 import { replaceRow } from './commands/replace.js';
 import { searchRow } from './commands/search.js';
@@ -37,6 +39,9 @@ const rows: readonly CommandRow[] = [
   examineRow,
   expungeRow,
   fetchRow,
+  getMetadataRow,
+  getQuotaRootRow,
+  getQuotaRow,
   idRow,
   idleRow,
   listRow,
@@ -49,6 +54,8 @@ const rows: readonly CommandRow[] = [
   replaceRow,
   searchRow,
   selectRow,
+  setMetadataRow,
+  setQuotaRow,
   sortRow,
   statusRow,
   storeRow,

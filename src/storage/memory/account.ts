@@ -1,6 +1,7 @@
 import { type Logger, silentLogger } from '#log/logger.js';
 import { Account } from '../account.js';
 import type { AccountNamespace } from '../account-namespace.js';
+import { createMemoryAttributes } from '../attributes.js';
 import { createMemorySpecialUses } from '../list/special-uses.js';
 import type { ConfiguredMailbox } from '../list/visible-list.js';
 import { type AccountQuota, noAccountQuota } from '../quota/account-quota.js';
@@ -25,6 +26,7 @@ export interface MemoryAccountOptions extends MemoryDriverOptions {
 export function createMemoryAccount(options: MemoryAccountOptions = {}): () => MailUser {
   const driver = createMemoryDriver(options);
   const specialUses = createMemorySpecialUses();
+  const attributes = createMemoryAttributes();
   const namespaces = (options.namespaces ?? [{}]).map(
     (namespace, index): AccountNamespace => ({
       namespace: {
@@ -49,6 +51,7 @@ export function createMemoryAccount(options: MemoryAccountOptions = {}): () => M
       driver,
       quota: options.quota ?? noAccountQuota,
       specialUses,
+      attributes,
       expiresMessages: false,
       log: options.log ?? silentLogger,
     });

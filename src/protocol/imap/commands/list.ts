@@ -3,6 +3,7 @@
 import { decodeUtf8 } from '../grammar.js';
 import { decodeMailboxName } from '../mailbox-name.js';
 import type { CommandReader } from '../reader.js';
+import { parseEntryName } from './metadata.js';
 import { parseStatusItems, type StatusItem } from './status.js';
 
 export type ListSelection = 'SUBSCRIBED' | 'REMOTE' | 'RECURSIVEMATCH' | 'SPECIAL-USE';
@@ -100,7 +101,7 @@ function parseReturn(reader: CommandReader): ListReturn {
         return;
       case 'METADATA':
         reader.space();
-        metadata = reader.list(() => reader.astringText());
+        metadata = reader.list(() => parseEntryName(reader, false));
         return;
       default:
         reader.fail(`Unknown return option ${name}`);

@@ -1,5 +1,5 @@
 import { parseCreate } from '#protocol/imap/commands/create.js';
-import type { MailUser } from '#storage/user.js';
+import type { MailUser, SpecialUse } from '#storage/user.js';
 import { row } from '../command-spec.js';
 import { no, ok } from '../outcome.js';
 
@@ -13,17 +13,27 @@ export function separatorOf(user: MailUser, name: string): string {
   return (best ?? user.namespaces[0])?.separator ?? '/';
 }
 
+/** Those that a mailbox of its own can have: \All and \Flagged are views of other mailboxes (RFC 6154 2). */
+const settableUses: readonly SpecialUse[] = ['\\Archive', '\\Drafts', '\\Important', '\\Junk', '\\Sent', '\\Trash'];
+
+/** Attributes as written; undefined when one of them cannot be set. */
+export function toSpecialUses(names: readonly string[]): SpecialUse[] | undefined {
+  const uses = names.map((name) => settableUses.find((use) => use.toLowerCase() === name.toLowerCase()));
+  return uses.every((use) => use !== undefined) ? [...new Set(uses)] : undefined;
+}
+
 export const createRow = row({
   name: 'CREATE',
   state: 'authenticated',
   flags: [],
   parse: parseCreate,
   async run(session, { mailbox, specialUse }, { signal }) {
-    if (specialUse.length > 0) return no('Special-use attributes cannot be set at CREATE.', 'USEATTR');
+    const uses = toSpecialUses(specialUse);
+    if (uses === undefined) return no('This special use cannot be given to a mailbox.', 'USEATTR');
     const separator = separatorOf(session.user, mailbox);
     // A trailing separator says that children will follow (RFC 9051 6.3.4); here every mailbox may have children.
     const name = mailbox.endsWith(separator) ? mailbox.slice(0, -separator.length) : mailbox;
-    const { guid } = await session.user.create(name, { specialUse: [] }, signal);
+    const { guid } = await session.user.create(name, { specialUse: uses }, signal);
     return ok('Create completed.', `MAILBOXID (${guid})`);
   },
 });

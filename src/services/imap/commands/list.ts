@@ -4,6 +4,7 @@ import { encodeString } from '#protocol/imap/encoder.js';
 import { StorageError } from '#storage/errors.js';
 import type { MailboxListEntry } from '#storage/user.js';
 import { row } from '../command-spec.js';
+import { encodeEntry, readMetadata } from '../metadata.js';
 import { type Outcome, ok } from '../outcome.js';
 import type { Session } from '../session.js';
 import { separatorOf } from './create.js';
@@ -66,6 +67,8 @@ export const listRow = row({
       );
       if (command.returns?.status !== undefined && entry.exists && entry.isSelectable)
         await writeStatus(session, entry.name, command, signal);
+      if (command.returns?.metadata !== undefined && entry.exists && entry.isSelectable)
+        await writeMetadata(session, entry.name, command.returns.metadata, signal);
       if (session.output.isFull) await session.output.drain();
     }
     return ok('List completed.');
@@ -79,6 +82,18 @@ async function writeStatus(session: Session, name: string, command: ListCommand,
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     session.log.debug('imap.list-status', `STATUS of ${name} failed: ${error.message}`, { error });
+  }
+}
+
+/** RFC 9590 3: after LIST, the entries asked for that are there; a mailbox that cannot be opened has none. */
+async function writeMetadata(session: Session, name: string, wanted: readonly string[], signal: AbortSignal): Promise<void> {
+  try {
+    const values = await readMetadata(session, name, signal);
+    const found = wanted.filter((entry) => values.has(entry)).map((entry) => encodeEntry(entry, values.get(entry)));
+    if (found.length > 0) session.text(`* METADATA ${session.mailboxName(name)} (${found.join(' ')})\r\n`);
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    session.log.debug('imap.list-metadata', `METADATA of ${name} failed: ${error.message}`, { error });
   }
 }
 

@@ -1,0 +1,69 @@
+// GETMETADATA and SETMETADATA (RFC 5464 4.2, 4.3).
+import { type GetMetadataCommand, parseGetMetadata, parseSetMetadata, type SetMetadataCommand } from '#protocol/imap/commands/metadata.js';
+import { type Attributes, attributeLimits } from '#storage/attributes.js';
+import { StorageError } from '#storage/errors.js';
+import { type CommandCall, row } from '../command-spec.js';
+import { encodeEntry, isMetadataEntry, readMetadata, specialUseEntry } from '../metadata.js';
+import { bad, no, type Outcome, ok } from '../outcome.js';
+import type { Session } from '../session.js';
+import { toSpecialUses } from './create.js';
+
+const off = bad('METADATA disabled.');
+
+/** Entries of the reply in order: those named, with their children as DEPTH says. */
+function select(values: Attributes, { entries, depth }: GetMetadataCommand): (readonly [string, Buffer | undefined])[] {
+  const selected = new Map<string, Buffer | undefined>();
+  for (const entry of entries) {
+    if (depth === '0' || values.has(entry)) {
+      // RFC 5464 4.2.1: without DEPTH an entry that is not there is NIL.
+      if (isMetadataEntry(entry)) selected.set(entry, values.get(entry));
+    }
+    if (depth === '0') continue;
+    for (const [name, value] of values) {
+      if (!name.startsWith(`${entry}/`)) continue;
+      if (depth === 'infinity' || !name.slice(entry.length + 1).includes('/')) selected.set(name, value);
+    }
+  }
+  return [...selected];
+}
+
+async function get(session: Session, command: GetMetadataCommand, { signal }: CommandCall): Promise<Outcome> {
+  if (!session.settings.imap_metadata) return off;
+  const { mailbox, maxSize } = command;
+  const values = await readMetadata(session, mailbox, signal);
+  const selected = select(values, command);
+  const fitting = selected.filter(([, value]) => maxSize === undefined || (value?.length ?? 0) <= maxSize);
+  if (fitting.length > 0) {
+    const name = mailbox === undefined ? '""' : session.mailboxName(mailbox);
+    session.text(`* METADATA ${name} (${fitting.map(([entry, value]) => encodeEntry(entry, value)).join(' ')})\r\n`);
+  }
+  if (fitting.length === selected.length) return ok('Getmetadata completed.');
+  const longest = Math.max(...selected.map(([, value]) => value?.length ?? 0));
+  return ok('Getmetadata completed.', `METADATA LONGENTRIES ${longest}`);
+}
+
+async function set(session: Session, { mailbox, entries }: SetMetadataCommand, { signal }: CommandCall): Promise<Outcome> {
+  if (!session.settings.imap_metadata) return off;
+  // What all users share belongs to the administrator.
+  if (mailbox === undefined && entries.some(({ name }) => name.startsWith('/shared/')))
+    return no('Shared entries of the server cannot be changed.', 'NOPERM');
+  if (entries.some(({ value }) => (value?.length ?? 0) > attributeLimits.valueBytes))
+    return no('Value is too large.', `METADATA MAXSIZE ${attributeLimits.valueBytes}`);
+  const use = mailbox === undefined ? undefined : entries.findLast(({ name }) => name === specialUseEntry);
+  const changes = new Map(entries.filter((entry) => entry.name !== specialUseEntry).map(({ name, value }) => [name, value]));
+  if (use !== undefined && mailbox !== undefined) {
+    const uses = toSpecialUses((use.value?.toString('latin1') ?? '').split(' ').filter((word) => word !== ''));
+    if (uses === undefined) return no('This special use cannot be given to a mailbox.', 'USEATTR');
+    await session.user.setSpecialUse(mailbox, uses, signal);
+  }
+  try {
+    if (changes.size > 0) await session.user.changeAttributes(mailbox, changes, signal);
+  } catch (error) {
+    if (error instanceof StorageError && error.code === 'limit') return no('Too many entries.', 'METADATA TOOMANY');
+    throw error;
+  }
+  return ok('Setmetadata completed.');
+}
+
+export const getMetadataRow = row({ name: 'GETMETADATA', state: 'authenticated', flags: [], parse: parseGetMetadata, run: get });
+export const setMetadataRow = row({ name: 'SETMETADATA', state: 'authenticated', flags: [], parse: parseSetMetadata, run: set });
