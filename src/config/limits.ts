@@ -34,7 +34,19 @@ export function openFileLimit(): number | undefined {
   }
 }
 
-function isolationText({ clientLimit, serviceCount }: ServiceSettings): string {
+/** Mail services that accept clients themselves. */
+function isDirect({ role, inetListeners }: ServiceSettings): boolean {
+  return (role === 'imap' || role === 'pop3') && inetListeners.length > 0;
+}
+
+function isolationText(service: ServiceSettings): string {
+  const sharing = sharingText(service);
+  return isDirect(service)
+    ? `${sharing}; direct mode: what strangers send before log-in is read by processes that may read all mail of their user`
+    : sharing;
+}
+
+function sharingText({ clientLimit, serviceCount }: ServiceSettings): string {
   if (clientLimit === 1 && serviceCount === 1) return 'every connection has a process of its own, which ends with it';
   if (clientLimit === 1) {
     const reuse = serviceCount === Number.POSITIVE_INFINITY ? 'any number of' : `${serviceCount}`;

@@ -64,6 +64,8 @@ class PreAuthSession implements ClientHandle {
   #stream: Duplex;
   #peer: Peer;
   #exchange: AuthExchange | undefined;
+  /** A login whose last data the client has yet to acknowledge. */
+  #unconfirmed: Extract<AuthStep, { kind: 'ok' }> | undefined;
   #isBusy = true;
   #isEnded = false;
   #isTaken = false;
@@ -196,6 +198,7 @@ class PreAuthSession implements ClientHandle {
       case 'abort':
         this.#exchange?.cancel();
         this.#exchange = undefined;
+        this.#unconfirmed = undefined;
         this.#setPhase('idle');
         this.#noteAttempt(step.note);
         this.#write(step.text);
@@ -256,7 +259,10 @@ class PreAuthSession implements ClientHandle {
 
   async #continueAuth(response: Buffer): Promise<void> {
     this.#isBusy = true;
-    if (this.#exchange) await this.#await(this.#exchange.respond(response));
+    const confirmed = this.#unconfirmed;
+    this.#unconfirmed = undefined;
+    if (confirmed !== undefined) await this.#finishLogin(confirmed);
+    else if (this.#exchange) await this.#await(this.#exchange.respond(response));
   }
 
   async #await(pending: Promise<AuthStep>): Promise<void> {
@@ -273,7 +279,20 @@ class PreAuthSession implements ClientHandle {
       this.#write(this.#machine.challenge(step.challenge));
       this.#resume();
     } else if (step.kind === 'fail') this.#refuse(step);
+    else if (step.finalData !== undefined && step.finalData.length > 0) this.#sendFinalData(step, step.finalData);
     else await this.#finishLogin(step);
+  }
+
+  /**
+   * Neither protocol has room for the mechanism's last words in its OK, so they go as one more challenge, which the client answers with an
+   * empty line (RFC 4422 3.6, RFC 9051 6.2.2, RFC 5034 4).
+   */
+  #sendFinalData(step: Extract<AuthStep, { kind: 'ok' }>, finalData: Buffer): void {
+    this.#exchange = undefined;
+    this.#unconfirmed = step;
+    this.#setPhase('in-exchange');
+    this.#write(this.#machine.challenge(finalData));
+    this.#resume();
   }
 
   #refuse(step: Extract<AuthStep, { kind: 'fail' }>): void {
@@ -326,7 +345,6 @@ class PreAuthSession implements ClientHandle {
       const value = step.fields[name];
       if (value !== undefined) passed[name] = value;
     }
-    if (step.finalData !== undefined) passed['saslFinal'] = step.finalData.toString('base64');
     return {
       service: this.#options.protocol,
       user: step.user,

@@ -11,6 +11,8 @@ export interface ClientLimits {
 export interface ClientSlot {
   /** @param sessionId for kicks; '' when there is none */
   attach(handle: ClientHandle, sessionId?: string): void;
+  /** The session that the client turned out to be, for kicks. */
+  identify(sessionId: string): void;
   /** The handle no longer holds; another will follow. */
   detach(): void;
   /** Idempotent. */
@@ -39,6 +41,9 @@ class Slot implements ClientSlot {
     this.handle = handle;
     this.sessionId = sessionId;
     this.#owner.attached(this);
+  }
+  identify(sessionId: string): void {
+    this.sessionId = sessionId;
   }
   detach(): void {
     this.handle = undefined;

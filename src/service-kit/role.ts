@@ -105,8 +105,12 @@ export interface ServiceContext {
   readonly serviceCount: number;
   /** Aborted when the process shall end: stop taking clients, finish. */
   readonly stopping: AbortSignal;
+  /** The service has listeners for clients of its own: a mail service then is in direct mode. */
+  readonly hasInetListeners: boolean;
   /** Starts taking clients from the service's listeners. The handler returns at once; the client lives until `release`. */
   onConnection(handler: (connection: AcceptedConnection) => ClientHandle, policy?: ConnectionPolicy): void;
+  /** Direct mode: an accepted client has logged in and is served here. The kit then finds it by its session id. */
+  loggedIn(connection: AcceptedConnection, sessionId: string): void;
   /** Mail roles: starts taking handed-off connections. */
   onHandoff(handler: (connection: HandedConnection) => ClientHandle): void;
   /**

@@ -87,6 +87,10 @@ export class ServiceProcess implements ServiceContext {
     return this.#stopping.signal;
   }
 
+  get hasInetListeners(): boolean {
+    return this.#start.listeners.some(({ kind }) => kind === 'inet');
+  }
+
   onConnection(handler: (connection: AcceptedConnection) => ClientHandle, policy: ConnectionPolicy = {}): void {
     if (this.#listeners !== undefined) throw new Error('onConnection may be called once');
     const settings = this.settings.get(connectionSettings);
@@ -108,6 +112,11 @@ export class ServiceProcess implements ServiceContext {
       log: this.log,
     });
     if (this.#isReady) this.#updateListeners();
+  }
+
+  loggedIn(connection: AcceptedConnection, sessionId: string): void {
+    this.#slots.get(connection)?.identify(sessionId);
+    this.#clientsChanged(false);
   }
 
   onHandoff(handler: (connection: HandedConnection) => ClientHandle): void {

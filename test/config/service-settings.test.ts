@@ -183,6 +183,8 @@ describe('Explained limits', () => {
     assert.match(isolation('service imap {\n client_limit = 1\n service_count = 1\n}') ?? '', /a process of its own/);
     assert.match(isolation('service imap {\n client_limit = 1\n}') ?? '', /one connection at a time/);
     assert.match(isolation('') ?? '', /up to 500 connections share a process/);
+    assert.doesNotMatch(isolation('') ?? '', /direct/);
+    assert.match(isolation('service imap {\n inet_listener imaps {\n port = 993\n }\n}') ?? '', /up to 500 connections .*; direct mode: /);
   });
 
   it('find limits of files and memory that are too low', (test) => {

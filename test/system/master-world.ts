@@ -108,6 +108,7 @@ export class MasterWorld {
       mailIdentity: undefined,
       validIds: { firstUid: 500, lastUid: 0, firstGid: 1, lastGid: 0 },
       notices: [],
+      problems: [],
       ...change,
     };
   }

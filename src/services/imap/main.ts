@@ -3,8 +3,11 @@ import { join } from 'node:path';
 import type { AuthMasterClient } from '#auth/client.js';
 import { connectAuthMaster } from '#auth/master-connection.js';
 import type { Logger } from '#log/logger.js';
+import { serveDirectly } from '#pre-auth/direct.js';
+import { loginSettings } from '#pre-auth/settings.js';
 import { encodeResponseText } from '#protocol/imap/encoder.js';
 import type { ClientHandle, HandedConnection, Role, ServiceContext } from '#service-kit/role.js';
+import { tlsSettings } from '#service-kit/settings.js';
 import { createMailStore, type MailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
 import type { MailUser } from '#storage/user.js';
 import { capabilities } from './capability.js';
@@ -24,14 +27,17 @@ interface Parts {
 
 export const role: Role = {
   name: 'imap',
-  settings: [...mailStoreSettings, imapSettings],
+  settings: [...mailStoreSettings, imapSettings, loginSettings, tlsSettings],
   sections: mailStoreSections,
   async start(context) {
     const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
     const store = createMailStore({ settings: context.settings, log: context.log });
     const parts: Parts = { context, auth, store };
-    context.onHandoff((handed) => new HandedSession(parts, handed));
+    const startSession = (handed: HandedConnection): ClientHandle => new HandedSession(parts, handed);
+    context.onHandoff(startSession);
+    const stopDirect = serveDirectly({ protocol: 'imap', context, startSession });
     return async () => {
+      stopDirect();
       auth.close();
       await store.close();
     };

@@ -5,6 +5,7 @@ import { connectAuth } from '#auth/auth-connection.js';
 import type { HandoffRequest } from '#ipc/peer.js';
 import { loginSettings } from '#pre-auth/settings.js';
 import { type LoginResult, startPreAuth } from '#pre-auth/start.js';
+import { refusalText, refuseOverUserLimit } from '#pre-auth/user-limit.js';
 import type { AcceptedConnection, Role, ServiceContext } from '#service-kit/role.js';
 import { tlsSettings } from '#service-kit/settings.js';
 
@@ -34,7 +35,7 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
             },
           });
         },
-        { refusal: (_listener, reason) => (protocol === 'imap' ? `* BYE [UNAVAILABLE] ${reason}\r\n` : `-ERR [SYS/TEMP] ${reason}\r\n`) },
+        { refusal: (_listener, reason) => refusalText(protocol, reason) },
       );
       return Promise.resolve(async () => authClient.close());
     },
@@ -48,7 +49,7 @@ async function handOver(
   buffered: Buffer,
   request: HandoffRequest,
 ): Promise<LoginResult> {
-  const limit = await userLimit(context, request);
+  const limit = await refuseOverUserLimit(context, request);
   if (limit !== undefined) return limit;
   const outcome = await context.handOff(connection, stream, buffered, request);
   if (outcome.kind === 'passed') return { kind: 'taken', mailPid: outcome.pid };
@@ -69,22 +70,5 @@ async function handOver(
     refusal: 'internal',
     clientText: 'Internal login failure. Refer to server log for more information.',
     logText: 'Disconnected: Internal login failure',
-  };
-}
-
-/** mail_max_userip_connections: sessions of this user from this address. The count includes only sessions that have started, so that parallel logins can overshoot a little. */
-async function userLimit(context: ServiceContext, request: HandoffRequest): Promise<LoginResult | undefined> {
-  const { user, peer, service } = request;
-  const facts = { localIp: peer.localIp, remoteIp: peer.remoteIp };
-  const limit = context.settings.forConnection(facts).get(loginSettings).mail_max_userip_connections;
-  if (limit === 0 || !Number.isFinite(limit) || peer.remoteIp === '') return undefined;
-  const count = await context.anvil.lookup(user, peer.remoteIp, service);
-  if (count < limit) return undefined;
-  const text = `Maximum number of connections from user+IP exceeded (mail_max_userip_connections=${limit})`;
-  return {
-    kind: 'refused',
-    refusal: 'user-limit',
-    clientText: text,
-    logText: text,
   };
 }

@@ -54,6 +54,7 @@ class Planner {
   readonly #options: PlanOptions;
   readonly #general: General;
   readonly #notices: string[] = [];
+  readonly #problems: string[] = [];
   readonly #missingUsers = new Set<string>();
 
   constructor(config: ResolvedConfig, options: PlanOptions) {
@@ -92,11 +93,13 @@ class Planner {
         lastGid: this.#number('last_valid_gid'),
       },
       notices: this.#notices,
+      problems: this.#problems,
     };
   }
 
   #planService(service: ServiceSettings, mailIdentity: Identity | undefined): ServicePlan {
     const { name, role } = service;
+    const listensItself = mailRoles.has(role) && service.inetListeners.length > 0;
     const target = { name, protocol: service.protocol };
     const isLogin = service.type === 'login' || role.endsWith('-login');
     const takesHandoffs = mailRoles.has(role);
@@ -129,7 +132,8 @@ class Planner {
         processMinAvail,
         // Dovecot writes the largest unsigned number of seconds for "never".
         idleKillMs: service.idleKillMs >= 4_294_967_295_000 ? Number.POSITIVE_INFINITY : service.idleKillMs,
-        isLogin,
+        // In direct mode the clients that have not logged in are here.
+        isLogin: isLogin || listensItself,
         defaultKey,
       },
       vszLimitBytes: finiteOr(service.vszLimit, 0),
@@ -152,8 +156,11 @@ class Planner {
     if (!mailRoles.has(service.role))
       return [...inet, ...service.unixListeners.map((listener) => this.#unixPlan(service, listener, backlog))];
     if (inet.length > 0 && isIdentityUnknown) {
-      this.#notices.push(
-        `service(${service.name}): inet_listener is not opened: a mail process that accepts clients itself needs one user for all (mail_uid or a static userdb)`,
+      const [listener] = service.inetListeners;
+      const place = listener?.place === undefined ? '' : `${listener.place.file}:${listener.place.line}: `;
+      this.#problems.push(
+        `${place}service ${service.name} { inet_listener ${listener?.name ?? ''} }: mail processes that accept clients themselves cannot change to the ` +
+          `user who logs in; set mail_uid and mail_gid (or service ${service.name} { user }) to the one user who owns all mail, or remove the listener`,
       );
       return [];
     }

@@ -101,4 +101,6 @@ export interface ServerPlan {
   readonly validIds: { readonly firstUid: number; readonly lastUid: number; readonly firstGid: number; readonly lastGid: number };
   /** Told once, after the start. */
   readonly notices: readonly string[];
+  /** What keeps the server from running like this, found only with the accounts of the machine at hand. */
+  readonly problems: readonly string[];
 }

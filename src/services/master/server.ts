@@ -102,6 +102,7 @@ export function loadPlan(options: Pick<ServerOptions, 'configPath' | 'beforeLoad
     hasRole: (role) => existsSync(join(rolesFolder, `${role}.cjs`)),
     isBackground: isBackground(),
   });
+  if (plan.problems.length > 0) return { kind: 'broken', problems: plan.problems };
   const { stopGraceMs = plan.stopGraceMs } = options;
   return { kind: 'plan', plan: { ...plan, stopGraceMs }, warnings: config.problems.map(problemText) };
 }

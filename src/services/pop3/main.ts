@@ -4,7 +4,10 @@ import type { AuthMasterClient } from '#auth/client.js';
 import { connectAuthMaster } from '#auth/master-connection.js';
 import type { SettingsOf } from '#config/define.js';
 import type { Logger } from '#log/logger.js';
+import { serveDirectly } from '#pre-auth/direct.js';
+import { loginSettings } from '#pre-auth/settings.js';
 import type { ClientHandle, HandedConnection, Role, ServiceContext } from '#service-kit/role.js';
+import { tlsSettings } from '#service-kit/settings.js';
 import { StorageError } from '#storage/errors.js';
 import { createMailStore, type MailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
 import { Pop3Connection } from './connection.js';
@@ -26,14 +29,17 @@ interface Parts {
 
 export const role: Role = {
   name: 'pop3',
-  settings: [...mailStoreSettings, pop3Settings],
+  settings: [...mailStoreSettings, pop3Settings, loginSettings, tlsSettings],
   sections: mailStoreSections,
   async start(context) {
     const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
     const store = createMailStore({ settings: context.settings, log: context.log });
     const parts: Parts = { context, auth, store, settings: context.settings.get(pop3Settings), locked: new Set() };
-    context.onHandoff((handed) => startSession(parts, handed));
+    const start = (handed: HandedConnection): ClientHandle => startSession(parts, handed);
+    context.onHandoff(start);
+    const stopDirect = serveDirectly({ protocol: 'pop3', context, startSession: start });
     return async () => {
+      stopDirect();
       auth.close();
       await store.close();
     };

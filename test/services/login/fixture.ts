@@ -121,7 +121,9 @@ function fakeContext(
     clientLimit: 100,
     serviceCount: 0,
     stopping: new AbortController().signal,
+    hasInetListeners: true,
     onConnection,
+    loggedIn: () => undefined,
     onHandoff: () => undefined,
     async handOff(_connection, stream, buffered, request) {
       world.handedOver.push({ request, buffered: buffered.toString() });

@@ -143,4 +143,20 @@ describe('A master that is not root', () => {
     }
     assert.equal(of.notices.filter((notice) => notice.includes('not started as root')).length, 1);
   });
+
+  it('opens listeners of a mail service in direct mode, whose clients without login make room at the limit', () => {
+    const of = plan(`${base}mail_uid = vmail\nmail_gid = vmail\nservice imap {\n  inet_listener imap {\n    port = 1143\n  }\n}\n`);
+    const { listeners, limits } = service(of, 'imap');
+    assert.deepEqual([listeners.map(({ port }) => port), limits.isLogin, limits.defaultKey], [[1143, 1143], true, '5000:5000']);
+    assert.deepEqual(of.problems, []);
+    assert.equal(service(plan(base), 'imap').limits.isLogin, false);
+  });
+
+  it('cannot run as root with direct mode for users with ids of their own, and says where and why', () => {
+    const text = `${base}service imap {\n  inet_listener imap {\n    port = 1143\n  }\n}\n`;
+    const [problem, ...others] = plan(text).problems;
+    assert.deepEqual(others, []);
+    assert.match(problem ?? '', /roost\.conf:\d+: service imap \{ inet_listener imap \}: .*mail_uid/);
+    assert.deepEqual(plan(text, { isRoot: false }).problems, []);
+  });
 });

@@ -316,7 +316,7 @@ export class Scheduler {
     this.#listenPausedUntilMs = nowMs + pushOutPauseMs;
     const victims = [...this.#processes.values()]
       .filter((process) => process.phase !== 'starting' && process.clients > 0)
-      .sort((a, b) => (a.oldestPreAuthAtMs ?? a.startedAtMs) - (b.oldestPreAuthAtMs ?? b.startedAtMs));
+      .sort((a, b) => pushOutRank(a) - pushOutRank(b) || a.startedAtMs - b.startedAtMs);
     for (const process of victims.slice(0, pending)) decisions.push({ kind: 'push-out', process: process.id });
     return decisions;
   }
@@ -364,6 +364,11 @@ export class Scheduler {
     for (const process of this.#processes.values()) total += value(process);
     return total;
   }
+}
+
+/** Processes that have nobody to push out, or do not say, come last. */
+function pushOutRank(process: PoolProcess): number {
+  return process.oldestPreAuthAtMs ?? Number.MAX_SAFE_INTEGER;
 }
 
 /** Lower is better: a process that already serves the user, then one that is ready, then the least loaded. */
