@@ -5,14 +5,29 @@ import { authLogin } from './commands/auth-login.js';
 import { authLookup } from './commands/auth-lookup.js';
 import { authTest } from './commands/auth-test.js';
 import { config } from './commands/config.js';
+import { copy, move } from './commands/copy.js';
+import { expunge } from './commands/expunge.js';
+import { fetch } from './commands/fetch.js';
+import { flagsAdd, flagsRemove, flagsReplace } from './commands/flags.js';
+import { index } from './commands/index-mail.js';
 import { kick } from './commands/kick.js';
+import { mailboxCreate } from './commands/mailbox-create.js';
+import { mailboxDelete } from './commands/mailbox-delete.js';
+import { mailboxList } from './commands/mailbox-list.js';
+import { mailboxRename } from './commands/mailbox-rename.js';
+import { mailboxStatus } from './commands/mailbox-status.js';
+import { mailboxSubscribe, mailboxUnsubscribe } from './commands/mailbox-subscribe.js';
 import { penalty } from './commands/penalty.js';
 import { processStatus } from './commands/process-status.js';
 import { pw } from './commands/pw.js';
+import { quotaGet } from './commands/quota-get.js';
 import { reload } from './commands/reload.js';
+import { save } from './commands/save.js';
+import { search } from './commands/search.js';
 import { serviceStatus } from './commands/service-status.js';
 import { serviceStop } from './commands/service-stop.js';
 import { stop } from './commands/stop.js';
+import { user } from './commands/user.js';
 import { who } from './commands/who.js';
 
 export const commands: readonly CommandSpec[] = [
@@ -21,13 +36,32 @@ export const commands: readonly CommandSpec[] = [
   authLookup,
   authCacheFlush,
   config,
+  copy,
+  expunge,
+  fetch,
+  flagsAdd,
+  flagsRemove,
+  flagsReplace,
+  index,
   kick,
+  mailboxList,
+  mailboxStatus,
+  mailboxCreate,
+  mailboxDelete,
+  mailboxRename,
+  mailboxSubscribe,
+  mailboxUnsubscribe,
+  move,
   penalty,
   processStatus,
   pw,
+  quotaGet,
   reload,
+  save,
+  search,
   serviceStatus,
   serviceStop,
   stop,
+  user,
   who,
 ];

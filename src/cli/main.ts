@@ -63,6 +63,8 @@ function buildProgram(output: Output, run: (spec: CommandSpec, leaf: Command) =>
     .usage('[options] <command> [arguments]')
     .addHelpText('after', '\nroostadm help <command> shows what a command takes.')
     .helpCommand(false)
+    // An option behind a command's name belongs to that command.
+    .enablePositionalOptions()
     .exitOverride()
     .configureHelp({ subcommandTerm: (command) => `${command.name()} ${command.usage()}`.trim() })
     .configureOutput({
@@ -72,8 +74,6 @@ function buildProgram(output: Output, run: (spec: CommandSpec, leaf: Command) =>
     });
   const groups = new Map<string, Command>([['', program]]);
   for (const spec of commands) addCommand(groups, spec, run);
-  // Positional: an option behind a command's name belongs to that command.
-  for (const group of groups.values()) group.enablePositionalOptions();
   return program;
 }
 
@@ -107,6 +107,7 @@ function groupOf(groups: Map<string, Command>, words: readonly string[]): Comman
     .command(words.at(-1) ?? '')
     .description([...new Set(members)].join(', '))
     .usage('<command>')
+    .enablePositionalOptions()
     .helpCommand(false);
   groups.set(name, group);
   return group;

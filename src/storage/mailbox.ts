@@ -11,6 +11,8 @@ import type { FlagSet, MailboxStatus, MessageNeeds, ModSeq, Uid } from './types.
 export interface MessageReader {
   /** Octets; equals RFC822.SIZE. */
   readonly size: number;
+  /** Octets on disk, where they are known: less than `size` for a message stored with bare line feeds. */
+  readonly storedSize?: number;
   /** MIME structure with byte offsets into this reader. Parsed at most once per message and cached. */
   structure(): Promise<MimePart>;
   /** Exactly the octets [offset, offset+length), fewer only at the end of the message. The buffer is the caller's. */

@@ -92,15 +92,22 @@ interface OctetSource {
 /** Random access to an open message file; closes it at the end. */
 export class FileMessageReader implements MessageReader {
   readonly size: number;
+  readonly storedSize: number;
   readonly #fd: number;
   readonly #source: OctetSource;
   readonly #structures: StructureStore | undefined;
   #structure: Promise<MimePart> | undefined;
   #isClosed = false;
 
-  private constructor(fd: number, size: number, source: OctetSource, structures: StructureStore | undefined) {
+  private constructor(
+    fd: number,
+    { size, storedSize }: Pick<FileMessageReader, 'size' | 'storedSize'>,
+    source: OctetSource,
+    structures: StructureStore | undefined,
+  ) {
     this.#fd = fd;
     this.size = size;
+    this.storedSize = storedSize;
     this.#source = source;
     this.#structures = structures;
   }
@@ -108,17 +115,22 @@ export class FileMessageReader implements MessageReader {
   /** Takes over `fd`. @param asStored no conversion */
   static async open(fd: number, asStored: boolean, structures?: StructureStore): Promise<FileMessageReader> {
     try {
-      const physicalSize = fstatSync(fd).size;
+      const storedSize = fstatSync(fd).size;
       if (asStored) {
-        return new FileMessageReader(fd, physicalSize, { read: (offset, length) => readAt(fd, offset, length) }, structures);
+        return new FileMessageReader(
+          fd,
+          { size: storedSize, storedSize },
+          { read: (offset, length) => readAt(fd, offset, length) },
+          structures,
+        );
       }
-      if (physicalSize <= convertInMemoryBytes) {
-        const whole = toCrlf(await readAt(fd, 0, physicalSize), false);
+      if (storedSize <= convertInMemoryBytes) {
+        const whole = toCrlf(await readAt(fd, 0, storedSize), false);
         const source = { read: async (offset: number, length: number) => Buffer.from(whole.subarray(offset, offset + length)) };
-        return new FileMessageReader(fd, whole.length, source, structures);
+        return new FileMessageReader(fd, { size: whole.length, storedSize }, source, structures);
       }
       const converted = await ConvertedFile.open(fd);
-      return new FileMessageReader(fd, converted.size, converted, structures);
+      return new FileMessageReader(fd, { size: converted.size, storedSize }, converted, structures);
     } catch (error) {
       await closeFile(fd);
       throw error;
