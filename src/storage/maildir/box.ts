@@ -12,14 +12,15 @@ import { StorageError } from '../errors.js';
 import { CacheFile } from '../index/cache-file.js';
 import { rowBit } from '../index/columns.js';
 import type { IndexState, Stamps } from '../index/index-state.js';
-import { stampsRecord } from '../index/log-record.js';
-import { type IndexOptions, MailboxIndex } from '../index/mailbox-index.js';
+import { modSeqRecord, stampsRecord } from '../index/log-record.js';
+import { freshModSeq, type IndexOptions, MailboxIndex } from '../index/mailbox-index.js';
 import { firstCachedNames } from './cached-names.js';
 import { syncPath } from './file-calls.js';
 import type { NameMaker } from './file-name.js';
 import { UidListFile } from './list-file.js';
 import type { Numbering } from './numbering.js';
 import type { MaildirOptions } from './options.js';
+import { findOutdated } from './outdated.js';
 
 /** mtimes of the two folders, ms. */
 export interface FolderTimes {
@@ -102,6 +103,9 @@ export class MaildirBox {
       if (this.index.isBuilding) {
         await build();
         await this.index.publish();
+      } else if (findOutdated(this) !== undefined) {
+        // Perhaps the end of the log was lost with modseqs that clients have seen.
+        this.index.append([modSeqRecord(freshModSeq())]);
       }
       const { indexDir } = this.paths;
       this.cache = indexDir === undefined ? undefined : new CacheFile(`${indexDir}/roost.cache`, firstCachedNames, this.log);

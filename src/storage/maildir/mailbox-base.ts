@@ -1,7 +1,7 @@
 import type { Logger } from '#log/logger.js';
 import type { OpenMailboxOptions, QuotaGuard } from '../driver.js';
 import { rowBit } from '../index/columns.js';
-import type { AppendTransaction, Mailbox, MailboxView } from '../mailbox.js';
+import type { AppendTransaction, Mailbox, MailboxView, SuspendedView } from '../mailbox.js';
 import { flagBit, type MailboxStatus, type ModSeq, type Uid } from '../types.js';
 import { MaildirAppend } from './append.js';
 import type { MaildirBox } from './box.js';
@@ -56,6 +56,11 @@ export abstract class MaildirMailboxBase implements Mailbox {
   }
 
   abstract openView(options: { readonly readOnly: boolean }, signal: AbortSignal): Promise<MailboxView>;
+  abstract resumeView(suspended: SuspendedView, signal: AbortSignal): Promise<MailboxView>;
+
+  get watchedFolders(): readonly string[] {
+    return [this.box.newDir, this.box.curDir];
+  }
 
   async status(options: { readonly size: boolean }, signal: AbortSignal): Promise<MailboxStatus> {
     await this.fresh(signal);

@@ -1,4 +1,4 @@
-import type { MailboxView } from '../mailbox.js';
+import type { MailboxView, SuspendedView } from '../mailbox.js';
 import { MaildirMailboxBase } from './mailbox-base.js';
 import { MaildirView } from './view.js';
 
@@ -8,5 +8,11 @@ export class MaildirMailbox extends MaildirMailboxBase {
     signal.throwIfAborted();
     await this.fresh(signal);
     return MaildirView.open(this, options.readOnly || this.isReadOnly, signal);
+  }
+
+  async resumeView(suspended: SuspendedView, signal: AbortSignal): Promise<MailboxView> {
+    signal.throwIfAborted();
+    await this.fresh(signal);
+    return MaildirView.resume(this, suspended, signal);
   }
 }

@@ -128,6 +128,12 @@ export class Numbering {
     this.#seenRows = this.state.columns.length;
   }
 
+  /** Counts these messages, in place of those of the state: what a view did that another process has suspended. */
+  resume(uids: ArrayLike<number>, uidNext: number): void {
+    this.moveTo(this.state, uids);
+    this.#seenRows = this.state.columns.lowerBound(uidNext);
+  }
+
   /** Another state has taken the place of the old one: the same messages are found by their UIDs. */
   moveTo(state: IndexState, uids: ArrayLike<number>): void {
     const rows = new Uint32Array(uids.length);

@@ -18,37 +18,17 @@ import { expungeRecord, FlagsRecordBuilder, lettersRecord, resetRecord, stampsRe
 import { LinearLookup } from '../index/name-lookup.js';
 import { adoptFiles } from './adopt.js';
 import { dirtyWindowMs, type FolderTimes, type MaildirBox } from './box.js';
-import { isSameStamp, listFolder, stampOf } from './file-calls.js';
+import { listFolder, stampOf } from './file-calls.js';
 import { pathIn } from './file-name.js';
 import { keywordsFromName } from './keyword-mapping.js';
 import { parseKeywordsFile } from './keywords-file.js';
 import { readListing } from './listing.js';
+import { findOutdated, type Outdated } from './outdated.js';
 import { compareListings, type FoundFile, type ScanResult, splitFileName } from './scan.js';
-
-export interface Outdated {
-  readonly inNew: boolean;
-  readonly inCur: boolean;
-  readonly list: boolean;
-  readonly keywords: boolean;
-}
 
 /** Listings in a row that must miss a file before it counts as removed. */
 const listingsToMiss = 2;
 const mostListings = 6;
-
-/** What has to be read again; undefined: nothing. Three or four stats. */
-export function findOutdated(box: MaildirBox, nowMs = Date.now()): Outdated | undefined {
-  const { stamps } = box.state;
-  const times = box.folderTimes();
-  const inNew = times.newMtimeMs !== stamps.newMtimeMs || (stamps.newRecheckAtMs !== 0 && nowMs >= stamps.newRecheckAtMs);
-  const inCur = times.curMtimeMs !== stamps.curMtimeMs || (stamps.curRecheckAtMs !== 0 && nowMs >= stamps.curRecheckAtMs);
-  const list = !isSameStamp(box.list.stamp(), stamps.uidList);
-  const keywords = !isSameStamp(stampOf(box.keywordsPath) ?? noStamp, stamps.keywordsFile);
-  if (!inNew && !inCur && !list && !keywords) return undefined;
-  const deferCur = box.options.veryDirtySyncs && stamps.curMtimeMs !== 0 && !list && !keywords;
-  if (deferCur && !inNew) return undefined;
-  return { inNew, inCur: inCur && !deferCur, list, keywords };
-}
 
 /** Brings the mailbox up to date if anything changed. Cheap when nothing did. */
 export async function refresh(box: MaildirBox, signal: AbortSignal): Promise<void> {

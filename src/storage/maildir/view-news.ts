@@ -1,6 +1,7 @@
 // What one view has not told its client yet: changed flags, recent messages, keywords.
 
 import type { IndexState } from '../index/index-state.js';
+import type { SuspendedView } from '../mailbox.js';
 import type { ModSeq } from '../types.js';
 import type { Numbering } from './numbering.js';
 
@@ -26,6 +27,31 @@ export class ViewNews {
     this.ghostFloor = state.highestModSeq;
     this.uidNext = state.uidNext;
     this.#announcedKeywords = state.keywords.names.length;
+  }
+
+  /** Silent changes have been made that the next sync must leave out. */
+  get hasSilent(): boolean {
+    return this.#silent.size > 0;
+  }
+
+  get announcedKeywords(): number {
+    return this.#announcedKeywords;
+  }
+
+  get reportedRecent(): number {
+    return this.#reportedRecent;
+  }
+
+  /** Takes the place of a view that another process has suspended. */
+  resume(suspended: SuspendedView): void {
+    // Modseqs that start anew (a lost index) cannot tell what is old: everything is reported.
+    const isKnown = suspended.highestModSeq <= this.#state.highestModSeq;
+    this.syncedModSeq = isKnown ? suspended.highestModSeq : 0;
+    this.ghostFloor = this.syncedModSeq;
+    this.uidNext = suspended.uidNext;
+    this.recentRanges = suspended.recent.map(([first, last]) => [first, last]);
+    this.#announcedKeywords = Math.min(suspended.keywordCount, this.#state.keywords.names.length);
+    this.#reportedRecent = suspended.recentCount;
   }
 
   start(recentCount: number): void {

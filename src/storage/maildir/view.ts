@@ -2,7 +2,7 @@ import type { MimePart } from '#mail/mime-part.js';
 import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
 import { expungeRecord, recentRecord } from '../index/log-record.js';
-import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, ViewChanges } from '../mailbox.js';
+import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, SuspendedView, ViewChanges } from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
 import { evaluateSearch } from '../search-run.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
@@ -49,6 +49,20 @@ export class MaildirView implements MailboxView {
     view.#news.noteRecent(firstRecent, box.state.highestUid);
     view.#news.start(view.recentCount);
     box.compactIfPossible();
+    return view;
+  }
+
+  /** @throws StorageError `corrupt` when the UIDs mean other messages now */
+  static async resume(mailbox: MaildirMailboxBase, suspended: SuspendedView, signal: AbortSignal): Promise<MaildirView> {
+    const { box } = mailbox;
+    await mailbox.ready(signal);
+    if (box.state.uidValidity !== suspended.uidValidity) {
+      throw new StorageError('corrupt', `UIDVALIDITY of ${mailbox.name} changed while its session was suspended`);
+    }
+    const view = new MaildirView(mailbox, suspended.isReadOnly || mailbox.isReadOnly);
+    view.numbering.resume([...numbersOf(suspended.uids)], suspended.uidNext);
+    view.#news.resume(suspended);
+    box.views.add(view);
     return view;
   }
 
@@ -292,6 +306,20 @@ export class MaildirView implements MailboxView {
     this.#prepared = new Map();
   }
 
+  suspend(): SuspendedView | undefined {
+    if (this.#isClosed || this.#news.hasSilent) return undefined;
+    return {
+      uidValidity: this.mailbox.uidValidity,
+      isReadOnly: this.isReadOnly,
+      uids: rangesOf(this.numbering.uids()),
+      uidNext: this.#news.uidNext,
+      highestModSeq: this.highestModSeq,
+      recent: this.#news.recentRanges,
+      recentCount: this.#news.reportedRecent,
+      keywordCount: this.#news.announcedKeywords,
+    };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -377,4 +405,8 @@ async function takeNew(box: MaildirBox, signal: AbortSignal): Promise<void> {
 function claimRecent(box: MaildirBox): void {
   const { state } = box;
   if (state.firstRecentUid <= state.highestUid) box.index.append([recentRecord(state.highestUid + 1)]);
+}
+
+function* numbersOf(ranges: SuspendedView['uids']): Generator<number> {
+  for (const [first, last] of ranges) for (let number = first; number <= last; number += 1) yield number;
 }

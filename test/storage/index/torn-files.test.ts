@@ -1,0 +1,164 @@
+// Octets of every index file are broken in turn, and every file is cut at many lengths. The mailbox must come back with the same UIDs and
+// flags, with modseqs that do not go back, and with at most one log line about each file.
+import assert from 'node:assert/strict';
+import { readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { type Logger, silentLogger } from '#log/logger.js';
+import type { Mailbox } from '#storage/mailbox.js';
+import { addFlags, append, deleted, expunge, fill, flagged, never, openView, seen, sync } from '../../contract/world.js';
+import { MaildirWorld } from '../maildir/world.js';
+
+const files = ['roost.index', 'roost.index.log', 'roost.cache'] as const;
+/** Every octet with ROOST_TORN_ALL=1; else every so many, as much of the files is alike. */
+const fullRun = process.env['ROOST_TORN_ALL'] === '1';
+const steps = { 'roost.index': 17, 'roost.index.log': 3, 'roost.cache': 61 };
+
+interface Sample {
+  readonly world: MaildirWorld;
+  readonly folder: string;
+  readonly contents: ReadonlyMap<string, Buffer>;
+  readonly highestModSeq: number;
+  readonly expected: readonly string[];
+}
+
+async function describeMailbox(mailbox: Mailbox): Promise<string[]> {
+  await using view = await openView(mailbox, true);
+  const seqs = Array.from({ length: view.count }, (_, index) => index + 1);
+  const gone = await view.prepare(seqs, { envelope: true, bodyStructure: true, headers: ['subject'], size: true }, never);
+  assert.deepEqual(gone, []);
+  return seqs.map((seq) =>
+    [
+      mailbox.uidValidity,
+      view.uidAt(seq),
+      view.systemFlagsAt(seq) & 31,
+      view.keywordsAt(seq).join('+'),
+      view.sizeAt(seq),
+      view.envelopeAt(seq).toString('latin1'),
+      view.bodyStructureAt(seq).toString('latin1'),
+      view.headerFieldsAt(seq, ['subject']).toString('latin1'),
+    ].join('|'),
+  );
+}
+
+/** A mailbox whose snapshot, log and cache all hold something. */
+async function makeSample(): Promise<Sample> {
+  const world = await MaildirWorld.make();
+  const mailbox = await world.create('box');
+  await fill(mailbox, 3, { flags: seen });
+  await describeMailbox(mailbox);
+  await world.restart();
+  const again = await world.open('box');
+  {
+    await using view = await openView(again);
+    await addFlags(view, [1, 3], flagged, ['$Forwarded']);
+    await expunge(view, [2]);
+    await sync(view);
+    await append(again, 'Subject: late\r\n\r\nx\r\n', { flags: deleted });
+  }
+  const expected = await describeMailbox(again);
+  const highestModSeq = again.highestModSeq;
+  await world.restart();
+  const folder = world.paths('box').mailDir;
+  const contents = new Map<string, Buffer>();
+  for (const file of files) contents.set(file, await readFile(join(folder, file)));
+  return { world, folder, contents, highestModSeq, expected };
+}
+
+function countingLogger(lines: string[]): Logger {
+  const note = (event: string): number => lines.push(event);
+  return { ...silentLogger, error: note, warning: note, child: () => countingLogger(lines) };
+}
+
+async function openBroken(sample: Sample, title: string): Promise<void> {
+  const lines: string[] = [];
+  const driver = sample.world.newDriver({ log: countingLogger(lines) });
+  try {
+    const { world } = sample;
+    const options = {
+      name: 'box',
+      quota: { reserve: async () => undefined, changed: () => undefined },
+      isReadOnly: false,
+      log: countingLogger(lines),
+    };
+    const mailbox = await driver.open(world.paths('box'), options, never);
+    assert.deepEqual(await describeMailbox(mailbox), sample.expected, title);
+    assert.ok(mailbox.highestModSeq >= sample.highestModSeq, `${title}: modseq went back`);
+    assert.ok(lines.length <= 1, `${title}: ${lines.join(', ')}`);
+  } finally {
+    await driver.close();
+  }
+}
+
+async function restore(sample: Sample): Promise<void> {
+  for (const [file, bytes] of sample.contents) await writeFile(join(sample.folder, file), bytes);
+}
+
+for (const file of files) {
+  const step = fullRun ? 1 : steps[file];
+  describe(`${file}`, () => {
+    it('may be broken at any octet', { timeout: 120_000 }, async () => {
+      const sample = await makeSample();
+      await using _world = sample.world;
+      const bytes = sample.contents.get(file) ?? Buffer.alloc(0);
+      assert.ok(bytes.length > 64);
+      for (let at = 0; at < bytes.length; at += step) {
+        await restore(sample);
+        const broken = Buffer.from(bytes);
+        broken[at] = (broken[at] as number) ^ 0x55;
+        await writeFile(join(sample.folder, file), broken);
+        await openBroken(sample, `octet ${at}`);
+      }
+    });
+
+    it('may be cut at any length', { timeout: 120_000 }, async () => {
+      const sample = await makeSample();
+      await using _world = sample.world;
+      const bytes = sample.contents.get(file) ?? Buffer.alloc(0);
+      for (let length = 0; length < bytes.length; length += step) {
+        await restore(sample);
+        await writeFile(join(sample.folder, file), bytes.subarray(0, length));
+        await openBroken(sample, `cut to ${length}`);
+      }
+    });
+
+    it('may be deleted', async () => {
+      const sample = await makeSample();
+      await using _world = sample.world;
+      await rm(join(sample.folder, file));
+      await openBroken(sample, 'deleted');
+    });
+
+    it('may be deleted while the mailbox is open', async () => {
+      const sample = await makeSample();
+      await using world = sample.world;
+      const mailbox = await world.open('box');
+      await using view = await openView(mailbox);
+      await rm(join(sample.folder, file));
+      await addFlags(view, [1], seen, ['later']);
+      await append(mailbox);
+      await sync(view);
+      const expected = await describeMailbox(mailbox);
+      await world.restart();
+      assert.deepEqual(await describeMailbox(await world.open('box')), expected);
+    });
+  });
+}
+
+describe('An unchanged mailbox', () => {
+  it('is opened without reading a folder', async () => {
+    await using world = await MaildirWorld.make();
+    const folder = await world.foreign('box', { 'cur/1700000000.M1P1.h:2,S': 'Subject: one\r\n\r\n' });
+    const old = new Date(Date.now() - 60_000);
+    for (const name of ['cur', 'new']) await utimes(join(folder, name), old, old);
+    assert.equal((await describeMailbox(await world.open('box'))).length, 1);
+    await world.restart();
+    await writeFile(join(folder, 'cur/1700000001.M1P1.h:2,S'), 'Subject: two\r\n\r\n');
+    await utimes(join(folder, 'cur'), old, old);
+    // Only the mtime tells of a change; as it does not, the new file is not seen.
+    assert.equal((await describeMailbox(await world.open('box'))).length, 1);
+    await utimes(join(folder, 'cur'), new Date(), new Date());
+    await world.restart();
+    assert.equal((await describeMailbox(await world.open('box'))).length, 2);
+  });
+});
