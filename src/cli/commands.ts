@@ -27,6 +27,7 @@ import { search } from './commands/search.js';
 import { serviceStatus } from './commands/service-status.js';
 import { serviceStop } from './commands/service-stop.js';
 import { stop } from './commands/stop.js';
+import { tune } from './commands/tune.js';
 import { user } from './commands/user.js';
 import { who } from './commands/who.js';
 
@@ -62,6 +63,7 @@ export const commands: readonly CommandSpec[] = [
   serviceStatus,
   serviceStop,
   stop,
+  tune,
   user,
   who,
 ];
