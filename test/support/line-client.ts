@@ -1,18 +1,22 @@
 import type { Duplex } from 'node:stream';
 
-const maxWaitMs = 5_000;
+const defaultMaxWaitMs = 5_000;
 
 /** Reads replies as logical lines: a line with its literals. Lines are binary strings (one char per octet) without the last CRLF. */
 export class LineClient {
   readonly stream: Duplex;
+  /** How long one line may take. */
+  maxWaitMs: number;
   #received = '';
   #lines: string[] = [];
   #waiting: (() => void) | undefined;
   #isClosed = false;
   #tags = 0;
 
-  constructor(stream: Duplex) {
+  /** @param maxWaitMs how long one line may take */
+  constructor(stream: Duplex, maxWaitMs = defaultMaxWaitMs) {
     this.stream = stream;
+    this.maxWaitMs = maxWaitMs;
     stream.on('data', (chunk: Buffer) => {
       this.#received += chunk.toString('latin1');
       this.#split();
@@ -67,11 +71,11 @@ export class LineClient {
 
   /** The next line; undefined when the connection is closed. */
   async line(): Promise<string | undefined> {
-    const deadline = Date.now() + maxWaitMs;
+    const deadline = Date.now() + this.maxWaitMs;
     while (this.#lines.length === 0) {
       if (this.#isClosed) return undefined;
       const left = deadline - Date.now();
-      if (left <= 0) throw new Error(`no reply within ${maxWaitMs} ms; unfinished: ${JSON.stringify(this.#received.slice(0, 200))}`);
+      if (left <= 0) throw new Error(`no reply within ${this.maxWaitMs} ms; unfinished: ${JSON.stringify(this.#received.slice(0, 200))}`);
       await new Promise<void>((resolve) => {
         const timer = setTimeout(resolve, left);
         this.#waiting = () => {
