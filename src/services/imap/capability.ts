@@ -28,6 +28,8 @@ const always = [
   'SEARCHRES',
   'WITHIN',
   'PARTIAL',
+  'CONTEXT=SEARCH',
+  'INPROGRESS',
   'LIST-STATUS',
   'BINARY',
   'MOVE',

@@ -1,6 +1,7 @@
 // All commands by name.
 import type { CommandRow } from './command-spec.js';
 import { appendRow } from './commands/append.js';
+import { cancelUpdateRow } from './commands/cancel-update.js';
 import { capabilityRow } from './commands/capability.js';
 import { compressRow } from './commands/compress.js';
 import { copyRow, moveRow } from './commands/copy.js';
@@ -28,6 +29,7 @@ import { threadRow } from './commands/thread.js';
 
 const rows: readonly CommandRow[] = [
   appendRow,
+  cancelUpdateRow,
   capabilityRow,
   checkRow,
   closeRow,

@@ -2,6 +2,7 @@
 import { type FieldSet, fieldText, splitHeader } from '#mail/header.js';
 import type { MailboxView } from '#storage/mailbox.js';
 import type { MessageNeeds } from '#storage/types.js';
+import type { Progress } from './progress.js';
 import { TimeSlice } from './time-slice.js';
 
 /** Messages prepared at once; the contract allows 1,000, fewer keep the pauses short. */
@@ -17,8 +18,10 @@ export async function forEachPrepared(
   needs: MessageNeeds,
   visit: (seq: number) => void,
   signal: AbortSignal,
+  progress?: Progress,
 ): Promise<void> {
   const hasNeeds = Object.keys(needs).length > 0;
+  if (progress !== undefined) progress.goal = seqs.length;
   const slice = new TimeSlice();
   for (let start = 0; start < seqs.length; start += sliceSize) {
     const batch = seqs.slice(start, start + sliceSize);
@@ -28,6 +31,7 @@ export async function forEachPrepared(
       visit(seq);
       if (slice.isOver) await slice.giveWay();
     }
+    if (progress !== undefined) progress.done = Math.min(start + sliceSize, seqs.length);
     signal.throwIfAborted();
   }
 }

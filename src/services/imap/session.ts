@@ -11,6 +11,7 @@ import { resolveNumberSet } from '#util/number-set.js';
 import { newCounters } from './counters.js';
 import { FlagText } from './flag-text.js';
 import type { Output } from './output.js';
+import { SearchContexts } from './search-context.js';
 import type { ImapSettings } from './settings.js';
 
 /** What ENABLE can turn on. */
@@ -53,6 +54,8 @@ export class Session {
   readonly workarounds: ReadonlySet<string>;
   /** RFC 5182: UIDs of the saved search result, ascending. Empty after SELECT. */
   savedSearch: readonly Uid[] = [];
+  /** RFC 5267: results of the selected mailbox that are kept up to date. */
+  readonly contexts = new SearchContexts();
   /** The session has to end after this command: what BYE says. */
   endReason: string | undefined;
   /** LOGOUT was answered. */
@@ -97,6 +100,7 @@ export class Session {
     const view = this.#view;
     this.#view = undefined;
     this.savedSearch = [];
+    this.contexts.clear();
     await view?.[Symbol.asyncDispose]();
   }
 

@@ -7,6 +7,7 @@ import type { MailboxView } from '#storage/mailbox.js';
 import type { MessageNeeds } from '#storage/types.js';
 import { sortInSlices } from '#util/sort-in-slices.js';
 import { firstFields, forEachPrepared } from './message-headers.js';
+import type { Progress } from './progress.js';
 
 interface Entry {
   readonly seq: number;
@@ -29,7 +30,7 @@ const fieldOf: Readonly<Record<SortKey, string | undefined>> = {
 export async function sortMessages(
   view: MailboxView,
   seqs: readonly number[],
-  criteria: readonly SortCriterion[],
+  { criteria, progress }: { readonly criteria: readonly SortCriterion[]; readonly progress?: Progress },
   signal: AbortSignal,
 ): Promise<number[]> {
   const headers = [...new Set(criteria.flatMap(({ key }) => fieldOf[key] ?? []))];
@@ -50,6 +51,7 @@ export async function sortMessages(
       entries.push({ seq, keys: criteria.map(({ key }) => keyOf(view, seq, key, fields?.get(fieldOf[key] ?? ''))) });
     },
     signal,
+    progress,
   );
   return (await sortInSlices(entries, comparator(criteria), signal)).map(({ seq }) => seq);
 }

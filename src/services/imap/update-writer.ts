@@ -18,7 +18,9 @@ export async function writeUpdates(session: Session, options: UpdateOptions, sig
   const view = session.selectedView;
   if (view === undefined) return;
   const changes = await view.sync({ allowExpunge: options.allowExpunge }, signal);
+  for (const line of session.contexts.expungedLines(view, changes.expunged)) session.text(line);
   await writeChanges(session, view, changes, options.withUid ?? false);
+  for (const line of await session.contexts.changedLines(view, signal)) session.text(line);
 }
 
 export async function writeChanges(session: Session, view: MailboxView, changes: ViewChanges, withUid: boolean): Promise<void> {

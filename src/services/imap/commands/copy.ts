@@ -6,6 +6,7 @@ import { formatNumbers } from '#util/number-set.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { replyToStorageError } from '../error-reply.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
+import { withProgress } from '../progress.js';
 import { numbersOf, type Session } from '../session.js';
 
 /** UIDs in the order of the copies: RFC 4315 3 pairs them by position. */
@@ -25,7 +26,7 @@ async function transfer(
   const { view } = session;
   try {
     const target = await session.user.openMailbox(command.mailbox, call.signal);
-    const result = await view[how]([...numbersOf(ranges)], target, call.signal);
+    const result = await withProgress(session, call, () => view[how]([...numbersOf(ranges)], target, call.signal));
     if (await session.isTrash(command.mailbox, call.signal)) session.counters.trashed += result.targetUids.length;
     return result;
   } catch (error) {

@@ -1,7 +1,9 @@
 // SEARCH (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 4731, RFC 5182, RFC 7162 3.1.5, RFC 9394).
 import { parseSearch, type SearchCommand } from '#protocol/imap/commands/search.js';
+import { encodeString } from '#protocol/imap/encoder.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { bad, type Outcome, ok } from '../outcome.js';
+import { withProgress } from '../progress.js';
 import { planSearch } from '../search-plan.js';
 import { extendedReply, highestModSeq, returnAll, savedPart } from '../search-reply.js';
 import type { Session } from '../session.js';
@@ -12,11 +14,13 @@ async function run(session: Session, command: SearchCommand, call: CommandCall):
   // RFC 6855 3: strings are UTF-8 already, and a charset would contradict that.
   if (program.charset !== undefined && session.has('UTF8=ACCEPT'))
     return bad('Error in IMAP command SEARCH: CHARSET after ENABLE UTF8=ACCEPT');
+  if (returns?.update && session.contexts.has(call.tag)) return bad('Error in IMAP command SEARCH: Duplicate search update tag');
   const query = planSearch(session, program);
+  const since = view.highestModSeq;
   if (program.usesModSeq) session.useModSeqs();
   let found: number[];
   try {
-    found = await view.search(query, call.signal);
+    found = await withProgress(session, call, () => view.search(query, call.signal));
   } catch (error) {
     // RFC 5182 2.1: a SAVE that fails leaves an empty result.
     if (returns?.save) session.savedSearch = [];
@@ -27,6 +31,10 @@ async function run(session: Session, command: SearchCommand, call: CommandCall):
     const result = { view, tag: call.tag, isUid: call.isUid, found, withModSeq: program.usesModSeq };
     const reply = extendedReply(result, returns ?? returnAll);
     if (reply !== undefined) session.text(`${reply}\r\n`);
+  }
+  if (returns?.update) {
+    if (session.contexts.isFull) session.text(`* NO [NOUPDATE ${encodeString(call.tag)}] Too many searches to be kept up to date.\r\n`);
+    else session.contexts.add(view, { tag: call.tag, isUid: call.isUid, query, found }, since);
   }
   if (returns?.save) session.savedSearch = savedPart(found, returns).map((seq) => view.uidAt(seq));
   return ok('Search completed.');

@@ -1,7 +1,9 @@
 // SORT (RFC 5256 BASE.6.4.SORT, RFC 5957, RFC 5267 ESORT).
 import { parseSort, type SortCommand } from '#protocol/imap/commands/sort.js';
+import { encodeString } from '#protocol/imap/encoder.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { type Outcome, ok } from '../outcome.js';
+import { withProgress } from '../progress.js';
 import { planSearch } from '../search-plan.js';
 import { extendedReply, highestModSeq, savedPart } from '../search-reply.js';
 import type { Session } from '../session.js';
@@ -14,7 +16,10 @@ async function run(session: Session, command: SortCommand, call: CommandCall): P
   if (program.usesModSeq) session.useModSeqs();
   let found: number[];
   try {
-    found = await sortMessages(view, await view.search(query, call.signal), criteria, call.signal);
+    found = await withProgress(session, call, async (progress) => {
+      const matching = await view.search(query, call.signal);
+      return sortMessages(view, matching, { criteria, progress }, call.signal);
+    });
   } catch (error) {
     // RFC 5182 2.1: a SAVE that fails leaves an empty result.
     if (returns?.save) session.savedSearch = [];
@@ -29,7 +34,7 @@ async function run(session: Session, command: SortCommand, call: CommandCall): P
     const reply = extendedReply({ view, tag: call.tag, isUid: call.isUid, found, withModSeq }, returns);
     if (reply !== undefined) session.text(`${reply}\r\n`);
     // RFC 5267 4.3.1: sorted results are not kept up to date (CONTEXT=SORT is not offered).
-    if (returns.update) session.text(`* NO [NOUPDATE "${call.tag}"] Updates of sorted results are not supported.\r\n`);
+    if (returns.update) session.text(`* NO [NOUPDATE ${encodeString(call.tag)}] Updates of sorted results are not supported.\r\n`);
     if (returns.save) session.savedSearch = savedUids(session, savedPart(found, returns));
   }
   return ok('Sort completed.');

@@ -18,6 +18,7 @@ import type { MailboxView } from '#storage/mailbox.js';
 import { row } from '../command-spec.js';
 import { firstFields, forEachPrepared } from '../message-headers.js';
 import { ok } from '../outcome.js';
+import { type Progress, withProgress } from '../progress.js';
 import { planSearch } from '../search-plan.js';
 
 const headersOf: Readonly<Record<ThreadAlgorithm, readonly string[]>> = {
@@ -35,7 +36,7 @@ const algorithms: Readonly<Record<ThreadAlgorithm, (messages: readonly ThreadMes
 async function readMessages(
   view: MailboxView,
   seqs: readonly number[],
-  { algorithm, isUid }: { readonly algorithm: ThreadAlgorithm; readonly isUid: boolean },
+  { algorithm, isUid, progress }: { readonly algorithm: ThreadAlgorithm; readonly isUid: boolean; readonly progress: Progress },
   signal: AbortSignal,
 ): Promise<ThreadMessage[]> {
   const headers = headersOf[algorithm];
@@ -59,6 +60,7 @@ async function readMessages(
       });
     },
     signal,
+    progress,
   );
   return messages;
 }
@@ -68,11 +70,15 @@ export const threadRow = row({
   state: 'selected',
   flags: ['uses-sequences', 'has-uid-form', 'heavy'],
   parse: parseThread,
-  async run(session, { algorithm, program }, { isUid, signal }) {
+  async run(session, { algorithm, program }, call) {
+    const { isUid, signal } = call;
     const { view } = session;
     if (program.usesModSeq) session.useModSeqs();
-    const seqs = await view.search(planSearch(session, program), signal);
-    const messages = await readMessages(view, seqs, { algorithm, isUid }, signal);
+    const query = planSearch(session, program);
+    const messages = await withProgress(session, call, async (progress) => {
+      const seqs = await view.search(query, signal);
+      return readMessages(view, seqs, { algorithm, isUid, progress }, signal);
+    });
     const text = threadText(algorithms[algorithm](messages));
     session.text(`* THREAD${text === '' ? '' : ` ${text}`}\r\n`);
     return ok('Thread completed.');

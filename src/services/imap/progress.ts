@@ -1,0 +1,32 @@
+// Signs of life from commands that take long (RFC 9585).
+import { encodeString } from '#protocol/imap/encoder.js';
+import type { CommandCall } from './command-spec.js';
+import type { Session } from './session.js';
+
+const defaultIntervalMs = 10_000;
+
+/** Where a command stands; undefined where that cannot be told. */
+export interface Progress {
+  done: number | undefined;
+  goal: number | undefined;
+}
+
+/** Runs work that writes nothing itself, and tells the client now and then that it goes on. */
+export async function withProgress<Result>(
+  session: Session,
+  { tag }: CommandCall,
+  work: (progress: Progress) => Promise<Result>,
+  intervalMs = defaultIntervalMs,
+): Promise<Result> {
+  const progress: Progress = { done: undefined, goal: undefined };
+  const timer = setInterval(() => {
+    if (session.signal.aborted || session.output.isFull) return;
+    session.text(`* OK [INPROGRESS (${encodeString(tag)} ${progress.done ?? 'NIL'} ${progress.goal ?? 'NIL'})] Still working.\r\n`);
+    session.output.flush();
+  }, intervalMs);
+  try {
+    return await work(progress);
+  } finally {
+    clearInterval(timer);
+  }
+}
