@@ -19,14 +19,19 @@ export class TemporaryMessage {
   #fd = -1;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
+  readonly #openFlags: string;
   #isMade = false;
 
-  /** @param dateSeconds INTERNALDATE: becomes the file's mtime */
-  constructor(box: MaildirBox, dateSeconds: number) {
+  /**
+   * @param dateSeconds INTERNALDATE: becomes the file's mtime
+   * @param path an existing file to write to instead of a new one in tmp/ (tests of full disks)
+   */
+  constructor(box: MaildirBox, dateSeconds: number, path?: string) {
     this.#box = box;
     this.#dateSeconds = dateSeconds;
     this.name = box.names.next();
-    this.path = `${box.tmpDir}/${this.name}`;
+    this.path = path ?? `${box.tmpDir}/${this.name}`;
+    this.#openFlags = path === undefined ? 'wx' : 'w';
   }
 
   async write(chunk: Uint8Array): Promise<void> {
@@ -66,7 +71,7 @@ export class TemporaryMessage {
   #open(): void {
     if (this.#fd >= 0) return;
     try {
-      this.#fd = openSync(this.path, 'wx', this.#box.fileMode);
+      this.#fd = openSync(this.path, this.#openFlags, this.#box.fileMode);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
       // Some programs make Maildirs without tmp/ or new/.
@@ -77,7 +82,7 @@ export class TemporaryMessage {
           if (errnoOf(mkdirError) !== 'EEXIST') throw mkdirError;
         }
       }
-      this.#fd = openSync(this.path, 'wx', this.#box.fileMode);
+      this.#fd = openSync(this.path, this.#openFlags, this.#box.fileMode);
     }
     this.#isMade = true;
   }

@@ -24,7 +24,8 @@ export function findOutdated(box: LookedAt, nowMs = Date.now()): Outdated | unde
   const times = box.folderTimes();
   const inNew = times.newMtimeMs !== stamps.newMtimeMs || (stamps.newRecheckAtMs !== 0 && nowMs >= stamps.newRecheckAtMs);
   const inCur = times.curMtimeMs !== stamps.curMtimeMs || (stamps.curRecheckAtMs !== 0 && nowMs >= stamps.curRecheckAtMs);
-  const list = !isSameStamp(box.list.stamp(), stamps.uidList);
+  // A mailbox seen for the first time may have no list to differ from none.
+  const list = box.state.uidValidity === 0 || stamps.uidList.inode === 0 || !isSameStamp(box.list.stamp(), stamps.uidList);
   const keywords = !isSameStamp(stampOf(box.keywordsPath) ?? noStamp, stamps.keywordsFile);
   if (!inNew && !inCur && !list && !keywords) return undefined;
   const deferCur = box.options.veryDirtySyncs && stamps.curMtimeMs !== 0 && !list && !keywords;
