@@ -1,0 +1,33 @@
+// What each dist/roles/NAME.cjs is: loads NAME.code.js, with the compiled code that the build left beside it where this Node can use it.
+// A strict pool starts two processes for each connection, and compiling would be most of their start.
+'use strict';
+const { readFileSync } = require('node:fs');
+const { constants, Script } = require('node:vm');
+
+/** First line of the code, which is a function of ASCII: a comment with its hash. The cache begins with the same octets. */
+const markBytes = 48;
+
+// V8 takes no compiled code, of Node's own modules neither, under options other than those it was made with. The heap's limit was fixed when the
+// process began, so the option has done its work; a limit with another value than the default would cost 20 ms here.
+if (process.execArgv.some((option) => option.startsWith('--max-old-space-size='))) {
+  require('node:v8').setFlagsFromString('--max-old-space-size=0');
+}
+
+const path = __filename.replace(/\.cjs$/, '.code.js');
+const code = readFileSync(path);
+const script = new Script(code.latin1Slice(), {
+  filename: path,
+  importModuleDynamically: constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
+  cachedData: readCache(),
+});
+script.runInThisContext()(exports, require, module, path, __dirname);
+
+/** Undefined when there is none for this code. V8 itself checks that it was made by this version, but not for which text. */
+function readCache() {
+  try {
+    const cache = readFileSync(path.replace(/\.js$/, '.cache'));
+    return cache.subarray(0, markBytes).equals(code.subarray(0, markBytes)) ? cache.subarray(markBytes) : undefined;
+  } catch {
+    return undefined;
+  }
+}
