@@ -128,6 +128,8 @@ async function bundle() {
           platform: 'node',
           target,
           format: 'cjs',
+          // Packages are CommonJS, which needs no second module loader; and code out of a cache has none.
+          supported: { 'dynamic-import': false },
           write: false,
           external,
           sourcemap: false,

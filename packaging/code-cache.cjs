@@ -4,14 +4,13 @@
 const { readFileSync, renameSync, writeFileSync } = require('node:fs');
 const { createRequire } = require('node:module');
 const { dirname } = require('node:path');
-const { constants, Script } = require('node:vm');
+const { Script } = require('node:vm');
 
 const [path, cachePath] = process.argv.slice(2);
 const code = readFileSync(path);
 // The same options as in role-loader.cjs.
 const script = new Script(code.latin1Slice(), {
   filename: path,
-  importModuleDynamically: constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
 });
 script.runInThisContext()({}, createRequire(path), { exports: {} }, path, dirname(path));
 setTimeout(() => {

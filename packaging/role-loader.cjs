@@ -2,7 +2,7 @@
 // A strict pool starts two processes for each connection, and compiling would be most of their start.
 'use strict';
 const { readFileSync } = require('node:fs');
-const { constants, Script } = require('node:vm');
+const { Script } = require('node:vm');
 
 /** First line of the code, which is a function of ASCII: a comment with its hash. The cache begins with the same octets. */
 const markBytes = 48;
@@ -17,7 +17,6 @@ const path = __filename.replace(/\.cjs$/, '.code.js');
 const code = readFileSync(path);
 const script = new Script(code.latin1Slice(), {
   filename: path,
-  importModuleDynamically: constants?.USE_MAIN_CONTEXT_DEFAULT_LOADER,
   cachedData: readCache(),
 });
 script.runInThisContext()(exports, require, module, path, __dirname);
