@@ -30,6 +30,7 @@ const always = [
   'PARTIAL',
   'CONTEXT=SEARCH',
   'INPROGRESS',
+  'NOTIFY',
   'LIST-STATUS',
   'BINARY',
   'MOVE',

@@ -160,6 +160,7 @@ export class CommandLoop implements SessionInput {
   }
 
   async #runCommand(session: Session, step: DecodeStep & { kind: 'command' }): Promise<void> {
+    await session.notify?.pause();
     const found = lookUp(step.name);
     const startedAt = performance.now();
     this.lastCommand = { name: step.name, startedAt, finishedAt: undefined };
@@ -178,6 +179,7 @@ export class CommandLoop implements SessionInput {
   }
 
   async #runMessageCommand(session: Session, step: DecodeStep & { kind: 'message' }): Promise<void> {
+    await session.notify?.pause();
     const found = lookUp(step.name);
     const spec = found?.row.message;
     const startedAt = performance.now();
@@ -286,6 +288,7 @@ export class CommandLoop implements SessionInput {
       session.output.flush();
       this.#stream.startCompression(this.#decoder.takeBuffered());
     } else if (session.output.isFull) await session.output.drain();
+    session.notify?.resume();
   }
 
   /** Sends what changed in the mailbox, before the tagged reply. */

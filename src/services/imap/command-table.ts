@@ -15,6 +15,7 @@ import { idleRow } from './commands/idle.js';
 import { listRow, lsubRow } from './commands/list.js';
 import { getMetadataRow, setMetadataRow } from './commands/metadata.js';
 import { namespaceRow } from './commands/namespace.js';
+import { notifyRow } from './commands/notify.js';
 import { getQuotaRootRow, getQuotaRow, setQuotaRow } from './commands/quota.js';
 import { renameRow } from './commands/rename.js';
 import { replaceRow } from './commands/replace.js';
@@ -52,6 +53,7 @@ const rows: readonly CommandRow[] = [
   moveRow,
   namespaceRow,
   noopRow,
+  notifyRow,
   renameRow,
   replaceRow,
   searchRow,

@@ -90,6 +90,7 @@ export class ImapConnection {
   /** Serves the client. Resolves when it is gone and everything is closed; never throws. */
   async run(): Promise<void> {
     const end = await this.#loop.run(this.session);
+    await this.session.notify?.close();
     const bye = this.#byeText(end);
     if (bye !== undefined) this.#output.text(`* BYE ${bye}\r\n`);
     this.#output.flush();

@@ -2,6 +2,7 @@
 
 import type { Logger } from '#log/logger.js';
 import { encodeMailbox } from '#protocol/imap/encoder.js';
+import type { FetchItem } from '#protocol/imap/fetch-item.js';
 import type { SequenceSet } from '#protocol/imap/reader.js';
 import type { MailboxView } from '#storage/mailbox.js';
 import type { Uid } from '#storage/types.js';
@@ -9,6 +10,7 @@ import type { MailUser } from '#storage/user.js';
 import type { NumberRange } from '#util/number-set.js';
 import { resolveNumberSet } from '#util/number-set.js';
 import { newCounters } from './counters.js';
+import { Exclusive } from './exclusive.js';
 import { FlagText } from './flag-text.js';
 import type { Output } from './output.js';
 import { SearchContexts } from './search-context.js';
@@ -24,6 +26,14 @@ export interface SessionInput {
   /** Compresses both directions once the tagged reply was written. */
   compressAfterReply(): void;
   readonly isCompressed: boolean;
+}
+
+/** Writes on its own account while no command runs (NOTIFY). */
+export interface SessionFeed {
+  /** Resolves when nothing of it runs any more. */
+  pause(): Promise<void>;
+  resume(): void;
+  close(): Promise<void>;
 }
 
 export interface SessionOptions {
@@ -56,6 +66,13 @@ export class Session {
   savedSearch: readonly Uid[] = [];
   /** RFC 5267: results of the selected mailbox that are kept up to date. */
   readonly contexts = new SearchContexts();
+  /** What is written outside of commands runs in here. */
+  readonly exclusive = new Exclusive();
+  /** RFC 5465: works between commands. */
+  notify: SessionFeed | undefined;
+  /** RFC 5465 5.2: of messages new in the selected mailbox, sent along with EXISTS. */
+  newMessageItems: readonly FetchItem[] | undefined;
+  isIdling = false;
   /** The session has to end after this command: what BYE says. */
   endReason: string | undefined;
   /** LOGOUT was answered. */

@@ -2,6 +2,7 @@
 
 import type { MailboxView, ViewChanges } from '#storage/mailbox.js';
 import { formatRanges, rangesOf } from '#util/number-set.js';
+import { writeFetches } from './commands/fetch.js';
 import { allFlags } from './flag-text.js';
 import type { Session } from './session.js';
 import { TimeSlice } from './time-slice.js';
@@ -17,9 +18,15 @@ export interface UpdateOptions {
 export async function writeUpdates(session: Session, options: UpdateOptions, signal: AbortSignal): Promise<void> {
   const view = session.selectedView;
   if (view === undefined) return;
+  const lastUid = view.count === 0 ? 0 : view.uidAt(view.count);
   const changes = await view.sync({ allowExpunge: options.allowExpunge }, signal);
   for (const line of session.contexts.expungedLines(view, changes.expunged)) session.text(line);
   await writeChanges(session, view, changes, options.withUid ?? false);
+  if (session.newMessageItems !== undefined && changes.exists !== undefined) {
+    const first = view.lowerBound(lastUid + 1);
+    const seqs = Array.from({ length: view.count - first + 1 }, (_, index) => first + index);
+    await writeFetches(session, seqs, session.newMessageItems, signal);
+  }
   for (const line of await session.contexts.changedLines(view, signal)) session.text(line);
 }
 

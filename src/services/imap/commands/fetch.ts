@@ -1,5 +1,6 @@
 // FETCH (RFC 9051 6.4.5, RFC 7162 3.1.4, 3.2.6).
 import { type FetchCommand, parseFetch } from '#protocol/imap/commands/fetch.js';
+import type { FetchItem } from '#protocol/imap/fetch-item.js';
 import { StorageError } from '#storage/errors.js';
 import type { MessageReader } from '#storage/mailbox.js';
 import { flagBit } from '#storage/types.js';
@@ -102,6 +103,17 @@ async function writeSlices(
     batch = [];
   }
   if (batch.length > 0) await writeBatch(session, batch, plan, progress, call, slice);
+}
+
+/** FETCH replies outside of FETCH: what NOTIFY sends of new messages. Those that are gone are left out. @throws StorageError */
+export async function writeFetches(
+  session: Session,
+  seqs: readonly number[],
+  items: readonly FetchItem[],
+  signal: AbortSignal,
+): Promise<void> {
+  const plan = planFetch(session, items, true, false);
+  await writeSlices(session, seqs, plan, { skipped: 0, failed: 0 }, { tag: '*', isUid: true, signal });
 }
 
 async function writeBatch(

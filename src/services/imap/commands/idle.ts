@@ -31,8 +31,10 @@ class ChangeFeed {
     while (this.#isDue && !this.#isStopped && !this.#signal.aborted) {
       this.#isDue = false;
       try {
-        await writeUpdates(this.#session, { allowExpunge: true }, this.#signal);
-        await this.#session.output.drain();
+        await this.#session.exclusive.run(async () => {
+          await writeUpdates(this.#session, { allowExpunge: true }, this.#signal);
+          await this.#session.output.drain();
+        });
       } catch (error) {
         this.failure = error;
         this.#isStopped = true;
@@ -71,12 +73,16 @@ export const idleRow = row({
         : undefined;
     let line: string | undefined;
     try {
+      session.isIdling = true;
+      session.notify?.resume();
       view?.park();
       line = await session.input.readLine();
     } finally {
       stopWatching?.();
       clearInterval(keepAlive);
       await feed.stop();
+      await session.notify?.pause();
+      session.isIdling = false;
     }
     if (feed.failure !== undefined && !(feed.failure instanceof StorageError && feed.failure.code === 'not-found')) throw feed.failure;
     if (line === undefined) return ok('Idle ended.');
