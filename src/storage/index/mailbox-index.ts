@@ -25,7 +25,7 @@ import {
 } from 'node:fs';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
-import { tryDotLock } from '#util/dot-lock.js';
+import { takeDotLock, tryDotLock } from '#util/dot-lock.js';
 import { StorageError } from '../errors.js';
 import { bootId } from './boot-id.js';
 import { type IndexLimits, IndexState } from './index-state.js';
@@ -44,11 +44,15 @@ export interface IndexOptions extends IndexLimits {
 
 const defaultCompactLogBytes = 128 * 1024;
 const sealWaitMs = 2000;
+/** Publishing takes as long as writing a snapshot. */
+const publishWaitMs = 10_000;
 
 /** The first modseq of an index made from nothing: microseconds, so that it is above everything an index lost earlier gave out. */
 export function freshModSeq(): number {
   return Date.now() * 1000;
 }
+
+let placeholder: IndexState | undefined;
 
 interface OpenLog {
   readonly fd: number;
@@ -80,6 +84,12 @@ export class MailboxIndex {
   /** Only in memory, as the state of a mailbox that has not been loaded. */
   static empty(options: IndexOptions): MailboxIndex {
     return new MailboxIndex({ ...options, folder: undefined }, undefined);
+  }
+
+  /** An empty state for views that have given up theirs; nobody changes it. */
+  static placeholder(): IndexState {
+    placeholder ??= new IndexState({ maxKeywordLength: 0, maxHistoryRanges: 1 }, 0);
+    return placeholder;
   }
 
   /** Reads the files; where they are missing or unusable, the index is empty and `isBuilding`. */
@@ -138,9 +148,8 @@ export class MailboxIndex {
     if (!this.#isBuilding || folder === undefined) return;
     await this.#guarded(async () => {
       mkdirSync(folder, { recursive: true, mode: 0o700 });
-      const lock = tryDotLock(`${folder}/roost.index`);
-      // A peer is publishing or compacting: this process goes on in memory until it loads the mailbox the next time.
-      if (lock === undefined) return;
+      // A peer that opened the mailbox at the same moment is publishing: two states side by side would give out different modseqs.
+      const lock = await takeDotLock(`${folder}/roost.index`, { timeoutMs: publishWaitMs });
       try {
         const theirs = await loadIndex(folder, this.#options, this.#options.log, true);
         if (theirs !== undefined && !theirs.isTorn && theirs.state.uidValidity === this.state.uidValidity) {

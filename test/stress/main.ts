@@ -1,0 +1,35 @@
+// node dist-test/stress/main.js --seconds 600 --sessions 20 [--seed 7] [--target server-one,server-many]
+import { parseArgs } from 'node:util';
+import { runStress, StressFailure } from './run.js';
+import { openTarget } from './targets.js';
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: process.env['ROOST_STRESS_SECONDS'] ?? '60' },
+    sessions: { type: 'string', default: process.env['ROOST_STRESS_SESSIONS'] ?? '20' },
+    seed: { type: 'string', default: process.env['ROOST_STRESS_SEED'] ?? String(Date.now() % 100_000) },
+    /** For each server; several with commas. */
+    target: { type: 'string', default: process.env['ROOST_STRESS_TARGET'] ?? 'server-one,server-many' },
+  },
+});
+
+for (const name of values.target.split(',')) {
+  console.log(`${name}: ${values.seconds} s, ${values.sessions} sessions, seed ${values.seed}`);
+  const target = await openTarget(name);
+  try {
+    const { commands, messages } = await runStress({
+      seed: Number(values.seed),
+      sessions: Number(values.sessions),
+      seconds: Number(values.seconds),
+      ...target,
+      connect: target.connect,
+    });
+    console.log(`${name}: ${commands} commands, ${messages} messages, no violation`);
+  } catch (error) {
+    if (!(error instanceof StressFailure)) throw error;
+    console.log(`${name}: ${error.message}\n${target.log?.().slice(-3_000) ?? ''}`);
+    process.exitCode = 1;
+  } finally {
+    await target[Symbol.asyncDispose]();
+  }
+}
