@@ -21,6 +21,7 @@ import { UidListFile } from './list-file.js';
 import type { Numbering } from './numbering.js';
 import type { MaildirOptions } from './options.js';
 import { findOutdated } from './outdated.js';
+import { QuickReads } from './quick-read.js';
 
 /** mtimes of the two folders, ms. */
 export interface FolderTimes {
@@ -45,6 +46,7 @@ export class MaildirBox {
   list: UidListFile;
   readonly mutex = new Mutex();
   readonly notifier = new ChangeNotifier();
+  readonly quickReads = new QuickReads();
   readonly syncNew: SharedRun;
   readonly syncCur: SharedRun;
   readonly syncList: SharedRun;
@@ -124,6 +126,11 @@ export class MaildirBox {
   /** Nothing uses it now. */
   get isIdle(): boolean {
     return this.views.size === 0 && this.watchers === 0 && !this.mutex.isHeld && this.#background.size === 0;
+  }
+
+  /** Frees the memory of a mailbox whose sessions are all parked. Its watches stay. */
+  unloadIfParked(): void {
+    if (this.isLoaded && this.views.size === 0 && !this.mutex.isHeld && this.#background.size === 0) this.unload();
   }
 
   /** Gives up what can be read again; the last scalars stay for who still asks. */

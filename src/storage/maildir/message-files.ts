@@ -4,10 +4,13 @@ import { errnoOf } from '#util/coded-error.js';
 import { StorageError } from '../errors.js';
 import { rowBit, unknown32 } from '../index/columns.js';
 import { type LearnedSizes, sizesRecord } from '../index/log-record.js';
+import type { MessageReader } from '../mailbox.js';
 import type { MaildirBox } from './box.js';
 import { correctSizes } from './correct-sizes.js';
 import { storageErrorOf } from './file-calls.js';
-import { closeFile, countBareLineFeeds, FileMessageReader, openFile, readAt, type StructureStore } from './reader.js';
+import { MemoryMessageReader } from './memory-reader.js';
+import { maxQuickBytes } from './quick-read.js';
+import { closeFile, countBareLineFeeds, FileMessageReader, openFile, readAt, type StructureStore, toCrlf } from './reader.js';
 import { pathOfRow, rescanHeld } from './reconcile.js';
 
 /** Files open at once for one caller: libuv has few threads, more would only wait. */
@@ -49,18 +52,33 @@ export async function openByUid(box: MaildirBox, uid: number, signal: AbortSigna
 }
 
 /** A reader of the message. @throws StorageError `expunged` */
-export async function openReader(
-  box: MaildirBox,
-  uid: number,
-  signal: AbortSignal,
-  structures?: StructureStore,
-): Promise<FileMessageReader> {
+export async function openReader(box: MaildirBox, uid: number, signal: AbortSignal, structures?: StructureStore): Promise<MessageReader> {
+  const quick = readQuickly(box, uid);
+  if (quick !== undefined) return new MemoryMessageReader(quick.bytes, quick.storedSize, structures);
   const fd = await openByUid(box, uid, signal);
   if (fd === undefined) throw expungedError(uid);
   try {
     return await FileMessageReader.open(fd, isAsStored(box, uid, fd), structures);
   } catch (error) {
     throw storageErrorOf(error, `read message ${uid} in ${box.paths.mailDir}`);
+  }
+}
+
+/** A small file where it is expected to be. @returns undefined when it has to be looked for, or read the long way, which reports what fails */
+function readQuickly(box: MaildirBox, uid: number): { readonly bytes: Buffer; readonly storedSize: number } | undefined {
+  const { columns } = box.state;
+  const row = columns.rowOf(uid);
+  if (row < 0 || columns.isDead(row)) return undefined;
+  if (!box.options.ignoreSizesInNames) box.state.fillSizesFromName(row);
+  const size = columns.size[row] as number;
+  if (size > maxQuickBytes) return undefined;
+  try {
+    const stored = box.quickReads.read(pathOfRow(box, row), size);
+    if (stored === undefined) return undefined;
+    const isAsStored = ((columns.bits[row] as number) & rowBit.asStored) !== 0;
+    return { bytes: isAsStored ? stored : toCrlf(stored, false), storedSize: size };
+  } catch {
+    return undefined;
   }
 }
 
