@@ -1,8 +1,8 @@
 // FETCH data items (RFC 9051 6.4.5, RFC 3516 BINARY, RFC 7162 MODSEQ, RFC 8474 OBJECTID, RFC 8514 SAVEDATE, RFC 8970 PREVIEW).
 
 import { encodeAstring } from './encoder.js';
-import { decodeUtf8, encodeUtf8, grammarLimits } from './grammar.js';
-import type { CommandReader } from './reader.js';
+import { decodeUtf8, encodeUtf8, grammarLimits, ImapSyntaxError } from './grammar.js';
+import { CommandReader } from './reader.js';
 
 /** A part of a message: `path` [] is the whole message, [1, 2] is part 1.2. */
 export interface Section {
@@ -184,6 +184,19 @@ function parseSection(reader: CommandReader, isPeek: boolean): FetchItem {
   const partial = parsePartial(reader);
   const label = `BODY[${encodeSection(section)}]${partial === undefined ? '' : `<${partial.offset}>`}`;
   return { kind: 'section', label, section, partial, isPeek };
+}
+
+/** A section as IMAP URLs write it (RFC 5092): what stands between `BODY[` and `]`. @returns undefined when it is none */
+export function parseUrlSection(text: string): Section | undefined {
+  const reader = new CommandReader(`${encodeUtf8(text)}]`);
+  try {
+    const section = readSectionSpec(reader);
+    reader.end();
+    return section;
+  } catch (error) {
+    if (error instanceof ImapSyntaxError) return undefined;
+    throw error;
+  }
 }
 
 function readSectionSpec(reader: CommandReader): Section {

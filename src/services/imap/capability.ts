@@ -15,6 +15,8 @@ const always = [
   'THREAD=REFS',
   'THREAD=ORDEREDSUBJECT',
   'MULTIAPPEND',
+  'CATENATE',
+  'URL-PARTIAL',
   'UNSELECT',
   'CHILDREN',
   'NAMESPACE',
@@ -55,6 +57,7 @@ export interface CapabilityFacts {
   readonly imap_compress: boolean;
   readonly imap_rev2: boolean;
   readonly imap_metadata: boolean;
+  readonly imap_urlauth_host: string;
 }
 
 export function capabilities(settings: CapabilityFacts, isCompressed: boolean): string {
@@ -66,6 +69,7 @@ export function capabilities(settings: CapabilityFacts, isCompressed: boolean): 
   list.push(settings.imap_append_limit > 0 ? `APPENDLIMIT=${settings.imap_append_limit}` : 'APPENDLIMIT');
   if (settings.imap_compress && !isCompressed) list.push('COMPRESS=DEFLATE');
   if (settings.imap_metadata) list.push('METADATA', 'LIST-METADATA');
+  if (settings.imap_urlauth_host !== '') list.push('URLAUTH');
   for (const extra of custom.slice(1).split(/\s+/)) if (extra !== '' && !list.includes(extra)) list.push(extra);
   return list.join(' ');
 }

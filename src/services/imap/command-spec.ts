@@ -47,6 +47,8 @@ export interface MessageCommandSpec {
   /** Decides at a literal whether it is a message (see CommandDecoder). */
   isMessage(argumentsBefore: string, isFirst: boolean): boolean;
   run(session: Session, input: MessageInput, call: CommandCall): Promise<Outcome>;
+  /** When the command has no message literal. */
+  runWithoutLiteral(session: Session, reader: CommandReader, call: CommandCall): Promise<Outcome>;
 }
 
 /** A row of the table, its argument type closed over. */
@@ -77,8 +79,7 @@ export function messageRow(spec: MessageCommandSpec): CommandRow {
     name: spec.name,
     state: spec.state,
     flags: new Set(spec.flags),
-    // Without any literal there is no message: whatever the arguments say, the command is incomplete.
-    prepare: (reader) => reader.fail('Missing message literal.'),
+    prepare: (reader) => (session, call) => spec.runWithoutLiteral(session, reader, call),
     message: spec,
   };
 }

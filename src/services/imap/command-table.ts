@@ -28,6 +28,8 @@ import { storeRow } from './commands/store.js';
 import { subscribeRow, unsubscribeRow } from './commands/subscribe.js';
 import { threadRow } from './commands/thread.js';
 
+import { genUrlAuthRow, resetKeyRow, urlFetchRow } from './commands/urlauth.js';
+
 const rows: readonly CommandRow[] = [
   appendRow,
   cancelUpdateRow,
@@ -42,6 +44,7 @@ const rows: readonly CommandRow[] = [
   examineRow,
   expungeRow,
   fetchRow,
+  genUrlAuthRow,
   getMetadataRow,
   getQuotaRootRow,
   getQuotaRow,
@@ -56,6 +59,7 @@ const rows: readonly CommandRow[] = [
   notifyRow,
   renameRow,
   replaceRow,
+  resetKeyRow,
   searchRow,
   selectRow,
   setMetadataRow,
@@ -67,6 +71,7 @@ const rows: readonly CommandRow[] = [
   threadRow,
   unselectRow,
   unsubscribeRow,
+  urlFetchRow,
   ...loginAgainRows,
 ];
 

@@ -1,8 +1,7 @@
-// APPEND (RFC 9051 6.3.12, RFC 3502 MULTIAPPEND, RFC 4315 APPENDUID, RFC 7889 APPENDLIMIT).
+// APPEND (RFC 9051 6.3.12, RFC 3502 MULTIAPPEND, RFC 4469 CATENATE, RFC 4315 APPENDUID, RFC 7889 APPENDLIMIT).
 import { type AppendItem, isAppendMessage, parseAppendItem, parseAppendMailbox, parseAppendTail } from '#protocol/imap/commands/append.js';
-import type { MessageLiteral } from '#protocol/imap/decoder.js';
 import { StorageError } from '#storage/errors.js';
-import type { AppendResult, AppendTransaction, Mailbox } from '#storage/mailbox.js';
+import type { AppendResult, AppendTransaction, Mailbox, MessageWriter } from '#storage/mailbox.js';
 import { formatNumbers } from '#util/number-set.js';
 import { messageRow } from '../command-spec.js';
 import { replyToStorageError } from '../error-reply.js';
@@ -10,6 +9,7 @@ import { toFlagSet } from '../flag-text.js';
 import type { MessageInput } from '../message-input.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import type { Session } from '../session.js';
+import { receiveParts, type Segment } from './append-catenate.js';
 
 /** Messages in one APPEND. */
 const maxMessages = 1_000;
@@ -24,23 +24,39 @@ export async function openTarget(session: Session, name: string, signal: AbortSi
   }
 }
 
-/** Takes one announced message into the transaction. @returns the reply when it is refused */
+/**
+ * Takes one message into the transaction.
+ * @param input undefined when the command has no message literal
+ * @returns where the command goes on, or the reply when the message is refused
+ */
 export async function receiveMessage(
   session: Session,
   transaction: AppendTransaction,
-  input: MessageInput,
+  input: MessageInput | undefined,
   item: AppendItem,
-  literal: MessageLiteral,
+  segment: Segment,
   signal: AbortSignal,
-): Promise<Outcome | undefined> {
+): Promise<Segment | Outcome> {
   const { set: flags, invalid } = toFlagSet(item.flags);
   // Clients copy \Recent along with the other flags; a server ignores it (RFC 3501 2.3.2).
   if (invalid !== undefined && invalid.toLowerCase() !== '\\recent')
     return bad(`Error in IMAP command APPEND: Invalid system flag ${invalid}`);
+  const add = (expectedBytes: number | undefined): Promise<MessageWriter> =>
+    transaction.add({ flags, internalDateMs: item.internalDateMs, expectedBytes }, signal);
+  if (item.isCatenate) {
+    const writer = await add(undefined);
+    const next = await receiveParts(session, writer, input, segment, signal);
+    if ('kind' in next) return next;
+    await writer.end();
+    session.counters.appended += 1;
+    return next;
+  }
+  const { literal } = segment;
+  if (input === undefined || literal === undefined) return segment.reader.fail('Missing message literal.');
   const limit = session.settings.imap_append_limit;
   if (limit > 0 && literal.size > limit) return no('Message is too large.', 'TOOBIG');
   if (literal.size === 0) return no("Can't save a zero byte message.");
-  const writer = await transaction.add({ flags, internalDateMs: item.internalDateMs, expectedBytes: literal.size }, signal);
+  const writer = await add(literal.size);
   input.accept();
   for (;;) {
     const chunk = await input.chunk();
@@ -49,11 +65,32 @@ export async function receiveMessage(
   }
   await writer.end();
   session.counters.appended += 1;
-  return undefined;
+  const next = await input.segment();
+  if (item.isUtf8) next.reader.char(')');
+  return next;
 }
 
 export function appendUid(result: AppendResult): string | undefined {
   return result.uids.length === 0 ? undefined : `APPENDUID ${result.uidValidity} ${formatNumbers(result.uids)}`;
+}
+
+async function append(session: Session, input: MessageInput | undefined, start: Segment, signal: AbortSignal): Promise<Outcome> {
+  const name = parseAppendMailbox(start.reader);
+  let item = parseAppendItem(start.reader);
+  const mailbox = await openTarget(session, name, signal);
+  if ('kind' in mailbox) return mailbox;
+  await using transaction = mailbox.beginAppend('append');
+  let segment = start;
+  for (let count = 1; ; count++) {
+    if (count > maxMessages) return no('Too many messages in one APPEND.', 'LIMIT');
+    const next = await receiveMessage(session, transaction, input, item, segment, signal);
+    if ('kind' in next) return next;
+    if (!parseAppendTail(next.reader)) break;
+    segment = next;
+    item = parseAppendItem(next.reader);
+  }
+  const result = await transaction.commit(signal);
+  return ok('Append completed.', appendUid(result));
 }
 
 export const appendRow = messageRow({
@@ -61,23 +98,7 @@ export const appendRow = messageRow({
   state: 'authenticated',
   flags: [],
   isMessage: isAppendMessage,
-  async run(session, input, { signal }) {
-    const name = parseAppendMailbox(input.head);
-    let item = parseAppendItem(input.head);
-    const mailbox = await openTarget(session, name, signal);
-    if ('kind' in mailbox) return mailbox;
-    await using transaction = mailbox.beginAppend('append');
-    let { literal } = input;
-    for (let count = 1; ; count++) {
-      if (count > maxMessages) return no('Too many messages in one APPEND.', 'LIMIT');
-      const refusal = await receiveMessage(session, transaction, input, item, literal, signal);
-      if (refusal !== undefined) return refusal;
-      const segment = await input.segment();
-      if (!parseAppendTail(segment.reader, item, segment.literal !== undefined) || segment.literal === undefined) break;
-      literal = segment.literal;
-      item = parseAppendItem(segment.reader);
-    }
-    const result = await transaction.commit(signal);
-    return ok('Append completed.', appendUid(result));
-  },
+  run: (session, input, { signal }) => append(session, input, { reader: input.head, literal: input.literal }, signal),
+  // RFC 4469: a message made of URLs alone.
+  runWithoutLiteral: (session, reader, { signal }) => append(session, undefined, { reader, literal: undefined }, signal),
 });

@@ -1,0 +1,83 @@
+// The octets an IMAP URL points to, inside the account of the session.
+import type { ImapUrl } from '#protocol/imap/imap-url.js';
+import { StorageError } from '#storage/errors.js';
+import type { MessageReader } from '#storage/mailbox.js';
+import { locateSection } from './message-section.js';
+import type { Session } from './session.js';
+
+export interface UrlContent extends AsyncDisposable {
+  /** Octets. */
+  readonly size: number;
+  /** In pieces. @throws StorageError */
+  chunks(): AsyncGenerator<Buffer>;
+}
+
+const chunkBytes = 131_072;
+
+/** @returns undefined when there is no such mailbox, message or part, or it is of another user */
+export async function openUrl(session: Session, url: ImapUrl, signal: AbortSignal): Promise<UrlContent | undefined> {
+  if (url.server?.user !== undefined && url.server.user !== session.user.name) return undefined;
+  const name = url.mailbox ?? session.selectedView?.mailbox.name;
+  if (name === undefined) return undefined;
+  try {
+    const mailbox = await session.user.openMailbox(name, signal);
+    if (url.uidValidity !== undefined && url.uidValidity !== mailbox.uidValidity) return undefined;
+    const view = await mailbox.openView({ readOnly: true }, signal);
+    let reader: MessageReader | undefined;
+    try {
+      const seq = view.seqOf(url.uid);
+      reader = seq === 0 ? undefined : await view.openMessage(seq, signal);
+      const content = reader === undefined ? undefined : await contentOf(reader, url);
+      if (reader === undefined || content === undefined) {
+        await reader?.close();
+        await view[Symbol.asyncDispose]();
+        return undefined;
+      }
+      const open = reader;
+      return {
+        ...content,
+        async [Symbol.asyncDispose]() {
+          await open.close();
+          await view[Symbol.asyncDispose]();
+        },
+      };
+    } catch (error) {
+      await reader?.close();
+      await view[Symbol.asyncDispose]();
+      throw error;
+    }
+  } catch (error) {
+    const isMissing = error instanceof StorageError && ['not-found', 'not-selectable', 'invalid-name', 'expunged'].includes(error.code);
+    if (isMissing) return undefined;
+    throw error;
+  }
+}
+
+async function contentOf(
+  reader: MessageReader,
+  { section, partial }: ImapUrl,
+): Promise<Omit<UrlContent, keyof AsyncDisposable> | undefined> {
+  const located = await locateSection(reader, section, partial);
+  switch (located.kind) {
+    case 'nil':
+      return undefined;
+    case 'octets':
+      return {
+        size: located.octets.length,
+        async *chunks() {
+          yield located.octets;
+        },
+      };
+    case 'range':
+      return { size: located.length, chunks: () => readRange(reader, located.start, located.length) };
+  }
+}
+
+async function* readRange(reader: MessageReader, start: number, length: number): AsyncGenerator<Buffer> {
+  for (let done = 0; done < length; ) {
+    const piece = await reader.read(start + done, Math.min(length - done, chunkBytes));
+    if (piece.length === 0) throw new StorageError('unavailable', `message ends ${length - done} octets early`);
+    done += piece.length;
+    yield piece;
+  }
+}
