@@ -133,6 +133,11 @@ export class MaildirBox {
     if (this.isLoaded && this.views.size === 0 && !this.mutex.isHeld && this.#background.size === 0) this.unload();
   }
 
+  /** Frees the memory of a mailbox whose sessions are all parked. Its watches stay. */
+  unloadIfParked(): void {
+    if (this.isLoaded && this.views.size === 0 && !this.mutex.isHeld && this.#background.size === 0) this.unload();
+  }
+
   /** Gives up what can be read again; the last scalars stay for who still asks. */
   unload(): void {
     this.saveCachePositions(cachePositionsBytes / 16);

@@ -14,6 +14,7 @@ const gatherMs = 25;
 /** A refresh that waits for a lock must not wait for ever. */
 const refreshTimeoutMs = 60_000;
 const watchesPerBox = 2;
+const unloadAfterMs = 2000;
 
 interface WatchedBox {
   users: number;
@@ -140,8 +141,13 @@ export class FolderWatcher {
     if (box.isDeleted) return;
     try {
       const signal = AbortSignal.timeout(refreshTimeoutMs);
+      const wasLoaded = box.isLoaded;
       await this.#options.load(box, signal);
       await refresh(box, signal);
+      // What peers wrote came with the load: parked views compare it with what they know.
+      if (!wasLoaded) box.changed();
+      // Views that were woken ask for it soon; if none did, it is given up again.
+      if (box.views.size === 0) setTimeout(() => box.unloadIfParked(), unloadAfterMs).unref();
     } catch (error) {
       if (error instanceof StorageError && error.code === 'not-found') {
         box.isDeleted = true;

@@ -12,6 +12,8 @@ export class Numbering {
   count = 0;
   #rows: Uint32Array | undefined;
   #ghosts: number[] = [];
+  /** First and last UID of each run, while parked. */
+  #parked: Uint32Array | undefined;
   /** Rows of the state that have been looked at: later ones are news. */
   #seenRows = 0;
   /** `expungeCount` of the state when all expunges had been told. */
@@ -26,6 +28,7 @@ export class Numbering {
   /** Row, or -1 for a ghost. @throws RangeError */
   rowAt(seq: number): number {
     if (!(seq >= 1 && seq <= this.count)) throw new RangeError(`sequence number ${seq} outside 1..${this.count}`);
+    if (this.#parked !== undefined) return -1;
     if (this.#rows === undefined) return seq - 1;
     const row = this.#rows[seq - 1] as number;
     return row >= ghostBit ? -1 : row;
@@ -34,6 +37,7 @@ export class Numbering {
   uidAt(seq: number): number {
     const row = this.rowAt(seq);
     if (row >= 0) return this.state.columns.uid[row] as number;
+    if (this.#parked !== undefined) return parkedUidAt(this.#parked, seq);
     return this.#ghosts[((this.#rows?.[seq - 1] as number) - ghostBit) >>> 0] as number;
   }
 
@@ -45,7 +49,7 @@ export class Numbering {
   lowerBound(uid: number): number {
     let low = 0;
     let high = this.count;
-    if (this.#rows === undefined) {
+    if (this.#rows === undefined && this.#parked === undefined) {
       const uids = this.state.columns.uid;
       while (low < high) {
         const middle = (low + high) >>> 1;
@@ -129,7 +133,7 @@ export class Numbering {
   }
 
   /** Counts these messages, in place of those of the state: what a view did that another process has suspended. */
-  resume(uids: ArrayLike<number>, uidNext: number): void {
+  takeOver(uids: ArrayLike<number>, uidNext: number): void {
     this.moveTo(this.state, uids);
     this.#seenRows = this.state.columns.lowerBound(uidNext);
   }
@@ -159,10 +163,57 @@ export class Numbering {
     this.#toldExpunges = state.hasDeadRows ? -1 : state.expungeCount;
   }
 
+  /** Gives up the state; only the UIDs stay, as ranges. Until `resume` the messages are ghosts: their UIDs are known and nothing else. */
+  park(placeholder: IndexState): void {
+    const flat: number[] = [];
+    for (const uid of this.uids()) {
+      if (flat.length > 0 && flat[flat.length - 1] === uid - 1) flat[flat.length - 1] = uid;
+      else flat.push(uid, uid);
+    }
+    this.#parked = Uint32Array.from(flat);
+    this.state = placeholder;
+    this.#rows = undefined;
+    this.#ghosts = [];
+  }
+
+  get isParked(): boolean {
+    return this.#parked !== undefined;
+  }
+
+  resume(state: IndexState): void {
+    const uids = this.uids();
+    this.#parked = undefined;
+    this.moveTo(state, uids);
+  }
+
+  #expandParked(flat: Uint32Array): Uint32Array {
+    const uids = new Uint32Array(this.count);
+    let at = 0;
+    for (let index = 0; index < flat.length; index += 2) {
+      for (let uid = flat[index] as number; uid <= (flat[index + 1] as number); uid += 1) {
+        uids[at] = uid;
+        at += 1;
+      }
+    }
+    return uids;
+  }
+
   uids(): Uint32Array {
+    if (this.#parked !== undefined) return this.#expandParked(this.#parked);
     const uids = new Uint32Array(this.count);
     if (this.#rows === undefined) uids.set(this.state.columns.uid.subarray(0, this.count));
     else for (let seq = 1; seq <= this.count; seq += 1) uids[seq - 1] = this.uidAt(seq);
     return uids;
   }
+}
+
+function parkedUidAt(flat: Uint32Array, seq: number): number {
+  let left = seq - 1;
+  for (let index = 0; index < flat.length; index += 2) {
+    const first = flat[index] as number;
+    const length = (flat[index + 1] as number) - first + 1;
+    if (left < length) return first + left;
+    left -= length;
+  }
+  throw new RangeError(`sequence number ${seq}`);
 }

@@ -116,8 +116,12 @@ export class ViewNews {
 
   moveTo(state: IndexState): void {
     this.#state = state;
-    this.#silent.clear();
     this.#announcedKeywords = Math.min(this.#announcedKeywords, state.keywords.names.length);
+  }
+
+  /** The state is given up for a while. */
+  park(placeholder: IndexState): void {
+    this.#state = placeholder;
   }
 
   #isLoud(row: number): boolean {

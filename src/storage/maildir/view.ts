@@ -2,6 +2,7 @@ import type { MimePart } from '#mail/mime-part.js';
 import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
 import { expungeRecord, recentRecord } from '../index/log-record.js';
+import { MailboxIndex } from '../index/mailbox-index.js';
 import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, SuspendedView, ViewChanges } from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
 import { evaluateSearch } from '../search-run.js';
@@ -60,7 +61,7 @@ export class MaildirView implements MailboxView {
       throw new StorageError('corrupt', `UIDVALIDITY of ${mailbox.name} changed while its session was suspended`);
     }
     const view = new MaildirView(mailbox, suspended.isReadOnly || mailbox.isReadOnly);
-    view.numbering.resume([...numbersOf(suspended.uids)], suspended.uidNext);
+    view.numbering.takeOver([...numbersOf(suspended.uids)], suspended.uidNext);
     view.#news.resume(suspended);
     box.views.add(view);
     return view;
@@ -154,6 +155,8 @@ export class MaildirView implements MailboxView {
       for (const uid of await learnFacts(this.#box, uids, facts, signal)) gone.add(this.seqOf(uid));
     }
     const contents = needsContents(needs) ? await loadContents(this.#box, uids, needs, signal) : undefined;
+    // A peer's new index may have come meanwhile.
+    this.#checkState();
     for (const uid of uids) {
       const seq = this.seqOf(uid);
       if (contents !== undefined && !contents.has(uid)) gone.add(seq);
@@ -304,6 +307,13 @@ export class MaildirView implements MailboxView {
 
   park(): void {
     this.#prepared = new Map();
+    if (this.#isClosed || this.numbering.isParked) return;
+    const box = this.#box;
+    const placeholder = MailboxIndex.placeholder();
+    this.numbering.park(placeholder);
+    this.#news.park(placeholder);
+    box.views.delete(this);
+    box.unloadIfParked();
   }
 
   suspend(): SuspendedView | undefined {
@@ -333,8 +343,11 @@ export class MaildirView implements MailboxView {
   /** The index may have been replaced by a newer one: the same messages are found in it again. */
   #checkState(): void {
     const { state } = this.#box;
-    if (this.numbering.state === state) return;
-    this.numbering.moveTo(state, this.numbering.uids());
+    if (this.numbering.isParked) {
+      this.numbering.resume(state);
+      if (!this.#isClosed) this.#box.views.add(this);
+    } else if (this.numbering.state === state) return;
+    else this.numbering.moveTo(state, this.numbering.uids());
     this.#news.moveTo(state);
   }
 
@@ -352,7 +365,9 @@ export class MaildirView implements MailboxView {
 
   #hasNews(): boolean {
     const box = this.#box;
-    if (box.isDeleted || box.hasArrivals || this.numbering.state !== box.state) return true;
+    if (box.isDeleted || box.hasArrivals) return true;
+    if (this.numbering.isParked) return box.state.highestModSeq > this.#news.syncedModSeq;
+    if (this.numbering.state !== box.state) return true;
     return this.numbering.hasArrivals || this.numbering.hasUntold || this.#news.hasNews(this.numbering);
   }
 
