@@ -252,7 +252,7 @@ class AuthConnection implements AuthClient {
 
   /** Lines of one turn of the event loop leave in one write. */
   #send(line: string): void {
-    if (this.#outgoing === '') process.nextTick(() => this.#flush());
+    if (this.#outgoing === '') setImmediate(() => this.#flush());
     this.#outgoing += line;
   }
 

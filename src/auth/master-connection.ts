@@ -2,6 +2,7 @@
 import { createConnection, type Socket } from 'node:net';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
+import { writeTogether } from '#util/write-together.js';
 import type { AuthMasterClient, UserLookup } from './client.js';
 import { masterProtocol } from './interface.js';
 import { parseId, parseParameters, TabLines } from './tab-lines.js';
@@ -41,6 +42,8 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
   readonly #options: MasterConnectionOptions;
   readonly #pending = new Map<number, Pending>();
   #connecting: Promise<Socket> | undefined;
+  /** Connected. */
+  #socket: Socket | undefined;
   #nextId = 1;
   #isClosed = false;
 
@@ -107,7 +110,7 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
     read: (command: string, args: readonly string[]) => Answer | undefined,
   ): Promise<Answer> {
     signal.throwIfAborted();
-    const socket = await this.#connected(signal);
+    const socket = this.#socket ?? (await this.#connected(signal));
     const id = this.#nextId;
     this.#nextId = (this.#nextId % 0xffff_ffff) + 1;
     return new Promise<Answer>((resolve, reject) => {
@@ -134,6 +137,7 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
           return true;
         },
       });
+      writeTogether(socket);
       socket.write(encodeTabLine([command, String(id), ...args]));
     });
   }
@@ -172,6 +176,7 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
         socket.write(encodeTabLine(['VERSION', String(masterProtocol.major), String(masterProtocol.minor)]));
         // An idle link does not keep a process alive that has nothing else to do.
         socket.unref();
+        this.#socket = socket;
         resolve(socket);
       });
       socket.on('data', (chunk: Buffer) => {
@@ -182,6 +187,7 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
       socket.on('error', reject);
       socket.on('close', () => {
         this.#connecting = undefined;
+        this.#socket = undefined;
         this.#failAll('connection lost');
       });
     });

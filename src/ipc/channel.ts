@@ -1,6 +1,7 @@
 // Frames over a stream socket: messages both ways, replies found by their id, back-pressure for who wants it and a hard bound for who does not.
 import { connect, type Socket } from 'node:net';
 import { CodedError, errnoOf } from '#util/coded-error.js';
+import { writeTogether } from '#util/write-together.js';
 import { encodeFrame, FrameDecoder, maxFrameBytes } from './frame.js';
 
 /** Unsent octets after which a peer that does not read is given up. */
@@ -57,6 +58,7 @@ export class FramedChannel {
    */
   send(value: unknown): boolean {
     if (this.#isClosed) return false;
+    writeTogether(this.#socket);
     const isBelowMark = this.#socket.write(encodeFrame(value, this.#options.maxFrameBytes));
     const limit = this.#options.maxBufferedBytes ?? defaultMaxBufferedBytes;
     if (this.#socket.writableLength > limit) {

@@ -1,6 +1,8 @@
 // Structured logging through pino. The message is Dovecot's wording; the fields beside it carry the values with types.
 // One JSON object a line on file descriptor 2; the master turns it into text on a terminal (log/format.ts) and writes files.
+import { writeSync } from 'node:fs';
 import pino, { type DestinationStream, type Logger as PinoLogger } from 'pino';
+import { errnoOf } from '#util/coded-error.js';
 
 export type LogFields = Readonly<Record<string, unknown>>;
 
@@ -29,15 +31,19 @@ export interface LoggerOptions {
 class PinoBackedLogger implements Logger {
   readonly #root: PinoLogger;
   readonly #fields: LogFields;
-  readonly #pino: PinoLogger;
+  #made: PinoLogger | undefined;
   /** @param root without fields: pino would write a field that a child sets again twice */
   constructor(root: PinoLogger, fields: LogFields) {
     this.#root = root;
     this.#fields = fields;
-    this.#pino = root.child(fields);
+  }
+  /** Made for the first line: most sessions write one or none. */
+  get #pino(): PinoLogger {
+    this.#made ??= this.#root.child(this.#fields);
+    return this.#made;
   }
   get isDebug(): boolean {
-    return this.#pino.isLevelEnabled('debug');
+    return this.#root.isLevelEnabled('debug');
   }
   error(event: string, text: string, fields?: LogFields): void {
     this.#pino.error({ ...fields, event }, text);
@@ -49,6 +55,7 @@ class PinoBackedLogger implements Logger {
     this.#pino.info({ ...fields, event }, text);
   }
   debug(event: string, text: string, fields?: LogFields): void {
+    if (!this.isDebug) return;
     this.#pino.debug({ ...fields, event }, text);
   }
   child(fields: LogFields, prefix?: string): Logger {
@@ -56,9 +63,43 @@ class PinoBackedLogger implements Logger {
   }
 }
 
+const standardError = 2;
+/** Lines that wait for the end of a turn are written before they become more than this. */
+const maxWaitingCharacters = 64 * 1024;
+
+/** Standard error, the lines of one turn of the event loop in one write; errors, which may be last words, at once. */
+class StandardError implements DestinationStream {
+  #waiting = '';
+
+  constructor() {
+    process.on('exit', () => this.#flush());
+  }
+
+  write(line: string): void {
+    if (this.#waiting === '') setImmediate(() => this.#flush());
+    this.#waiting += line;
+    if (this.#waiting.length > maxWaitingCharacters || line.startsWith('{"level":"error"')) this.#flush();
+  }
+
+  #flush(): void {
+    const octets = Buffer.from(this.#waiting);
+    this.#waiting = '';
+    for (let at = 0; at < octets.length; ) {
+      try {
+        at += writeSync(standardError, octets, at);
+      } catch (error) {
+        // Full for the moment; how long that lasts is for its reader to say. Without a reader there is nobody left to tell.
+        if (errnoOf(error) !== 'EAGAIN') return;
+      }
+    }
+  }
+}
+
+const shared: { standardError: StandardError | undefined } = { standardError: undefined };
+
 /** Lines go to `destination`, or to file descriptor 2. */
 export function createLogger(options: LoggerOptions): Logger {
-  const destination = options.destination ?? pino.destination({ fd: 2, sync: true });
+  const destination = options.destination ?? standardErrorOfProcess();
   const backend = pino(
     {
       level: options.debug ? 'debug' : 'info',
@@ -71,6 +112,11 @@ export function createLogger(options: LoggerOptions): Logger {
     destination,
   );
   return new PinoBackedLogger(backend, { prefix: options.prefix });
+}
+
+function standardErrorOfProcess(): StandardError {
+  shared.standardError ??= new StandardError();
+  return shared.standardError;
 }
 
 const discard = (): void => undefined;

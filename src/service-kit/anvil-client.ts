@@ -3,6 +3,7 @@
 import { connect, type Socket } from 'node:net';
 import { encodeTabLine, parseTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
+import { writeTogether } from '#util/write-together.js';
 import type { AnvilClient, AnvilPenalty, AnvilSession } from './role.js';
 
 const replyTimeoutMs = 2_000;
@@ -53,11 +54,11 @@ export class AnvilConnection implements AnvilClient {
     const isConnected = this.#socket !== undefined;
     const socket = this.#open();
     // A fresh connection announces all sessions, this one included.
-    if (isConnected) socket?.write(connectLine(session));
+    if (isConnected) write(socket, connectLine(session));
     return () => {
       if (this.#sessions.get(session.sessionId) !== announced) return;
       this.#sessions.delete(session.sessionId);
-      this.#socket?.write(encodeTabLine(['DISCONNECT', String(process.pid), anvilIdent(session), session.sessionId]));
+      write(this.#socket, encodeTabLine(['DISCONNECT', String(process.pid), anvilIdent(session), session.sessionId]));
     };
   }
 
@@ -75,7 +76,7 @@ export class AnvilConnection implements AnvilClient {
   }
 
   setPenalty(address: string, checksum: number, value: number): void {
-    this.#open()?.write(encodeTabLine(['PENALTY-INC', address, String(checksum), String(value)]));
+    write(this.#open(), encodeTabLine(['PENALTY-INC', address, String(checksum), String(value)]));
   }
 
   /** Ends sessions by id. @returns how many there were */
@@ -104,7 +105,7 @@ export class AnvilConnection implements AnvilClient {
       // The answers that follow would be taken for the wrong questions, so the connection cannot be used any more.
       const timer = setTimeout(() => socket.destroy(new Error(`no answer in ${replyTimeoutMs} ms`)), replyTimeoutMs);
       this.#questions.push({ resolve, timer });
-      socket.write(encodeTabLine(fields));
+      write(socket, encodeTabLine(fields));
     });
   }
 
@@ -176,6 +177,12 @@ export class AnvilConnection implements AnvilClient {
       resolve(undefined);
     }
   }
+}
+
+function write(socket: Socket | undefined, line: string): void {
+  if (socket === undefined) return;
+  writeTogether(socket);
+  socket.write(line);
 }
 
 function connectLine(session: AnvilSession): string {

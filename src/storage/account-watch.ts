@@ -17,7 +17,7 @@ export class AccountWatch {
   readonly #watchers = new Set<(name: string) => void>();
   readonly #stops = new Map<string, () => void>();
   #stopTrees: (() => void)[] = [];
-  #ended = new AbortController();
+  #ended: AbortController | undefined;
   #work: Promise<void> = Promise.resolve();
 
   constructor(user: WatchedUser, namespaces: readonly AccountNamespace[], log: Logger) {
@@ -42,18 +42,21 @@ export class AccountWatch {
   }
 
   #start(): void {
-    this.#ended = new AbortController();
+    const ended = new AbortController();
+    this.#ended = ended;
     this.#stopTrees = this.#namespaces.map(({ tree, namespace }) =>
       tree.watch((levels) => {
         this.#tell(visibleName(namespace, levels));
-        this.#refresh();
+        this.#refresh(ended.signal);
       }),
     );
-    this.#refresh();
+    this.#refresh(ended.signal);
   }
 
   #stop(): void {
+    if (this.#ended === undefined) return;
     this.#ended.abort();
+    this.#ended = undefined;
     for (const stop of [...this.#stopTrees, ...this.#stops.values()]) stop();
     this.#stopTrees = [];
     this.#stops.clear();
@@ -64,8 +67,7 @@ export class AccountWatch {
   }
 
   /** Watches what is there now, one mailbox after the other, so that a large account does not open all its files at once. */
-  #refresh(): void {
-    const { signal } = this.#ended;
+  #refresh(signal: AbortSignal): void {
     this.#work = this.#work
       .then(async () => {
         if (signal.aborted) return;

@@ -13,10 +13,11 @@ const sliceSize = 1000;
 
 /** Never throws: a mailbox that cannot be cleaned is logged and left for the next time. */
 export async function runAutoexpunge(user: MailUser, all: readonly AccountNamespace[], log: Logger): Promise<void> {
+  if (all.every(({ configured }) => configured.every((rule) => !expires(rule)))) return;
   const signal = AbortSignal.timeout(timeLimitMs);
   for (const { namespace, configured } of all) {
     for (const rule of configured) {
-      if (rule.autoexpungeMs === 0 && rule.autoexpungeMaxMails === 0) continue;
+      if (!expires(rule)) continue;
       const pattern = visibleName(namespace, rule.levels);
       try {
         for (const name of await namesFor(user, pattern, signal)) await expireMailbox(user, name, rule, signal);
@@ -32,6 +33,10 @@ export async function runAutoexpunge(user: MailUser, all: readonly AccountNamesp
       .filter((entry) => entry.isSelectable && compilePattern(pattern, entry.separator).matches(entry.name))
       .map((entry) => entry.name);
   }
+}
+
+function expires(rule: ConfiguredMailbox): boolean {
+  return rule.autoexpungeMs > 0 || rule.autoexpungeMaxMails > 0;
 }
 
 async function expireMailbox(user: MailUser, name: string, rule: ConfiguredMailbox, signal: AbortSignal): Promise<void> {

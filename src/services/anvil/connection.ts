@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import { encodeTabLine, parseTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import { NetworkList } from '#service-kit/addresses.js';
+import { writeTogether } from '#util/write-together.js';
 import type { Penalties } from './penalties.js';
 import type { KickFilter, Sessions } from './sessions.js';
 
@@ -68,7 +69,9 @@ export class AnvilPeer {
   }
 
   #write(text: string): void {
-    if (this.#socket.writable) this.#socket.write(text);
+    if (!this.#socket.writable) return;
+    writeTogether(this.#socket);
+    this.#socket.write(text);
   }
 
   #fail(problem: string): void {

@@ -31,36 +31,51 @@ export function splitIdent(ident: string): { readonly service: string; readonly 
   return { service: ident.slice(0, first), remoteIp: ident.slice(first + 1, second), user: ident.slice(second + 1) };
 }
 
+/** Equal ones together: only sessions without an id can be. */
+type Owned = Map<string, Session[]>;
+
+/** The pid has no tab in it, so the parts cannot be taken for others. */
+function keyOf({ sessionId, pid, ident }: Pick<Session, 'ident' | 'pid' | 'sessionId'>): string {
+  return `${sessionId}\t${pid}\t${ident}`;
+}
+
+function all(owned: Owned): Session[] {
+  return [...owned.values()].flat();
+}
+
 /** `Owner` is the connection that announced the session: it goes with it. */
 export class Sessions<Owner extends object> {
-  readonly #byOwner = new Map<Owner, Set<Session>>();
+  readonly #byOwner = new Map<Owner, Owned>();
   readonly #counts = new Map<string, number>();
 
   /** A session that this owner has announced before is counted once. */
   connect(owner: Owner, session: Session): void {
-    const owned = this.#byOwner.get(owner) ?? new Set();
+    const owned: Owned = this.#byOwner.get(owner) ?? new Map();
     this.#byOwner.set(owner, owned);
-    if (session.sessionId !== '' && this.#find(owned, session) !== undefined) return;
-    owned.add(session);
+    const key = keyOf(session);
+    const same = owned.get(key);
+    if (same === undefined) owned.set(key, [session]);
+    else if (session.sessionId !== '') return;
+    else same.push(session);
     this.#counts.set(session.ident, this.count(session.ident) + 1);
   }
 
   disconnect(owner: Owner, session: Pick<Session, 'ident' | 'pid' | 'sessionId'>): void {
     const owned = this.#byOwner.get(owner);
-    const found = owned === undefined ? undefined : this.#find(owned, session);
+    const found = owned?.get(keyOf(session))?.[0];
     if (owned !== undefined && found !== undefined) this.#remove(owner, owned, found);
   }
 
   /** The connection is gone, and its process with it. */
   forget(owner: Owner): void {
     const owned = this.#byOwner.get(owner);
-    if (owned !== undefined) for (const session of [...owned]) this.#remove(owner, owned, session);
+    if (owned !== undefined) for (const session of all(owned)) this.#remove(owner, owned, session);
   }
 
   /** The process died, whoever announced its sessions. */
   kill(pid: number): void {
     for (const [owner, owned] of [...this.#byOwner]) {
-      for (const session of [...owned]) if (session.pid === pid) this.#remove(owner, owned, session);
+      for (const session of all(owned)) if (session.pid === pid) this.#remove(owner, owned, session);
     }
   }
 
@@ -70,9 +85,9 @@ export class Sessions<Owner extends object> {
 
   /** Ordered by ident, then by age. */
   list(): SessionFacts[] {
-    const all = [...this.#byOwner.values()].flatMap((owned) => [...owned]);
-    all.sort((a, b) => compare(a.ident, b.ident) || a.sinceMs - b.sinceMs);
-    return all.map((session) => ({ ...session, ...splitIdent(session.ident) }));
+    const sessions = [...this.#byOwner.values()].flatMap(all);
+    sessions.sort((a, b) => compare(a.ident, b.ident) || a.sinceMs - b.sinceMs);
+    return sessions.map((session) => ({ ...session, ...splitIdent(session.ident) }));
   }
 
   /** Session ids to end, per connection that has to be told. */
@@ -81,7 +96,7 @@ export class Sessions<Owner extends object> {
     const matches = new Map<Owner, string[]>();
     for (const [owner, owned] of this.#byOwner) {
       const ids: string[] = [];
-      for (const { ident, sessionId } of owned) {
+      for (const { ident, sessionId } of all(owned)) {
         if (sessionId === '' || sessionIds?.has(sessionId) === false) continue;
         const { user, remoteIp } = splitIdent(ident);
         if (isWanted?.test(user) === false || includesIp?.(remoteIp) === false) continue;
@@ -92,15 +107,11 @@ export class Sessions<Owner extends object> {
     return matches;
   }
 
-  #find(owned: ReadonlySet<Session>, { ident, pid, sessionId }: Pick<Session, 'ident' | 'pid' | 'sessionId'>): Session | undefined {
-    for (const session of owned) {
-      if (session.ident === ident && session.pid === pid && session.sessionId === sessionId) return session;
-    }
-    return undefined;
-  }
-
-  #remove(owner: Owner, owned: Set<Session>, session: Session): void {
-    owned.delete(session);
+  #remove(owner: Owner, owned: Owned, session: Session): void {
+    const key = keyOf(session);
+    const same = owned.get(key) ?? [];
+    if (same.length > 1) same.splice(same.indexOf(session), 1);
+    else owned.delete(key);
     if (owned.size === 0) this.#byOwner.delete(owner);
     const rest = this.count(session.ident) - 1;
     if (rest > 0) this.#counts.set(session.ident, rest);

@@ -99,7 +99,7 @@ function serve(context: ServiceContext, authenticator: Authenticator, connection
   const sink: ProtocolSink = {
     write(text) {
       // Lines of one turn of the event loop leave in one write.
-      if (unsent === '') process.nextTick(flush);
+      if (unsent === '') setImmediate(flush);
       unsent += text;
       if (socket.writableLength > maxUnsentBytes && !socket.isPaused()) {
         socket.pause();

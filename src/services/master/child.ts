@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { type ChildMessage, controlFd, type MasterMessage } from '#ipc/control.js';
 import { encodeFrame, FrameDecoder } from '#ipc/frame.js';
 import type { LineCollector } from '#log/files.js';
+import { writeTogether } from '#util/write-together.js';
 import type { Identity } from './plan.js';
 
 export interface ChildCommand {
@@ -71,7 +72,9 @@ export class Child {
   }
 
   send(message: MasterMessage): void {
-    if (this.#channel?.writable === true) this.#channel.write(encodeFrame(message));
+    if (this.#channel?.writable !== true) return;
+    writeTogether(this.#channel);
+    this.#channel.write(encodeFrame(message));
   }
 
   kill(signal: NodeJS.Signals): void {
