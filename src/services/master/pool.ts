@@ -143,7 +143,8 @@ export class Pool {
 
   /** Tells every process to take no more clients, and to end those it has (`end`) or not (`finish`). */
   stopChildren(clients: 'finish' | 'end', reason: string): void {
-    for (const process of this.#children.values()) this.stopChild(process, clients, reason);
+    // A copy: those that are started in place of the stopped ones are not meant, and would go on for ever.
+    for (const process of [...this.#children.values()]) this.stopChild(process, clients, reason);
   }
 
   stopChild(process: PoolChild, clients: 'finish' | 'end', reason: string): void {
