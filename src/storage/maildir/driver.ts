@@ -7,6 +7,7 @@ import type { MailboxDriver, MailboxPaths, OpenMailboxOptions } from '../driver.
 import { StorageError } from '../errors.js';
 import type { Mailbox } from '../mailbox.js';
 import { MaildirBox } from './box.js';
+import { cleanTmp } from './clean-tmp.js';
 import { storageErrorOf } from './file-calls.js';
 import { NameMaker } from './file-name.js';
 import { FolderWatcher } from './folder-watcher.js';
@@ -56,6 +57,10 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
   async load(box: MaildirBox, signal: AbortSignal): Promise<void> {
     if (box.isLoaded) return;
     if (!this.#boxes.has(box.paths.mailDir)) this.#boxes.set(box.paths.mailDir, box);
+    box.background(
+      cleanTmp(box.tmpDir).then(() => undefined),
+      'clean tmp/',
+    );
     await box.load(() => refreshHeld(box, undefined, signal), signal);
   }
 

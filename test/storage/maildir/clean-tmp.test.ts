@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { cleanTmp, staleTmpMs } from '#storage/maildir/clean-tmp.js';
+
+const day = 24 * 60 * 60 * 1000;
+
+async function inTmp(work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'roost-tmp-'));
+  try {
+    await writeFile(join(folder, 'left'), 'x');
+    await work(folder);
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+describe('tmp/ of a Maildir', () => {
+  it('is cleaned of what is 36 hours old, once a week', () =>
+    inTmp(async (folder) => {
+      // ctimes cannot be set, so the clock is.
+      const later = Date.now() + 8 * day;
+      assert.equal(await cleanTmp(folder, later), 1);
+      await writeFile(join(folder, 'left'), 'x');
+      assert.equal(await cleanTmp(folder, later + day), 0);
+      assert.deepEqual(await readdir(folder), ['left']);
+    }));
+
+  it('keeps what may still be written', () =>
+    inTmp(async (folder) => {
+      const old = (Date.now() - 8 * day) / 1000;
+      await utimes(folder, old, old);
+      assert.equal(await cleanTmp(folder, Date.now() + staleTmpMs - 60_000), 0);
+      assert.deepEqual(await readdir(folder), ['left']);
+    }));
+
+  it('need not exist', async () => {
+    assert.equal(await cleanTmp('/nonexistent/tmp', Date.now()), 0);
+  });
+});
