@@ -114,7 +114,16 @@ export const stockServices: readonly StockService[] = [
   },
   {
     name: 'imap-hibernate',
-    values: { protocol: 'imap', executable: 'imap-hibernate', user: internal, process_limit: '4', client_limit: '10000' },
+    // Dovecot's runs as default_internal_user and gets a descriptor that tells of changes. Node cannot pass one on, so ours watches the folders
+    // itself, as the user whose mail it is.
+    values: {
+      protocol: 'imap',
+      executable: 'imap-hibernate',
+      extra_groups: internalGroup,
+      process_limit: '4',
+      client_limit: '10000',
+      service_count: '0',
+    },
     listeners: [unix('imap-hibernate', '0660', '', internalGroup)],
   },
   {

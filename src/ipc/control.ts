@@ -52,6 +52,11 @@ export interface StartMessage {
   readonly settings: unknown;
   /** 48 random octets in base64, the same for all processes of all services: TLS session tickets then hold in each of them. */
   readonly tlsTicketKeys?: string | undefined;
+  /**
+   * For processes that logged-in connections are handed to: 32 octets in base64, the same for all of them with one identity. A session that leaves
+   * such a process is sealed with it, so that only what one of them has written is taken for a session.
+   */
+  readonly sessionKey?: string | undefined;
   /** The child was started as root and changes to this identity before it does anything else; undefined: it has its identity already. */
   readonly becomes?: { readonly uid: number; readonly gid: number; readonly groups: readonly number[] } | undefined;
   readonly isDebug: boolean;
@@ -92,7 +97,7 @@ export type RoutedMessage =
   /** `full`: no process has room and none may be started, for 10 s. `failed`: no such service, it cannot be started, or it is stopping. */
   | { readonly kind: 'routed'; readonly id: number; readonly outcome: 'full' | 'failed'; readonly reason: string };
 
-/** Login process: where shall this logged-in user go? */
+/** Login process, or a mail process that passes a session on: where shall this logged-in user go? */
 export interface RouteMessage {
   readonly kind: 'route';
   /** Chosen by the sender, unique among its open requests. */

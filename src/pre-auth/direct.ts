@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream';
 import { connectAuth } from '#auth/auth-connection.js';
 import type { AuthClient } from '#auth/client.js';
 import type { HandoffRequest } from '#ipc/peer.js';
+import { forgetPause } from '#service-kit/reading.js';
 import type { AcceptedConnection, ClientHandle, HandedConnection, ServiceContext } from '#service-kit/role.js';
 import { type LoginResult, startPreAuth } from './start.js';
 import { refusalText, refuseOverUserLimit } from './user-limit.js';
@@ -65,7 +66,8 @@ class DirectClient implements ClientHandle {
     const { context, startSession } = this.#options;
     const refusal = await refuseOverUserLimit(context, request);
     if (refusal !== undefined) return refusal;
-    await makeReadable(stream, buffered);
+    await forgetPause(stream);
+    if (buffered.length > 0 && !stream.destroyed) stream.unshift(buffered);
     const connection = this.#connection;
     // From here on the client is one of those who have logged in: it is not pushed out, and kicked by its session id.
     context.loggedIn(connection, request.sessionId);
@@ -80,14 +82,3 @@ class DirectClient implements ClientHandle {
     return { kind: 'taken', mailPid: process.pid };
   }
 }
-
-/** The stream as a fresh one would be: paused by nobody, so that it flows as soon as the session listens for data. */
-async function makeReadable(stream: Duplex, buffered: Buffer): Promise<void> {
-  // A stream that has lost its last 'readable' listener forgets that it was paused, in the next tick.
-  stream.on('readable', ignore);
-  stream.off('readable', ignore);
-  await new Promise<void>((resolve) => setImmediate(resolve));
-  if (buffered.length > 0 && !stream.destroyed) stream.unshift(buffered);
-}
-
-const ignore = (): undefined => undefined;

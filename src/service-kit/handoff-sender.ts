@@ -1,7 +1,8 @@
 // Login's half of the hand-off: route from the master, descriptor or relay to the mail process, one retry where the process was about to end.
-import { randomBytes } from 'node:crypto';
-import type { Socket } from 'node:net';
+import { randomUUID } from 'node:crypto';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { ChannelError, connectUnix, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
 import type { RoutedMessage } from '#ipc/control.js';
 import { encodeFrame } from '#ipc/frame.js';
@@ -11,7 +12,7 @@ import type { HandoffRequest } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import type { ControlLink } from './control-link.js';
 import { descriptorOf } from './listeners.js';
-import { continueReading, stopReading } from './reading.js';
+import { continueReading, forgetPause, stopReading } from './reading.js';
 import { Relay } from './relay.js';
 import type { HandoffOutcome } from './role.js';
 
@@ -36,6 +37,8 @@ export interface HandoffJob {
   readonly socket: Socket;
   readonly buffered: Buffer;
   readonly request: HandoffRequest;
+  /** A session that is relayed stays where it is: it is passed as a descriptor or not at all. */
+  readonly isDescriptorOnly?: boolean;
   /** The connection goes on as a relay; `onEnd` is to be called when it has ended. */
   readonly onRelay: (relay: Relay) => void;
   readonly onRelayEnd: () => void;
@@ -60,6 +63,25 @@ export class HandoffSender {
     // Read on, so that the end of the connection is seen; what the client still says goes nowhere.
     continueReading(stream);
     stream.resume();
+    return outcome;
+  }
+
+  /** Never throws. Passes a session on, by its descriptor only. Unless passed, the socket waits for a reader with all that came. */
+  async passOn(stream: Duplex, request: HandoffRequest): Promise<HandoffOutcome> {
+    const socket = asSocket(stream);
+    if (!canPassSession(stream)) return { kind: 'failed', reason: 'this connection cannot be passed on' };
+    const readAhead = stopReading(socket);
+    const job: HandoffJob = {
+      stream,
+      socket,
+      buffered: Buffer.alloc(0),
+      request,
+      isDescriptorOnly: true,
+      onRelay: ignore,
+      onRelayEnd: ignore,
+    };
+    const outcome = await this.#tryRoutes(job, readAhead);
+    if (outcome.kind !== 'passed' && !socket.destroyed) await giveBack(socket, readAhead);
     return outcome;
   }
 
@@ -101,11 +123,13 @@ export class HandoffSender {
       const attempt = await this.#pass(job, readAhead, route, fd);
       if (attempt !== 'relay') return attempt;
     }
+    if (job.isDescriptorOnly === true) return { kind: 'failed', reason: 'the descriptor cannot be passed' };
     return this.#relay(job, readAhead, route);
   }
 
   async #pass(job: HandoffJob, readAhead: Buffer, route: Route, fd: number): Promise<Attempt | 'relay'> {
-    const token = randomBytes(16).toString('hex');
+    // 122 random bits, from Node's store of them.
+    const token = randomUUID();
     let reply: HandoffReply;
     try {
       const link = await this.#linkTo(route.path);
@@ -215,6 +239,18 @@ class MailLink {
   close(): void {
     void this.#channel.close();
   }
+}
+
+/** A descriptor that can be sent away, without TLS state that would stay behind. */
+export function canPassSession(stream: Duplex): boolean {
+  return stream instanceof Socket && !(stream instanceof TLSSocket) && descriptorOf(stream) !== undefined && canPassDescriptors();
+}
+
+/** As it was before `stopReading`. */
+async function giveBack(socket: Socket, readAhead: Buffer): Promise<void> {
+  await forgetPause(socket);
+  if (readAhead.length > 0) socket.unshift(readAhead);
+  continueReading(socket);
 }
 
 /** Our last octets must be in the kernel before the mail process writes its first. @returns false when the client does not take them */

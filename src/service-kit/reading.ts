@@ -4,6 +4,7 @@
 // handle again. Octets read after a descriptor was sent away would be lost. So the buffer is emptied first, which leaves the stream believing
 // that a read is under way and keeps it from starting another, and the handle is stopped last, in the same turn of the event loop.
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 interface ReadableHandle {
   readStop(): unknown;
@@ -46,3 +47,16 @@ export function continueReading(socket: Socket): void {
   handle.reading = true;
   handle.readStart();
 }
+
+/**
+ * Makes a paused stream one that nobody has paused: it flows as soon as somebody listens for 'data'. (resume() would throw away what comes
+ * before that.)
+ */
+export async function forgetPause(stream: Duplex): Promise<void> {
+  // A stream that has lost its last 'readable' listener forgets that it was paused, in the next tick.
+  stream.on('readable', ignore);
+  stream.off('readable', ignore);
+  await new Promise<void>((resolve) => setImmediate(resolve));
+}
+
+const ignore = (): undefined => undefined;

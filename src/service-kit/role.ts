@@ -122,6 +122,17 @@ export interface ServiceContext {
    * @param buffered octets read but not consumed
    */
   handOff(connection: AcceptedConnection, stream: Duplex, buffered: Buffer, request: HandoffRequest): Promise<HandoffOutcome>;
+  /** Can this connection move on to another process of ours? Not where the TLS state is in this one. */
+  canPassOn(connection: HandedConnection): boolean;
+  /**
+   * Passes a session on to a process of another service, with its descriptor; nothing is relayed. The session must have taken its listeners off
+   * and must have nothing left to write. When the outcome is `passed` the stream is destroyed here and lives on there; `release` is still the
+   * caller's. Else the stream is as it was before, waiting for a reader, with everything that came in between.
+   */
+  passOn(connection: HandedConnection, request: HandoffRequest): Promise<HandoffOutcome>;
+  /** Seals the text of a session that leaves this process, and tells whether a text was sealed by a process with the same identity. */
+  seal(text: string): string;
+  isSealed(text: string, seal: string): boolean;
   /**
    * Upgrades an accepted socket (implicit TLS or STARTTLS). Resolves after the handshake; rejects, with the socket destroyed, when it fails or
    * takes longer than 30 s.

@@ -1,4 +1,5 @@
 // One running process of a service: what the role sees (ServiceContext) and what the master hears.
+import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { type PackedSettings, unpackSettings } from '#config/pack.js';
 import type { SettingsSource } from '#config/settings-source.js';
@@ -10,7 +11,7 @@ import { AnvilConnection } from './anvil-client.js';
 import { type ClientSlot, Clients } from './clients.js';
 import type { ControlLink } from './control-link.js';
 import { HandoffReceiver } from './handoff-receiver.js';
-import { HandoffSender } from './handoff-sender.js';
+import { canPassSession, HandoffSender } from './handoff-sender.js';
 import { Listeners } from './listeners.js';
 import { LoadMonitor, maxFilesShare } from './load-monitor.js';
 import type { Relay } from './relay.js';
@@ -148,6 +149,24 @@ export class ServiceProcess implements ServiceContext {
     return outcome;
   }
 
+  canPassOn({ stream }: HandedConnection): boolean {
+    return canPassSession(stream);
+  }
+
+  passOn(connection: HandedConnection, request: HandoffRequest): Promise<HandoffOutcome> {
+    return this.#sender.passOn(connection.stream, request);
+  }
+
+  seal(text: string): string {
+    return sealText(this.#start.sessionKey, text);
+  }
+
+  isSealed(text: string, seal: string): boolean {
+    const right = Buffer.from(sealText(this.#start.sessionKey, text));
+    const given = Buffer.from(seal);
+    return right.length === given.length && timingSafeEqual(right, given);
+  }
+
   async startTls(connection: AcceptedConnection, buffered: Buffer): Promise<{ readonly stream: Duplex; readonly peer: Peer }> {
     const { socket, peer } = connection;
     const facts = { localIp: peer.localIp, remoteIp: peer.remoteIp };
@@ -256,4 +275,10 @@ export class ServiceProcess implements ServiceContext {
       this.log.error('tls.not-configured', error.message);
     }
   }
+}
+
+/** Without a key, which only mail processes have, nothing can be sealed. */
+function sealText(key: string | undefined, text: string): string {
+  if (key === undefined) throw new Error('this process has no session key');
+  return createHmac('sha256', Buffer.from(key, 'base64')).update(text).digest('base64');
 }

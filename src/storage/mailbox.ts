@@ -194,6 +194,27 @@ export interface MailboxView extends AsyncDisposable {
    * The watch stays.
    */
   park(): void;
+  /**
+   * What another process needs to go on as this view (`Mailbox.resumeView`): its numbering and what it has told. Undefined where that cannot be
+   * done, or when this view has silent changes that no sync has settled.
+   */
+  suspend(): SuspendedView | undefined;
+}
+
+/** A view without its mailbox; plain JSON, so that it can move to another process. */
+export interface SuspendedView {
+  readonly uidValidity: number;
+  readonly isReadOnly: boolean;
+  /** UIDs of the messages it counts, ascending. */
+  readonly uids: readonly (readonly [number, number])[];
+  readonly uidNext: number;
+  readonly highestModSeq: ModSeq;
+  /** UIDs it shows as \Recent, ascending. */
+  readonly recent: readonly (readonly [number, number])[];
+  /** RECENT as last reported. */
+  readonly recentCount: number;
+  /** How many keywords it has announced. */
+  readonly keywordCount: number;
 }
 
 export interface Mailbox {
@@ -210,6 +231,16 @@ export interface Mailbox {
   readonly canCreateKeywords: boolean;
 
   openView(options: { readonly readOnly: boolean }, signal: AbortSignal): Promise<MailboxView>;
+  /**
+   * Goes on where a view of the same mailbox was suspended, maybe by another process: the next sync reports what happened since.
+   * @throws StorageError `corrupt` when UIDVALIDITY is another one, `cannot` where views cannot be suspended
+   */
+  resumeView(suspended: SuspendedView, signal: AbortSignal): Promise<MailboxView>;
+  /**
+   * Folders in which every change of the mailbox, whoever makes it, adds, renames or removes a file: what a process that does not open the
+   * mailbox watches. Empty where there are none.
+   */
+  readonly watchedFolders: readonly string[];
   /** Counts of the mailbox as it is now; `recent` are the messages no read-write view has taken. */
   status(options: { readonly size: boolean }, signal: AbortSignal): Promise<MailboxStatus>;
   /** @param kind `append` assigns UIDs at commit; `deliver` takes no lock and assigns none (SMTP, LMTP) */

@@ -31,6 +31,8 @@ export class ClientStream {
   #deflate: DeflateRaw | undefined;
   #inflate: InflateRaw | undefined;
   #onClose: (() => void) | undefined;
+  /** When the client sent something last, ms since the epoch. */
+  lastInputAtMs = Date.now();
   bytesRead = 0;
   bytesWritten = 0;
 
@@ -40,19 +42,47 @@ export class ClientStream {
     // A client that has said everything and closes its side still gets its replies.
     stream.allowHalfOpen = true;
     this.#idleTimer = setTimeout(() => options.onIdle(), options.idleTimeoutMs);
-    stream.on('data', (chunk: Buffer) => {
-      this.bytesRead += chunk.length;
-      this.#idleTimer.refresh();
-      if (this.#inflate === undefined) this.#received(chunk);
-      else this.#decompress(this.#inflate, chunk);
-    });
-    stream.on('end', () => {
-      this.#hasEnded = true;
-      this.#wake();
-    });
-    stream.on('close', () => this.#closed());
     stream.on('error', () => this.#closed());
-    stream.on('drain', () => this.#drained());
+    this.attach();
+  }
+
+  readonly #onData = (chunk: Buffer): void => {
+    this.bytesRead += chunk.length;
+    this.lastInputAtMs = Date.now();
+    this.#idleTimer.refresh();
+    if (this.#inflate === undefined) this.#received(chunk);
+    else this.#decompress(this.#inflate, chunk);
+  };
+  readonly #onEnd = (): void => {
+    this.#hasEnded = true;
+    this.#wake();
+  };
+  readonly #onClosed = (): void => this.#closed();
+  readonly #onDrain = (): void => this.#drained();
+
+  /** Reads the stream, from now on or again. */
+  attach(): void {
+    if (this.#stream.destroyed) {
+      this.#closed();
+      return;
+    }
+    this.#stream.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClosed).on('drain', this.#onDrain);
+  }
+
+  /**
+   * Takes the listeners off, so that the stream can go to another process; `attach` puts them back, `abandon` gives it up.
+   * @returns false, and nothing is done, while octets wait in either direction, compression is on, or the connection ends
+   */
+  detach(): boolean {
+    const isQuiet = this.#waitingBytes === 0 && this.#stream.writableLength === 0 && !this.isCompressed && !this.#isInterrupted;
+    if (!isQuiet || this.#hasEnded || this.#isClosed) return false;
+    this.#stream.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClosed).off('drain', this.#onDrain);
+    return true;
+  }
+
+  /** After `detach`: the stream belongs to another process. */
+  abandon(): void {
+    this.#closed();
   }
 
   /** Called once when the connection is gone. */

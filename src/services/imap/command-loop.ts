@@ -8,6 +8,7 @@ import { StorageError } from '#storage/errors.js';
 import type { ClientStream } from './client-stream.js';
 import type { CommandRow } from './command-spec.js';
 import { findCommand } from './command-table.js';
+import { runIdle } from './commands/idle.js';
 import { internalError, replyToStorageError, shouldLog } from './error-reply.js';
 import { BrokenLiteralError, UnknownEncodingError } from './fetch-content.js';
 import { ClientGoneError, type MessageInput } from './message-input.js';
@@ -19,7 +20,7 @@ const maxBadCommands = 20;
 
 /** Why the loop ended. */
 export type LoopEnd =
-  | { readonly kind: 'logout' | 'closed' | 'too-many-bad' | 'mailbox-gone' | 'broken' }
+  | { readonly kind: 'logout' | 'closed' | 'too-many-bad' | 'mailbox-gone' | 'broken' | 'left' }
   | { readonly kind: 'protocol'; readonly reason: string };
 
 export interface CommandLoopOptions {
@@ -76,6 +77,11 @@ export class CommandLoop implements SessionInput {
     this.#stream.interrupt();
   }
 
+  /** Part of a line has come, or something behind it. */
+  get isInsideInput(): boolean {
+    return this.#stopRequested || this.#decoder.bufferedBytes > 0;
+  }
+
   /** A command is being executed or received. */
   get isBusy(): boolean {
     return this.lastCommand !== undefined && this.lastCommand.finishedAt === undefined;
@@ -111,13 +117,17 @@ export class CommandLoop implements SessionInput {
 
   #session: Session | undefined;
 
-  /** Serves the client until it leaves or has to. Never throws. */
-  async run(session: Session): Promise<LoopEnd> {
+  /**
+   * Serves the client until it leaves or has to. Never throws.
+   * @param idleTag of an IDLE that was begun in another process
+   */
+  async run(session: Session, idleTag?: string): Promise<LoopEnd> {
     this.#session = session;
-    for (;;) {
-      const step = this.#decoder.next();
-      const end = await this.#handle(session, step);
+    if (idleTag !== undefined) await this.#resumeIdle(session, idleTag);
+    for (let isFirst = idleTag !== undefined; ; isFirst = false) {
+      const end = isFirst ? undefined : await this.#handle(session, this.#decoder.next());
       if (end !== undefined) return end;
+      if (session.hasLeft) return { kind: 'left' };
       if (session.endReason !== undefined) return { kind: 'protocol', reason: session.endReason };
       if (session.isLoggingOut) return { kind: 'logout' };
       if (this.#isBroken) return { kind: 'broken' };
@@ -176,6 +186,15 @@ export class CommandLoop implements SessionInput {
             return run(session, { tag: step.tag, isUid: found.isUid, signal: session.signal });
           });
     await this.#finish(session, step.tag, found, outcome, startedAt);
+  }
+
+  async #resumeIdle(session: Session, tag: string): Promise<void> {
+    const found = lookUp('IDLE');
+    if (found === undefined) return;
+    const startedAt = performance.now();
+    this.lastCommand = { name: 'IDLE', startedAt, finishedAt: undefined };
+    const outcome = await this.#attempt(session, found.row, () => runIdle(session, { tag, signal: session.signal }));
+    await this.#finish(session, tag, found, outcome, startedAt);
   }
 
   async #runMessageCommand(session: Session, step: DecodeStep & { kind: 'message' }): Promise<void> {

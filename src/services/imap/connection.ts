@@ -2,13 +2,16 @@
 import { setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '#log/logger.js';
+import { StorageError } from '#storage/errors.js';
 import type { MailUser } from '#storage/user.js';
 import { ClientStream } from './client-stream.js';
 import { CommandLoop, type LoopEnd } from './command-loop.js';
 import { formatLogout } from './counters.js';
+import { Hibernation, type PassOn } from './hibernation.js';
 import { Output } from './output.js';
 import { openRawLog } from './rawlog.js';
 import { Session } from './session.js';
+import { resumeSession, type SessionState } from './session-state.js';
 import type { ImapSettings } from './settings.js';
 
 export interface ConnectionOptions {
@@ -21,8 +24,14 @@ export interface ConnectionOptions {
   readonly now?: () => number;
   readonly idleTimeoutMs?: number;
   readonly stallTimeoutMs?: number;
+  /** Where an idling session can go, when it may (imap_hibernate_timeout). */
+  readonly passOn?: PassOn | undefined;
+  /** The session comes from another process, in the middle of IDLE. */
+  readonly resumed?: SessionState | undefined;
 }
 
+/** Made once: an error takes down where it was made, at a cost that each log-out would pay. */
+const over = new Error('the session is over');
 const defaultIdleTimeoutMs = 30 * 60_000;
 const defaultStallTimeoutMs = 5 * 60_000;
 
@@ -55,7 +64,7 @@ export class ImapConnection {
       onIdle: () => this.stop('idle'),
       rawLog: openRawLog(settings.rawlog_dir, options.log, Date.now()),
     });
-    this.#stream.onClose = () => this.#abort.abort();
+    this.#stream.onClose = () => this.#abort.abort(over);
     this.#output = new Output(this.#stream);
     this.#loop = new CommandLoop({
       stream: this.#stream,
@@ -73,6 +82,16 @@ export class ImapConnection {
       now: options.now ?? Date.now,
       isTrusted: options.isTrusted ?? false,
     });
+    const { resumed, passOn } = options;
+    if (resumed !== undefined) {
+      this.#stream.bytesRead = resumed.bytesRead;
+      this.#stream.bytesWritten = resumed.bytesWritten;
+      this.#stream.lastInputAtMs = resumed.lastInputAtMs;
+    }
+    if (passOn !== undefined && settings.imap_hibernate_timeout > 0 && Number.isFinite(settings.imap_hibernate_timeout)) {
+      const idleTimeoutMs = options.idleTimeoutMs ?? defaultIdleTimeoutMs;
+      this.session.hibernation = new Hibernation({ session: this.session, stream: this.#stream, loop: this.#loop, passOn, idleTimeoutMs });
+    }
   }
 
   /** Sends a reply that belongs to the login (`a1 OK [CAPABILITY ...] Logged in`). Binary string. */
@@ -89,7 +108,7 @@ export class ImapConnection {
 
   /** Serves the client. Resolves when it is gone and everything is closed; never throws. */
   async run(): Promise<void> {
-    const end = await this.#loop.run(this.session);
+    const end = await this.#serve();
     await this.session.notify?.close();
     const bye = this.#byeText(end);
     if (bye !== undefined) this.#output.text(`* BYE ${bye}\r\n`);
@@ -99,9 +118,24 @@ export class ImapConnection {
     } catch (error) {
       this.#options.log.error('imap.close', 'Closing the mailbox failed', { error });
     }
+    if (end.kind === 'left') return this.#abort.abort(over);
     this.#log(end);
     await this.#stream.end();
-    this.#abort.abort();
+    this.#abort.abort(over);
+  }
+
+  async #serve(): Promise<LoopEnd> {
+    const { resumed, log } = this.#options;
+    if (resumed === undefined) return this.#loop.run(this.session);
+    try {
+      await resumeSession(this.session, resumed, this.#abort.signal);
+    } catch (error) {
+      if (error instanceof StorageError && error.code === 'not-found') return { kind: 'mailbox-gone' };
+      if (this.#abort.signal.aborted) return { kind: 'closed' };
+      log.error('imap.resume', `The session cannot go on: ${error instanceof Error ? error.message : String(error)}`, { error });
+      return { kind: 'protocol', reason: '[UNAVAILABLE] The mailbox cannot be opened again.' };
+    }
+    return this.#loop.run(this.session, resumed.tag);
   }
 
   #byeText(end: LoopEnd): string | undefined {
@@ -110,6 +144,7 @@ export class ImapConnection {
       case 'logout':
       case 'closed':
       case 'broken':
+      case 'left':
         return undefined;
       case 'too-many-bad':
         return 'Too many invalid IMAP commands.';

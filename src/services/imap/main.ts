@@ -1,6 +1,6 @@
 // The imap role: sessions after login.
 import { join } from 'node:path';
-import type { AuthMasterClient } from '#auth/client.js';
+import type { AuthMasterClient, UserFields } from '#auth/client.js';
 import { connectAuthMaster } from '#auth/master-connection.js';
 import type { Logger } from '#log/logger.js';
 import { serveDirectly } from '#pre-auth/direct.js';
@@ -13,10 +13,14 @@ import type { MailUser } from '#storage/user.js';
 import { capabilities } from './capability.js';
 import { formatIdLog } from './commands/id.js';
 import { ImapConnection, type StopReason } from './connection.js';
-import { imapSettings } from './settings.js';
+import { passToHibernation, readMovedSession } from './moved-session.js';
+import { type ImapSettings, imapSettings } from './settings.js';
 
 /** From the hand-off until the user's mail is open. */
 const loginTimeoutMs = 60_000;
+/** Made once: an error takes down where it was made, which costs more than the rest of a login's timers. */
+const tooLate = new Error(`the login took longer than ${loginTimeoutMs} ms`);
+const gone = new Error('the client is gone');
 const failureText = '[UNAVAILABLE] Internal login failure. Refer to server log for more information.';
 
 interface Parts {
@@ -54,6 +58,9 @@ class HandedSession implements ClientHandle {
   readonly #startUp = new AbortController();
   #connection: ImapConnection | undefined;
   #stopReason: StopReason | undefined;
+  /** The client is, so that nobody is there to be told of a failure. */
+  #isGone = false;
+  readonly #deadline = setTimeout(() => this.#startUp.abort(tooLate), loginTimeoutMs);
 
   constructor(parts: Parts, handed: HandedConnection) {
     this.#parts = parts;
@@ -61,13 +68,17 @@ class HandedSession implements ClientHandle {
     const { user, sessionId, peer } = handed.request;
     this.#log = parts.context.log.child({ user, sessionId, remoteIp: peer.remoteIp }, `imap(${user})<${process.pid}><${sessionId}>: `);
     // Until the session reads, a client that goes away must not bring the process down.
-    handed.stream.on('error', () => this.#startUp.abort());
+    handed.stream.on('error', () => {
+      this.#isGone = true;
+      this.#startUp.abort(gone);
+    });
     const disconnected = parts.context.anvil.connect({ user, remoteIp: peer.remoteIp, service: 'imap', sessionId }, () =>
       this.stop('kicked'),
     );
     this.#run()
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
+        clearTimeout(this.#deadline);
         disconnected();
         handed.stream.destroy();
         handed.release();
@@ -83,22 +94,41 @@ class HandedSession implements ClientHandle {
   async #run(): Promise<void> {
     const { context, auth, store } = this.#parts;
     const { stream, request } = this.#handed;
-    const signal = AbortSignal.any([AbortSignal.timeout(loginTimeoutMs), this.#startUp.signal]);
-    const claimed = await auth.claim(request, signal);
-    if (claimed.kind !== 'found') {
-      throw new Error(claimed.kind === 'temp_fail' ? claimed.reason : 'auth does not know this login');
-    }
-    await using user: MailUser = await store.openUser(claimed.user, 'imap', signal);
+    const { signal } = this.#startUp;
+    const moved = readMovedSession(context, request);
+    const fields = moved?.user ?? (await this.#claim(auth, signal));
+    await using user: MailUser = await store.openUser(fields, 'imap', signal);
+    clearTimeout(this.#deadline);
     const settings = context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }).get(imapSettings);
-    this.#logClientId(settings.imap_id_log);
-    const connection = new ImapConnection({ stream, user, settings, log: this.#log, isTrusted: request.peer.isTrusted });
+    const connection = new ImapConnection({
+      stream,
+      user,
+      settings,
+      log: this.#log,
+      isTrusted: request.peer.isTrusted,
+      passOn: context.canPassOn(this.#handed)
+        ? (state, hold) => passToHibernation(context, this.#handed, { user: fields, state }, hold)
+        : undefined,
+      resumed: moved?.state,
+    });
     this.#connection = connection;
-    const list = capabilities(settings, false);
-    // A client that has asked for CAPABILITY before login may not look into the tagged reply.
-    if (request.fields['capability'] !== 'asked') connection.greet(`${this.#tag} OK [CAPABILITY ${list}] Logged in`);
-    else connection.greet(`* CAPABILITY ${list}\r\n${this.#tag} OK Logged in`);
+    if (moved === undefined) this.#greet(connection, settings);
     if (this.#stopReason !== undefined) connection.stop(this.#stopReason);
     await connection.run();
+  }
+
+  async #claim(auth: AuthMasterClient, signal: AbortSignal): Promise<UserFields> {
+    const claimed = await auth.claim(this.#handed.request, signal);
+    if (claimed.kind === 'found') return claimed.user;
+    throw new Error(claimed.kind === 'temp_fail' ? claimed.reason : 'auth does not know this login');
+  }
+
+  #greet(connection: ImapConnection, settings: ImapSettings): void {
+    this.#logClientId(settings.imap_id_log);
+    const list = capabilities(settings, false);
+    // A client that has asked for CAPABILITY before login may not look into the tagged reply.
+    if (this.#handed.request.fields['capability'] !== 'asked') connection.greet(`${this.#tag} OK [CAPABILITY ${list}] Logged in`);
+    else connection.greet(`* CAPABILITY ${list}\r\n${this.#tag} OK Logged in`);
   }
 
   /** ID that the client sent before login. */
@@ -119,7 +149,7 @@ class HandedSession implements ClientHandle {
   }
 
   #fail(error: unknown): void {
-    if (this.#startUp.signal.aborted) return;
+    if (this.#isGone) return;
     const text = error instanceof Error ? error.message : String(error);
     this.#log.error('session.failed', `Internal login failure: ${text}`, { error });
     this.#handed.stream.write(

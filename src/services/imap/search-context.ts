@@ -38,6 +38,10 @@ export class SearchContexts {
     return this.#contexts.size >= maxContexts;
   }
 
+  get isEmpty(): boolean {
+    return this.#contexts.size === 0;
+  }
+
   clear(): void {
     this.#contexts.clear();
   }

@@ -36,6 +36,18 @@ export interface SessionFeed {
   close(): Promise<void>;
 }
 
+/** Reports changes during IDLE. */
+export interface IdleFeed {
+  /** Looks once more, then stands still. Resolves when everything is written. */
+  hold(): Promise<void>;
+  release(): void;
+}
+
+export interface IdleGuard {
+  /** Resolves when nothing of it runs any more. */
+  end(): Promise<void>;
+}
+
 export interface SessionOptions {
   readonly user: MailUser;
   readonly settings: ImapSettings;
@@ -73,6 +85,10 @@ export class Session {
   /** RFC 5465 5.2: of messages new in the selected mailbox, sent along with EXISTS. */
   newMessageItems: readonly FetchItem[] | undefined;
   isIdling = false;
+  /** Looks for a moment in which an IDLE can go on in another process. */
+  hibernation: { begin(tag: string, feed: IdleFeed): IdleGuard } | undefined;
+  /** Another process has this session now: nothing may be written any more. */
+  hasLeft = false;
   /** The session has to end after this command: what BYE says. */
   endReason: string | undefined;
   /** LOGOUT was answered. */

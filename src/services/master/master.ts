@@ -79,6 +79,7 @@ export class Master {
       log: options.log,
       logFiles: options.logFiles,
       tlsTicketKeys: randomBytes(48).toString('base64'),
+      sessionSecret: randomBytes(32),
       rolesFolder: options.rolesFolder,
       nextProcessId: () => {
         this.#lastNumber += 1;

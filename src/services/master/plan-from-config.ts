@@ -35,6 +35,8 @@ const allSections = ['namespace', 'passdb', 'plugin', 'service', 'userdb'];
 
 /** Roles that logged-in connections are handed to. */
 const mailRoles: ReadonlySet<string> = new Set(['imap', 'pop3']);
+/** They, and those that sessions are passed on to; all run as the user they serve. */
+const sessionRoles: ReadonlySet<string> = new Set([...mailRoles, 'imap-hibernate']);
 /** Roles that deliver for many users. */
 const deliveryRoles: ReadonlySet<string> = new Set(['lmtp', 'smtp']);
 /** Roles whose state or half-finished work other processes depend on: kept over a reload while nothing of theirs changes. */
@@ -102,7 +104,7 @@ class Planner {
     const listensItself = mailRoles.has(role) && service.inetListeners.length > 0;
     const target = { name, protocol: service.protocol };
     const isLogin = service.type === 'login' || role.endsWith('-login');
-    const takesHandoffs = mailRoles.has(role);
+    const takesHandoffs = sessionRoles.has(role);
     const isPerUser = this.#options.isRoot && takesHandoffs && (service.user === '' || service.user === 'root');
     const identity = this.#identityOf(service, mailIdentity);
     const defaultKey = isPerUser ? keyOf(mailIdentity) : '';
@@ -153,7 +155,7 @@ class Planner {
   #listenersOf(service: ServiceSettings, backlog: number, isIdentityUnknown: boolean): ListenerPlan[] {
     const inet = service.inetListeners.flatMap((listener) => this.#inetPlans(service, listener, backlog));
     // Dovecot's login/imap and imap-master carry its own hand-off; ours has a socket for each process.
-    if (!mailRoles.has(service.role))
+    if (!sessionRoles.has(service.role))
       return [...inet, ...service.unixListeners.map((listener) => this.#unixPlan(service, listener, backlog))];
     if (inet.length > 0 && isIdentityUnknown) {
       const [listener] = service.inetListeners;
@@ -230,7 +232,7 @@ class Planner {
       const gid = service.group === '' ? undefined : this.#groupOr(service.group);
       return gid === undefined ? user : { uid: user.uid, gid };
     }
-    if (mailRoles.has(service.role)) return undefined;
+    if (sessionRoles.has(service.role)) return undefined;
     if (!deliveryRoles.has(service.role)) return undefined;
     if (mailIdentity === undefined) {
       this.#notices.push(

@@ -1,4 +1,5 @@
 // One service of one generation: does what its scheduler decides, and tells it what happened.
+import { createHmac } from 'node:crypto';
 import type { ChildMessage, InheritedListener, StartMessage } from '#ipc/control.js';
 import type { ListeningSockets } from '#ipc/listening-socket.js';
 import type { LogFiles } from '#log/files.js';
@@ -23,6 +24,8 @@ export interface PoolEnvironment extends Numbers {
   readonly logFiles: LogFiles;
   /** 48 random octets in base64, for the life of the server: TLS sessions can be resumed in any process, and after a reload. */
   readonly tlsTicketKeys: string;
+  /** What the keys that sessions are sealed with are made of; known to nobody else. */
+  readonly sessionSecret: Buffer;
   /** Folder of the role bundles. */
   readonly rolesFolder: string;
   readonly now: () => number;
@@ -231,7 +234,8 @@ export class Pool {
     let privateSockets: OpenPrivateSockets | undefined;
     try {
       if (plan.takesHandoffs) {
-        privateSockets = openPrivateSockets(sockets, this.#server.baseDir, `${plan.name}.${id}`, this.#server.loginIdentity);
+        const access = { owner: identityOf(key) ?? plan.identity, login: this.#server.loginIdentity };
+        privateSockets = openPrivateSockets(sockets, this.#server.baseDir, `${plan.name}.${id}`, access);
       }
     } catch (error) {
       log.error('service.start', `service(${plan.name}): ${error instanceof Error ? error.message : String(error)}`, { error });
@@ -256,7 +260,11 @@ export class Pool {
     );
     if (privateSockets !== undefined) closeOwnCopies(privateSockets);
     const startedAtMs = this.#environment.now();
-    const startMessage = (needs: SettingsNeeds): StartMessage => this.#startMessage(fds.length, privateSockets, becomes, needs);
+    const sessionKey = privateSockets === undefined ? undefined : this.#sessionKey(identity);
+    const startMessage = (needs: SettingsNeeds): StartMessage => ({
+      ...this.#startMessage(fds.length, privateSockets, becomes, needs),
+      sessionKey,
+    });
     this.#children.set(id, { id, key, child, privateSockets, startedAtMs, expectedEnd: undefined, startMessage });
   }
 
@@ -306,6 +314,11 @@ export class Pool {
       isVerboseTitle: this.#server.isVerboseTitle,
       stopGraceMs: this.#server.stopGraceMs,
     };
+  }
+
+  /** One for each identity: a process that runs as one user can seal nothing for another. */
+  #sessionKey(identity: Identity | undefined): string {
+    return createHmac('sha256', this.#environment.sessionSecret).update(keyOf(identity)).digest('base64');
   }
 
   #onMessage(id: number, message: ChildMessage): void {

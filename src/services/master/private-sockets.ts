@@ -1,6 +1,6 @@
 // The sockets on which one mail process receives logged-in connections: base_dir/srv/<service>.<number>, a stream listener, and the same
-// with `.fd`, a datagram socket for descriptors. Made before the process, so that they are there for whoever is sent to it; only login
-// processes may connect.
+// with `.fd`, a datagram socket for descriptors. Made before the process, so that they are there for whoever is sent to it. Login processes may
+// connect, by their group, and processes that run as the same user, which pass sessions on.
 import { closeSync, mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { PrivateSockets } from '#ipc/control.js';
@@ -24,11 +24,11 @@ export function openPrivateSockets(
   sockets: ListeningSockets,
   baseDir: string,
   name: string,
-  login: Identity | undefined,
+  access: { readonly owner: Identity | undefined; readonly login: Identity | undefined },
 ): OpenPrivateSockets {
   const path = join(baseDir, folderName, name);
   const descriptorPath = `${path}.fd`;
-  const owner = { mode: 0o600, uid: login?.uid, gid: login?.gid };
+  const owner = { mode: access.login === undefined ? 0o600 : 0o660, uid: access.owner?.uid ?? access.login?.uid, gid: access.login?.gid };
   const fd = listenUnixAs(sockets, path, { backlog, ...owner });
   try {
     unlinkIfSocket(descriptorPath);

@@ -2,7 +2,7 @@
 import type { RouteMessage } from '#ipc/control.js';
 import type { Logger } from '#log/logger.js';
 import type { Identity, ServerPlan } from './plan.js';
-import { keyOf, type Pool, type PoolChild, type RouteAnswer } from './pool.js';
+import { identityOf, keyOf, type Pool, type PoolChild, type RouteAnswer } from './pool.js';
 import type { RouteRequest } from './schedule/decisions.js';
 
 interface OpenRoute {
@@ -33,7 +33,9 @@ export class Router {
       fail(`service ${message.service} takes no logged-in connections`);
       return;
     }
-    const identity = this.#isRoot && pool.plan.isPerUser ? pickIdentity(message, server) : undefined;
+    // A process that runs as a user passes on sessions of that user only.
+    const own = identityOf(asker.key);
+    const identity = this.#isRoot && pool.plan.isPerUser ? (own ?? pickIdentity(message, server)) : undefined;
     if (typeof identity === 'string') {
       this.#log.error('route.identity', `service(${pool.name}): user ${message.user}: ${identity}`, { user: message.user });
       fail(identity);

@@ -1,5 +1,6 @@
 // The storage contract in memory: for tests, demos, and as the plain statement of what the contract means.
-import type { AppendTransaction, Mailbox, MailboxView } from '../mailbox.js';
+import { StorageError } from '../errors.js';
+import type { AppendTransaction, Mailbox, MailboxView, SuspendedView } from '../mailbox.js';
 import { flagBit, type MailboxStatus } from '../types.js';
 import { MemoryAppend } from './append.js';
 import { MemoryStore } from './store.js';
@@ -9,6 +10,12 @@ export class MemoryMailbox extends MemoryStore implements Mailbox {
   async openView(options: { readonly readOnly: boolean }, signal: AbortSignal): Promise<MailboxView> {
     this.check(signal);
     return new MemoryView(this, options.readOnly || this.isReadOnly);
+  }
+
+  readonly watchedFolders: readonly string[] = [];
+
+  async resumeView(_suspended: SuspendedView, _signal: AbortSignal): Promise<MailboxView> {
+    throw new StorageError('cannot', 'views of a mailbox in memory cannot be suspended');
   }
 
   async status(options: { readonly size: boolean }, signal: AbortSignal): Promise<MailboxStatus> {

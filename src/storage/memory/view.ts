@@ -3,7 +3,7 @@ import { previewOf } from '#mail/preview.js';
 import { bufferSource } from '#mail/text.js';
 import { intersectRanges, normalizeRanges, rangesOf } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
-import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, ViewChanges } from '../mailbox.js';
+import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, SuspendedView, ViewChanges } from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
 import { evaluateSearch } from '../search-run.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
@@ -267,6 +267,11 @@ export class MemoryView implements MailboxView {
   /** Nothing to give up: the messages themselves are what costs. */
   park(): void {
     this.#prepared = new Set();
+  }
+
+  /** There is no other process that has this mailbox. */
+  suspend(): SuspendedView | undefined {
+    return undefined;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

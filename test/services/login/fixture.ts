@@ -131,6 +131,10 @@ function fakeContext(
       stream.write('handed over\r\n');
       return { kind: 'passed', pid: 1234 };
     },
+    canPassOn: () => false,
+    passOn: () => Promise.resolve({ kind: 'failed', reason: 'not in this test' }),
+    seal: () => '',
+    isSealed: () => false,
     startTls: options.startTls ?? (() => Promise.reject(new Error('no TLS in this test'))),
     anvil: {
       connect: () => () => undefined,

@@ -1,18 +1,20 @@
 // IDLE (RFC 2177): changes are sent as they happen until the client says DONE.
 import { parseNothing } from '#protocol/imap/commands/no-arguments.js';
 import { StorageError } from '#storage/errors.js';
-import { row } from '../command-spec.js';
-import { bad, ok } from '../outcome.js';
-import type { Session } from '../session.js';
+import { type CommandCall, row } from '../command-spec.js';
+import { ClientGoneError } from '../message-input.js';
+import { bad, type Outcome, ok } from '../outcome.js';
+import type { IdleFeed, Session } from '../session.js';
 import { writeUpdates } from '../update-writer.js';
 
 /** Writes changes one round at a time: changes that come while a round is written, or while the client reads slowly, wait for the next. */
-class ChangeFeed {
+class ChangeFeed implements IdleFeed {
   readonly #session: Session;
   readonly #signal: AbortSignal;
   #running: Promise<void> | undefined;
   #isDue = false;
   #isStopped = false;
+  #isHeld = false;
   failure: unknown;
 
   constructor(session: Session, signal: AbortSignal) {
@@ -28,7 +30,7 @@ class ChangeFeed {
   }
 
   async #run(): Promise<void> {
-    while (this.#isDue && !this.#isStopped && !this.#signal.aborted) {
+    while (this.#isDue && !this.#isHeld && !this.#isStopped && !this.#signal.aborted) {
       this.#isDue = false;
       try {
         await this.#session.exclusive.run(async () => {
@@ -42,6 +44,17 @@ class ChangeFeed {
     }
   }
 
+  async hold(): Promise<void> {
+    this.poke();
+    await this.#running;
+    this.#isHeld = true;
+  }
+
+  release(): void {
+    this.#isHeld = false;
+    if (this.#isDue) this.poke();
+  }
+
   async stop(): Promise<void> {
     this.#isStopped = true;
     await this.#running;
@@ -53,39 +66,47 @@ export const idleRow = row({
   state: 'any',
   flags: ['asks-for-news'],
   parse: parseNothing,
-  async run(session, _command, { signal }) {
-    const { output } = session;
-    const view = session.selectedView;
-    const feed = new ChangeFeed(session, signal);
+  async run(session, _command, call) {
     session.text('+ idling\r\n');
-    output.flush();
-    const stopWatching = view?.watch(() => feed.poke());
-    // What happened since the last command belongs to the client at once.
-    feed.poke();
-    const interval = session.settings.imap_idle_notify_interval;
-    const keepAlive =
-      interval > 0 && Number.isFinite(interval)
-        ? setInterval(() => {
-            if (output.isFull) return;
-            session.text('* OK Still here\r\n');
-            output.flush();
-          }, interval)
-        : undefined;
-    let line: string | undefined;
-    try {
-      session.isIdling = true;
-      session.notify?.resume();
-      view?.park();
-      line = await session.input.readLine();
-    } finally {
-      stopWatching?.();
-      clearInterval(keepAlive);
-      await feed.stop();
-      await session.notify?.pause();
-      session.isIdling = false;
-    }
-    if (feed.failure !== undefined && !(feed.failure instanceof StorageError && feed.failure.code === 'not-found')) throw feed.failure;
-    if (line === undefined) return ok('Idle ended.');
-    return line.trim().toUpperCase() === 'DONE' ? ok('Idle completed.') : bad('Error in IMAP command IDLE: Expected DONE.');
+    session.output.flush();
+    return runIdle(session, call);
   },
 });
+
+/** From the continuation request on, which a resumed session has had already. @throws ClientGoneError when the session went on elsewhere */
+export async function runIdle(session: Session, { tag, signal }: Pick<CommandCall, 'tag' | 'signal'>): Promise<Outcome> {
+  const { output } = session;
+  const view = session.selectedView;
+  const feed = new ChangeFeed(session, signal);
+  const stopWatching = view?.watch(() => feed.poke());
+  // What happened since the last command belongs to the client at once.
+  feed.poke();
+  const interval = session.settings.imap_idle_notify_interval;
+  const keepAlive =
+    interval > 0 && Number.isFinite(interval)
+      ? setInterval(() => {
+          if (output.isFull || session.hasLeft) return;
+          session.text('* OK Still here\r\n');
+          output.flush();
+        }, interval)
+      : undefined;
+  const guard = session.hibernation?.begin(tag, feed);
+  let line: string | undefined;
+  try {
+    session.isIdling = true;
+    session.notify?.resume();
+    view?.park();
+    line = await session.input.readLine();
+  } finally {
+    await guard?.end();
+    stopWatching?.();
+    clearInterval(keepAlive);
+    await feed.stop();
+    await session.notify?.pause();
+    session.isIdling = false;
+  }
+  if (session.hasLeft) throw new ClientGoneError('the session went on in another process');
+  if (feed.failure !== undefined && !(feed.failure instanceof StorageError && feed.failure.code === 'not-found')) throw feed.failure;
+  if (line === undefined) return ok('Idle ended.');
+  return line.trim().toUpperCase() === 'DONE' ? ok('Idle completed.') : bad('Error in IMAP command IDLE: Expected DONE.');
+}

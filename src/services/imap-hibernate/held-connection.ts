@@ -1,0 +1,221 @@
+// One client in IDLE, from the imap process that gave it up to the one that takes it on.
+//
+// The connection is read only to notice that something came: those octets go back with it, and the imap process does what they say. Where no
+// process takes it, it is offered again every 100 ms: for 10 s when the client waits for an answer, else for 5 minutes.
+import type { Duplex } from 'node:stream';
+import { type HibernatedFields, hibernatedFields, parseHibernatedFields } from '#ipc/hibernation.js';
+import type { HandoffRequest } from '#ipc/peer.js';
+import type { Logger } from '#log/logger.js';
+import type { ClientHandle, HandedConnection, ServiceContext } from '#service-kit/role.js';
+import type { FolderWatch } from './folder-watch.js';
+
+const retryMs = 100;
+const giveUpAfterInputMs = 10_000;
+const giveUpAfterChangeMs = 300_000;
+/** A client has this long to take the last words. */
+const lingerMs = 2_000;
+/** Changes come in groups: several files of one delivery, a rename behind a rename. */
+const gatherMs = 25;
+
+const byeTexts = {
+  shutdown: { bye: '[UNAVAILABLE] Server shutting down.', reason: 'Shutting down' },
+  kicked: { bye: 'Disconnected by administrator.', reason: 'Kicked by administrator' },
+  'queue-full': { bye: '[UNAVAILABLE] Connection queue full', reason: 'Connection queue full' },
+} as const;
+
+export class HeldConnection implements ClientHandle {
+  readonly isPreAuth = false;
+  readonly startedAtMs = Date.now();
+  readonly #context: ServiceContext;
+  readonly #handed: HandedConnection;
+  readonly #request: HandoffRequest;
+  readonly #state: HibernatedFields | undefined;
+  readonly #folders: FolderWatch;
+  readonly #onGone: () => void;
+  readonly #heldSinceMs = performance.now();
+  #stopWatching: (() => void)[] = [];
+  #disconnected: () => void = () => undefined;
+  #nextKeepAliveMs: number;
+  #stopReason: keyof typeof byeTexts | undefined;
+  #phase: 'held' | 'returning' | 'gone' = 'held';
+  #gather: NodeJS.Timeout | undefined;
+
+  constructor(context: ServiceContext, folders: FolderWatch, handed: HandedConnection, onGone: () => void) {
+    this.#context = context;
+    this.#folders = folders;
+    this.#handed = handed;
+    this.#request = handed.request;
+    this.#onGone = onGone;
+    this.#state = parseHibernatedFields(handed.request);
+    const keepAliveMs = this.#state?.hold.keepAliveMs ?? 0;
+    this.#nextKeepAliveMs = keepAliveMs > 0 ? this.#heldSinceMs + keepAliveMs : Number.POSITIVE_INFINITY;
+  }
+
+  start(): void {
+    const { stream } = this.#handed;
+    stream.on('error', () => this.#clientGone());
+    if (this.#state === undefined) {
+      this.#context.log.error('hibernate.invalid', 'An imap process sent something that is no idling session', {
+        user: this.#request.user,
+      });
+      this.#end();
+      return;
+    }
+    // A client that closes its side is gone: in IDLE it waits for nothing else. Ending our side is left to that.
+    stream.allowHalfOpen = true;
+    stream.on('readable', this.#onReadable);
+    stream.on('end', this.#onEnd);
+    stream.on('close', this.#onEnd);
+    const { user, peer, sessionId } = this.#request;
+    this.#disconnected = this.#context.anvil.connect({ user, remoteIp: peer.remoteIp, service: 'imap', sessionId }, () =>
+      this.stop('kicked'),
+    );
+    for (const { path, mtimeMs } of this.#state.hold.folders) {
+      this.#stopWatching.push(this.#folders.watch(path, mtimeMs, () => this.#changed()));
+    }
+    if (this.#hasInput()) this.#return();
+  }
+
+  stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
+    if (this.#phase === 'gone') return;
+    this.#stopReason = reason;
+    if (this.#phase === 'held') this.#sayGoodbye(byeTexts[reason].bye, byeTexts[reason].reason);
+  }
+
+  tick(nowMs: number): void {
+    if (this.#phase !== 'held' || this.#state === undefined) return;
+    const { keepAliveMs, inactivityMs } = this.#state.hold;
+    if (nowMs - this.#heldSinceMs >= inactivityMs) {
+      this.#sayGoodbye('Disconnected for inactivity.', 'Inactivity');
+      return;
+    }
+    if (nowMs < this.#nextKeepAliveMs) return;
+    this.#nextKeepAliveMs = nowMs + keepAliveMs;
+    const { stream } = this.#handed;
+    // The last one is still here: the client takes nothing, and its system says nothing.
+    if (stream.writableLength > 0) this.#clientGone('Client did not read');
+    else stream.write('* OK Still here\r\n');
+  }
+
+  readonly #onReadable = (): void => {
+    if (this.#hasInput()) this.#return();
+  };
+
+  readonly #onEnd = (): void => this.#clientGone();
+
+  #hasInput(): boolean {
+    return this.#handed.stream.readableLength > 0;
+  }
+
+  #changed(): void {
+    if (this.#phase !== 'held') return;
+    this.#gather ??= setTimeout(() => this.#return(), gatherMs);
+  }
+
+  #return(): void {
+    if (this.#phase !== 'held') return;
+    this.#phase = 'returning';
+    clearTimeout(this.#gather);
+    this.#unwatch();
+    this.#giveBack().catch((error: unknown) => {
+      this.#context.log.error('hibernate.failed', `Session of ${this.#request.user} could not be given back: ${String(error)}`, { error });
+      this.#end();
+    });
+  }
+
+  async #giveBack(): Promise<void> {
+    const { stream } = this.#handed;
+    const state = this.#state;
+    if (state === undefined) return;
+    for (const listener of [this.#onEnd]) stream.off('end', listener).off('close', listener);
+    stream.off('readable', this.#onReadable);
+    const request: HandoffRequest = { ...this.#request, service: 'imap', fields: hibernatedFields(state) };
+    const giveUpAtMs = performance.now() + (this.#hasInput() ? giveUpAfterInputMs : giveUpAfterChangeMs);
+    for (;;) {
+      const outcome = await this.#context.passOn(this.#handed, request);
+      if (outcome.kind === 'passed') {
+        this.#log.debug('session.resumed', `Given back to imap process ${outcome.pid}`);
+        this.#end();
+        return;
+      }
+      if (stream.destroyed) {
+        this.#clientGone();
+        return;
+      }
+      const stop = this.#stopReason;
+      if (stop !== undefined) {
+        this.#sayGoodbye(byeTexts[stop].bye, byeTexts[stop].reason);
+        return;
+      }
+      if (performance.now() >= giveUpAtMs) {
+        this.#log.error('hibernate.no-process', `No imap process took the session: ${outcome.reason}`);
+        this.#sayGoodbye('[UNAVAILABLE] Server is busy. Try again later.', 'No free imap process');
+        return;
+      }
+      await new Promise((resolve) => setTimeout(resolve, retryMs));
+    }
+  }
+
+  #clientGone(reason = 'Connection closed'): void {
+    if (this.#phase === 'gone') return;
+    this.#logEnd(reason);
+    this.#end();
+  }
+
+  #sayGoodbye(text: string, reason: string): void {
+    this.#logEnd(reason);
+    endPolitely(this.#handed.stream, `* BYE ${text}\r\n`, () => this.#release());
+    this.#forget();
+  }
+
+  #logEnd(reason: string): void {
+    const secs = ((performance.now() - this.#heldSinceMs) / 1000).toFixed(3);
+    this.#log.info('session.end', `Disconnected: ${reason} (IDLE, hibernated for ${secs} secs) ${this.#state?.hold.logoutText ?? ''}`, {
+      reason: 'hibernated',
+    });
+  }
+
+  get #log(): Logger {
+    const { user, sessionId, peer } = this.#request;
+    return this.#context.log.child({ user, sessionId, remoteIp: peer.remoteIp }, `imap(${user})<${process.pid}><${sessionId}>: `);
+  }
+
+  #end(): void {
+    this.#forget();
+    this.#handed.stream.destroy();
+    this.#release();
+  }
+
+  #unwatch(): void {
+    for (const stop of this.#stopWatching) stop();
+    this.#stopWatching = [];
+  }
+
+  #forget(): void {
+    this.#phase = 'gone';
+    clearTimeout(this.#gather);
+    this.#unwatch();
+    this.#onGone();
+  }
+
+  #release(): void {
+    this.#disconnected();
+    this.#handed.release();
+  }
+}
+
+function endPolitely(stream: Duplex, text: string, onClosed: () => void): void {
+  for (const event of ['end', 'close', 'readable']) stream.removeAllListeners(event);
+  const timer = setTimeout(() => stream.destroy(), lingerMs);
+  stream.once('close', () => {
+    clearTimeout(timer);
+    onClosed();
+  });
+  if (stream.destroyed) {
+    clearTimeout(timer);
+    onClosed();
+    return;
+  }
+  stream.resume();
+  stream.end(text, () => stream.destroy());
+}

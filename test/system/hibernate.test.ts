@@ -1,0 +1,236 @@
+// Sessions that wait in IDLE move to the imap-hibernate process and come back: the real server, its processes looked at from outside.
+import assert from 'node:assert/strict';
+import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { connect as connectTcp } from 'node:net';
+import { join } from 'node:path';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { connect as connectTls } from 'node:tls';
+import { askMaster, type ProcessStatusRow } from '#ipc/master-client.js';
+import { LineClient } from '../support/line-client.js';
+import { type RunningRoost, startRoost } from '../support/running-roost.js';
+
+const settings = { imap_hibernate_timeout: '300 ms', imap_idle_notify_interval: '1 s', log_debug: 'category=*' };
+
+async function until<Value>(look: () => Promise<Value | undefined> | Value | undefined, what: string): Promise<Value> {
+  for (const deadline = Date.now() + 8_000; Date.now() < deadline; ) {
+    const value = await look();
+    if (value !== undefined && value !== false) return value;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  assert.fail(`${what}: not within 8 s`);
+}
+
+async function processes(roost: RunningRoost, service: string): Promise<readonly ProcessStatusRow[]> {
+  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: 2_000 });
+  return reply.ok ? (reply.processes ?? []) : [];
+}
+
+async function clientsOf(roost: RunningRoost, service: string): Promise<number> {
+  return (await processes(roost, service)).reduce((sum, { clients }) => sum + clients, 0);
+}
+
+function hibernated(roost: RunningRoost, count: number): Promise<unknown> {
+  return until(
+    async () => (await clientsOf(roost, 'imap-hibernate')) === count && (await clientsOf(roost, 'imap')) === 0,
+    `${count} hibernated sessions`,
+  );
+}
+
+const clients: LineClient[] = [];
+
+async function logIn(roost: RunningRoost, isTls = false): Promise<LineClient> {
+  const client = new LineClient(
+    isTls
+      ? connectTls({ port: roost.ports.imaps, host: '127.0.0.1', rejectUnauthorized: false })
+      : connectTcp(roost.ports.imap, '127.0.0.1'),
+  );
+  clients.push(client);
+  await client.line();
+  await client.ok('LOGIN alice secret');
+  return client;
+}
+
+/** The next line that is no keep-alive and no RECENT. */
+async function news(client: LineClient): Promise<string | undefined> {
+  for (;;) {
+    const line = await client.line();
+    if (line !== '* OK Still here' && !/^\* \d+ RECENT$/.test(line ?? '')) return line;
+  }
+}
+
+async function idle(client: LineClient): Promise<string> {
+  const tag = client.send('IDLE');
+  assert.equal(await client.line(), '+ idling');
+  return tag;
+}
+
+async function append(client: LineClient, flags = ''): Promise<void> {
+  client.raw(`x APPEND INBOX ${flags}{15+}\r\nSubject: a\r\n\r\nb\r\n`);
+  for (let line = await client.line(); !line?.startsWith('x '); line = await client.line()) assert.notEqual(line, undefined);
+}
+
+describe('A session in IDLE', () => {
+  let roost: RunningRoost;
+  before(async () => {
+    roost = await startRoost({ protocols: ['imap'], settings });
+  });
+  after(() => roost[Symbol.asyncDispose]());
+  afterEach(async () => {
+    for (const client of clients.splice(0)) client.close();
+    await until(async () => (await clientsOf(roost, 'imap')) + (await clientsOf(roost, 'imap-hibernate')) === 0, 'no clients');
+  });
+
+  for (const isTls of [false, true]) {
+    it(`moves to imap-hibernate${isTls ? ' (TLS)' : ''} and is answered when it says DONE`, async () => {
+      const client = await logIn(roost, isTls);
+      await client.ok('SELECT INBOX');
+      const tag = await idle(client);
+      await hibernated(roost, 1);
+      client.raw('DONE\r\n');
+      assert.match((await news(client)) ?? '', new RegExp(`^${tag} OK Idle completed`));
+      await client.ok('NOOP');
+      await until(async () => (await clientsOf(roost, 'imap-hibernate')) === 0, 'the way back');
+    });
+  }
+
+  it('is told what happens while it is away: EXPUNGE, EXISTS and FETCH by the numbers it knows', async () => {
+    const writer = await logIn(roost);
+    for (const flags of ['', '(\\Deleted) ', '']) await append(writer, flags);
+    const client = await logIn(roost);
+    const selected = (await client.ok('SELECT INBOX')).join('\n');
+    assert.match(selected, /\* 3 EXISTS/);
+    writer.send('LOGOUT');
+    const tag = await idle(client);
+    await hibernated(roost, 1);
+    const other = await logIn(roost);
+    await other.ok('SELECT INBOX');
+    other.raw('y STORE 3 +FLAGS (\\Flagged)\r\nz EXPUNGE\r\n');
+    assert.equal(await news(client), '* 2 EXPUNGE');
+    assert.match((await news(client)) ?? '', /^\* 2 FETCH \(FLAGS \(.*\\Flagged/);
+    await append(other);
+    assert.equal(await news(client), '* 3 EXISTS');
+    other.close();
+    await hibernated(roost, 1);
+    client.raw('DONE\r\n');
+    assert.match((await news(client)) ?? '', new RegExp(`^${tag} OK`));
+    assert.match((await client.ok('FETCH 1:* (FLAGS)')).join('\n'), /^\* 1 .*\n\* 2 .*Flagged.*\n\* 3 /);
+    client.close();
+  });
+
+  it('is told of a file that another program delivers, and of a flag it sets', async () => {
+    const client = await logIn(roost);
+    const exists = Number(/\* (\d+) EXISTS/.exec((await client.ok('SELECT INBOX')).join('\n'))?.[1]);
+    await idle(client);
+    await hibernated(roost, 1);
+    const maildir = roost.maildir('alice');
+    writeFileSync(join(maildir, 'new', '1700000000.foreign.host'), 'Subject: x\r\n\r\ny\r\n', { mode: 0o666 });
+    assert.equal(await news(client), `* ${exists + 1} EXISTS`);
+    await hibernated(roost, 1);
+    const name = readdirSync(join(maildir, 'cur')).find((file) => file.startsWith('1700000000.foreign')) ?? '';
+    renameSync(join(maildir, 'cur', name), join(maildir, 'cur', `${name.replace(/:2,.*/, '')}:2,S`));
+    assert.match((await news(client)) ?? '', new RegExp(`^\\* ${exists + 1} FETCH \\(FLAGS \\(.*\\\\Seen`));
+    client.close();
+  });
+
+  it('hears that the server is still here', async () => {
+    const client = await logIn(roost);
+    await idle(client);
+    await hibernated(roost, 1);
+    assert.equal(await client.line(), '* OK Still here');
+    assert.equal(await client.line(), '* OK Still here');
+    assert.equal(await clientsOf(roost, 'imap'), 0);
+    client.close();
+    await roost.logged(/imap\(alice\).*Disconnected: Connection closed \(IDLE, hibernated for .*in=\d+ out=\d+/);
+  });
+
+  it('keeps what it has enabled, found and opened', async () => {
+    const client = await logIn(roost);
+    await client.ok('ENABLE QRESYNC');
+    await client.ok('EXAMINE INBOX');
+    await client.ok('UID SEARCH RETURN (SAVE) 1');
+    await idle(client);
+    await hibernated(roost, 1);
+    const other = await logIn(roost);
+    await other.ok('SELECT INBOX');
+    await other.ok('STORE 1 +FLAGS (\\Answered)');
+    // CONDSTORE is still on.
+    assert.match((await news(client)) ?? '', /^\* 1 FETCH \(UID 1 FLAGS \(.*\\Answered.*\) MODSEQ \(\d+\)\)$/);
+    other.close();
+    client.raw('DONE\r\n');
+    assert.match((await news(client)) ?? '', /OK Idle completed/);
+    assert.match((await client.ok('UID FETCH $ (FLAGS)')).join('\n'), /^\* 1 FETCH \(UID 1 /);
+    assert.match((await client.run('STORE 1 +FLAGS (\\Seen)')).at(-1) ?? '', /^NO/);
+    client.close();
+  });
+
+  it('is seen by who, and ended by kick', async () => {
+    const client = await logIn(roost);
+    await client.ok('SELECT INBOX');
+    await idle(client);
+    await hibernated(roost, 1);
+    const who = await roost.admin(['who']);
+    assert.match(who.stdout, /^alice\s+1\s+imap/m, who.stderr);
+    await roost.admin(['kick', 'alice']);
+    assert.match((await news(client)) ?? '', /^\* BYE Disconnected by administrator/);
+    assert.equal(await client.line(), undefined);
+  });
+
+  it('ends when imap-hibernate is killed, and nothing else does', async () => {
+    const client = await logIn(roost);
+    await idle(client);
+    await hibernated(roost, 1);
+    const [row] = await processes(roost, 'imap-hibernate');
+    process.kill(row?.pid ?? 0, 'SIGKILL');
+    while ((await client.line()) !== undefined);
+    const next = await logIn(roost);
+    await idle(next);
+    await hibernated(roost, 1);
+    next.raw('DONE\r\n');
+    assert.match((await news(next)) ?? '', /OK Idle completed/);
+    next.close();
+  });
+
+  it('is taken by a new imap process when the one it came from was killed', async () => {
+    const client = await logIn(roost);
+    await client.ok('SELECT INBOX');
+    await idle(client);
+    await hibernated(roost, 1);
+    for (const { pid } of await processes(roost, 'imap')) process.kill(pid, 'SIGKILL');
+    client.raw('DONE\r\n');
+    assert.match((await news(client)) ?? '', /OK Idle completed/);
+    await client.ok('NOOP');
+    client.close();
+  });
+
+  it('does not move while it is compressed', async () => {
+    const client = await logIn(roost);
+    await client.ok('COMPRESS DEFLATE');
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    assert.equal(await clientsOf(roost, 'imap-hibernate'), 0);
+    client.close();
+  });
+});
+
+describe('imap-hibernate', () => {
+  it('frees the process of a session where each has its own', async () => {
+    await using roost = await startRoost({ protocols: ['imap'], settings, pools: { imap: { service_count: 1, client_limit: 1 } } });
+    mkdirSync(roost.maildir('bob'), { recursive: true });
+    const own = await Promise.all([logIn(roost), logIn(roost), logIn(roost)]);
+    for (const client of own) await client.ok('SELECT INBOX');
+    for (const client of own) await idle(client);
+    await hibernated(roost, 3);
+    await until(async () => (await processes(roost, 'imap')).length === 0, 'no imap process');
+    for (const client of own) client.raw('DONE\r\n');
+    for (const client of own) assert.match((await news(client)) ?? '', /OK Idle completed/);
+    for (const client of own) client.close();
+  });
+
+  it('says goodbye at the end of the server', async () => {
+    const roost = await startRoost({ protocols: ['imap'], settings });
+    const client = await logIn(roost);
+    await idle(client);
+    await hibernated(roost, 1);
+    assert.equal(await roost.stop(), 0);
+    assert.match((await news(client)) ?? '', /^\* BYE \[UNAVAILABLE\] Server shutting down/);
+  });
+});
