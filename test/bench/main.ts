@@ -39,6 +39,7 @@ const runs = flags.smoke ? 1 : Number(flags.runs);
 const note = (text: string): void => void process.stderr.write(`${text}\n`);
 
 function isWanted(scenario: Scenario): boolean {
+  if (flags.smoke && scenario.isVariant === true && !flags.only.includes(scenario.name)) return false;
   return flags.only.length === 0 || flags.only.some((name) => scenario.name === name || scenario.name.startsWith(`${name}/`));
 }
 

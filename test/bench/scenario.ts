@@ -17,6 +17,8 @@ export interface Scenario {
   /** One line: what is measured, at which durability. */
   readonly about: string;
   readonly peers: readonly PeerName[];
+  /** The same work as another scenario with other numbers: left out of `--smoke`, which only shows that scenarios work. */
+  readonly isVariant?: boolean;
   /** How each server is set up; `undefined` leaves this peer out. */
   options(peer: PeerName): Pick<PeerOptions, 'mode' | 'users'> & Partial<PeerOptions>;
   /** Once for each started server, not measured: mailboxes to read from. */

@@ -43,6 +43,15 @@ export async function runLoad(
   };
 }
 
+/** Middle, tail and worst. */
+export function latencyFigures(what: string, latencies: readonly number[]): readonly Figure[] {
+  return [
+    { metric: `${what} p50`, unit: 'ms', better: 'lower', value: percentile(latencies, 50) },
+    { metric: `${what} p99`, unit: 'ms', better: 'lower', value: percentile(latencies, 99) },
+    { metric: `${what} max`, unit: 'ms', better: 'lower', value: percentile(latencies, 100) },
+  ];
+}
+
 /** The usual four figures. */
 export function loadFigures(what: string, result: LoadResult): readonly Figure[] {
   return [

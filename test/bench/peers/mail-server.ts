@@ -150,29 +150,40 @@ export async function startMailServer(name: 'roost' | 'dovecot', options: PeerOp
       ? ['-F', '-c', join(folder, 'server.conf')]
       : [join(root, 'dist', 'bin', 'roost.cjs'), '-F', '-c', join(folder, 'server.conf')];
   const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
-  const { child, output } = spawnServer(binary, args, { cwd: folder, env });
+  const start = (): ReturnType<typeof spawnServer> => spawnServer(binary, args, { cwd: folder, env });
+  let running = start();
   const log = (): string =>
-    `${output()}\n${existsSync(join(folder, 'server.log')) ? readFileSync(join(folder, 'server.log'), 'utf8').slice(-5_000) : ''}`;
+    `${running.output()}\n${existsSync(join(folder, 'server.log')) ? readFileSync(join(folder, 'server.log'), 'utf8').slice(-5_000) : ''}`;
   const wanted = protocols.filter((protocol) => name === 'roost' || protocol !== 'smtp');
-  try {
-    await waitForPorts(
-      wanted.map((protocol) => ports[protocol]),
-      child,
-      log,
-    );
-  } catch (error) {
-    await stopServer(child);
-    throw error;
-  }
+  const whenReady = async (): Promise<void> => {
+    try {
+      await waitForPorts(
+        wanted.map((protocol) => ports[protocol]),
+        running.child,
+        log,
+      );
+    } catch (error) {
+      await stopServer(running.child);
+      throw error;
+    }
+  };
+  await whenReady();
   return {
     name,
     version:
       name === 'dovecot'
         ? `Dovecot ${execFileSync(binary, ['--version'], { encoding: 'utf8' }).trim()}`
         : `Roost ${JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version}`,
-    pid: child.pid ?? 0,
+    get pid() {
+      return running.child.pid ?? 0;
+    },
     endpoint: (protocol) => ({ host: '127.0.0.1', port: ports[protocol], tls: protocol === 'imaps' }),
     maildir: (user) => join(folder, 'mail', user, 'Maildir'),
-    stop: () => stopServer(child),
+    stop: () => stopServer(running.child),
+    async restart() {
+      await stopServer(running.child);
+      running = start();
+      await whenReady();
+    },
   };
 }

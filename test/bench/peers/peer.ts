@@ -29,6 +29,8 @@ export interface Peer {
   /** Root of the process tree. */
   readonly pid: number;
   endpoint(protocol: Protocol): Endpoint;
+  /** Ends it and starts it anew, on the same ports. */
+  restart?(): Promise<void>;
   /** Folder that is the Maildir of a user. */
   maildir(user: string): string;
   stop(): Promise<void>;

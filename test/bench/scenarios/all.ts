@@ -1,8 +1,29 @@
 import type { Scenario } from '../scenario.js';
+import { bannerScenarios } from './banner.js';
+import { clientScenarios } from './client.js';
 import { deliveryScenarios } from './delivery.js';
+import { fairnessScenarios } from './fairness.js';
 import { idleScenarios } from './idle.js';
 import { imapScenarios } from './imap.js';
+import { imapCommandScenarios } from './imap-commands.js';
+import { imapMixedScenarios } from './imap-mixed.js';
 import { loginScenarios } from './logins.js';
+import { rawLimitScenarios } from './raw-limit.js';
+import { storeScenarios } from './store.js';
+import { stormScenarios } from './storm.js';
 
 /** In the order in which they run. */
-export const scenarios: readonly Scenario[] = [...loginScenarios, ...deliveryScenarios, ...imapScenarios, ...idleScenarios];
+export const scenarios: readonly Scenario[] = [
+  ...clientScenarios,
+  ...loginScenarios,
+  ...bannerScenarios,
+  ...stormScenarios,
+  ...fairnessScenarios,
+  ...deliveryScenarios,
+  ...imapCommandScenarios,
+  ...imapScenarios,
+  ...imapMixedScenarios,
+  ...storeScenarios,
+  ...rawLimitScenarios,
+  ...idleScenarios,
+];

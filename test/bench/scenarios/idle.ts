@@ -1,17 +1,24 @@
 // Memory of connections that only wait: IDLE with INBOX selected.
 import { ImapLoad } from '../load/imap-client.js';
 import { message } from '../mail.js';
-import { type Protocol, password, userName } from '../peers/peer.js';
+import { type PeerName, type Protocol, password, userName } from '../peers/peer.js';
 import { treeCpuMs, treePssBytes } from '../processes.js';
 import { pick, type Scenario } from '../scenario.js';
 
 const users = 50;
 
-function idle(name: string, protocol: Protocol, connections: number, hibernateAfter: string | undefined, about: string): Scenario {
+function idle(
+  name: string,
+  protocol: Protocol,
+  connections: number,
+  hibernateAfter: string | undefined,
+  about: string,
+  peers: readonly PeerName[] = ['roost', 'dovecot'],
+): Scenario {
   return {
     name: `idle/${name}`,
     about,
-    peers: ['roost', 'dovecot'],
+    peers,
     options: () => ({ mode: 'performance', users, ...(hibernateAfter === undefined ? {} : { hibernateAfter }) }),
     async prepare(peer) {
       for (let user = 0; user < users; user++) {
@@ -25,12 +32,16 @@ function idle(name: string, protocol: Protocol, connections: number, hibernateAf
       const before = treePssBytes(peer.pid);
       const clients: ImapLoad[] = [];
       try {
-        for (let index = 0; index < wanted; index++) {
-          const client = await ImapLoad.login(peer.endpoint(protocol), userName(index % users), password);
-          await client.command('SELECT INBOX');
-          await client.idle();
-          clients.push(client);
-        }
+        let next = 0;
+        const connect = async (): Promise<void> => {
+          while (next < wanted) {
+            const client = await ImapLoad.login(peer.endpoint(protocol), userName(next++ % users), password);
+            clients.push(client);
+            await client.command('SELECT INBOX');
+            await client.idle();
+          }
+        };
+        await Promise.all(Array.from({ length: 5 }, connect));
         // Hibernation and garbage collection need a moment; what is measured is the state that lasts.
         await new Promise((resolve) => setTimeout(resolve, pick(size, 500, 6_000)));
         const cpuBefore = treeCpuMs(peer.pid);
@@ -53,5 +64,8 @@ function idle(name: string, protocol: Protocol, connections: number, hibernateAf
 export const idleScenarios: readonly Scenario[] = [
   idle('plain-500', 'imap', 500, undefined, '500 IDLE connections of 50 users, plain: memory of all server processes'),
   idle('tls-500', 'imaps', 500, undefined, '500 IDLE connections of 50 users, TLS'),
+  idle('plain-5000', 'imap', 5_000, undefined, '5,000 IDLE connections of 50 users, plain (Dovecot would need as many processes)', [
+    'roost',
+  ]),
   idle('hibernated-500', 'imap', 500, '2s', '500 IDLE connections of 50 users, plain, hibernated'),
 ];

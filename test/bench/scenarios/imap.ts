@@ -39,6 +39,7 @@ export const imapScenarios: readonly Scenario[] = [
     name: 'imap/fetch-headers',
     about: 'UID FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE) of 5,000 messages of 2 KB, caches warm',
     peers: ['roost', 'dovecot'],
+    isVariant: true,
     options: () => ({ mode: 'performance', users: 1 }),
     prepare: (peer, size) => fill(peer, pick(size, 50, 5_000), 2_000),
     run: (peer, size) =>
@@ -50,6 +51,7 @@ export const imapScenarios: readonly Scenario[] = [
     name: 'imap/append',
     about: 'APPEND of 10 KB messages, fsync before OK, one connection',
     peers: ['roost', 'dovecot'],
+    isVariant: true,
     options: () => ({ mode: 'performance', users: 1 }),
     run: (peer, size) => timed(peer, size, 'append', (client, turn) => client.withLiteral('APPEND INBOX', message(10_000, turn)), []),
   },
@@ -77,6 +79,7 @@ export const imapScenarios: readonly Scenario[] = [
     name: 'imap/store',
     about: 'UID STORE 1:1000 +FLAGS.SILENT and -FLAGS.SILENT (\\Flagged) in turn',
     peers: ['roost', 'dovecot'],
+    isVariant: true,
     options: () => ({ mode: 'performance', users: 1 }),
     prepare: (peer, size) => fill(peer, pick(size, 20, 1_000), 1_000),
     run: (peer, size) =>

@@ -1,0 +1,61 @@
+// The load client against a server that answers constants. Where this is not well above a figure, the figure is the client's.
+import { ImapLoad } from '../load/imap-client.js';
+import { type LoadResult, runLoad } from '../load/run.js';
+import { SmtpLoad } from '../load/smtp-client.js';
+import { message } from '../mail.js';
+import { type Peer, password, userName } from '../peers/peer.js';
+import { type Figure, pick, type Scenario, type Size } from '../scenario.js';
+
+const workers = 20;
+const users = 20;
+
+function figures(what: string, result: LoadResult): readonly Figure[] {
+  return [
+    { metric: `${what}/s`, unit: '1/s', better: 'higher', value: result.count / result.seconds },
+    { metric: `client CPU per ${what}`, unit: 'ms', better: 'lower', value: result.clientCpuMs / result.count },
+    { metric: 'client CPU, part of one core', unit: '1', better: 'lower', value: result.clientCpuMs / 1_000 / result.seconds },
+  ];
+}
+
+function client(name: string, what: string, run: (peer: Peer, size: Size) => Promise<LoadResult>): Scenario {
+  return {
+    name: `client/${name}`,
+    about: `the load client itself: ${what} against Roost, and against a stub that answers constants (peer)`,
+    peers: ['roost', 'stub'],
+    options: () => ({ mode: 'performance', users }),
+    run: async (peer, size) => figures(what, await run(peer, size)),
+  };
+}
+
+export const clientScenarios: readonly Scenario[] = [
+  client('logins', 'login', (peer, size) =>
+    runLoad({ serverPid: peer.pid, workers, durationMs: pick(size, 300, 3_000) }, async (worker) => {
+      const connection = await ImapLoad.login(peer.endpoint('imap'), userName(worker), password);
+      await connection.logout();
+    }),
+  ),
+  client('commands', 'NOOP', async (peer, size) => {
+    const clients = await Promise.all(
+      Array.from({ length: workers }, (_, worker) => ImapLoad.login(peer.endpoint('imap'), userName(worker), password)),
+    );
+    try {
+      return await runLoad(
+        { serverPid: peer.pid, workers, durationMs: pick(size, 300, 3_000) },
+        async (worker) => void (await clients[worker]?.command('NOOP')),
+      );
+    } finally {
+      for (const each of clients) await each.logout();
+    }
+  }),
+  client('lmtp', 'message', async (peer, size) => {
+    const body = message(10_000);
+    const clients = await Promise.all(Array.from({ length: workers }, () => SmtpLoad.connect(peer.endpoint('lmtp'), true)));
+    try {
+      return await runLoad({ serverPid: peer.pid, workers, durationMs: pick(size, 300, 3_000) }, async (worker) =>
+        clients[worker]?.deliver('sender@example.test', `${userName(worker)}@bench.test`, body),
+      );
+    } finally {
+      for (const each of clients) await each.quit();
+    }
+  }),
+];

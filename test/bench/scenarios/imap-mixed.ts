@@ -1,0 +1,98 @@
+// Many clients, each doing what mail programs do, in the proportions of imaptest's default profile.
+import { ImapLoad } from '../load/imap-client.js';
+import { runLoad } from '../load/run.js';
+import { message } from '../mail.js';
+import { writeMaildir } from '../maildir.js';
+import { type Peer, type Protocol, password, userName } from '../peers/peer.js';
+import { pick, type Scenario } from '../scenario.js';
+import { percentile } from '../stats.js';
+
+const users = 20;
+const messages = 50;
+
+/** A number generator of its own for each client, so that every server gets the same commands. */
+function numbers(seed: number): (below: number) => number {
+  let state = (seed * 2_654_435_761) >>> 0;
+  return (below) => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return Math.floor((state / 2 ** 32) * below);
+  };
+}
+
+interface Timing {
+  commands: number;
+  readonly latencies: number[];
+}
+
+/** One session, login to logout. Percentages are how often a session of imaptest does each step. */
+async function session(peer: Peer, protocol: Protocol, user: number, next: (below: number) => number, timing: Timing): Promise<void> {
+  const timed = async <Result>(work: () => Promise<Result>): Promise<Result> => {
+    const before = performance.now();
+    const result = await work();
+    timing.latencies.push(performance.now() - before);
+    timing.commands += 1;
+    return result;
+  };
+  const happens = (percent: number): boolean => next(100) < percent;
+  const client = await timed(() => ImapLoad.login(peer.endpoint(protocol), userName(user), password));
+  const send = (text: string): Promise<Buffer> => timed(() => client.command(text));
+  if (happens(50)) await send('LIST "" "*"');
+  if (happens(50)) await send('STATUS INBOX (MESSAGES UNSEEN UIDNEXT)');
+  await send('SELECT INBOX');
+  await send(`UID FETCH 1:* (FLAGS)`);
+  for (let round = 0; round < 4; round++) {
+    const seq = next(messages / 2) + 1;
+    await send(`FETCH ${seq}:${seq + 5} (UID FLAGS ENVELOPE BODYSTRUCTURE INTERNALDATE RFC822.SIZE)`);
+    if (happens(30)) await send(`FETCH ${seq} BODY.PEEK[]`);
+    if (happens(50)) await send(`STORE ${seq} ${next(2) === 0 ? '+' : '-'}FLAGS (\\Flagged)`);
+    if (happens(15)) await send('NOOP');
+  }
+  if (happens(20)) {
+    await timed(() => client.withLiteral('APPEND INBOX', message(2_000, next(1_000))));
+    // What is appended is expunged again, so that the mailboxes keep their size.
+    await send('STORE * +FLAGS.SILENT (\\Deleted)');
+    await send('EXPUNGE');
+  }
+  await timed(() => client.logout());
+}
+
+function mixed(name: string, protocol: Protocol, clients: number): Scenario {
+  return {
+    name: `imap/mixed-${name}`,
+    about: `login, list, status, select, fetch, store, append, expunge, logout: ${clients} clients of ${users} users, ${protocol}, fsync as configured by default`,
+    peers: ['roost', 'dovecot'],
+    isVariant: clients !== 20 || protocol !== 'imap',
+    options: () => ({ mode: 'performance', users }),
+    async prepare(peer) {
+      for (let user = 0; user < users; user++) writeMaildir(peer, user, messages, 2_000);
+      const first = await Promise.all(
+        Array.from({ length: users }, (_, user) => ImapLoad.login(peer.endpoint('imap'), userName(user), password)),
+      );
+      for (const client of first) {
+        await client.command('SELECT INBOX');
+        await client.logout();
+      }
+    },
+    async run(peer, size) {
+      const workers = pick(size, 4, clients);
+      const timing: Timing = { commands: 0, latencies: [] };
+      const generators = Array.from({ length: workers }, (_, worker) => numbers(worker + 1));
+      const result = await runLoad({ serverPid: peer.pid, workers, durationMs: pick(size, 300, 6_000) }, (worker) =>
+        session(peer, protocol, worker % users, generators[worker] ?? numbers(0), timing),
+      );
+      return [
+        { metric: 'commands/s', unit: '1/s', better: 'higher', value: timing.commands / result.seconds },
+        { metric: 'server CPU per command', unit: 'ms', better: 'lower', value: result.serverCpuMs / timing.commands },
+        { metric: 'command p50', unit: 'ms', better: 'lower', value: percentile(timing.latencies, 50) },
+        { metric: 'command p99', unit: 'ms', better: 'lower', value: percentile(timing.latencies, 99) },
+      ];
+    },
+  };
+}
+
+export const imapMixedScenarios: readonly Scenario[] = [
+  mixed('20', 'imap', 20),
+  mixed('20-tls', 'imaps', 20),
+  mixed('200', 'imap', 200),
+  mixed('200-tls', 'imaps', 200),
+];
