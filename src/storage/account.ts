@@ -2,6 +2,7 @@
 import type { Logger } from '#log/logger.js';
 import { type AccountNamespace, type ResolvedName, resolveMailbox, resolveName } from './account-namespace.js';
 import { AccountWatch } from './account-watch.js';
+import type { AclEntry, AclStore } from './acl.js';
 import { type AttributeChanges, type AttributeStore, type Attributes, accountAttributes } from './attributes.js';
 import { runAutoexpunge } from './autoexpunge.js';
 import type { MailboxDriver } from './driver.js';
@@ -21,6 +22,7 @@ export interface AccountOptions {
   readonly quota: AccountQuota;
   readonly specialUses: SpecialUseStore;
   readonly attributes: AttributeStore;
+  readonly acls: AclStore;
   /** Old messages are removed when the user leaves (autoexpunge); not for deliveries. */
   readonly expiresMessages: boolean;
   readonly log: Logger;
@@ -99,6 +101,7 @@ export class Account implements MailUser {
       throw new StorageError('cannot', `${visible} has children`, { clientText: 'Mailbox has children, delete them first' });
     }
     const guid = kind === 'mailbox' ? await this.#guidOf(visible, signal) : undefined;
+    if (kind === 'mailbox') await this.#options.acls.remove(at.tree.pathsOf(levels));
     await at.tree.remove(levels, signal);
     if (guid !== undefined) await this.#options.attributes.remove(guid);
     await this.#options.specialUses.set(visible, [], signal);
@@ -120,7 +123,9 @@ export class Account implements MailUser {
       throw new StorageError('cannot', `rename of ${from} into itself`, { clientText: "Can't rename mailbox under itself." });
     }
     if ((await source.at.tree.kindOf(source.levels, signal)) === undefined) throw notFound(source.name);
+    const acl = await this.#options.acls.read(source.at.tree.pathsOf(source.levels));
     await source.at.tree.rename(source.levels, target.levels, signal);
+    await this.#moveAcl(acl, target, signal);
     await this.#moveSpecialUses(source, target, signal);
   }
 
@@ -147,6 +152,26 @@ export class Account implements MailUser {
 
   async changeAttributes(mailboxName: string | undefined, changes: AttributeChanges, signal: AbortSignal): Promise<void> {
     await this.#options.attributes.change(await this.#attributeOwner(mailboxName, signal), changes, signal);
+  }
+
+  async readAcl(mailboxName: string, signal: AbortSignal): Promise<readonly AclEntry[]> {
+    const resolved = resolveMailbox(this.#all, mailboxName);
+    await this.#requireMailbox(resolved, signal);
+    return this.#options.acls.read(resolved.at.tree.pathsOf(resolved.levels));
+  }
+
+  async setAcl(mailboxName: string, identifier: string, rights: string | undefined, signal: AbortSignal): Promise<void> {
+    const resolved = resolveMailbox(this.#all, mailboxName);
+    await this.#requireMailbox(resolved, signal);
+    checkWritable(resolved.at, resolved.name);
+    await this.#options.acls.set(resolved.at.tree.pathsOf(resolved.levels), identifier, rights, signal);
+  }
+
+  /** Where the list did not move along with the folder of the mailbox. */
+  async #moveAcl(acl: readonly AclEntry[], { at, levels }: ResolvedName, signal: AbortSignal): Promise<void> {
+    const paths = at.tree.pathsOf(levels);
+    if (acl.length === 0 || (await this.#options.acls.read(paths)).length > 0) return;
+    for (const { identifier, rights } of acl) await this.#options.acls.set(paths, identifier, rights, signal);
   }
 
   async #attributeOwner(mailboxName: string | undefined, signal: AbortSignal): Promise<string> {

@@ -8,6 +8,7 @@ import type { SettingsSource } from '#config/settings-source.js';
 import type { Logger } from '#log/logger.js';
 import { Account } from './account.js';
 import type { AccountNamespace } from './account-namespace.js';
+import { createAclFiles } from './acl.js';
 import { createAttributeFiles } from './attributes.js';
 import type { MailboxDriver } from './driver.js';
 import { StorageError } from './errors.js';
@@ -105,6 +106,7 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
         driver,
         quota: quotas.open({ user: user.user, home, isDelivery: deliveryServices.has(service), namespaces, read: readPlugin }),
         specialUses: createSpecialUseFile(join(controlRoot, 'roost-special-use'), parseSpecialUse),
+        acls: createAclFiles(),
         attributes: createAttributeFiles(join(controlRoot, 'roost-attributes')),
         expiresMessages: !servicesWithoutExpiry.has(service),
         log,

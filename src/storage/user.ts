@@ -1,4 +1,5 @@
 // One account: namespaces, the list of mailboxes, subscriptions, quota. Contract only; openUser in open-user.ts builds it.
+import type { AclEntry } from './acl.js';
 import type { AttributeChanges, Attributes } from './attributes.js';
 import type { Mailbox } from './mailbox.js';
 import type { QuotaLimits } from './types.js';
@@ -64,6 +65,10 @@ export interface MailUser extends AsyncDisposable {
   readAttributes(mailboxName: string | undefined, signal: AbortSignal): Promise<Attributes>;
   /** All or nothing. @throws StorageError `limit`, `not-found` */
   changeAttributes(mailboxName: string | undefined, changes: AttributeChanges, signal: AbortSignal): Promise<void>;
+  /** Access control list of a mailbox; empty when it has none. @throws StorageError `not-found` */
+  readAcl(mailboxName: string, signal: AbortSignal): Promise<readonly AclEntry[]>;
+  /** @param rights letters of RFC 4314; undefined removes the entry @throws StorageError `not-found` */
+  setAcl(mailboxName: string, identifier: string, rights: string | undefined, signal: AbortSignal): Promise<void>;
   quotaRoots(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;
   /** Calls back with the name when a mailbox is created, deleted, renamed or its contents change (NOTIFY). */
   watch(onChange: (mailboxName: string) => void): () => void;

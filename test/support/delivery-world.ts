@@ -188,6 +188,8 @@ export class DeliveryWorld {
       setSpecialUse: unsupported,
       readAttributes: unsupported,
       changeAttributes: unsupported,
+      readAcl: unsupported,
+      setAcl: unsupported,
       quotaRoots: async () => [],
       watch: () => () => undefined,
       [Symbol.asyncDispose]: async () => undefined,

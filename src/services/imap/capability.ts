@@ -57,6 +57,7 @@ export interface CapabilityFacts {
   readonly imap_compress: boolean;
   readonly imap_rev2: boolean;
   readonly imap_metadata: boolean;
+  readonly imap_acl: boolean;
   readonly imap_urlauth_host: string;
 }
 
@@ -70,6 +71,7 @@ export function capabilities(settings: CapabilityFacts, isCompressed: boolean): 
   if (settings.imap_compress && !isCompressed) list.push('COMPRESS=DEFLATE');
   if (settings.imap_metadata) list.push('METADATA', 'LIST-METADATA');
   if (settings.imap_urlauth_host !== '') list.push('URLAUTH');
+  if (settings.imap_acl) list.push('ACL', 'RIGHTS=texk', 'LIST-MYRIGHTS');
   for (const extra of custom.slice(1).split(/\s+/)) if (extra !== '' && !list.includes(extra)) list.push(extra);
   return list.join(' ');
 }

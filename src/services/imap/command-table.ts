@@ -1,5 +1,6 @@
 // All commands by name.
 import type { CommandRow } from './command-spec.js';
+import { deleteAclRow, getAclRow, listRightsRow, myRightsRow, setAclRow } from './commands/acl.js';
 import { appendRow } from './commands/append.js';
 import { cancelUpdateRow } from './commands/cancel-update.js';
 import { capabilityRow } from './commands/capability.js';
@@ -39,21 +40,25 @@ const rows: readonly CommandRow[] = [
   compressRow,
   copyRow,
   createRow,
+  deleteAclRow,
   deleteRow,
   enableRow,
   examineRow,
   expungeRow,
   fetchRow,
   genUrlAuthRow,
+  getAclRow,
   getMetadataRow,
   getQuotaRootRow,
   getQuotaRow,
   idRow,
   idleRow,
+  listRightsRow,
   listRow,
   logoutRow,
   lsubRow,
   moveRow,
+  myRightsRow,
   namespaceRow,
   noopRow,
   notifyRow,
@@ -62,6 +67,7 @@ const rows: readonly CommandRow[] = [
   resetKeyRow,
   searchRow,
   selectRow,
+  setAclRow,
   setMetadataRow,
   setQuotaRow,
   sortRow,

@@ -19,6 +19,7 @@ export const imapSettings = defineSettings('imap', {
     'When a message cannot be read: end the connection at once, after the other messages, or only answer NO.',
   ),
   imap_metadata: boolean('no', 'Offer METADATA.'),
+  imap_acl: boolean('no', 'Offer ACL: the owner of a mailbox may limit what is done with it.'),
   imap_literal_minus: boolean('no', 'Offer LITERAL- instead of LITERAL+: literals without waiting only up to 4 KB.'),
   imap_hibernate_timeout: time('0', 'Move idling connections to the imap-hibernate process after this time; 0 never.'),
   imap_urlauth_host: string('', 'Host name in URLAUTH URLs; * accepts any.'),

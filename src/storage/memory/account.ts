@@ -1,6 +1,7 @@
 import { type Logger, silentLogger } from '#log/logger.js';
 import { Account } from '../account.js';
 import type { AccountNamespace } from '../account-namespace.js';
+import { createMemoryAcls } from '../acl.js';
 import { createMemoryAttributes } from '../attributes.js';
 import { createMemorySpecialUses } from '../list/special-uses.js';
 import type { ConfiguredMailbox } from '../list/visible-list.js';
@@ -27,6 +28,7 @@ export function createMemoryAccount(options: MemoryAccountOptions = {}): () => M
   const driver = createMemoryDriver(options);
   const specialUses = createMemorySpecialUses();
   const attributes = createMemoryAttributes();
+  const acls = createMemoryAcls();
   const namespaces = (options.namespaces ?? [{}]).map(
     (namespace, index): AccountNamespace => ({
       namespace: {
@@ -52,6 +54,7 @@ export function createMemoryAccount(options: MemoryAccountOptions = {}): () => M
       quota: options.quota ?? noAccountQuota,
       specialUses,
       attributes,
+      acls,
       expiresMessages: false,
       log: options.log ?? silentLogger,
     });

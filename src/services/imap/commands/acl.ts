@@ -1,11 +1,12 @@
-// ACL (RFC 4314) for the owner of the mailboxes, and the rights that other commands ask for.
+// ACL (RFC 4314) for the owner of the mailboxes.
 import { parseAclIdentifier, parseSetAcl } from '#protocol/imap/commands/acl.js';
 import { parseMailboxOnly } from '#protocol/imap/commands/no-arguments.js';
 import { encodeAstring } from '#protocol/imap/encoder.js';
 import { encodeUtf8 } from '#protocol/imap/grammar.js';
 import { allRights, normalizeRights, ownerRights } from '#storage/acl.js';
 import { row } from '../command-spec.js';
-import { bad, no, type Outcome, ok } from '../outcome.js';
+import { bad, ok } from '../outcome.js';
+import { myRights } from '../rights.js';
 import type { Session } from '../session.js';
 
 const off = bad('ACL disabled.');
@@ -33,24 +34,6 @@ function fromFileIdentifier(session: Session, identifier: string): string {
 }
 
 const shown = (session: Session, text: string): string => encodeAstring(encodeUtf8(text), session.isUtf8);
-
-/** The rights of this session's user; all where ACL is off. @throws StorageError `not-found` */
-export async function myRights(session: Session, mailbox: string, signal: AbortSignal): Promise<string> {
-  if (!session.settings.imap_acl) return allRights;
-  return ownerRights(await session.user.readAcl(mailbox, signal), session.user.name);
-}
-
-/**
- * Checks that the user has at least one of the rights.
- * @returns the reply when not; one without the right to look up learns nothing of the mailbox (RFC 4314 6)
- * @throws StorageError `not-found`
- */
-export async function requireRight(session: Session, mailbox: string, oneOf: string, signal: AbortSignal): Promise<Outcome | undefined> {
-  if (!session.settings.imap_acl) return undefined;
-  const rights = await myRights(session, mailbox, signal);
-  if ([...oneOf].some((right) => rights.includes(right))) return undefined;
-  return no('Permission denied.', 'NOPERM');
-}
 
 export const getAclRow = row({
   name: 'GETACL',
@@ -109,7 +92,8 @@ export const setAclRow = row({
     if (rights === undefined) return bad('Error in IMAP command SETACL: Unknown right');
     const name = toFileIdentifier(session, identifier);
     const entries = await session.user.readAcl(mailbox, signal);
-    const before = name === 'owner' ? ownerRights(entries, session.user.name) : (entries.find((entry) => entry.identifier === name)?.rights ?? '');
+    const before =
+      name === 'owner' ? ownerRights(entries, session.user.name) : (entries.find((entry) => entry.identifier === name)?.rights ?? '');
     const after =
       mode === 'replace' ? rights : mode === 'add' ? before + rights : [...before].filter((right) => !rights.includes(right)).join('');
     // The owner stays able to undo it.

@@ -8,6 +8,7 @@ import { replyToStorageError } from '../error-reply.js';
 import { toFlagSet } from '../flag-text.js';
 import type { MessageInput } from '../message-input.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
+import { demandRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { receiveParts, type Segment } from './append-catenate.js';
 
@@ -17,7 +18,9 @@ const maxMessages = 1_000;
 /** Opens the target of APPEND. @returns the reply when there is none */
 export async function openTarget(session: Session, name: string, signal: AbortSignal): Promise<Mailbox | Outcome> {
   try {
-    return await session.user.openMailbox(name, signal);
+    const mailbox = await session.user.openMailbox(name, signal);
+    await demandRights(session, name, 'i', signal);
+    return mailbox;
   } catch (error) {
     if (error instanceof StorageError && error.code === 'not-found') return replyToStorageError(error, true);
     throw error;

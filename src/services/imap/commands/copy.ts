@@ -7,6 +7,7 @@ import { type CommandCall, row } from '../command-spec.js';
 import { replyToStorageError } from '../error-reply.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { withProgress } from '../progress.js';
+import { demandRights } from '../rights.js';
 import { numbersOf, type Session } from '../session.js';
 
 /** UIDs in the order of the copies: RFC 4315 3 pairs them by position. */
@@ -26,6 +27,8 @@ async function transfer(
   const { view } = session;
   try {
     const target = await session.user.openMailbox(command.mailbox, call.signal);
+    await demandRights(session, command.mailbox, 'i', call.signal);
+    if (how === 'move') await demandRights(session, view.mailbox.name, 'te', call.signal);
     const result = await withProgress(session, call, () => view[how]([...numbersOf(ranges)], target, call.signal));
     if (await session.isTrash(command.mailbox, call.signal)) session.counters.trashed += result.targetUids.length;
     return result;

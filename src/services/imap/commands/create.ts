@@ -2,6 +2,7 @@ import { parseCreate } from '#protocol/imap/commands/create.js';
 import type { MailUser, SpecialUse } from '#storage/user.js';
 import { row } from '../command-spec.js';
 import { no, ok } from '../outcome.js';
+import { demandCreate } from '../rights.js';
 
 /** The hierarchy separator of the namespace that a name belongs to. */
 export function separatorOf(user: MailUser, name: string): string {
@@ -33,6 +34,7 @@ export const createRow = row({
     const separator = separatorOf(session.user, mailbox);
     // A trailing separator says that children will follow (RFC 9051 6.3.4); here every mailbox may have children.
     const name = mailbox.endsWith(separator) ? mailbox.slice(0, -separator.length) : mailbox;
+    await demandCreate(session, name, separator, signal);
     const { guid } = await session.user.create(name, { specialUse: uses }, signal);
     return ok('Create completed.', `MAILBOXID (${guid})`);
   },

@@ -1,6 +1,7 @@
 import { parseMailboxOnly } from '#protocol/imap/commands/no-arguments.js';
 import { row } from '../command-spec.js';
 import { ok } from '../outcome.js';
+import { demandRights } from '../rights.js';
 
 export const deleteRow = row({
   name: 'DELETE',
@@ -8,6 +9,7 @@ export const deleteRow = row({
   flags: [],
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
+    await demandRights(session, mailbox, 'x', signal);
     // Deleting what one has selected ends the selection; otherwise the next sync would end the connection.
     if (session.selectedView?.mailbox.name === mailbox) {
       await session.deselect();

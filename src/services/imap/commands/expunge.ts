@@ -2,6 +2,7 @@ import { parseExpunge } from '#protocol/imap/commands/expunge.js';
 import { flagBit, type Uid } from '#storage/types.js';
 import { row } from '../command-spec.js';
 import { bad, no, ok } from '../outcome.js';
+import { demandRights } from '../rights.js';
 import { numbersOf, type Session } from '../session.js';
 import { writeUpdates } from '../update-writer.js';
 
@@ -22,6 +23,7 @@ export const expungeRow = row({
   async run(session, { set }, { isUid, signal }) {
     const { view } = session;
     if (view.isReadOnly) return no('Mailbox is read-only.', 'READ-ONLY');
+    await demandRights(session, view.mailbox.name, 'e', signal);
     let uids: Uid[] | undefined;
     if (set !== undefined) {
       const ranges = session.resolve(set, true);

@@ -9,6 +9,7 @@ import { type CommandCall, row } from '../command-spec.js';
 import { type LocatedContent, locateContent, writeContent } from '../fetch-content.js';
 import { type FetchPlan, planFetch, simpleText } from '../fetch-plan.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
+import { myRights } from '../rights.js';
 import { numbersOf, type Session } from '../session.js';
 import { TimeSlice } from '../time-slice.js';
 
@@ -156,6 +157,7 @@ function writeTexts(session: Session, seq: number, plan: FetchPlan): void {
 /** Sets \Seen on messages whose text is about to be read (RFC 9051 6.4.5). @returns those that did not have it */
 async function markSeen(session: Session, seqs: readonly number[], signal: AbortSignal): Promise<ReadonlySet<number>> {
   const { view } = session;
+  if (!(await myRights(session, view.mailbox.name, signal)).includes('s')) return new Set();
   const unseen = seqs.filter((seq) => (view.systemFlagsAt(seq) & flagBit.seen) === 0 && !view.isExpunged(seq));
   if (unseen.length === 0) return new Set();
   await view.store(

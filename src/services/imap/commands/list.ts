@@ -1,11 +1,13 @@
 // LIST and LSUB (RFC 9051 6.3.9, RFC 3501 6.3.9, RFC 5258, RFC 5819, RFC 6154).
 import { type ListCommand, parseList, parseLsub } from '#protocol/imap/commands/list.js';
 import { encodeString } from '#protocol/imap/encoder.js';
+import { allRights } from '#storage/acl.js';
 import { StorageError } from '#storage/errors.js';
 import type { MailboxListEntry } from '#storage/user.js';
 import { row } from '../command-spec.js';
 import { encodeEntry, readMetadata } from '../metadata.js';
 import { type Outcome, ok } from '../outcome.js';
+import { myRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { separatorOf } from './create.js';
 import { statusLine } from './status.js';
@@ -58,6 +60,8 @@ export const listRow = row({
     const entries = await session.user.list(patternsOf(command), { subscribedOnly: command.selection.has('SUBSCRIBED') }, signal);
     for (const entry of entries) {
       if (!matchesSelection(entry, command)) continue;
+      const rights = await rightsOf(session, entry, signal);
+      if (!rights.includes('l')) continue;
       const childInfo =
         command.selection.has('RECURSIVEMATCH') && command.selection.has('SUBSCRIBED') && entry.hasSubscribedChildren
           ? ' ("CHILDINFO" ("SUBSCRIBED"))'
@@ -67,6 +71,8 @@ export const listRow = row({
       );
       if (command.returns?.status !== undefined && entry.exists && entry.isSelectable)
         await writeStatus(session, entry.name, command, signal);
+      if (command.returns?.myRights && session.settings.imap_acl && entry.exists && entry.isSelectable)
+        session.text(`* MYRIGHTS ${session.mailboxName(entry.name)} ${rights}\r\n`);
       if (command.returns?.metadata !== undefined && entry.exists && entry.isSelectable)
         await writeMetadata(session, entry.name, command.returns.metadata, signal);
       if (session.output.isFull) await session.output.drain();
@@ -82,6 +88,17 @@ async function writeStatus(session: Session, name: string, command: ListCommand,
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     session.log.debug('imap.list-status', `STATUS of ${name} failed: ${error.message}`, { error });
+  }
+}
+
+/** Those of what only holds other mailboxes, or is not there any more, do not matter. */
+async function rightsOf(session: Session, entry: MailboxListEntry, signal: AbortSignal): Promise<string> {
+  if (!session.settings.imap_acl || !entry.exists || !entry.isSelectable) return allRights;
+  try {
+    return await myRights(session, entry.name, signal);
+  } catch (error) {
+    if (error instanceof StorageError) return allRights;
+    throw error;
   }
 }
 

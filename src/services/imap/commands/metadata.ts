@@ -5,6 +5,7 @@ import { StorageError } from '#storage/errors.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { encodeEntry, isMetadataEntry, readMetadata, specialUseEntry } from '../metadata.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
+import { demandRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { toSpecialUses } from './create.js';
 
@@ -30,6 +31,7 @@ function select(values: Attributes, { entries, depth }: GetMetadataCommand): (re
 async function get(session: Session, command: GetMetadataCommand, { signal }: CommandCall): Promise<Outcome> {
   if (!session.settings.imap_metadata) return off;
   const { mailbox, maxSize } = command;
+  if (mailbox !== undefined) await demandRights(session, mailbox, 'r', signal);
   const values = await readMetadata(session, mailbox, signal);
   const selected = select(values, command);
   const fitting = selected.filter(([, value]) => maxSize === undefined || (value?.length ?? 0) <= maxSize);
@@ -47,6 +49,7 @@ async function set(session: Session, { mailbox, entries }: SetMetadataCommand, {
   // What all users share belongs to the administrator.
   if (mailbox === undefined && entries.some(({ name }) => name.startsWith('/shared/')))
     return no('Shared entries of the server cannot be changed.', 'NOPERM');
+  if (mailbox !== undefined) await demandRights(session, mailbox, 'w', signal);
   if (entries.some(({ value }) => (value?.length ?? 0) > attributeLimits.valueBytes))
     return no('Value is too large.', `METADATA MAXSIZE ${attributeLimits.valueBytes}`);
   const use = mailbox === undefined ? undefined : entries.findLast(({ name }) => name === specialUseEntry);

@@ -1,6 +1,7 @@
 import { parseRename } from '#protocol/imap/commands/rename.js';
 import { row } from '../command-spec.js';
 import { ok } from '../outcome.js';
+import { demandCreate, demandRights } from '../rights.js';
 import { separatorOf } from './create.js';
 
 export const renameRow = row({
@@ -10,6 +11,8 @@ export const renameRow = row({
   parse: parseRename,
   async run(session, { from, to }, { signal }) {
     const separator = separatorOf(session.user, to);
+    await demandRights(session, from, 'x', signal);
+    await demandCreate(session, to, separator, signal);
     await session.user.rename(from, to.endsWith(separator) ? to.slice(0, -separator.length) : to, signal);
     return ok('Rename completed.');
   },

@@ -5,6 +5,7 @@ import { flagBit } from '#storage/types.js';
 import { type CommandCall, messageRow } from '../command-spec.js';
 import type { MessageInput } from '../message-input.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
+import { demandRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { appendUid, openTarget, receiveMessage } from './append.js';
 import type { Segment } from './append-catenate.js';
@@ -22,6 +23,7 @@ async function replace(
   const seq = number === Number.POSITIVE_INFINITY ? view.count : isUid ? view.seqOf(number) : number;
   if (seq === 0 && isUid) return no('There is no message with this UID.', 'NONEXISTENT');
   if (seq === 0 || seq > view.count) return bad('Error in IMAP command REPLACE: Invalid messageset');
+  await demandRights(session, view.mailbox.name, 'te', signal);
   const uid = view.uidAt(seq);
   const mailbox = await openTarget(session, name, signal);
   if ('kind' in mailbox) return mailbox;

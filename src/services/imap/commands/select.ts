@@ -6,6 +6,7 @@ import type { MailboxView } from '#storage/mailbox.js';
 import { formatRanges, intersectRanges, type NumberRange, resolveNumberSet } from '#util/number-set.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { bad, type Outcome, ok } from '../outcome.js';
+import { demandRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { writeFlagChanges, writeFlagList } from '../update-writer.js';
 import { separatorOf } from './create.js';
@@ -19,7 +20,9 @@ async function open(session: Session, command: SelectCommand, call: CommandCall,
     if (session.has('QRESYNC') || session.isRev2) session.text('* OK [CLOSED] Previous mailbox closed.\r\n');
   }
   const mailbox = await session.user.openMailbox(command.mailbox, call.signal);
-  const view = await mailbox.openView({ readOnly: readOnly || mailbox.isReadOnly }, call.signal);
+  await demandRights(session, command.mailbox, 'r', call.signal);
+  const canChange = /[stwei]/.test(await myRights(session, command.mailbox, call.signal));
+  const view = await mailbox.openView({ readOnly: readOnly || mailbox.isReadOnly || !canChange }, call.signal);
   await session.select(view);
   if (command.condstore) session.enable('CONDSTORE');
   await describe(session, view);
@@ -128,7 +131,7 @@ export const closeRow = row({
     if (!view.isReadOnly) {
       const count = countDeleted(session);
       if (count > 0) {
-        await view.expunge(undefined, signal);
+        if ((await myRights(session, view.mailbox.name, signal)).includes('e')) await view.expunge(undefined, signal);
         session.counters.expunged += count;
         if (session.has('QRESYNC')) {
           await view.sync({ allowExpunge: true }, signal);

@@ -5,6 +5,7 @@ import { flagBit } from '#storage/types.js';
 import { row } from '../command-spec.js';
 import { forEachPrepared } from '../message-headers.js';
 import { ok } from '../outcome.js';
+import { demandRights } from '../rights.js';
 import type { Session } from '../session.js';
 
 /** Octets that an expunge would free (RFC 9208 4.1.4). */
@@ -23,6 +24,7 @@ async function deletedStorage(mailbox: Mailbox, signal: AbortSignal): Promise<nu
 /** `* STATUS name (MESSAGES 3 ...)` without line end. @throws StorageError */
 export async function statusLine(session: Session, name: string, items: readonly StatusItem[], signal: AbortSignal): Promise<string> {
   const mailbox = await session.user.openMailbox(name, signal);
+  await demandRights(session, name, 'r', signal);
   const status = await mailbox.status({ size: items.includes('SIZE') }, signal);
   if (items.includes('HIGHESTMODSEQ')) session.useModSeqs();
   const limit = session.settings.imap_append_limit;

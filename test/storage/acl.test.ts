@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { changeAcl, ownerRights, parseAcl } from '#storage/acl.js';
+
+describe('access control lists', () => {
+  it('reads what Dovecot writes: letters, words, quotes, negative rights', () => {
+    assert.deepEqual(parseAcl('user=joe lrs\nowner lrwa\n-anyone x\ngroup="the staff" :lookup read\nuser="a\\"b" l\n# note\nfoo bar\n'), [
+      { identifier: 'user=joe', rights: 'lrs' },
+      { identifier: 'owner', rights: 'lrwa' },
+      { identifier: '-anyone', rights: 'x' },
+      { identifier: 'group=the staff', rights: 'lr' },
+      { identifier: 'user=a"b', rights: 'l' },
+    ]);
+  });
+
+  it('changes one entry and keeps lines it does not understand', () => {
+    assert.equal(changeAcl('foo bar\nuser=joe lrs\n', 'user=joe', 'l'), 'foo bar\nuser=joe l\n');
+    assert.equal(changeAcl('foo bar\nuser=joe lrs\n', 'user=joe', undefined), 'foo bar\n');
+    assert.equal(changeAcl('', 'user=big joe', 'lr'), 'user="big joe" lr\n');
+  });
+
+  it('leaves the owner everything unless the list says otherwise, and always the right to administer', () => {
+    assert.equal(ownerRights([], 'anna'), 'lrwstipekxa');
+    assert.equal(ownerRights([{ identifier: 'user=joe', rights: 'l' }], 'anna'), 'lrwstipekxa');
+    assert.equal(ownerRights([{ identifier: 'owner', rights: 'lr' }], 'anna'), 'lra');
+    assert.equal(ownerRights([{ identifier: 'user=anna', rights: 'l' }], 'anna'), 'la');
+    assert.equal(ownerRights([{ identifier: '-owner', rights: 'xa' }], 'anna'), 'lrwstipeka');
+  });
+
+  it('reads back any identifier it wrote', () => {
+    const name = fc.string({ minLength: 1, maxLength: 20 }).filter((text) => !/[\x00-\x1f\x7f]/.test(text));
+    fc.assert(
+      fc.property(name, (text) => {
+        const identifier = `user=${text}`;
+        assert.deepEqual(parseAcl(changeAcl('owner l\n', identifier, 'lr')), [
+          { identifier: 'owner', rights: 'l' },
+          { identifier, rights: 'lr' },
+        ]);
+      }),
+    );
+  });
+});
