@@ -1,7 +1,10 @@
 // node dist-test/stress/main.js --seconds 600 --sessions 20 [--seed 7] [--target server-one,server-many]
+import { cpSync, mkdtempSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runStress, StressFailure } from './run.js';
-import { openTarget } from './targets.js';
+import { openTarget, type StressTarget } from './targets.js';
 
 const { values } = parseArgs({
   options: {
@@ -12,6 +15,24 @@ const { values } = parseArgs({
     target: { type: 'string', default: process.env['ROOST_STRESS_TARGET'] ?? 'server-one,server-many' },
   },
 });
+
+/** The files of a failed run, for a look at what the server made of them. */
+function keep(target: StressTarget): string {
+  const inbox = target.maildirs?.['INBOX'];
+  if (inbox === undefined) return 'nothing';
+  const folder = mkdtempSync(join(tmpdir(), 'roost-stress-failed-'));
+  cpSync(inbox, folder, { recursive: true, preserveTimestamps: true });
+  return folder;
+}
+
+/** Warnings and errors of the server, the last of them. */
+function notable(log: string): string {
+  return log
+    .split('\n')
+    .filter((line) => !/: Info: /.test(line))
+    .slice(-40)
+    .join('\n');
+}
 
 for (const name of values.target.split(',')) {
   console.log(`${name}: ${values.seconds} s, ${values.sessions} sessions, seed ${values.seed}`);
@@ -27,7 +48,8 @@ for (const name of values.target.split(',')) {
     console.log(`${name}: ${commands} commands, ${messages} messages, no violation`);
   } catch (error) {
     if (!(error instanceof StressFailure)) throw error;
-    console.log(`${name}: ${error.message}\n${target.log?.().slice(-3_000) ?? ''}`);
+    console.log(`${name}: ${error.message}\n${notable(target.log?.() ?? '')}`);
+    console.log(`kept ${keep(target)}`);
     process.exitCode = 1;
   } finally {
     await target[Symbol.asyncDispose]();

@@ -53,7 +53,7 @@ export class StressSession {
   #remember(line: string): void {
     this.history.push(line.length > 240 ? `${line.slice(0, 240)}...` : line);
     if (this.history.length > 80) this.history.splice(0, 40);
-    if (/^> (APPEND|COPY|MOVE|CLOSE|EXPUNGE|STORE|UID (?!FETCH))|COPYUID|APPENDUID|^< t\d+ NO/.test(line))
+    if (/^> (APPEND|COPY|MOVE|CLOSE|EXPUNGE|STORE|UID (?!FETCH))|COPYUID|APPENDUID|^< t\d+ NO|^< \* VANISHED/.test(line))
       this.journal.push(this.history.at(-1) ?? '');
   }
 

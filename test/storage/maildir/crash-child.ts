@@ -93,7 +93,10 @@ async function step(box: Mailbox, other: Mailbox, view: MailboxView): Promise<vo
     const flags = randomInt(32) & ~flagBit.deleted;
     const keywords = randomInt(3) === 0 ? ['$Forwarded'] : [];
     tell({ at: 'begin', op: 'store', ...about, flags, keywords });
-    await view.store(seqs, { mode: 'replace', flags: { system: flags, keywords }, unchangedSince: undefined }, { silent: false }, never);
+    const change = { mode: 'replace', flags: { system: flags, keywords }, unchangedSince: undefined } as const;
+    const { expunged } = await view.store(seqs, change, { silent: false }, never);
+    // Of a message that turned out to be gone nothing was promised.
+    if (expunged.length > 0) return;
     tell({ at: 'done', op: 'store', ...about, flags, keywords, modSeq: box.highestModSeq });
   } else if (choice === 7) {
     tell({ at: 'begin', op: 'expunge', ...about });

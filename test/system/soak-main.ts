@@ -1,0 +1,35 @@
+// node dist-test/system/soak-main.js --seconds 600 --clients 200 [--seed 7] [--kill-every 300] [--reload-every 5000]
+import { parseArgs } from 'node:util';
+import { Soak } from './soak.js';
+
+const { values } = parseArgs({
+  options: {
+    seconds: { type: 'string', default: '60' },
+    clients: { type: 'string', default: '100' },
+    seed: { type: 'string', default: String(Date.now() % 100_000) },
+    'kill-every': { type: 'string', default: '300' },
+    'reload-every': { type: 'string', default: '5000' },
+  },
+});
+
+const soak = new Soak({
+  seconds: Number(values.seconds),
+  clients: Number(values.clients),
+  seed: Number(values.seed),
+  killEveryMs: Number(values['kill-every']),
+  reloadEveryMs: Number(values['reload-every']),
+});
+const result = await soak.run();
+console.log(JSON.stringify({ seed: values.seed, ...result, problems: undefined }, undefined, 2));
+for (const problem of result.problems.slice(0, 50)) console.log(problem);
+console.log(`${result.problems.length} problems`);
+if (result.problems.length > 0) {
+  console.log(
+    soak.log
+      .split('\n')
+      .filter((line) => /Warn|Error|Fatal|Panic/.test(line))
+      .slice(-40)
+      .join('\n'),
+  );
+  process.exitCode = 1;
+}

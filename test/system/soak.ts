@@ -1,0 +1,371 @@
+// A real server under clients of all protocols while its processes are killed at random and its configuration is read again.
+//
+// Every connection that ends early is accounted for: by a refusal in words of the protocol, or by a kill of a process in its path shortly before.
+// In the end each mailbox holds what was acknowledged: every message once, under its UID, with its flags.
+import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { askMaster } from '#ipc/master-client.js';
+import { seededRandom } from '../stress/random.js';
+import { LineClient } from '../support/line-client.js';
+import { type RunningRoost, startRoost } from '../support/running-roost.js';
+
+export interface SoakOptions {
+  readonly seconds: number;
+  readonly clients: number;
+  readonly seed: number;
+  /** Mean time between two kills. */
+  readonly killEveryMs: number;
+  readonly reloadEveryMs: number;
+}
+
+export interface SoakResult {
+  readonly appended: number;
+  readonly delivered: number;
+  readonly stored: number;
+  readonly logins: number;
+  readonly kills: Readonly<Record<string, number>>;
+  readonly reloads: number;
+  /** Connections that ended early, by what explains it. */
+  readonly accounted: Readonly<Record<string, number>>;
+  readonly problems: readonly string[];
+}
+
+interface Kill {
+  readonly atMs: number;
+  readonly service: string;
+  readonly pid: number;
+}
+
+/** A message of which something was promised. */
+interface Promised {
+  readonly uid: number | undefined;
+  readonly uidValidity: number | undefined;
+  /** undefined when a change of flags was not answered. */
+  flags: string | undefined;
+}
+
+/** The server said no, in words. */
+class Refused extends Error {}
+/** The connection ended without words. */
+class Broken extends Error {}
+
+/** A break is noticed at once, also on a loaded machine. */
+const breakWindowMs = 3_000;
+/** What a client may be told while a killed process is being replaced. */
+const refusalWindowMs = 35_000;
+const password = 'secret';
+
+export class Soak {
+  readonly #options: SoakOptions;
+  readonly #random: (below: number) => number;
+  readonly #users: readonly string[];
+  /** By user, then by token. */
+  readonly #promised = new Map<string, Map<string, Promised>>();
+  readonly #kills: Kill[] = [];
+  readonly #accounted: Record<string, number> = {};
+  readonly #problems: string[] = [];
+  #server: RunningRoost | undefined;
+  #isOver = false;
+  #made = 0;
+  #logins = 0;
+  #stored = 0;
+  #reloads = 0;
+
+  constructor(options: SoakOptions) {
+    this.#options = options;
+    this.#random = seededRandom(options.seed);
+    this.#users = Array.from({ length: Math.max(2, Math.ceil(options.clients / 8)) }, (_, index) => `user${index}`);
+    for (const user of this.#users) this.#promised.set(user, new Map());
+  }
+
+  async run(): Promise<SoakResult> {
+    const { seconds, clients } = this.#options;
+    await using server = await startRoost({
+      protocols: ['imap', 'lmtp', 'smtp'],
+      users: Object.fromEntries(this.#users.map((user) => [user, password])),
+      settings: { mail_max_userip_connections: '0', auth_failure_delay: '0' },
+      pools: {
+        'imap-login': { service_count: 0, process_min_avail: 2, process_limit: 4, client_limit: 500 },
+        imap: { service_count: 0, client_limit: 25, process_limit: 40, process_min_avail: 1 },
+        lmtp: { process_limit: 4 },
+        smtp: { process_limit: 4 },
+      },
+    });
+    this.#server = server;
+    const work = Array.from({ length: clients }, (_, index) => this.#client(index));
+    const chaos = [this.#kill(), this.#reload()];
+    await sleep(seconds * 1_000);
+    this.#isOver = true;
+    await Promise.all([...work, ...chaos]);
+    for (const user of this.#users) await this.#verify(user);
+    const kills: Record<string, number> = {};
+    for (const { service } of this.#kills) kills[service] = (kills[service] ?? 0) + 1;
+    const all = [...this.#promised.values()].flatMap((messages) => [...messages.values()]);
+    const appended = all.filter(({ uid }) => uid !== undefined).length;
+    return {
+      appended,
+      delivered: all.length - appended,
+      stored: this.#stored,
+      logins: this.#logins,
+      kills,
+      reloads: this.#reloads,
+      accounted: this.#accounted,
+      problems: this.#problems,
+    };
+  }
+
+  get log(): string {
+    return this.#server?.log ?? '';
+  }
+
+  get #running(): RunningRoost {
+    if (this.#server === undefined) throw new Error('not started');
+    return this.#server;
+  }
+
+  async #kill(): Promise<void> {
+    while (!this.#isOver) {
+      await sleep(1 + this.#random(2 * this.#options.killEveryMs));
+      const reply = await askMaster(this.#running.baseDir, { command: 'process-status', services: [] }, { timeoutMs: 10_000 });
+      const processes = reply.ok ? (reply.processes ?? []) : [];
+      // Roles with few processes are hit as often as those with many.
+      const services = [...new Set(processes.map(({ service }) => service))];
+      const service = services[this.#random(services.length)];
+      const candidates = processes.filter((row) => row.service === service);
+      const victim = candidates[this.#random(candidates.length)];
+      if (victim === undefined || service === undefined) continue;
+      try {
+        process.kill(victim.pid, 'SIGKILL');
+        this.#kills.push({ atMs: Date.now(), service, pid: victim.pid });
+      } catch {
+        // It ended by itself meanwhile.
+      }
+    }
+  }
+
+  async #reload(): Promise<void> {
+    while (!this.#isOver) {
+      await sleep(this.#options.reloadEveryMs);
+      if (this.#isOver) return;
+      process.kill(this.#running.pid, 'SIGHUP');
+      this.#reloads += 1;
+    }
+  }
+
+  async #client(index: number): Promise<void> {
+    const user = this.#users[index % this.#users.length] ?? '';
+    const random = seededRandom(this.#options.seed * 7_919 + index);
+    const kind = index % 8 === 6 ? 'lmtp' : index % 8 === 7 ? 'smtp' : 'imap';
+    while (!this.#isOver) {
+      const about = { path: kind === 'imap' ? ['imap-login'] : [kind] };
+      try {
+        if (kind === 'imap') await this.#readMail(user, random, about);
+        else await this.#deliver(kind, user, random);
+      } catch (error) {
+        this.#account(error, kind, about.path);
+        await sleep(20 + random(100));
+      }
+    }
+  }
+
+  /** @param path services whose end breaks the connection in the state that it had */
+  #account(error: unknown, kind: string, path: readonly string[]): void {
+    const nowMs = Date.now();
+    const killed = (services: readonly string[] | undefined, withinMs: number): Kill | undefined =>
+      this.#kills.findLast(({ service, atMs }) => atMs > nowMs - withinMs && (services === undefined || services.includes(service)));
+    const text = error instanceof Error ? error.message : String(error);
+    let reason: string | undefined;
+    if (error instanceof Refused && killed(undefined, refusalWindowMs) !== undefined)
+      reason = `refused: ${text.replace(/^\S+ (NO|BYE)/, '$1').slice(0, 70)}`;
+    if (error instanceof Broken) {
+      const kill = killed(path, breakWindowMs);
+      if (kill !== undefined) reason = `broken by a kill of ${kill.service}`;
+    }
+    if (reason === undefined)
+      this.#problems.push(
+        `${kind} (${path.join(', ')}): ${text}, not explained by ${JSON.stringify(this.#kills.slice(-4).map(({ service, atMs }) => `${service} ${nowMs - atMs} ms ago`))}`,
+      );
+    else this.#accounted[reason] = (this.#accounted[reason] ?? 0) + 1;
+  }
+
+  async #open(port: number): Promise<LineClient> {
+    const socket = connect(port, '127.0.0.1');
+    await new Promise<void>((resolve, reject) => {
+      socket.once('connect', resolve);
+      socket.once('error', (error) => reject(new Broken(`connect: ${error.message}`)));
+    });
+    return new LineClient(socket, 60_000);
+  }
+
+  /** Runs an IMAP command. @throws Refused, Broken */
+  async #command(client: LineClient, text: string): Promise<string[]> {
+    const tag = client.send(text);
+    const lines: string[] = [];
+    for (;;) {
+      const line = await client.line();
+      if (line === undefined) throw new Broken(`closed in ${text.slice(0, 20)}`);
+      if (line.startsWith('* BYE') && !text.startsWith('LOGOUT')) throw new Refused(line);
+      lines.push(line);
+      if (!line.startsWith(`${tag} `)) continue;
+      if (!line.startsWith(`${tag} OK`)) throw new Refused(line);
+      return lines;
+    }
+  }
+
+  async #login(user: string): Promise<LineClient> {
+    const client = await this.#open(this.#running.ports.imap);
+    const greeting = await client.line();
+    if (greeting === undefined) throw new Broken('closed before the greeting');
+    if (!greeting.startsWith('* OK')) throw new Refused(greeting);
+    await this.#command(client, `LOGIN ${user} ${password}`);
+    return client;
+  }
+
+  async #readMail(user: string, random: (below: number) => number, about: { path: readonly string[] }): Promise<void> {
+    // Until the login is answered, also the process it goes to is in the path.
+    about.path = ['imap-login', 'imap'];
+    const client = await this.#login(user);
+    try {
+      this.#logins += 1;
+      about.path = ['imap'];
+      await this.#command(client, 'SELECT INBOX');
+      const own: number[] = [];
+      for (let step = 1 + random(8); step > 0 && !this.#isOver; step--) {
+        const choice = random(10);
+        if (choice < 4) own.push(await this.#append(client, user, random));
+        else if (choice < 7) await this.#store(client, user, own[random(Math.max(1, own.length))], random);
+        else if (choice < 8) await this.#command(client, 'FETCH 1:* (UID FLAGS)');
+        else if (choice < 9) await this.#command(client, 'NOOP');
+        else await this.#idle(client, random);
+      }
+      await this.#command(client, 'LOGOUT');
+    } finally {
+      client.close();
+    }
+  }
+
+  #token(): string {
+    this.#made += 1;
+    return `soak-${this.#made}`;
+  }
+
+  #messages(user: string): Map<string, Promised> {
+    return this.#promised.get(user) ?? new Map();
+  }
+
+  async #append(client: LineClient, user: string, random: (below: number) => number): Promise<number> {
+    const token = this.#token();
+    const text = `Subject: ${token}\r\n\r\n${'text '.repeat(random(300))}\r\n`;
+    const lines = await this.#command(client, `APPEND INBOX (\\Draft) {${text.length}+}\r\n${text}`);
+    const code = /APPENDUID (\d+) (\d+)/.exec(lines.at(-1) ?? '');
+    const uid = Number(code?.[2]);
+    this.#messages(user).set(token, { uid, uidValidity: Number(code?.[1]), flags: '\\Draft' });
+    return uid;
+  }
+
+  async #store(client: LineClient, user: string, uid: number | undefined, random: (below: number) => number): Promise<void> {
+    const message = [...this.#messages(user).values()].find((known) => known.uid === uid);
+    if (uid === undefined || message === undefined) return;
+    const flags = ['\\Answered', '\\Flagged', '\\Seen', 'kw1'].filter(() => random(2) === 0).join(' ');
+    message.flags = undefined;
+    await this.#command(client, `UID STORE ${uid} FLAGS (${flags})`);
+    message.flags = flags;
+    this.#stored += 1;
+  }
+
+  async #idle(client: LineClient, random: (below: number) => number): Promise<void> {
+    const tag = client.send('IDLE');
+    for (;;) {
+      const line = await client.line();
+      if (line === undefined) throw new Broken('closed in IDLE');
+      if (line.startsWith('* BYE')) throw new Refused(line);
+      if (line.startsWith('+')) setTimeout(() => client.raw('DONE\r\n'), random(300));
+      if (line.startsWith(`${tag} `)) return;
+    }
+  }
+
+  async #deliver(kind: 'lmtp' | 'smtp', user: string, random: (below: number) => number): Promise<void> {
+    const client = await this.#open(this.#running.ports[kind]);
+    const reply = async (what: string, wanted: string): Promise<void> => {
+      for (;;) {
+        const line = await client.line();
+        if (line === undefined) throw new Broken(`closed in ${what}`);
+        if (line[3] === '-') continue;
+        if (!line.startsWith(wanted)) throw new Refused(line);
+        return;
+      }
+    };
+    const say = (line: string, wanted: string): Promise<void> => {
+      client.raw(`${line}\r\n`);
+      return reply(line.slice(0, 20), wanted);
+    };
+    try {
+      await reply('greeting', '220');
+      await say(kind === 'lmtp' ? 'LHLO soak' : 'EHLO soak', '250');
+      for (let count = 1 + random(4); count > 0; count--) {
+        const token = this.#token();
+        await say('MAIL FROM:<soak@example.com>', '250');
+        await say(`RCPT TO:<${user}@localhost>`, '250');
+        await say('DATA', '354');
+        await say(`Subject: ${token}\r\n\r\n${'text '.repeat(random(300))}\r\n.`, '250');
+        this.#messages(user).set(token, { uid: undefined, uidValidity: undefined, flags: '' });
+        await sleep(random(50));
+      }
+      await say('QUIT', '221');
+    } finally {
+      client.close();
+    }
+  }
+
+  /** All is quiet: what a fresh session sees against what was promised. */
+  async #verify(user: string): Promise<void> {
+    const client = await this.#patientLogin(user);
+    try {
+      const selected = await this.#command(client, 'SELECT INBOX');
+      const uidValidity = Number(/UIDVALIDITY (\d+)/.exec(selected.join('\n'))?.[1]);
+      const count = Number(/\* (\d+) EXISTS/.exec(selected.join('\n'))?.[1]);
+      const lines = count === 0 ? [] : await this.#command(client, 'FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])');
+      const found = new Map<string, { readonly uid: number; readonly flags: string }>();
+      for (const line of lines.filter((text) => text.includes(' FETCH '))) {
+        const token = /Subject: (\S+)\r\n/.exec(line)?.[1] ?? '';
+        if (found.has(token)) this.#problems.push(`${token} of ${user} is there twice`);
+        const flags = /FLAGS \(([^)]*)\)/.exec(line)?.[1] ?? '';
+        found.set(token, { uid: Number(/UID (\d+)/.exec(line)?.[1]), flags: sorted(flags) });
+      }
+      for (const [token, promised] of this.#messages(user)) {
+        const message = found.get(token);
+        if (message === undefined)
+          this.#problems.push(`${token} of ${user} is lost (${promised.uid === undefined ? 'delivered' : `UID ${promised.uid}`})`);
+        else if (promised.uid !== undefined && promised.uid !== message.uid)
+          this.#problems.push(`${token} of ${user} had UID ${promised.uid}, now ${message.uid}`);
+        else if (promised.flags !== undefined && sorted(promised.flags) !== message.flags)
+          this.#problems.push(`${token} of ${user} had (${promised.flags}), now (${message.flags})`);
+        if (promised.uidValidity !== undefined && promised.uidValidity !== uidValidity)
+          this.#problems.push(`UIDVALIDITY of ${user} was ${promised.uidValidity}, is ${uidValidity}`);
+      }
+    } finally {
+      client.close();
+    }
+  }
+
+  /** The last kills are still being made good. */
+  async #patientLogin(user: string): Promise<LineClient> {
+    const untilMs = Date.now() + 30_000;
+    for (;;) {
+      try {
+        return await this.#login(user);
+      } catch (error) {
+        if (Date.now() > untilMs) throw error;
+        await sleep(100);
+      }
+    }
+  }
+}
+
+function sorted(flags: string): string {
+  return flags
+    .split(' ')
+    .filter((flag) => flag !== '' && flag !== '\\Recent')
+    .sort()
+    .join(' ');
+}
