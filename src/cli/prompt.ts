@@ -12,7 +12,7 @@ const keys = { interrupt: 0x03, endOfInput: 0x04, backspace: 0x08, lineFeed: 0x0
  */
 export async function askPassword(prompt: string, signal: AbortSignal): Promise<string> {
   if (!process.stdin.isTTY) return (await readLines(signal))[0] ?? noPassword();
-  return askTerminal(prompt, signal);
+  return (await askTerminal([prompt], signal))[0] ?? noPassword();
 }
 
 /**
@@ -20,16 +20,11 @@ export async function askPassword(prompt: string, signal: AbortSignal): Promise<
  * @throws AdminError when they differ
  */
 export async function askNewPassword(signal: AbortSignal): Promise<string> {
-  let first: string;
-  let second: string;
-  if (process.stdin.isTTY) {
-    first = await askTerminal('Enter new password: ', signal);
-    second = await askTerminal('Retype new password: ', signal);
-  } else {
-    const lines = await readLines(signal);
-    first = lines[0] ?? noPassword();
-    second = lines[1] ?? first;
-  }
+  const answers = process.stdin.isTTY
+    ? await askTerminal(['Enter new password: ', 'Retype new password: '], signal)
+    : await readLines(signal);
+  const first = answers[0] ?? noPassword();
+  const second = answers[1] ?? first;
   if (first !== second) throw new AdminError('data', "Passwords don't match!", { level: 'Error' });
   return first;
 }
@@ -54,48 +49,53 @@ async function readLines(signal: AbortSignal): Promise<string[]> {
   return text === '' ? [] : text.replace(/\r?\n$/, '').split(/\r?\n/);
 }
 
-/** One line from the terminal, with the erase keys working and nothing shown. */
-function askTerminal(prompt: string, signal: AbortSignal): Promise<string> {
+/** A line for each prompt, with the erase keys working and nothing shown. The echo is off before the first prompt and until the last answer. */
+function askTerminal(prompts: readonly string[], signal: AbortSignal): Promise<string[]> {
   const { stdin, stderr } = process;
-  stderr.write(prompt);
   stdin.setRawMode(true);
   stdin.resume();
+  stderr.write(prompts[0] ?? '');
   return new Promise((resolve, reject) => {
+    const answers: string[] = [];
     let typed: number[] = [];
     const finish = (settle: () => void): void => {
       stdin.off('data', onData);
-      stdin.off('end', onEnd);
-      signal.removeEventListener('abort', onAbort);
+      stdin.off('end', giveUp);
+      signal.removeEventListener('abort', giveUp);
       stdin.setRawMode(false);
       stdin.pause();
       stderr.write('\n');
       settle();
     };
     const giveUp = (): void => finish(() => reject(new AdminError('data', 'No password given')));
-    const onAbort = giveUp;
-    const onEnd = giveUp;
     const onData = (chunk: Buffer): void => {
-      for (const [index, octet] of chunk.entries()) {
-        if (octet === keys.return || octet === keys.lineFeed) {
-          // What was typed ahead belongs to the next question.
-          const rest = chunk.subarray(index + 1);
-          finish(() => resolve(Buffer.from(typed).toString('utf8')));
-          if (rest.length > 0) stdin.unshift(rest);
-          return;
-        }
+      for (const octet of chunk) {
         if (octet === keys.interrupt || (octet === keys.endOfInput && typed.length === 0)) {
           giveUp();
           return;
         }
-        if (octet === keys.eraseLine) typed = [];
-        else if (octet === keys.erase || octet === keys.backspace) typed = withoutLastCharacter(typed);
-        else if (octet !== keys.endOfInput && typed.length < maxPasswordOctets) typed.push(octet);
+        if (octet === keys.return || octet === keys.lineFeed) {
+          answers.push(Buffer.from(typed).toString('utf8'));
+          typed = [];
+          if (answers.length === prompts.length) {
+            finish(() => resolve(answers));
+            return;
+          }
+          stderr.write(`\n${prompts[answers.length] ?? ''}`);
+        } else typed = edited(typed, octet);
       }
     };
     stdin.on('data', onData);
-    stdin.on('end', onEnd);
-    signal.addEventListener('abort', onAbort, { once: true });
+    stdin.on('end', giveUp);
+    signal.addEventListener('abort', giveUp, { once: true });
   });
+}
+
+function edited(typed: number[], octet: number): number[] {
+  if (octet === keys.eraseLine) return [];
+  if (octet === keys.erase || octet === keys.backspace) return withoutLastCharacter(typed);
+  if (octet !== keys.endOfInput && typed.length < maxPasswordOctets) typed.push(octet);
+  return typed;
 }
 
 /** A character may be several octets of UTF-8. */

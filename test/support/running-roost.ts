@@ -17,7 +17,7 @@ const checkout = fileURLToPath(new URL('../..', import.meta.url));
 const startTimeoutMs = 20_000;
 const stopTimeoutMs = 20_000;
 /** Owner of the mail when the tests run as root; needs no account. */
-const rootMailUid = 20_001;
+export const rootMailUid = 20_001;
 
 export interface RoostOptions {
   /** Passwords by user name; alice and bob with `secret` unless told. Longer entries are whole passwd-file fields after the name: `{PLAIN}x:1000:1000::/home/x::`. */
