@@ -3,6 +3,13 @@ import { type NumberRange, parseNumberSet, star } from '#util/number-set.js';
 import type { CommandReader } from '../reader.js';
 import { parseSearchProgram, type SearchProgram } from '../search-key.js';
 
+/** RFC 9394: positions in a result, counted from its end when `fromEnd`. `text` as written. */
+export interface PartialRange {
+  readonly range: NumberRange;
+  readonly fromEnd: boolean;
+  readonly text: string;
+}
+
 /** What RETURN asks for. */
 export interface SearchReturn {
   readonly min: boolean;
@@ -13,8 +20,7 @@ export interface SearchReturn {
   /** RFC 5267. */
   readonly update: boolean;
   readonly context: boolean;
-  /** RFC 9394: positions in the result, counted from its end when `fromEnd`. `text` as written. */
-  readonly partial: { readonly range: NumberRange; readonly fromEnd: boolean; readonly text: string } | undefined;
+  readonly partial: PartialRange | undefined;
 }
 
 export interface SearchCommand {
@@ -73,7 +79,7 @@ export function parseSearchReturn(reader: CommandReader): SearchReturn {
 }
 
 /** `1:100`, or `-1:-100` from the end. */
-export function parsePartialRange(reader: CommandReader): { range: NumberRange; fromEnd: boolean; text: string } {
+export function parsePartialRange(reader: CommandReader): PartialRange {
   const text = reader.astring();
   const match = /^(-?)(\d{1,10}):(-?)(\d{1,10})$/.exec(text);
   const [range] = match === null || match[1] !== match[3] ? [] : (parseNumberSet(`${match[2]}:${match[4]}`, 1) ?? []);

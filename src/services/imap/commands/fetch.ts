@@ -10,6 +10,7 @@ import { type LocatedContent, locateContent, writeContent } from '../fetch-conte
 import { type FetchPlan, planFetch, simpleText } from '../fetch-plan.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { myRights } from '../rights.js';
+import { partialOf } from '../search-reply.js';
 import { numbersOf, type Session } from '../session.js';
 import { TimeSlice } from '../time-slice.js';
 
@@ -36,7 +37,8 @@ async function run(session: Session, command: FetchCommand, call: CommandCall): 
   if (usesModSeq) session.useModSeqs();
   const plan = planFetch(session, command.items, call.isUid, command.changedSince !== undefined);
   const progress: Progress = { skipped: 0, failed: 0 };
-  const seqs = selectSeqs(session, ranges, command.changedSince);
+  const named = selectSeqs(session, ranges, command.changedSince);
+  const seqs = command.partial === undefined ? named : partialOf([...named], command.partial);
   if (plan.isPlain && !plan.hasNeeds && !plan.setsSeen) await writePlain(session, seqs, plan, call.signal);
   else await writeSlices(session, seqs, plan, progress, call);
   const onFailure = session.settings.imap_fetch_failure;
