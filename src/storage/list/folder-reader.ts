@@ -1,6 +1,6 @@
 // Reading folders no more often than they change.
 
-import type { Dirent } from 'node:fs';
+import { type Dirent, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
 import { asStorageError } from './locked-rewrite.js';
@@ -24,7 +24,12 @@ export class FolderReader {
   /** Folders and links to folders in `path`, by name; undefined when there is no such folder. */
   async read(path: string): Promise<readonly Dirent[] | undefined> {
     try {
-      const stats = await stat(path, { bigint: true });
+      // Bounded: one stat of a name that is almost always in the kernel's cache.
+      const stats = statSync(path, { bigint: true, throwIfNoEntry: false });
+      if (stats === undefined) {
+        this.#folders.delete(path);
+        return undefined;
+      }
       const stamp = `${stats.dev}.${stats.ino}.${stats.mtimeNs}`;
       const known = this.#folders.get(path);
       if (known !== undefined && known.stamp === stamp && !known.isDoubtful) return known.entries;

@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
 import type { SpecialUse } from '../user.js';
+import { fileStamp } from './file-stamp.js';
 import { asStorageError, rewriteLocked } from './locked-rewrite.js';
 import { decodeMailboxUtf7, encodeMailboxUtf7 } from './mailbox-utf7.js';
 
@@ -13,10 +14,12 @@ export interface SpecialUseStore {
   set(name: string, uses: readonly SpecialUse[], signal: AbortSignal): Promise<void>;
 }
 
+/** A file larger than this is not a list of special uses. */
+const maxFileBytes = 16 * 1024 * 1024;
 const nothing: ReadonlyMap<string, readonly SpecialUse[]> = new Map();
 
 export function createSpecialUseFile(path: string, parseUses: (text: string) => readonly SpecialUse[]): SpecialUseStore {
-  let known: { readonly text: string; readonly map: ReadonlyMap<string, readonly SpecialUse[]> } | undefined;
+  let known: { readonly stamp: string; readonly map: ReadonlyMap<string, readonly SpecialUse[]> } | undefined;
 
   const readText = async (): Promise<string> => {
     try {
@@ -27,18 +30,27 @@ export function createSpecialUseFile(path: string, parseUses: (text: string) => 
     }
   };
 
+  const stampOf = (): string | undefined => {
+    try {
+      return fileStamp(path, maxFileBytes);
+    } catch (error) {
+      throw asStorageError(error, path);
+    }
+  };
+
   return {
     async read() {
-      const text = await readText();
-      if (text === '') return nothing;
-      if (known?.text !== text) {
+      const stamp = stampOf();
+      if (stamp === undefined) return nothing;
+      if (known?.stamp !== stamp) {
+        const text = await readText();
         const map = new Map<string, readonly SpecialUse[]>();
         for (const line of text.split('\n')) {
           const [uses = '', encoded] = line.split('\t');
           const name = encoded === undefined ? undefined : decodeMailboxUtf7(encoded);
           if (name !== undefined) map.set(name, parseUses(uses));
         }
-        known = { text, map };
+        known = { stamp, map };
       }
       return known.map;
     },

@@ -3,10 +3,11 @@
 // Version 2: the line `V\t2`, an empty line, then one name per line with its levels separated by TAB. Version 1: names alone, levels
 // separated as the layout does. Names are in modified UTF-7 without the namespace's prefix. Both are read, version 2 is written. Lines that
 // are not valid names are kept in the file and otherwise passed over.
-import { readFile, stat } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from '#util/coded-error.js';
 import { StorageError } from '../errors.js';
+import { fileStamp } from './file-stamp.js';
 import { rewriteLocked } from './locked-rewrite.js';
 import { decodeMailboxUtf7, encodeMailboxUtf7 } from './mailbox-utf7.js';
 import { type Levels, levelsKey } from './name.js';
@@ -77,7 +78,7 @@ export function createSubscriptionsFile(folder: string, fileName: string, separa
   return {
     async read(signal) {
       signal.throwIfAborted();
-      const stamp = await stampOf(path);
+      const stamp = fileStamp(path, maxFileBytes);
       if (stamp === undefined) return [];
       if (known?.stamp === stamp) return known.levels;
       const levels = (await readLines()).flatMap((line) => (line.levels === undefined ? [] : [line.levels]));
@@ -97,18 +98,6 @@ export function createSubscriptionsFile(folder: string, fileName: string, separa
       known = undefined;
     },
   };
-}
-
-/** Changes with each rewrite, which makes a new inode. */
-async function stampOf(path: string): Promise<string | undefined> {
-  try {
-    const { ino, size, mtimeNs } = await stat(path, { bigint: true });
-    if (size > maxFileBytes) throw new StorageError('corrupt', `${path} has ${size} octets`);
-    return `${ino}.${size}.${mtimeNs}`;
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
 }
 
 /** For accounts in memory. */

@@ -1,8 +1,10 @@
 // The Maildir format: boxes by path, shared by all sessions of the process.
 import { randomBytes } from 'node:crypto';
-import { mkdir, rename, rm, stat, unlink, writeFile } from 'node:fs/promises';
+import { statSync } from 'node:fs';
+import { mkdir, rename, rm, unlink, writeFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
 import { errnoOf } from '#util/coded-error.js';
+import { takeDotLock } from '#util/dot-lock.js';
 import type { MailboxDriver, MailboxPaths, OpenMailboxOptions } from '../driver.js';
 import { StorageError } from '../errors.js';
 import type { Mailbox } from '../mailbox.js';
@@ -74,9 +76,9 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
 
   async exists(paths: MailboxPaths): Promise<boolean> {
     try {
-      return (await stat(`${paths.mailDir}/cur`)).isDirectory();
+      // Bounded: one stat of a name that is almost always in the kernel's cache.
+      return statSync(`${paths.mailDir}/cur`, { throwIfNoEntry: false })?.isDirectory() === true;
     } catch (error) {
-      if (errnoOf(error) === 'ENOENT' || errnoOf(error) === 'ENOTDIR') return false;
       throw storageErrorOf(error, `stat ${paths.mailDir}`);
     }
   }
@@ -132,6 +134,22 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
       }
     } catch (error) {
       throw storageErrorOf(error, `delete ${paths.mailDir}`);
+    }
+  }
+
+  async dropIndex({ indexDir }: MailboxPaths, signal: AbortSignal): Promise<void> {
+    if (indexDir === undefined) return;
+    try {
+      const lock = await takeDotLock(`${indexDir}/roost.index`, { timeoutMs: this.#options.lockTimeoutMs }, signal);
+      try {
+        // The log first: a snapshot without its log is not trusted, and whoever has it open sees that it is gone.
+        for (const file of ['roost.index.log', 'roost.index', 'roost.cache']) await removeFile(`${indexDir}/${file}`);
+      } finally {
+        lock.release();
+      }
+    } catch (error) {
+      // The folder is made with the first index.
+      if (errnoOf(error) !== 'ENOENT') throw storageErrorOf(error, `remove the index in ${indexDir}`);
     }
   }
 
