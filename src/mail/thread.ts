@@ -1,5 +1,7 @@
 // THREAD=ORDEREDSUBJECT, THREAD=REFERENCES (RFC 5256 3) and THREAD=REFS over arrays of messages. Time is near linear, apart from sorting; no
-// recursion, so that a thread of 100,000 replies is no problem.
+// recursion, so that a thread of 100,000 replies is no problem. Everything is made of steps, between which others may work.
+import { sortSteps } from '#util/sort-in-slices.js';
+import { runSteps, type Steps } from '#util/steps.js';
 
 export interface ThreadMessage {
   /** UID or sequence number, as it is to be shown. */
@@ -32,6 +34,8 @@ interface Container {
 }
 
 const maxReferences = 1000;
+/** Containers between two pauses. */
+const stride = 256;
 
 /** Message ids of a References, In-Reply-To or Message-ID field in order, without brackets; quotes inside removed (RFC 5256 2.1 msg-id rule). */
 export function messageIds(field: string): string[] {
@@ -58,39 +62,43 @@ export function referencesOf(references: string | undefined, inReplyTo: string |
 }
 
 /** Groups by base subject, sorted by sent date; the first of a group is the parent of the others (RFC 5256 3). */
-export function threadByOrderedSubject(messages: readonly ThreadMessage[]): ThreadNode[] {
-  const byDate = messages
-    .map((message, order) => ({ message, order }))
-    .sort((a, b) => a.message.sentMs - b.message.sentMs || a.order - b.order);
+export function* orderedSubjectSteps(messages: readonly ThreadMessage[]): Steps<ThreadNode[]> {
+  const numbered = messages.map((message, order) => ({ message, order }));
+  const byDate = yield* sortSteps(numbered, (a, b) => a.message.sentMs - b.message.sentMs || a.order - b.order);
   const groups = new Map<string, { id: number; children: ThreadNode[] }>();
-  for (const { message } of byDate) {
+  for (const [index, { message }] of byDate.entries()) {
     const group = groups.get(message.subjectKey);
     if (group === undefined) groups.set(message.subjectKey, { id: message.id, children: [] });
     else group.children.push({ id: message.id, children: [] });
+    if (index % stride === 0) yield;
   }
   // A Map keeps the order of first insertion: the threads are in the order of their first message already.
   return [...groups.values()];
 }
 
 /** RFC 5256 3, REFERENCES. */
-export function threadByReferences(messages: readonly ThreadMessage[]): ThreadNode[] {
-  const roots = pruneDummies(link(messages));
+export function* referencesSteps(messages: readonly ThreadMessage[]): Steps<ThreadNode[]> {
+  const roots = yield* pruneDummies(yield* link(messages));
   for (const root of roots) if (root.message === undefined) root.children.sort(bySent);
-  roots.sort(bySent);
-  const merged = mergeSubjects(roots);
-  sortAll(merged, bySent);
-  return toNodes(merged);
+  const merged = yield* mergeSubjects(yield* sortSteps(roots, bySent));
+  return yield* toNodes(yield* sortAll(merged, bySent));
 }
 
 /** Like REFERENCES without merging by subject; threads are in the order of their newest message's sent date. */
-export function threadByRefs(messages: readonly ThreadMessage[]): ThreadNode[] {
-  const roots = pruneDummies(link(messages));
+export function* refsSteps(messages: readonly ThreadMessage[]): Steps<ThreadNode[]> {
+  const roots = yield* pruneDummies(yield* link(messages));
   const newest = new Map<Container, number>();
-  for (const root of roots) newest.set(root, newestIn(root));
-  sortAll(roots, bySent);
-  roots.sort((a, b) => (newest.get(a) ?? 0) - (newest.get(b) ?? 0) || a.order - b.order);
-  return toNodes(roots);
+  for (const [index, root] of roots.entries()) {
+    newest.set(root, yield* newestIn(root));
+    if (index % stride === 0) yield;
+  }
+  const sorted = yield* sortAll(roots, bySent);
+  return yield* toNodes(yield* sortSteps(sorted, (a, b) => (newest.get(a) ?? 0) - (newest.get(b) ?? 0) || a.order - b.order));
 }
+
+export const threadByOrderedSubject = (messages: readonly ThreadMessage[]): ThreadNode[] => runSteps(orderedSubjectSteps(messages));
+export const threadByReferences = (messages: readonly ThreadMessage[]): ThreadNode[] => runSteps(referencesSteps(messages));
+export const threadByRefs = (messages: readonly ThreadMessage[]): ThreadNode[] => runSteps(refsSteps(messages));
 
 /**
  * Steps 1 and 2: containers for all messages and ids, linked parent to child; returns those without a parent.
@@ -98,20 +106,23 @@ export function threadByRefs(messages: readonly ThreadMessage[]): ThreadNode[] {
  * A message's own last reference decides about its parent (step 1.B breaks any earlier link), so links from other messages' references to a
  * message that is still to come are not made at all: nothing is ever unlinked.
  */
-function link(messages: readonly ThreadMessage[]): Container[] {
+function* link(messages: readonly ThreadMessage[]): Steps<Container[]> {
   const byId = new Map<string, Container>();
   const all: Container[] = [];
   const pending = new Set<Container>();
-  const containers = messages.map((message, order) => {
+  const containers: Container[] = [];
+  for (const [order, message] of messages.entries()) {
+    if (order % stride === 0) yield;
     const known = message.messageId === undefined ? undefined : byId.get(message.messageId);
     const container = newContainer(message, order);
     all.push(container);
     // Of several messages with one id the first has it, the others count as if they had none.
     if (message.messageId !== undefined && known === undefined) byId.set(message.messageId, container);
     pending.add(container);
-    return container;
-  });
-  for (const container of containers) {
+    containers.push(container);
+  }
+  for (const [index, container] of containers.entries()) {
+    if (index % stride === 0) yield;
     let parent: Container | undefined;
     for (const id of container.message?.references ?? []) {
       let reference = byId.get(id);
@@ -154,9 +165,12 @@ function findRoot(container: Container): Container {
 }
 
 /** Step 3: dummies without children go; dummies give their children to their parent, at the top only a single one. */
-function pruneDummies(roots: readonly Container[]): Container[] {
+function* pruneDummies(roots: readonly Container[]): Steps<Container[]> {
   // Children before parents: each dummy inside a tree is replaced by what is left of its children.
-  for (const container of inPostOrder(roots)) {
+  let count = 0;
+  for (const container of yield* inPostOrder(roots)) {
+    count += 1;
+    if (count % stride === 0) yield;
     if (container.children.some((child) => child.message === undefined)) {
       container.children = container.children.flatMap((child) => (child.message === undefined ? child.children : [child]));
     }
@@ -170,12 +184,13 @@ function pruneDummies(roots: readonly Container[]): Container[] {
   return kept;
 }
 
-function inPostOrder(roots: readonly Container[]): Container[] {
+function* inPostOrder(roots: readonly Container[]): Steps<Container[]> {
   const order: Container[] = [];
   const stack = [...roots];
   for (let next = stack.pop(); next !== undefined; next = stack.pop()) {
     order.push(next);
     for (const child of next.children) stack.push(child);
+    if (order.length % stride === 0) yield;
   }
   return order.reverse();
 }
@@ -194,23 +209,25 @@ function bySent(a: Container, b: Container): number {
   return dateOf(a) - dateOf(b) || a.order - b.order;
 }
 
-function newestIn(root: Container): number {
+function* newestIn(root: Container): Steps<number> {
   let newest = Number.NEGATIVE_INFINITY;
-  for (const { message } of inPostOrder([root])) if (message !== undefined && message.sentMs > newest) newest = message.sentMs;
+  for (const { message } of yield* inPostOrder([root])) if (message !== undefined && message.sentMs > newest) newest = message.sentMs;
   return newest;
 }
 
 /** Step 5: threads of one subject become one. */
-function mergeSubjects(roots: readonly Container[]): Container[] {
+function* mergeSubjects(roots: readonly Container[]): Steps<Container[]> {
   const table = new Map<string, Container>();
-  for (const root of roots) {
+  for (const [index, root] of roots.entries()) {
+    if (index % stride === 0) yield;
     const key = leadOf(root)?.subjectKey ?? '';
     if (key === '') continue;
     const known = table.get(key);
     if (known === undefined || replacesInTable(root, known)) table.set(key, root);
   }
   const merged = new Set<Container>(roots);
-  for (const root of roots) {
+  for (const [index, root] of roots.entries()) {
+    if (index % stride === 0) yield;
     const key = leadOf(root)?.subjectKey ?? '';
     const target = key === '' ? undefined : table.get(key);
     if (target === undefined || target === root) continue;
@@ -241,14 +258,22 @@ function replacesInTable(candidate: Container, known: Container): boolean {
 }
 
 /** Step 6: siblings at every level; children before parents, since a dummy is placed by its first child. */
-function sortAll(roots: Container[], compare: (a: Container, b: Container) => number): void {
-  for (const container of inPostOrder(roots)) if (container.children.length > 1) container.children.sort(compare);
-  roots.sort(compare);
+function* sortAll(roots: readonly Container[], compare: (a: Container, b: Container) => number): Steps<Container[]> {
+  let count = 0;
+  for (const container of yield* inPostOrder(roots)) {
+    if (container.children.length > 1) container.children = yield* sortSteps(container.children, compare);
+    count += 1;
+    if (count % stride === 0) yield;
+  }
+  return yield* sortSteps(roots, compare);
 }
 
-function toNodes(roots: readonly Container[]): ThreadNode[] {
+function* toNodes(roots: readonly Container[]): Steps<ThreadNode[]> {
   const made = new Map<Container, ThreadNode>();
-  for (const container of inPostOrder(roots)) {
+  let count = 0;
+  for (const container of yield* inPostOrder(roots)) {
+    count += 1;
+    if (count % stride === 0) yield;
     const children: ThreadNode[] = [];
     for (const child of container.children) {
       const node = made.get(child);
@@ -262,8 +287,13 @@ function toNodes(roots: readonly Container[]): ThreadNode[] {
 
 /** The THREAD response's list (RFC 5256 4): `(2)(3 6 (4 23)(44 7 96))`. */
 export function threadText(threads: readonly ThreadNode[]): string {
+  return runSteps(threadTextSteps(threads));
+}
+
+export function* threadTextSteps(threads: readonly ThreadNode[]): Steps<string> {
   const parts: string[] = [];
   const stack: (ThreadNode | string)[] = [];
+  let untilYield = stride;
   for (const thread of threads) {
     stack.push(')', thread);
     parts.push('(');
@@ -273,6 +303,11 @@ export function threadText(threads: readonly ThreadNode[]): string {
         parts.push(next);
         needsSpace = next === '(' ? false : needsSpace;
         continue;
+      }
+      untilYield -= 1;
+      if (untilYield === 0) {
+        untilYield = stride;
+        yield;
       }
       if (next.id !== undefined) {
         parts.push(needsSpace ? ` ${next.id}` : String(next.id));

@@ -1,32 +1,27 @@
 // Sorting long arrays without keeping the event loop: short runs by the engine's own sort, then merges with pauses between.
-import { Slicer } from './deadline.js';
+import { runStepsInSlices, type Steps } from './steps.js';
 
 const runLength = 1024;
-/** Merged elements between two looks at the clock. */
-const mergeStride = 4096;
+/** Merged elements between two pauses. */
+const mergeStride = 2048;
 
 /** A new array, sorted; stable. @throws the signal's reason */
-export async function sortInSlices<Item>(
-  items: readonly Item[],
-  compare: (a: Item, b: Item) => number,
-  signal: AbortSignal,
-): Promise<Item[]> {
-  const slicer = new Slicer();
+export function sortInSlices<Item>(items: readonly Item[], compare: (a: Item, b: Item) => number, signal: AbortSignal): Promise<Item[]> {
+  return runStepsInSlices(sortSteps(items, compare), signal);
+}
+
+/** The same as steps. */
+export function* sortSteps<Item>(items: readonly Item[], compare: (a: Item, b: Item) => number): Steps<Item[]> {
   let from: Item[] = [];
   for (let start = 0; start < items.length; start += runLength) {
     for (const item of items.slice(start, start + runLength).sort(compare)) from.push(item);
-    if (slicer.isDue) await slicer.pause();
-    signal.throwIfAborted();
+    yield;
   }
   for (let width = runLength; width < items.length; width *= 2) {
     const to: Item[] = [];
     for (let start = 0; start < from.length; start += width * 2) {
       const middle = Math.min(start + width, from.length);
-      const end = Math.min(middle + width, from.length);
-      for (const done of mergeRuns(from, to, { start, middle, end }, compare)) {
-        if (done && slicer.isDue) await slicer.pause();
-        signal.throwIfAborted();
-      }
+      yield* mergeRuns(from, to, { start, middle, end: Math.min(middle + width, from.length) }, compare);
     }
     from = to;
   }
@@ -39,8 +34,13 @@ interface Runs {
   readonly end: number;
 }
 
-/** Appends the merged runs to `to`; yields now and then. */
-function* mergeRuns<Item>(from: readonly Item[], to: Item[], { start, middle, end }: Runs, compare: (a: Item, b: Item) => number) {
+/** Appends the merged runs to `to`. */
+function* mergeRuns<Item>(
+  from: readonly Item[],
+  to: Item[],
+  { start, middle, end }: Runs,
+  compare: (a: Item, b: Item) => number,
+): Steps<void> {
   let left = start;
   let right = middle;
   let untilYield = mergeStride;
@@ -57,7 +57,7 @@ function* mergeRuns<Item>(from: readonly Item[], to: Item[], { start, middle, en
     untilYield -= 1;
     if (untilYield > 0) continue;
     untilYield = mergeStride;
-    yield true;
+    yield;
   }
-  yield true;
+  yield;
 }

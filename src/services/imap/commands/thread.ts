@@ -5,16 +5,17 @@ import { FieldSet } from '#mail/header.js';
 import { sentDateMs } from '#mail/sort-key.js';
 import {
   messageIds,
+  orderedSubjectSteps,
   referencesOf,
+  referencesSteps,
+  refsSteps,
   type ThreadMessage,
   type ThreadNode,
-  threadByOrderedSubject,
-  threadByReferences,
-  threadByRefs,
-  threadText,
+  threadTextSteps,
 } from '#mail/thread.js';
 import { parseThread, type ThreadAlgorithm } from '#protocol/imap/commands/thread.js';
 import type { MailboxView } from '#storage/mailbox.js';
+import { runStepsInSlices, type Steps } from '#util/steps.js';
 import { row } from '../command-spec.js';
 import { firstFields, forEachPrepared } from '../message-headers.js';
 import { ok } from '../outcome.js';
@@ -27,10 +28,10 @@ const headersOf: Readonly<Record<ThreadAlgorithm, readonly string[]>> = {
   REFS: ['date', 'in-reply-to', 'message-id', 'references'],
 };
 
-const algorithms: Readonly<Record<ThreadAlgorithm, (messages: readonly ThreadMessage[]) => ThreadNode[]>> = {
-  ORDEREDSUBJECT: threadByOrderedSubject,
-  REFERENCES: threadByReferences,
-  REFS: threadByRefs,
+const algorithms: Readonly<Record<ThreadAlgorithm, (messages: readonly ThreadMessage[]) => Steps<ThreadNode[]>>> = {
+  ORDEREDSUBJECT: orderedSubjectSteps,
+  REFERENCES: referencesSteps,
+  REFS: refsSteps,
 };
 
 async function readMessages(
@@ -79,7 +80,8 @@ export const threadRow = row({
       const seqs = await view.search(query, signal);
       return readMessages(view, seqs, { algorithm, isUid, progress }, signal);
     });
-    const text = threadText(algorithms[algorithm](messages));
+    const threads = await runStepsInSlices(algorithms[algorithm](messages), signal);
+    const text = await runStepsInSlices(threadTextSteps(threads), signal);
     session.text(`* THREAD${text === '' ? '' : ` ${text}`}\r\n`);
     return ok('Thread completed.');
   },
