@@ -69,6 +69,12 @@ const loginService = (protocol: string, listeners: readonly StockListener[]): St
   processLimitOfOwnMode: '0',
 });
 
+/**
+ * Threads for file work of a mail process. Every fsync occupies one while it waits for the disk, so with libuv's four the appends of
+ * several sessions wait for one another.
+ */
+const mailThreads = '16';
+
 export const stockServices: readonly StockService[] = [
   {
     name: 'anvil',
@@ -104,6 +110,7 @@ export const stockServices: readonly StockService[] = [
     values: {
       protocol: 'imap',
       executable: 'imap',
+      thread_pool_size: mailThreads,
       extra_groups: internalGroup,
       client_limit: '500',
       process_limit: '32',
@@ -131,6 +138,7 @@ export const stockServices: readonly StockService[] = [
     values: {
       protocol: 'lmtp',
       executable: 'lmtp',
+      thread_pool_size: mailThreads,
       extra_groups: internalGroup,
       client_limit: '100',
       process_limit: '8',
@@ -144,6 +152,7 @@ export const stockServices: readonly StockService[] = [
     values: {
       protocol: 'pop3',
       executable: 'pop3',
+      thread_pool_size: mailThreads,
       extra_groups: internalGroup,
       client_limit: '200',
       process_limit: '32',
@@ -157,6 +166,7 @@ export const stockServices: readonly StockService[] = [
     values: {
       protocol: 'smtp',
       executable: 'smtp',
+      thread_pool_size: mailThreads,
       extra_groups: internalGroup,
       client_limit: '200',
       process_limit: '8',
