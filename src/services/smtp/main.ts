@@ -71,5 +71,6 @@ function sessionOptions(protocol: 'smtp' | 'lmtp', settings: SettingsSource): Se
     isFullTemporary: delivery.quota_full_tempfail,
     offersTls: settings.get(tlsSettings).ssl !== 'no' && settings.get(tlsSettings).ssl_cert !== '',
     deliverLogFormat: delivery.deliver_log_format,
+    runsAsRoot: process.getuid?.() === 0,
   };
 }

@@ -26,6 +26,8 @@ export interface SessionOptions {
   readonly isFullTemporary: boolean;
   readonly offersTls: boolean;
   readonly deliverLogFormat: string;
+  /** Nothing is delivered as root: the files would be root's, and the user could not read them. */
+  readonly runsAsRoot: boolean;
 }
 
 export interface SessionParts {
@@ -210,6 +212,12 @@ export class SmtpSession {
           ? refuse(550, '5.7.1', `<${path.text}> Relaying denied: no such user here`)
           : refuse(550, '5.1.1', `<${path.text}> User doesn't exist: ${path.text}`);
       case 'found': {
+        if (this.#options.runsAsRoot) {
+          const { protocol } = this.#options;
+          const text = `Can't deliver to ${path.text}: no one user owns all mail, so set mail_uid and mail_gid, or service ${protocol} { user }`;
+          this.#parts.log.error('smtp.no-identity', text, { recipient: path.text });
+          return refuse(451, '4.3.0', `<${path.text}> Temporary internal error`);
+        }
         const mailbox = this.#options.savesToDetailMailbox && found.detail !== '' ? found.detail : 'INBOX';
         const isKnown = envelope.recipients.some(
           ({ recipient }) => recipient.user.user === found.user.user && recipient.mailbox === mailbox,

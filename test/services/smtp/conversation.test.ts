@@ -34,6 +34,7 @@ async function start(protocol: 'smtp' | 'lmtp', overrides: Partial<SessionOption
     isFullTemporary: false,
     offersTls: false,
     deliverLogFormat: 'msgid=%m: %$',
+    runsAsRoot: false,
     ...overrides,
   };
   const session = new SmtpSession(
@@ -244,6 +245,12 @@ describe('SMTP ingest', () => {
       ['RCPT TO:<bob@localhost>', /^451 4\.2\.0/],
       ['QUIT', /^221/],
     ]);
+    await ended;
+  });
+
+  it('delivers nothing as root', async () => {
+    const { client, ended } = await start('smtp', { runsAsRoot: true });
+    await talk(client, [...hello, ['RCPT TO:<anna@localhost>', /^451 4\.3\.0/], ['QUIT', /^221/]]);
     await ended;
   });
 
