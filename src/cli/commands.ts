@@ -6,9 +6,11 @@ import { authLookup } from './commands/auth-lookup.js';
 import { authTest } from './commands/auth-test.js';
 import { config } from './commands/config.js';
 import { copy, move } from './commands/copy.js';
+import { dump } from './commands/dump.js';
 import { expunge } from './commands/expunge.js';
 import { fetch } from './commands/fetch.js';
 import { flagsAdd, flagsRemove, flagsReplace } from './commands/flags.js';
+import { forceResync } from './commands/force-resync.js';
 import { index } from './commands/index-mail.js';
 import { kick } from './commands/kick.js';
 import { mailboxCreate } from './commands/mailbox-create.js';
@@ -21,6 +23,7 @@ import { penalty } from './commands/penalty.js';
 import { processStatus } from './commands/process-status.js';
 import { pw } from './commands/pw.js';
 import { quotaGet } from './commands/quota-get.js';
+import { quotaRecalc } from './commands/quota-recalc.js';
 import { reload } from './commands/reload.js';
 import { save } from './commands/save.js';
 import { search } from './commands/search.js';
@@ -38,11 +41,13 @@ export const commands: readonly CommandSpec[] = [
   authCacheFlush,
   config,
   copy,
+  dump,
   expunge,
   fetch,
   flagsAdd,
   flagsRemove,
   flagsReplace,
+  forceResync,
   index,
   kick,
   mailboxList,
@@ -57,6 +62,7 @@ export const commands: readonly CommandSpec[] = [
   processStatus,
   pw,
   quotaGet,
+  quotaRecalc,
   reload,
   save,
   search,

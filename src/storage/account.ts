@@ -193,6 +193,16 @@ export class Account implements MailUser {
     return this.#options.quota.rootsOf(name, signal);
   }
 
+  async recountQuota(signal: AbortSignal): Promise<void> {
+    await this.#options.quota.recount(signal);
+  }
+
+  async dropIndex(name: string, signal: AbortSignal): Promise<void> {
+    const resolved = resolveMailbox(this.#all, name);
+    await this.#requireMailbox(resolved, signal);
+    await this.#options.driver.dropIndex?.(resolved.at.tree.pathsOf(resolved.levels), signal);
+  }
+
   watch(onChange: (mailboxName: string) => void): () => void {
     return this.#watch.add(onChange);
   }

@@ -63,5 +63,7 @@ export interface MailboxDriver {
    * open may see it as gone. @throws StorageError `not-found`, `exists`
    */
   rename(from: MailboxPaths, to: MailboxPaths, signal: AbortSignal): Promise<void>;
+  /** Removes what is only derived from the messages; the next who opens the mailbox makes it again, sessions that have it open go on. */
+  dropIndex?(paths: MailboxPaths, signal: AbortSignal): Promise<void>;
   close(): Promise<void>;
 }

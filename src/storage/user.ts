@@ -70,6 +70,10 @@ export interface MailUser extends AsyncDisposable {
   /** @param rights letters of RFC 4314; undefined removes the entry @throws StorageError `not-found` */
   setAcl(mailboxName: string, identifier: string, rights: string | undefined, signal: AbortSignal): Promise<void>;
   quotaRoots(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;
+  /** Counts again what is kept as a sum, for usage that does not agree with the mail any more. */
+  recountQuota?(signal: AbortSignal): Promise<void>;
+  /** Removes index and cache of a mailbox; they are made again when it is opened. UIDs, flags and keywords stay. @throws StorageError */
+  dropIndex?(name: string, signal: AbortSignal): Promise<void>;
   /** Calls back with the name when a mailbox is created, deleted, renamed or its contents change (NOTIFY). */
   watch(onChange: (mailboxName: string) => void): () => void;
 }

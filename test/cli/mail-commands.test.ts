@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { chownSync, lstatSync, readdirSync, writeFileSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { LineClient } from '../support/line-client.js';
 import { type CommandResult, rootMailUid as mailUid, type RunningRoost, startRoost } from '../support/running-roost.js';
 import { adminOf } from './captured.js';
 
@@ -28,8 +30,13 @@ describe('roostadm works on mail', () => {
   let admin: (...argv: readonly string[]) => Promise<CommandResult>;
 
   before(async () => {
-    const names = ['anna', 'bert', 'cleo', 'dora', 'eric', 'fay', 'gus', 'hope'];
-    roost = await startRoost({ users: Object.fromEntries(names.map((name) => [name, 'secret'])), protocols: ['imap'] });
+    const names = ['anna', 'bert', 'cleo', 'dora', 'eric', 'fay', 'gus', 'hope', 'ivy'];
+    roost = await startRoost({
+      users: Object.fromEntries(names.map((name) => [name, 'secret'])),
+      protocols: ['imap'],
+      settings: { mail_plugins: 'quota' },
+      extra: 'plugin {\n  quota = maildir:User quota\n  quota_rule = *:storage=1M\n}\n',
+    });
     admin = adminOf(roost);
   });
   after(async () => {
@@ -301,10 +308,94 @@ describe('roostadm works on mail', () => {
     });
   });
 
+  describe('what is derived from messages', () => {
+    const folder = (): string => roost.maildir('ivy');
+    const facts = (): Promise<Record<string, unknown>[]> =>
+      rowsOf('fetch', '-u', 'ivy', 'uid guid flags modseq', 'mailbox', 'INBOX', 'all');
+
+    before(async () => {
+      await save('ivy', 'INBOX', '--flags', '\\Seen $Foo');
+      await save('ivy');
+      await admin('expunge', '-u', 'ivy', 'mailbox', 'INBOX', 'uid', '2');
+      await save('ivy');
+      await admin('index', '-u', 'ivy', 'INBOX');
+    });
+
+    it('dump shows snapshot, log and cache', async () => {
+      const rows = await rowsOf('dump', folder());
+      const headers = rows.filter(({ part }) => part === 'header').map(({ file }) => file);
+      assert.deepEqual(headers, ['roost.index', 'roost.index.log', 'roost.cache']);
+      assert.deepEqual(
+        rows.filter(({ values }) => Object.hasOwn(Object(values), 'invalid')),
+        [],
+      );
+      assert.match((await admin('dump', join(folder(), 'roost.index'))).stdout, /^roost\.index header at=0 rows=\d+ /);
+      assert.equal((await admin('dump', join(folder(), 'nope'))).code, 68);
+      assert.equal((await admin('dump', join(folder(), 'dovecot-uidlist'))).code, 64);
+    });
+
+    it('force-resync makes the index anew; UIDs, flags and keywords stay', async () => {
+      const earlier = (await facts()).map(({ modseq: _, ...rest }) => rest);
+      assert.deepEqual(
+        earlier.map(({ uid }) => uid),
+        [1, 3],
+      );
+      const before = lstatSync(join(folder(), 'roost.index')).ino;
+      assert.deepEqual(await admin('force-resync', '-u', 'ivy', '*'), silent);
+      assert.notEqual(lstatSync(join(folder(), 'roost.index')).ino, before);
+      assert.deepEqual(
+        (await facts()).map(({ modseq: _, ...rest }) => rest),
+        earlier,
+      );
+    });
+
+    it('force-resync leaves sessions working', async () => {
+      const client = new LineClient(connect(roost.ports.imap, '127.0.0.1'));
+      await client.line();
+      await client.ok('LOGIN ivy secret');
+      await client.ok('SELECT INBOX');
+      assert.deepEqual(await admin('force-resync', '-u', 'ivy', 'INBOX'), silent);
+      await client.ok('STORE 2 +FLAGS.SILENT (\\Flagged)');
+      await save('ivy');
+      assert.ok((await client.ok('NOOP')).includes('* 3 EXISTS'));
+      await client.ok('LOGOUT');
+      assert.deepEqual(
+        (await facts()).map(({ uid, flags }) => [uid, flags]),
+        [
+          [1, ['\\Seen', '$Foo']],
+          [3, ['\\Flagged']],
+          [4, []],
+        ],
+      );
+    });
+
+    it('quota get shows what is used, and quota recalc counts it again', async () => {
+      const used = async (): Promise<unknown[]> =>
+        (await rowsOf('quota', 'get', '-u', 'ivy')).map(({ type, value, limit }) => [type, value, limit]);
+      const kilobytes = Math.ceil((3 * message.replaceAll('\n', '\r\n').length) / 1024);
+      assert.deepEqual(await used(), [
+        ['STORAGE', kilobytes, 1024],
+        ['MESSAGE', 3, null],
+      ]);
+      const sums = join(folder(), 'maildirsize');
+      writeFileSync(sums, '1048576S\n9000 9\n');
+      assert.deepEqual(await used(), [
+        ['STORAGE', 9, 1024],
+        ['MESSAGE', 9, null],
+      ]);
+      assert.deepEqual(await admin('quota', 'recalc', '-u', 'ivy'), silent);
+      assert.deepEqual((await used())[1], ['MESSAGE', 3, null]);
+      assert.match(
+        (await admin('quota', 'get', '-u', 'ivy')).stdout,
+        /^Quota name Type +Value Limit +%\nUser quota STORAGE +\d+ +1024 +0\nUser quota MESSAGE +3 +- +0\n$/,
+      );
+    });
+  });
+
   describe('users', () => {
     it('-A names the user of each row', async () => {
       const { stdout } = await admin('mailbox', 'list', '-A', 'INBOX');
-      assert.equal(stdout, ['anna', 'bert', 'cleo', 'dora', 'eric', 'fay', 'gus', 'hope'].map((name) => `${name} INBOX\n`).join(''));
+      assert.equal(stdout, ['anna', 'bert', 'cleo', 'dora', 'eric', 'fay', 'gus', 'hope', 'ivy'].map((name) => `${name} INBOX\n`).join(''));
     });
 
     it('-u takes a pattern, -F a file', async () => {

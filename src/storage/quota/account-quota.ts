@@ -14,6 +14,8 @@ export interface AccountQuota {
   /** @param mailboxName visible name */
   guardFor(mailboxName: string): QuotaGuard;
   rootsOf(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;
+  /** Counts the usage of all roots again. */
+  recount(signal: AbortSignal): Promise<void>;
   /** Waits for warnings and files still being written. */
   close(): Promise<void>;
 }
@@ -21,6 +23,7 @@ export interface AccountQuota {
 export const noAccountQuota: AccountQuota = {
   guardFor: () => unlimitedQuota,
   rootsOf: async () => [],
+  recount: async () => undefined,
   close: async () => undefined,
 };
 
@@ -84,6 +87,11 @@ class Quota implements AccountQuota {
         };
       }),
     );
+  }
+
+  async recount(signal: AbortSignal): Promise<void> {
+    await this.#pending;
+    for (const { backend } of this.#roots) await backend.recount(signal);
   }
 
   async close(): Promise<void> {

@@ -63,6 +63,12 @@ export function createCountBackend({ mailboxes, now = Date.now }: CountOptions):
       return counting;
     },
 
+    async recount(signal) {
+      remembered.clear();
+      checkedMs = Number.NEGATIVE_INFINITY;
+      return count(signal);
+    },
+
     async add(bytes, messages) {
       changes += 1;
       total = { bytes: Math.max(0, total.bytes + bytes), messages: Math.max(0, total.messages + messages) };

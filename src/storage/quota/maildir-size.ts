@@ -112,6 +112,8 @@ export function createMaildirSizeBackend({ path, limits, folders, now = Date.now
       return counting;
     },
 
+    recount: count,
+
     async add(bytes, messages) {
       try {
         // Never creates it: without a first line it would have to be counted anyway.
