@@ -27,6 +27,7 @@ const always = [
   'QRESYNC',
   'ESEARCH',
   'ESORT',
+  'MULTISEARCH',
   'SEARCHRES',
   'WITHIN',
   'PARTIAL',

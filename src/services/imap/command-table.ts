@@ -9,6 +9,7 @@ import { copyRow, moveRow } from './commands/copy.js';
 import { createRow } from './commands/create.js';
 import { deleteRow } from './commands/delete.js';
 import { enableRow } from './commands/enable.js';
+import { esearchRow } from './commands/esearch.js';
 import { expungeRow } from './commands/expunge.js';
 import { fetchRow } from './commands/fetch.js';
 import { idRow } from './commands/id.js';
@@ -43,6 +44,7 @@ const rows: readonly CommandRow[] = [
   deleteAclRow,
   deleteRow,
   enableRow,
+  esearchRow,
   examineRow,
   expungeRow,
   fetchRow,

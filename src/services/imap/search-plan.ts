@@ -1,6 +1,7 @@
 // Search keys of the wire to the storage's query.
 import { BadCharsetError } from '#protocol/imap/grammar.js';
 import type { SearchKey, SearchProgram } from '#protocol/imap/search-key.js';
+import type { MailboxView } from '#storage/mailbox.js';
 import type { SearchQuery } from '#storage/search.js';
 import { flagBit } from '#storage/types.js';
 import { intersectRanges, resolveNumberSet } from '#util/number-set.js';
@@ -17,17 +18,19 @@ function textDecoder(charset: string | undefined): (octets: Buffer) => string {
   }
 }
 
-/** @throws BadCharsetError */
-export function planSearch(session: Session, program: SearchProgram): SearchQuery {
-  return new Planner(session, textDecoder(program.charset)).convert(program.key);
+/** @param view the selected one unless told: for others without sequence numbers and `$` @throws BadCharsetError */
+export function planSearch(session: Session, program: SearchProgram, view: MailboxView = session.view): SearchQuery {
+  return new Planner({ session, view }, textDecoder(program.charset)).convert(program.key);
 }
 
 class Planner {
   readonly #session: Session;
+  readonly #view: MailboxView;
   readonly #text: (octets: Buffer) => string;
 
-  constructor(session: Session, text: (octets: Buffer) => string) {
+  constructor({ session, view }: { readonly session: Session; readonly view: MailboxView }, text: (octets: Buffer) => string) {
     this.#session = session;
+    this.#view = view;
     this.#text = text;
   }
 
@@ -75,13 +78,13 @@ class Planner {
 
   #set(key: SearchKey & { kind: 'sequence' | 'uid' }): SearchQuery {
     if (key.set.kind === 'ranges' && key.kind === 'uid') {
-      const { view } = this.#session;
+      const view = this.#view;
       const largest = view.count === 0 ? 0 : view.uidAt(view.count);
       return { kind: 'uid', ranges: resolveNumberSet(key.set.ranges, largest) };
     }
     if (key.set.kind === 'saved') return { kind: 'sequence', ranges: this.#session.resolve(key.set, false) ?? [] };
     // A client may search with numbers from before an expunge: those that do not exist match nothing, here they are no error.
-    const { count } = this.#session.view;
+    const { count } = this.#view;
     return { kind: 'sequence', ranges: count === 0 ? [] : intersectRanges(resolveNumberSet(key.set.ranges, count), [[1, count]]) };
   }
 }

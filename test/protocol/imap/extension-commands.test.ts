@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { parseCancelUpdate } from '#protocol/imap/commands/cancel-update.js';
 import { nextCatenatePart } from '#protocol/imap/commands/catenate.js';
+import { parseEsearch } from '#protocol/imap/commands/esearch.js';
 import { parseGetMetadata, parseSetMetadata } from '#protocol/imap/commands/metadata.js';
 import { parseNotify } from '#protocol/imap/commands/notify.js';
 import { parseGetQuota, parseSetQuota } from '#protocol/imap/commands/quota.js';
@@ -20,6 +21,7 @@ const parsers: Readonly<Record<string, (reader: CommandReader) => unknown>> = {
     for (let part = nextCatenatePart(reader, true, false); part.kind !== 'end'; part = nextCatenatePart(reader, false, false)) parts += 1;
     return parts;
   },
+  ESEARCH: parseEsearch,
   GENURLAUTH: parseGenUrlAuth,
   GETMETADATA: parseGetMetadata,
   GETQUOTA: parseGetQuota,
