@@ -48,6 +48,7 @@ const always = [
   'QUOTA=RES-MESSAGE',
   'REPLACE',
   'UTF8=ACCEPT',
+  'UIDONLY',
 ] as const;
 
 /** The settings that decide about capabilities; the login process advertises the same after login. */

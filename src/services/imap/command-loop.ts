@@ -13,6 +13,7 @@ import { internalError, replyToStorageError, shouldLog } from './error-reply.js'
 import { BrokenLiteralError, UnknownEncodingError } from './fetch-content.js';
 import { ClientGoneError, type MessageInput } from './message-input.js';
 import { bad, no, type Outcome } from './outcome.js';
+import { UidRequiredError } from './search-plan.js';
 import type { Session, SessionInput } from './session.js';
 import { writeUpdates } from './update-writer.js';
 
@@ -180,7 +181,7 @@ export class CommandLoop implements SessionInput {
         ? bad(`Error in IMAP command ${printable(step.name)}: Unknown command.`)
         : await this.#attempt(session, found.row, async () => {
             prepareReader(session, step.reader);
-            const refusal = checkState(session, found.row);
+            const refusal = checkState(session, found);
             if (refusal !== undefined) return refusal;
             const run = found.row.prepare(step.reader, found.isUid);
             return run(session, { tag: step.tag, isUid: found.isUid, signal: session.signal });
@@ -210,7 +211,7 @@ export class CommandLoop implements SessionInput {
         ? bad('Unknown command.')
         : await this.#attempt(session, found.row, async () => {
             prepareReader(session, step.reader);
-            const refusal = checkState(session, found.row);
+            const refusal = checkState(session, found);
             if (refusal !== undefined) return refusal;
             return spec.run(session, input, { tag: step.tag, isUid: found.isUid, signal: session.signal });
           });
@@ -275,6 +276,7 @@ export class CommandLoop implements SessionInput {
       }
       if (error instanceof ImapSyntaxError) return bad(`Error in IMAP command ${row.name}: ${error.message}`);
       if (error instanceof MailboxNameError) return no(error.message, 'CANNOT');
+      if (error instanceof UidRequiredError) return bad(error.message, 'UIDREQUIRED');
       if (error instanceof UnknownEncodingError) return no('The encoding of this part is not known.', 'UNKNOWN-CTE');
       if (error instanceof BadCharsetError) return no(error.message, 'BADCHARSET (US-ASCII UTF-8)');
       if (error instanceof StorageError) {
@@ -347,7 +349,10 @@ function prepareReader(session: Session, reader: CommandReader): void {
   if (session.workarounds.has('tb-extra-mailbox-sep')) reader.ignoredSuffix = session.user.namespaces[0]?.separator ?? '/';
 }
 
-function checkState(session: Session, row: CommandRow): Outcome | undefined {
+function checkState(session: Session, { row, isUid }: Found): Outcome | undefined {
+  // RFC 9586 3.2: commands with message numbers are refused; EXPUNGE has none.
+  if (session.has('UIDONLY') && !isUid && row.flags.has('has-uid-form') && row.name !== 'EXPUNGE')
+    return bad('Message numbers are off.', 'UIDREQUIRED');
   return row.state === 'selected' && !session.isSelected ? bad('No mailbox selected.') : undefined;
 }
 

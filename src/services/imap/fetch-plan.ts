@@ -37,8 +37,8 @@ function cachedFields(item: FetchItem): readonly string[] | undefined {
 export function planFetch(session: Session, items: readonly FetchItem[], isUid: boolean, usesModSeq: boolean): FetchPlan {
   const wanted: FetchItem[] = [...items];
   const has = (name: SimpleItem): boolean => wanted.some((item) => item.kind === 'simple' && item.name === name);
-  // RFC 9051 6.4.9: UID FETCH always returns the UID.
-  if (isUid && !has('UID')) wanted.unshift({ kind: 'simple', name: 'UID' });
+  // RFC 9051 6.4.9: UID FETCH always returns the UID; UIDFETCH replies begin with it.
+  if (isUid && !has('UID') && !session.has('UIDONLY')) wanted.unshift({ kind: 'simple', name: 'UID' });
   if (usesModSeq && !has('MODSEQ')) wanted.push({ kind: 'simple', name: 'MODSEQ' });
   const headers = [...new Set(wanted.flatMap((item) => cachedFields(item) ?? []))];
   const needs: MessageNeeds = {

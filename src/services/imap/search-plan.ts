@@ -23,6 +23,11 @@ export function planSearch(session: Session, program: SearchProgram, view: Mailb
   return new Planner({ session, view }, textDecoder(program.charset)).convert(program.key);
 }
 
+/** RFC 9586 3.2: the client has given up message numbers. */
+export class UidRequiredError extends Error {
+  override readonly name = 'UidRequiredError';
+}
+
 class Planner {
   readonly #session: Session;
   readonly #view: MailboxView;
@@ -82,6 +87,8 @@ class Planner {
       const largest = view.count === 0 ? 0 : view.uidAt(view.count);
       return { kind: 'uid', ranges: resolveNumberSet(key.set.ranges, largest) };
     }
+    if (key.kind === 'sequence' && key.set.kind === 'ranges' && this.#session.has('UIDONLY'))
+      throw new UidRequiredError('Message numbers are off.');
     if (key.set.kind === 'saved') return { kind: 'sequence', ranges: this.#session.resolve(key.set, false) ?? [] };
     // A client may search with numbers from before an expunge: those that do not exist match nothing, here they are no error.
     const { count } = this.#view;

@@ -17,7 +17,7 @@ import { SearchContexts } from './search-context.js';
 import type { ImapSettings } from './settings.js';
 
 /** What ENABLE can turn on. */
-export type Feature = 'CONDSTORE' | 'QRESYNC' | 'UTF8=ACCEPT' | 'IMAP4REV2';
+export type Feature = 'CONDSTORE' | 'QRESYNC' | 'UTF8=ACCEPT' | 'IMAP4REV2' | 'UIDONLY';
 
 /** What a command may do with its client's input (IDLE, COMPRESS). */
 export interface SessionInput {
@@ -61,6 +61,9 @@ export interface SessionOptions {
   readonly isTrusted: boolean;
 }
 
+/** Most servers have none, and have many sessions. */
+const noWorkarounds: ReadonlySet<string> = new Set();
+
 export class Session {
   readonly user: MailUser;
   readonly settings: ImapSettings;
@@ -94,7 +97,7 @@ export class Session {
   /** LOGOUT was answered. */
   isLoggingOut = false;
   #view: MailboxView | undefined;
-  readonly #trashNames = new Map<string, boolean>();
+  #trashNames: Map<string, boolean> | undefined;
 
   constructor(options: SessionOptions) {
     this.user = options.user;
@@ -105,7 +108,8 @@ export class Session {
     this.signal = options.signal;
     this.now = options.now;
     this.isTrusted = options.isTrusted;
-    this.workarounds = new Set(options.settings.imap_client_workarounds);
+    const { imap_client_workarounds: workarounds } = options.settings;
+    this.workarounds = workarounds.length === 0 ? noWorkarounds : new Set(workarounds);
   }
 
   get isSelected(): boolean {
@@ -167,6 +171,7 @@ export class Session {
 
   /** For the count of messages moved to the trash. */
   async isTrash(mailboxName: string, signal: AbortSignal): Promise<boolean> {
+    this.#trashNames ??= new Map();
     let isTrash = this.#trashNames.get(mailboxName);
     if (isTrash === undefined) {
       const [entry] = await this.user.list([mailboxName], { subscribedOnly: false }, signal);
@@ -174,6 +179,11 @@ export class Session {
       this.#trashNames.set(mailboxName, isTrash);
     }
     return isTrash;
+  }
+
+  /** `* 3 FETCH (`; with UIDONLY `* 17 UIDFETCH (` (RFC 9586 3.1). */
+  fetchHead(view: MailboxView, seq: number): string {
+    return this.enabled.has('UIDONLY') ? `* ${view.uidAt(seq)} UIDFETCH (` : `* ${seq} FETCH (`;
   }
 
   text(binary: string): void {

@@ -41,7 +41,7 @@ export async function writeChanges(session: Session, view: MailboxView, changes:
 }
 
 function writeExpunges(session: Session, expunged: ViewChanges['expunged']): void {
-  if (session.has('QRESYNC')) {
+  if (session.has('QRESYNC') || session.has('UIDONLY')) {
     const uids = expunged.map(({ uid }) => uid as number).sort((a, b) => a - b);
     // One line of UIDs may be long: cut, so that no client's line limit is hit.
     const ranges = rangesOf(uids);
@@ -63,7 +63,8 @@ export function writeFlagList(session: Session, view: MailboxView): void {
 /** `* 3 FETCH (UID 7 FLAGS (\Seen) MODSEQ (12))` for each of the messages. */
 export async function writeFlagChanges(session: Session, seqs: Iterable<number>, withUid: boolean): Promise<void> {
   const { view, output, flagText } = session;
-  const needsUid = withUid || session.has('QRESYNC') || session.isRev2;
+  const isUidOnly = session.has('UIDONLY');
+  const needsUid = !isUidOnly && (withUid || session.has('QRESYNC') || session.isRev2);
   const needsModSeq = session.has('CONDSTORE');
   const slice = new TimeSlice();
   let untilCheck = 256;
@@ -71,7 +72,7 @@ export async function writeFlagChanges(session: Session, seqs: Iterable<number>,
     const uid = needsUid ? `UID ${view.uidAt(seq)} ` : '';
     const flags = flagText.list(view.systemFlagsAt(seq), view.keywordsAt(seq));
     const modSeq = needsModSeq ? ` MODSEQ (${view.modSeqAt(seq)})` : '';
-    output.text(`* ${seq} FETCH (${uid}FLAGS ${flags}${modSeq})\r\n`);
+    output.text(`${isUidOnly ? `* ${view.uidAt(seq)} UIDFETCH (` : `* ${seq} FETCH (`}${uid}FLAGS ${flags}${modSeq})\r\n`);
     untilCheck -= 1;
     if (untilCheck > 0) continue;
     untilCheck = 256;

@@ -3,7 +3,7 @@ import { row } from '../command-spec.js';
 import { ok } from '../outcome.js';
 import type { Feature, Session } from '../session.js';
 
-const features: readonly Feature[] = ['CONDSTORE', 'QRESYNC', 'UTF8=ACCEPT', 'IMAP4REV2'];
+const features: readonly Feature[] = ['CONDSTORE', 'QRESYNC', 'UTF8=ACCEPT', 'IMAP4REV2', 'UIDONLY'];
 
 function isOffered(session: Session, feature: Feature): boolean {
   return feature !== 'IMAP4REV2' || session.settings.imap_rev2;

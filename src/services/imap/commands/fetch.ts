@@ -69,13 +69,14 @@ function resolveAllUids(session: Session, command: FetchCommand): readonly Numbe
 
 /** The hot loop of FLAGS and UID listings: nothing waits, nothing is allocated but text. */
 async function writePlain(session: Session, seqs: Iterable<number>, plan: FetchPlan, signal: AbortSignal): Promise<void> {
-  const { output } = session;
+  const { output, view } = session;
+  const isUidOnly = session.has('UIDONLY');
   const [first, ...rest] = plan.steps.flatMap((step) => ('text' in step ? [step.text] : []));
   if (first === undefined) return;
   const slice = new TimeSlice();
   let untilCheck = plainStride;
   for (const seq of seqs) {
-    let line = `* ${seq} FETCH (${first(seq)}`;
+    let line = `${isUidOnly ? session.fetchHead(view, seq) : `* ${seq} FETCH (`}${first(seq)}`;
     for (const text of rest) line += ` ${text(seq)}`;
     output.text(`${line})\r\n`);
     untilCheck -= 1;
@@ -146,7 +147,7 @@ async function writeBatch(
 }
 
 function writeTexts(session: Session, seq: number, plan: FetchPlan): void {
-  let text = `* ${seq} FETCH (`;
+  let text = session.fetchHead(session.view, seq);
   let separator = '';
   for (const step of plan.steps) {
     if (!('text' in step)) continue;
@@ -186,7 +187,7 @@ async function writeMessage(
     // Everything is found before the first octet is written: what fails here has a proper reply.
     const located: LocatedContent[] = [];
     for (const step of plan.steps) if ('content' in step) located.push(await locateContent(reader, step.content));
-    output.text(`* ${seq} FETCH (`);
+    output.text(session.fetchHead(view, seq));
     let separator = '';
     let next = 0;
     for (const step of plan.steps) {

@@ -39,7 +39,8 @@ async function describe(session: Session, view: MailboxView): Promise<void> {
   if (!session.isRev2) {
     session.text(`* ${view.recentCount} RECENT\r\n`);
     const unseen = view.firstUnseen();
-    if (unseen > 0) session.text(`* OK [UNSEEN ${unseen}] First unseen.\r\n`);
+    // RFC 9586 3.6: its value would be a message number.
+    if (unseen > 0 && !session.has('UIDONLY')) session.text(`* OK [UNSEEN ${unseen}] First unseen.\r\n`);
   }
   session.text(`* OK [UIDVALIDITY ${mailbox.uidValidity}] UIDs valid\r\n`);
   session.text(`* OK [UIDNEXT ${mailbox.uidNext}] Predicted next UID\r\n`);
