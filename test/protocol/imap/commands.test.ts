@@ -139,6 +139,7 @@ describe('command arguments', () => {
       flags: ['\\Seen'],
       internalDateMs: Date.UTC(2025, 11, 31, 23),
       isUtf8: false,
+      isCatenate: false,
     });
     assert.equal(parseAppendItem(read(' UTF8 (~{5+}')).isUtf8, true);
     refuses(() => parseAppendItem(read(' "32-Jan-2026 00:00:00 +0100" {5}')));
