@@ -8,8 +8,8 @@ import { loginSettings } from '#pre-auth/settings.js';
 import { encodeResponseText } from '#protocol/imap/encoder.js';
 import type { ClientHandle, HandedConnection, Role, ServiceContext } from '#service-kit/role.js';
 import { tlsSettings } from '#service-kit/settings.js';
-import { createMailStore, type MailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
-import type { MailUser } from '#storage/user.js';
+import { createMailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
+import { UserPool } from '#storage/user-pool.js';
 import { capabilities } from './capability.js';
 import { formatIdLog } from './commands/id.js';
 import { ImapConnection, type StopReason } from './connection.js';
@@ -26,7 +26,7 @@ const failureText = '[UNAVAILABLE] Internal login failure. Refer to server log f
 interface Parts {
   readonly context: ServiceContext;
   readonly auth: AuthMasterClient;
-  readonly store: MailStore;
+  readonly users: UserPool;
 }
 
 export const role: Role = {
@@ -36,7 +36,7 @@ export const role: Role = {
   async start(context) {
     const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
     const store = createMailStore({ settings: context.settings, log: context.log });
-    const parts: Parts = { context, auth, store };
+    const parts: Parts = { context, auth, users: new UserPool(store, 'imap') };
     const startSession = (handed: HandedConnection): ClientHandle => new HandedSession(parts, handed);
     context.onHandoff(startSession);
     const stopDirect = serveDirectly({ protocol: 'imap', context, startSession });
@@ -92,12 +92,13 @@ class HandedSession implements ClientHandle {
   }
 
   async #run(): Promise<void> {
-    const { context, auth, store } = this.#parts;
+    const { context, auth, users } = this.#parts;
     const { stream, request } = this.#handed;
     const { signal } = this.#startUp;
     const moved = readMovedSession(context, request);
     const fields = moved?.user ?? (await this.#claim(auth, signal));
-    await using user: MailUser = await store.openUser(fields, 'imap', signal);
+    await using lease = await users.lease(fields, signal);
+    const { user } = lease;
     clearTimeout(this.#deadline);
     const settings = context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }).get(imapSettings);
     const connection = new ImapConnection({
