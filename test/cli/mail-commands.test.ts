@@ -4,7 +4,7 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { LineClient } from '../support/line-client.js';
-import { type CommandResult, rootMailUid as mailUid, type RunningRoost, startRoost } from '../support/running-roost.js';
+import { type CommandResult, rootMailUid as mailUid, nobodyUid, type RunningRoost, startRoost } from '../support/running-roost.js';
 import { adminOf } from './captured.js';
 
 const isRoot = process.getuid?.() === 0;
@@ -429,6 +429,14 @@ describe('roostadm works on mail', () => {
         const { uid, gid } = lstatSync(join(roost.folder, 'mail', file));
         assert.deepEqual([file, uid, gid], [file, mailUid, mailUid]);
       }
+    });
+
+    it('mail of a server that a normal user has started belongs to that user', { skip: !isRoot }, async () => {
+      await using other = await startRoost({ isUnprivileged: true, protocols: ['imap'] });
+      assert.deepEqual(await other.admin(['save', '-u', 'alice'], message), silent);
+      const { uid } = lstatSync(join(other.maildir('alice'), 'cur'));
+      assert.equal(uid, nobodyUid);
+      assert.match((await adminOf(other)('search', '-A', 'all')).stdout, /^alice [0-9a-f]{32} 1\n$/);
     });
   });
 });

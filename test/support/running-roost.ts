@@ -18,6 +18,7 @@ const startTimeoutMs = 20_000;
 const stopTimeoutMs = 20_000;
 /** Owner of the mail when the tests run as root; needs no account. */
 export const rootMailUid = 20_001;
+export const nobodyUid = 65_534;
 
 export interface RoostOptions {
   /** Passwords by user name; alice and bob with `secret` unless told. Longer entries are whole passwd-file fields after the name: `{PLAIN}x:1000:1000::/home/x::`. */
@@ -31,6 +32,8 @@ export interface RoostOptions {
   readonly settings?: Readonly<Record<string, string>>;
   /** Configuration text at the end, for blocks. */
   readonly extra?: string;
+  /** As root: the whole server runs as nobody, as one does that a normal user has started. */
+  readonly isUnprivileged?: boolean;
   /** Variables of the server's environment. */
   readonly environment?: Readonly<Record<string, string>>;
 }
@@ -72,6 +75,7 @@ export async function startRoost(options: RoostOptions = {}): Promise<RunningRoo
   const child = spawn(process.execPath, [join(checkout, 'dist/bin/roost.cjs'), '-F', '-c', configFile], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: cleanEnvironment(options.environment),
+    ...(options.isUnprivileged === true && process.getuid?.() === 0 ? { uid: nobodyUid, gid: nobodyUid } : {}),
   });
   let log = '';
   for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (log += text));
@@ -129,15 +133,17 @@ export async function runAdmin(
 }
 
 function writeWorld(folder: string, ports: RunningRoost['ports'], options: RoostOptions): string {
-  const isRoot = process.getuid?.() === 0;
-  const uid = isRoot ? rootMailUid : (process.getuid?.() ?? 0);
-  const gid = isRoot ? rootMailUid : (process.getgid?.() ?? 0);
+  const startedByRoot = process.getuid?.() === 0;
+  const isRoot = startedByRoot && options.isUnprivileged !== true;
+  const uid = isRoot ? rootMailUid : startedByRoot ? nobodyUid : (process.getuid?.() ?? 0);
+  const gid = isRoot ? rootMailUid : startedByRoot ? nobodyUid : (process.getgid?.() ?? 0);
   const mail = join(folder, 'mail');
   mkdirSync(mail, { mode: 0o700 });
-  if (isRoot) chownSync(mail, uid, gid);
+  if (startedByRoot) chownSync(mail, uid, gid);
   writeFileSync(join(folder, 'users'), userLines(options.users ?? { alice: 'secret', bob: 'secret' }), { mode: 0o644 });
   writeFileSync(join(folder, 'cert.pem'), testCertificate.cert);
   writeFileSync(join(folder, 'key.pem'), testCertificate.key, { mode: 0o600 });
+  if (startedByRoot && !isRoot) for (const name of ['', 'key.pem']) chownSync(join(folder, name), uid, gid);
   const configFile = join(folder, 'roost.conf');
   const internal = isRoot ? { default_internal_user: 'nobody', default_internal_group: 'nogroup', default_login_user: 'nobody' } : {};
   const settings = {
@@ -150,8 +156,8 @@ function writeWorld(folder: string, ports: RunningRoost['ports'], options: Roost
     ssl_cert: `<${join(folder, 'cert.pem')}`,
     ssl_key: `<${join(folder, 'key.pem')}`,
     mail_location: options.mailLocation ?? 'maildir:~/Maildir',
-    mail_uid: String(uid),
-    mail_gid: String(gid),
+    // An unprivileged server needs none: all run as whoever has started it.
+    ...(options.isUnprivileged === true ? {} : { mail_uid: String(uid), mail_gid: String(gid) }),
     ...(uid < 500 ? { first_valid_uid: '0' } : {}),
     delivery_local_domains: 'localhost',
     ...internal,

@@ -1,8 +1,11 @@
 // Touching mail as the user it belongs to: a command that root runs must not leave files of root behind, nor follow a user's link to a file
 // that only root may write.
+import { stat } from 'node:fs/promises';
 import { PasswdFiles } from '#auth/passwd-file.js';
 import { SystemUsers } from '#auth/system-users.js';
 import { mailSettings } from '#config/groups/mail.js';
+import { masterSocketPath } from '#ipc/master-client.js';
+import { errnoOf } from '#util/coded-error.js';
 import type { Context } from '../context.js';
 import { AdminError } from '../exit-codes.js';
 
@@ -24,6 +27,10 @@ export async function identityOf(
 ): Promise<MailIdentity | undefined> {
   const own = process.getuid?.();
   if (own === undefined) return undefined;
+  // Somebody else's mail may be readable all the same, through a group; the files will tell.
+  if (own !== 0) return undefined;
+  const server = await serverOwner(context);
+  if (server !== undefined && server.uid !== 0) return { ...server, groups: [] };
   const settings = await context.settingsOf(mailSettings);
   const system = new SystemUsers({ files: new PasswdFiles({ log: context.logFor(user), nowMs: Date.now }), nowMs: Date.now });
   const uidText = fields['uid'] ?? settings.mail_uid;
@@ -31,10 +38,6 @@ export async function identityOf(
   const uid = uidText === '' ? undefined : await system.uidOf(uidText);
   const gid = gidText === '' ? undefined : await system.gidOf(gidText);
   const refuse = (text: string): AdminError => new AdminError('permission', `Mail access not permitted for user ${user}: ${text}`);
-  if (own !== 0) {
-    // Somebody else's mail may be readable all the same, through a group; the files will tell.
-    return undefined;
-  }
   if (uid === undefined) throw refuse(uidText === '' ? 'userdb did not return a uid, and mail_uid is not set' : `no user ${uidText}`);
   if (gid === undefined) throw refuse(gidText === '' ? 'userdb did not return a gid, and mail_gid is not set' : `no group ${gidText}`);
   if (uid === 0) throw refuse('mail access as root is not allowed');
@@ -48,6 +51,17 @@ export async function identityOf(
     groups.push(group);
   }
   return { uid, gid, groups };
+}
+
+/** Who runs the server: where that is not root, all mail belongs to the same user. */
+async function serverOwner(context: Context): Promise<{ readonly uid: number; readonly gid: number } | undefined> {
+  try {
+    const { uid, gid } = await stat(masterSocketPath(await context.baseDir()));
+    return { uid, gid };
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
 }
 
 /** `last` 0 or Infinity: no limit. */
