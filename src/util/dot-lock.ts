@@ -52,12 +52,8 @@ export class DotLock {
     clearInterval(this.#touch);
     const isOurs = this.isStillOurs;
     this.#isReleased = true;
-    if (!isOurs) return;
-    try {
-      unlinkSync(this.lockPath);
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error;
-    }
+    // A disk that fails once must not keep everybody out until the lock is stale; failing for good, it is no worse than a dead owner's.
+    if (isOurs && !removed(this.lockPath)) removed(this.lockPath);
   }
 
   [Symbol.dispose](): void {
@@ -103,6 +99,16 @@ export function tryDotLock(path: string, options: Omit<DotLockOptions, 'timeoutM
   return tryCreate(lockPath, mode);
 }
 
+/** @returns whether the file is gone */
+function removed(path: string): boolean {
+  try {
+    unlinkSync(path);
+    return true;
+  } catch (error) {
+    return errnoOf(error) === 'ENOENT';
+  }
+}
+
 let temporaries = 0;
 
 /** Made under a private name and linked, so that the lock never exists without its owner's name in it. */
@@ -120,7 +126,8 @@ function tryCreate(lockPath: string, mode: number): DotLock | undefined {
       return new DotLock(lockPath, inode);
     } finally {
       closeSync(fd);
-      unlinkSync(temporary);
+      // Linked or not, what is left over does no harm.
+      removed(temporary);
     }
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') return undefined;

@@ -4,6 +4,7 @@ import { statSync } from 'node:fs';
 import { copyFile, unlink, utimes } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
 import { unknown32 } from '../index/columns.js';
+import type { Stamps } from '../index/index-state.js';
 import type { MaildirBox } from './box.js';
 import { storageErrorOf, syncPath } from './file-calls.js';
 import { sizedName } from './file-name.js';
@@ -29,18 +30,24 @@ export async function copyMessages(
   target: MaildirBox,
   isMove: boolean,
   signal: AbortSignal,
-): Promise<Placed & { readonly originalsRemain: boolean }> {
+): Promise<Placed & { readonly originalsRemain: boolean; readonly sourceStamps: Stamps | undefined }> {
   const { box, uids } = source;
   await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal);
   let how: 'link' | 'rename' | 'copy' = isMove ? 'rename' : target.options.copyWithHardlinks ? 'link' : 'copy';
   if (how !== 'copy' && deviceOf(box.curDir) !== deviceOf(target.curDir)) how = 'copy';
-  const around = how === 'rename' && box !== target ? (change: () => void) => box.trackNow(change) : undefined;
+  // Noted together with the removal: until then, whoever opens the source must look at the folder.
+  let sourceStamps: Stamps | undefined;
+  const trackSource = (change: () => void): void => {
+    sourceStamps = box.trackedChange(sourceStamps ?? box.state.stamps, change);
+  };
+  const around = how === 'rename' && box !== target ? trackSource : undefined;
   for (let attempt = 1; ; attempt += 1) {
     const incoming = uids.map((uid) => describe(box, uid, target, how));
     try {
       const placed = how === 'copy' ? await placeCopies(incoming, target, signal) : await placeMessages(target, incoming, signal, around);
-      return { ...placed, originalsRemain: how !== 'rename' };
+      return { ...placed, originalsRemain: how !== 'rename', sourceStamps };
     } catch (error) {
+      sourceStamps = undefined;
       const errno = errnoOf(error instanceof Error ? error.cause : undefined);
       if (errno === 'EXDEV' || errno === 'EPERM' || errno === 'EMLINK') {
         if (how === 'copy') throw error;

@@ -77,7 +77,12 @@ export class UidListFile {
 
   /** Appends whole lines. @returns the stamp afterwards */
   append(lines: string): FileStamp {
-    const fd = openSync(this.path, 'a');
+    let fd: number;
+    try {
+      fd = openSync(this.path, 'a');
+    } catch (error) {
+      throw storageErrorOf(error, `append to ${this.path}`);
+    }
     try {
       const before = stampOfOpen(fd);
       const bytes = Buffer.from(lines, 'latin1');
@@ -85,7 +90,8 @@ export class UidListFile {
       try {
         while (written < bytes.length) written += writeSync(fd, bytes, written);
       } catch (error) {
-        this.#cutBack(before.size);
+        // A part of a line without its end would swallow the next record.
+        ftruncateOrIgnore(fd, before.size);
         throw storageErrorOf(error, `append to ${this.path}`);
       }
       return stampOfOpen(fd);
@@ -114,16 +120,6 @@ export class UidListFile {
       throw storageErrorOf(error, `write ${this.path}`);
     }
     return this.stamp();
-  }
-
-  /** A part of a line without its end would swallow the next record. */
-  #cutBack(size: number): void {
-    const fd = openSync(this.path, 'r+');
-    try {
-      ftruncateOrIgnore(fd, size);
-    } finally {
-      closeSync(fd);
-    }
   }
 }
 

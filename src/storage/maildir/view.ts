@@ -1,7 +1,7 @@
 import type { MimePart } from '#mail/mime-part.js';
 import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
-import { expungeRecord, recentRecord } from '../index/log-record.js';
+import { expungeRecord, recentRecord, stampsRecord } from '../index/log-record.js';
 import { MailboxIndex } from '../index/mailbox-index.js';
 import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, SuspendedView, ViewChanges } from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
@@ -403,7 +403,8 @@ export class MaildirView implements MailboxView {
       const ascending = [...uids].sort((a, b) => a - b);
       if (placed.originalsRemain) await expungeMessages(box, ascending, () => true, signal);
       else {
-        box.index.append([expungeRecord(normalizeRanges(ascending.map((uid) => [uid, uid] as const)))]);
+        const gone = expungeRecord(normalizeRanges(ascending.map((uid) => [uid, uid] as const)));
+        box.index.append(placed.sourceStamps === undefined ? [gone] : [gone, stampsRecord(placed.sourceStamps)]);
         box.changed();
       }
       this.mailbox.quota.changed(-octets, -uids.length);
