@@ -22,6 +22,7 @@ export interface LoginFacts {
 
 interface Element {
   readonly template: Template;
+  readonly names: readonly string[];
   readonly isAlwaysShown: boolean;
 }
 
@@ -37,17 +38,18 @@ export class LoginLogFormat {
     this.#elements = elements.map((text) => {
       const template = compileTemplate(text);
       // `user=<>` says that nobody tried to log in.
-      return { template, isAlwaysShown: template.isConstant || [...template.names].some((name) => userNames.has(name)) };
+      const names = [...template.names];
+      return { template, names, isAlwaysShown: template.isConstant || names.some((name) => userNames.has(name)) };
     });
   }
 
   /** @param message what happened: `Login`, `Disconnected: ...` */
   format(message: string, facts: LoginFacts): string {
-    const shown = this.#elements.flatMap(({ template, isAlwaysShown }) => {
-      const lookup = (name: string): string | undefined => loginVariable(facts, name);
-      const isWanted = isAlwaysShown || [...template.names].some((name) => (lookup(name) ?? '') !== '');
-      return isWanted ? [printable(template.expand(lookup))] : [];
-    });
+    const lookup = (name: string): string | undefined => loginVariable(facts, name);
+    const shown: string[] = [];
+    for (const { template, names, isAlwaysShown } of this.#elements) {
+      if (isAlwaysShown || names.some((name) => (lookup(name) ?? '') !== '')) shown.push(printable(template.expand(lookup)));
+    }
     return this.source.replace(/%[$s%]/g, (name) => (name === '%$' ? message : name === '%s' ? shown.join(', ') : '%'));
   }
 }

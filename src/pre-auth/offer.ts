@@ -1,5 +1,6 @@
 // What a client is offered before login: from its settings, its address and whether TLS is on.
 import type { AuthMechanism } from '#auth/client.js';
+import type { SettingsOf } from '#config/define.js';
 import type { SettingsSource } from '#config/settings-source.js';
 import type { Peer } from '#ipc/peer.js';
 import { tlsSettings } from '#service-kit/settings.js';
@@ -22,8 +23,19 @@ export function preAuthOffer(source: SettingsSource, peer: Peer, mechanisms: rea
     offersTls: !isTls && tls.ssl !== 'no' && tls.ssl_cert !== '',
     allowsPlaintext: isSecured || (!login.disable_plaintext_auth && tls.ssl !== 'required'),
     requiresTls: tls.ssl === 'required' && !isSecured,
-    idReply: idReply(login.imap_id_send),
+    idReply: idReplyOf(login),
   };
+}
+
+const idReplies = new WeakMap<object, string>();
+
+/** Settings are one object for all connections that they hold for. */
+function idReplyOf(login: SettingsOf<typeof loginSettings>): string {
+  const known = idReplies.get(login);
+  if (known !== undefined) return known;
+  const reply = idReply(login.imap_id_send);
+  idReplies.set(login, reply);
+  return reply;
 }
 
 /** imap_id_send: `name * version 1`; * is the default value, NIL when there are no fields. */

@@ -4,12 +4,14 @@ import { isIPv4, isIPv6 } from 'node:net';
 
 /** @param nowMicros microseconds since the epoch */
 export function makeSessionId(remoteIp: string, remotePort: number, nowMicros: bigint): string {
-  const head = Buffer.alloc(8);
-  head.writeUIntLE(Number(nowMicros & 0xffff_ffff_ffffn), 0, 6);
-  head.writeUInt16LE(remotePort & 0xffff, 6);
-  return Buffer.concat([head, addressOctets(remoteIp)])
-    .toString('base64')
-    .replace(/=+$/, '');
+  const address = addressOctets(remoteIp);
+  const octets = Buffer.allocUnsafe(8 + address.length);
+  octets.writeUIntLE(Number(nowMicros & 0xffff_ffff_ffffn), 0, 6);
+  octets.writeUInt16LE(remotePort & 0xffff, 6);
+  address.copy(octets, 8);
+  const text = octets.toString('base64');
+  const padding = text.indexOf('=');
+  return padding < 0 ? text : text.slice(0, padding);
 }
 
 function addressOctets(ip: string): Buffer {

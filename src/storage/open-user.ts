@@ -44,14 +44,24 @@ export interface UserOpener {
   openUser(user: UserdbUser, service: string, signal: AbortSignal): Promise<MailUser>;
 }
 
-/** Locations whose lists are remembered between sessions. */
+/** Locations whose lists, and users whose places are remembered between sessions. */
 const maxRememberedTrees = 1000;
+const maxRememberedUsers = 1000;
 const deliveryServices: ReadonlySet<string> = new Set(['lmtp', 'smtp', 'lda']);
 /** An administrator's command is no session of the user either. */
 const servicesWithoutExpiry: ReadonlySet<string> = new Set([...deliveryServices, 'doveadm']);
 
+/** What settings and userdb fields say about a user, worked out once for the same fields. */
+interface UserPlace {
+  readonly home: string | undefined;
+  readonly namespaces: readonly AccountNamespace[];
+  readonly controlRoot: string;
+  readonly readPlugin: (key: string) => string | undefined;
+}
+
 export function createUserOpener({ settings, log, driver }: UserOpenerOptions): UserOpener {
   const trees = new LRUCache<string, MailboxTree>({ max: maxRememberedTrees });
+  const places = new LRUCache<string, UserPlace>({ max: maxRememberedUsers });
   const warned = new Set<string>();
   const quotas = new QuotaOpener({ settings, driver, log });
 
@@ -76,30 +86,43 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
     return tree;
   };
 
+  const findPlace = (user: UserdbUser, service: string): UserPlace => {
+    checkUserName(user.user);
+    const { expand, expandWithHome, home, location: defaultLocation } = templatesOf(user, service, settings.get(mailSettings));
+    const locate = (text: string): MailLocation => parseLocation(expandWithHome(text), home);
+    const blocks = parseNamespaces(settings.sections('namespace'));
+    const namespaces: AccountNamespace[] = [];
+    for (const block of blocks) {
+      try {
+        const source = block.aliasFor === undefined ? block : (blocks.find((other) => other.prefix === block.aliasFor) ?? block);
+        const location = locate(source.location === '' ? defaultLocation : source.location);
+        namespaces.push(openNamespace(block, treeFor(location, source.isInbox), expand));
+      } catch (error) {
+        if (!(error instanceof StorageError) || !block.ignoreOnFailure) throw error;
+        log.debug('storage.namespace-ignored', `Namespace ${block.prefix}: ${error.message}`);
+      }
+    }
+    const primary = locate(defaultLocation);
+    const readPlugin = (key: string): string | undefined => {
+      const text = user.fields[key] ?? settings.plugin(key);
+      return text === undefined ? undefined : expandWithHome(text);
+    };
+    return { home, namespaces, controlRoot: primary.folders.control ?? primary.folders.root, readPlugin };
+  };
+
+  const placeOf = (user: UserdbUser, service: string): UserPlace => {
+    const key = JSON.stringify([user.user, service, user.fields]);
+    const known = places.get(key);
+    if (known !== undefined) return known;
+    const place = findPlace(user, service);
+    places.set(key, place);
+    return place;
+  };
+
   return {
     async openUser(user, service, signal) {
       signal.throwIfAborted();
-      checkUserName(user.user);
-      const { expand, expandWithHome, home, location: defaultLocation } = templatesOf(user, service, settings.get(mailSettings));
-      const locate = (text: string): MailLocation => parseLocation(expandWithHome(text), home);
-      const blocks = parseNamespaces(settings.sections('namespace'));
-      const namespaces: AccountNamespace[] = [];
-      for (const block of blocks) {
-        try {
-          const source = block.aliasFor === undefined ? block : (blocks.find((other) => other.prefix === block.aliasFor) ?? block);
-          const location = locate(source.location === '' ? defaultLocation : source.location);
-          namespaces.push(openNamespace(block, treeFor(location, source.isInbox), expand));
-        } catch (error) {
-          if (!(error instanceof StorageError) || !block.ignoreOnFailure) throw error;
-          log.debug('storage.namespace-ignored', `Namespace ${block.prefix}: ${error.message}`);
-        }
-      }
-      const primary = locate(defaultLocation);
-      const controlRoot = primary.folders.control ?? primary.folders.root;
-      const readPlugin = (key: string): string | undefined => {
-        const text = user.fields[key] ?? settings.plugin(key);
-        return text === undefined ? undefined : expandWithHome(text);
-      };
+      const { home, namespaces, controlRoot, readPlugin } = placeOf(user, service);
       return new Account({
         name: user.user,
         namespaces,
