@@ -202,6 +202,12 @@ export class MailboxLedger {
     return value ? times.setEnd >= times.clearStart : times.clearEnd >= times.setStart;
   }
 
+  /** Somebody may have given the flag this value between `since` and now. */
+  wasWritten(facts: MessageFacts, flag: string, value: boolean, since: number): boolean {
+    const times = this.#times(facts, flag);
+    return !facts.isAcknowledged || (value ? times.setEnd : times.clearEnd) >= since;
+  }
+
   /** undefined while it could be both. */
   certainFlag(facts: MessageFacts, flag: string): boolean | undefined {
     if ([...this.#pending].some((write) => write.facts === facts && write.values.has(flag))) return undefined;
