@@ -3,7 +3,7 @@ import { renameSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import type { DotLock } from '#util/dot-lock.js';
 import { unknown32 } from '../index/columns.js';
-import { type AddedMessage, addRecord, maxRowsPerRecord, recentRecord, stampsRecord } from '../index/log-record.js';
+import { type AddedMessage, addRecord, maxRowsPerRecord, recentRecord } from '../index/log-record.js';
 import { fewNames, LinearLookup, NameLookup } from '../index/name-lookup.js';
 import { parseSuffix } from '../index/suffix-table.js';
 import type { MaildirBox } from './box.js';
@@ -19,38 +19,44 @@ const freshSeconds = 600;
 /** Records of gone messages make up more than a quarter of the list: replace it. */
 const compactAbove = 4 / 3;
 
-/** @param lock the dot lock, when the caller holds it */
-export async function adoptFiles(
-  box: MaildirBox,
-  found: readonly FoundFile[],
-  lock: DotLock | undefined,
-  signal: AbortSignal,
-): Promise<void> {
-  const own = lock === undefined ? await box.list.lock(signal) : undefined;
-  try {
-    await adoptLocked(box, found, own ?? lock, signal);
-  } finally {
-    own?.release();
-  }
+/**
+ * Records of the list above all UIDs of the index whose file is not among these. A file that is renamed while its folder is read may be missed, and
+ * a message that came after the listing is; if a later UID were taken or given first, theirs would be lost.
+ * @returns their UIDs
+ */
+export function unseenRecords(box: MaildirBox, found: readonly FoundFile[]): number[] {
+  if (box.unclaimed.size === 0) return [];
+  const names = new Set(found.map(({ fileName }) => fileName.slice(0, baseLength(fileName))));
+  const unseen: number[] = [];
+  for (const [baseName, { uid }] of box.unclaimed) if (uid > box.state.highestUid && !names.has(baseName)) unseen.push(uid);
+  return unseen;
 }
 
-async function adoptLocked(box: MaildirBox, found: readonly FoundFile[], lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
+/**
+ * The caller holds the dot lock.
+ * @returns false when the list has meanwhile got records of files that are not among these: nothing is done then, and the folders have to be read again
+ */
+export async function adoptFiles(box: MaildirBox, found: readonly FoundFile[], lock: DotLock, signal: AbortSignal): Promise<boolean> {
   const uidBefore = box.state.highestUid;
   const stateBefore = box.state;
   box.index.catchUp();
   let files = found;
   if (box.state !== stateBefore || box.state.highestUid !== uidBefore) files = withoutKnown(box, files);
   const mayHaveReturned = files.some(({ fileName }) => isOld(fileName));
-  if (!isSameStamp(box.list.stamp(), box.state.stamps.uidList)) await readListing(box, lock, signal);
+  if (!isSameStamp(box.list.stamp(), box.listRead ?? box.state.stamps.uidList)) {
+    await readListing(box, lock, signal);
+    if (unseenRecords(box, found).length > 0) return false;
+  }
   const returned = mayHaveReturned && box.state.columns.length > 0 ? await recordsOfReturned(box, files) : new Set<string>();
   const { listed, unlisted } = sortOut(box, files);
-  if (listed.length + unlisted.length === 0) return;
+  if (listed.length + unlisted.length === 0) return true;
   const isFirst = box.state.columns.length === 0 && box.state.firstRecentUid === 1;
   const next = Math.max(box.state.uidNext, ...lastOf(listed));
   unlisted.sort((a, b) => compareArrival(a.baseName, b.baseName));
   const given = unlisted.map((message, index) => ({ ...message, uid: next + index }));
   await writeList(box, given, returned);
   logAdded(box, [...listed, ...given], isFirst);
+  return true;
 }
 
 function lastOf(messages: readonly AddedMessage[]): number[] {
@@ -145,13 +151,12 @@ async function writeList(box: MaildirBox, given: readonly AddedMessage[], return
   const { state } = box;
   const lines = given.map(({ uid, extension, baseName }) => formatUidListRecord(uid, extension, baseName)).join('');
   const liveOctets = state.columns.heapLength + state.columns.length * 9 + 200;
-  const isSparse = state.liveCount > 0 && state.stamps.uidList.size > liveOctets * compactAbove + 4096;
+  const isSparse = state.liveCount > 0 && (box.listRead ?? state.stamps.uidList).size > liveOctets * compactAbove + 4096;
   if (isSparse || given.some(({ baseName }) => returned.has(baseName))) {
     for (const { baseName } of given) box.unclaimed.delete(baseName);
     await rewriteListing(box, lines);
   } else {
-    const stamp = box.list.append(lines);
-    box.index.append([stampsRecord({ ...state.stamps, uidList: stamp })]);
+    box.listRead = box.list.append(lines);
   }
 }
 

@@ -11,7 +11,7 @@ import type { MailboxPaths } from '../driver.js';
 import { StorageError } from '../errors.js';
 import { CacheFile } from '../index/cache-file.js';
 import { rowBit } from '../index/columns.js';
-import type { IndexState, Stamps } from '../index/index-state.js';
+import type { FileStamp, IndexState, Stamps } from '../index/index-state.js';
 import { modSeqRecord, stampsRecord } from '../index/log-record.js';
 import { freshModSeq, type IndexOptions, MailboxIndex } from '../index/mailbox-index.js';
 import { firstCachedNames } from './cached-names.js';
@@ -57,6 +57,11 @@ export class MaildirBox {
   isDeleted = false;
   /** Records of the uidlist above our highest UID whose file has not been seen. */
   unclaimed = new Map<string, { readonly uid: number; readonly extension: string }>();
+  /**
+   * Stamp of the uidlist that has been read or written, until the index has rows for all it names. Only then is it logged: a peer that saw the stamp
+   * earlier would not read the list, and give the files new UIDs.
+   */
+  listRead: FileStamp | undefined;
   lastScanMs = 1;
   watchers = 0;
   /** A delivery of this process has not been looked at yet. */
@@ -126,11 +131,6 @@ export class MaildirBox {
   /** Nothing uses it now. */
   get isIdle(): boolean {
     return this.views.size === 0 && this.watchers === 0 && !this.mutex.isHeld && this.#background.size === 0;
-  }
-
-  /** Frees the memory of a mailbox whose sessions are all parked. Its watches stay. */
-  unloadIfParked(): void {
-    if (this.isLoaded && this.views.size === 0 && !this.mutex.isHeld && this.#background.size === 0) this.unload();
   }
 
   /** Frees the memory of a mailbox whose sessions are all parked. Its watches stay. */
@@ -218,11 +218,6 @@ export class MaildirBox {
     return false;
   }
   #noNewFiles: { readonly state: IndexState | undefined; readonly modSeq: number } = { state: undefined, modSeq: 0 };
-
-  /** A short change of this folder made on behalf of another mailbox (a move out of here). */
-  trackNow(change: () => void): void {
-    this.index.append([stampsRecord(this.trackedChange(this.state.stamps, change))]);
-  }
 
   /** Drops expunged rows once no view counts them. */
   compactIfPossible(): void {

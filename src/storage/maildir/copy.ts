@@ -52,7 +52,7 @@ export async function copyMessages(
       if (errno === 'EXDEV' || errno === 'EPERM' || errno === 'EMLINK') {
         if (how === 'copy') throw error;
         how = 'copy';
-      } else if (errno === 'ENOENT' && attempt < 4) await box.mutex.run(() => rescanHeld(box, signal), signal);
+      } else if (errno === 'ENOENT' && attempt < 4) await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
       else throw error;
     }
   }

@@ -7,7 +7,7 @@ import { renameRecord } from '../index/log-record.js';
 import type { MaildirBox } from './box.js';
 import { pathIn, withoutSizes } from './file-name.js';
 import { rewriteListing } from './listing.js';
-import { pathOfRow, refreshHeld } from './reconcile.js';
+import { pathOfRow, refreshHeld, rememberList } from './reconcile.js';
 
 /** Starts the correction and returns at once; failures are logged. */
 export function correctSizes(box: MaildirBox, uid: number): void {
@@ -40,6 +40,7 @@ async function correct(box: MaildirBox, uid: number): Promise<void> {
       throw error;
     }
     await rewriteListing(box, '');
+    rememberList(box);
     box.log.warning('maildir.wrong-size', `Maildir filename has wrong S value, renamed the file from ${oldName} to ${newName}`, {
       mailDir: box.paths.mailDir,
       uid,

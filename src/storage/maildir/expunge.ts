@@ -29,7 +29,7 @@ export async function expungeMessages(
     if (box.index.catchUp()) box.changed();
     const first = await removeFiles(box, uids, isWanted);
     if (first.missed.length === 0) return first.freed;
-    await rescanHeld(box, signal);
+    await rescanHeld(box, undefined, signal);
     const second = await removeFiles(box, first.missed, isWanted);
     return { octets: first.freed.octets + second.freed.octets, messages: first.freed.messages + second.freed.messages };
   }, signal);

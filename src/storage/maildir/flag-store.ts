@@ -75,7 +75,7 @@ class FlagStore {
     let modSeq = this.#log(builder);
     if (missed.length > 0) {
       // Somebody renamed or removed them: find out, and once more.
-      await rescanHeld(box, signal);
+      await rescanHeld(box, undefined, signal);
       const second = new FlagsRecordBuilder(box.state, missed.length);
       this.#stamps = box.state.stamps;
       this.#expunged.push(...(await this.#apply(missed, second)));
@@ -245,6 +245,6 @@ export async function emptyNew(box: MaildirBox, signal: AbortSignal): Promise<vo
   }
   const records = [stampsRecord(stamps)];
   box.index.append(builder.count > 0 ? [builder.finish(), ...records] : records);
-  if (missed > 0) await rescanHeld(box, signal);
+  if (missed > 0) await rescanHeld(box, undefined, signal);
   else await refreshHeld(box, undefined, signal);
 }

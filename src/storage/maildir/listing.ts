@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { DotLock } from '#util/dot-lock.js';
 import { rowBit } from '../index/columns.js';
-import { expungeRecord, headerRecord, resetRecord, stampsRecord } from '../index/log-record.js';
+import { expungeRecord, headerRecord, resetRecord } from '../index/log-record.js';
 import type { MaildirBox } from './box.js';
 import type { UidListRead } from './list-file.js';
 import { nextUidValidity } from './uid-validity.js';
@@ -55,14 +55,13 @@ async function repairListing(box: MaildirBox, signal: AbortSignal): Promise<void
   await rewriteListing(box, '');
 }
 
-/** Replaces the uidlist by what the index knows. The caller holds the dot lock. @param more lines of records above the highest UID */
+/** Replaces the uidlist by what the index knows. The caller holds the dot lock, and logs `box.listRead`. @param more lines of records above the highest UID */
 export async function rewriteListing(box: MaildirBox, more: string): Promise<void> {
   const { state } = box;
   const header = { uidValidity: state.uidValidity, uidNext: state.uidNext, guid: state.guid, extras: state.uidListExtras };
   let unclaimed = '';
   for (const [name, { uid, extension }] of box.unclaimed) if (uid > state.highestUid) unclaimed += `${uid} ${extension}:${name}\n`;
-  const stamp = await box.list.rewrite(header, state.columns, unclaimed + more, box.options.fsync !== 'never', box.fileMode);
-  box.index.append([stampsRecord({ ...state.stamps, uidList: stamp })]);
+  box.listRead = await box.list.rewrite(header, state.columns, unclaimed + more, box.options.fsync !== 'never', box.fileMode);
 }
 
 function takeListing(box: MaildirBox, list: UidListRead): void {
@@ -90,8 +89,8 @@ function takeListing(box: MaildirBox, list: UidListRead): void {
   for (let row = records.lowerBound(state.highestUid + 1); row < records.length; row += 1) {
     box.unclaimed.set(records.nameOf(row), { uid: records.uid[row] as number, extension: records.extensionOf(row) });
   }
-  log.push(stampsRecord({ ...state.stamps, uidList: list.stamp }));
-  box.index.append(log);
+  if (log.length > 0) box.index.append(log);
+  box.listRead = list.stamp;
 }
 
 /** UIDs that the list gives to another file than the index does: another program has renumbered. */

@@ -46,7 +46,7 @@ export async function openByUid(box: MaildirBox, uid: number, signal: AbortSigna
       if (errnoOf(error) !== 'ENOENT') throw storageErrorOf(error, `open message ${uid} in ${box.paths.mailDir}`);
       // Renamed or removed by somebody else. A name that keeps changing is given up after a few looks.
       if (attempt === 4) return undefined;
-      await box.mutex.run(() => rescanHeld(box, signal), signal);
+      await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
     }
   }
 }

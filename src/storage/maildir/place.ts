@@ -8,13 +8,14 @@ import { Slicer } from '#util/deadline.js';
 import type { DotLock } from '#util/dot-lock.js';
 import { type AddedMessage, addRecord, maxRowsPerRecord, stampsRecord } from '../index/log-record.js';
 import { parseSuffix, suffixText } from '../index/suffix-table.js';
+import { unseenRecords } from './adopt.js';
 import type { MaildirBox } from './box.js';
 import { isSameStamp, storageErrorOf } from './file-calls.js';
 import { pathIn } from './file-name.js';
 import { lettersOf } from './keyword-mapping.js';
 import { ensureLetters } from './letters.js';
 import { rewriteListing } from './listing.js';
-import { refreshHeld } from './reconcile.js';
+import { refreshHeld, rescanHeld } from './reconcile.js';
 import { formatUidListRecord } from './uid-list.js';
 
 export interface IncomingMessage {
@@ -91,6 +92,8 @@ async function placeLocked(
   box.index.catchUp();
   // Messages that another program has given UIDs come before ours.
   if (!isSameStamp(box.list.stamp(), box.state.stamps.uidList)) await refreshHeld(box, lock, signal);
+  // Read by a look that was given up: once there is a higher UID their files could not have theirs any more.
+  if (unseenRecords(box, []).length > 0) await rescanHeld(box, lock, signal);
   const keywords = [...new Set(incoming.flatMap((message) => message.keywords))];
   box.state.keywords.checkCreatable(keywords);
   await ensureLetters(box, keywords, signal, lock);
@@ -133,8 +136,9 @@ async function placeLocked(
     const lines = added.map(({ message, uid }) => formatUidListRecord(uid, message.extension, message.baseName)).join('');
     if (isSparse(box)) {
       await rewriteListing(box, lines);
-      stamps = { ...stamps, uidList: state.stamps.uidList };
-    } else stamps = { ...stamps, uidList: box.list.append(lines) };
+    } else box.listRead = box.list.append(lines);
+    stamps = { ...stamps, uidList: box.listRead ?? stamps.uidList };
+    box.listRead = undefined;
     const saveDate = Math.floor(Date.now() / 1000);
     const messages = added.map(
       ({ message, suffix, uid }): AddedMessage => ({

@@ -13,10 +13,10 @@ import { errnoOf } from '#util/coded-error.js';
 import type { DotLock } from '#util/dot-lock.js';
 import { StorageError } from '../errors.js';
 import { rowBit } from '../index/columns.js';
-import { type FileStamp, noStamp, type Stamps } from '../index/index-state.js';
+import { noStamp, type Stamps } from '../index/index-state.js';
 import { expungeRecord, FlagsRecordBuilder, lettersRecord, resetRecord, stampsRecord } from '../index/log-record.js';
 import { LinearLookup } from '../index/name-lookup.js';
-import { adoptFiles } from './adopt.js';
+import { adoptFiles, unseenRecords } from './adopt.js';
 import { dirtyWindowMs, type FolderTimes, type MaildirBox } from './box.js';
 import { listFolder, stampOf } from './file-calls.js';
 import { pathIn } from './file-name.js';
@@ -47,9 +47,9 @@ export async function refreshHeld(box: MaildirBox, lock: DotLock | undefined, si
   if (outdated !== undefined) await reconcile(box, outdated, lock, signal);
 }
 
-/** Reads both folders whatever their mtimes are: a file was not where the index says. */
-export async function rescanHeld(box: MaildirBox, signal: AbortSignal): Promise<void> {
-  await reconcile(box, { inNew: true, inCur: true, list: false, keywords: false }, undefined, signal);
+/** Reads both folders whatever their mtimes are: a file was not where the index says. The caller holds the mutex, and the dot lock if given. */
+export async function rescanHeld(box: MaildirBox, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
+  await reconcile(box, { inNew: true, inCur: true, list: false, keywords: false }, lock, signal);
 }
 
 export async function reconcile(box: MaildirBox, outdated: Outdated, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
@@ -87,6 +87,32 @@ interface ScanOrder {
 }
 
 async function scanFolders(box: MaildirBox, order: ScanOrder, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
+  let own: DotLock | undefined;
+  try {
+    let read = await scanUntilSettled(box, order, signal);
+    while (read.unknown.length > 0) {
+      own ??= lock === undefined ? await box.list.lock(signal) : undefined;
+      const held = own ?? lock;
+      if (held === undefined || (await adoptFiles(box, read.unknown, held, signal))) break;
+      // Nobody can add to the list now: what it names is in the folders, or gone.
+      read = await scanUntilSettled(box, { ...order, inNew: true, inCur: true }, signal);
+    }
+    rememberTimes(box, read.times, read.readAtMs, read);
+  } finally {
+    own?.release();
+  }
+}
+
+interface ScanRead {
+  readonly unknown: readonly FoundFile[];
+  readonly times: FolderTimes;
+  readonly readAtMs: number;
+  readonly inNew: boolean;
+  readonly inCur: boolean;
+}
+
+/** Reads the folders until what they miss has been missed twice, and takes over flags and removals. */
+async function scanUntilSettled(box: MaildirBox, order: ScanOrder, signal: AbortSignal): Promise<ScanRead> {
   let { inNew, inCur } = order;
   let missedBefore: ReadonlySet<number> | undefined;
   let timesMissed = 0;
@@ -105,8 +131,8 @@ async function scanFolders(box: MaildirBox, order: ScanOrder, lock: DotLock | un
     box.index.catchUp();
     if (box.state !== state) continue;
     const result = compareListings(state, listings);
-    if (result.missing.length > 0 && attempt < mostListings) {
-      const missedUids = new Set(result.missing.map((row) => state.columns.uid[row] as number));
+    const missedUids = new Set([...result.missing.map((row) => state.columns.uid[row] as number), ...unseenRecords(box, result.unknown)]);
+    if (missedUids.size > 0 && attempt < mostListings) {
       timesMissed = missedBefore === undefined ? 1 : timesMissed + 1;
       const isSettled = timesMissed >= listingsToMiss && missedBefore !== undefined && isSubset(missedUids, missedBefore);
       missedBefore = missedUids;
@@ -118,9 +144,7 @@ async function scanFolders(box: MaildirBox, order: ScanOrder, lock: DotLock | un
     }
     applyScan(box, result, modSeqAtStart, order.lettersChanged);
     await resolveDuplicates(box, result.duplicates);
-    if (result.unknown.length > 0) await adoptFiles(box, result.unknown, lock, signal);
-    rememberTimes(box, times, readAtMs, { inNew, inCur });
-    return;
+    return { unknown: result.unknown, times, readAtMs, inNew, inCur };
   }
 }
 
@@ -209,18 +233,23 @@ function rememberTimes(box: MaildirBox, times: FolderTimes, readAtMs: number, re
   const recheckAt = (mtimeMs: number): number => (mtimeMs > readAtMs - dirtyWindowMs ? Math.ceil(mtimeMs) + dirtyWindowMs + 100 : 0);
   const next: Stamps = {
     ...stamps,
+    ...(box.listRead === undefined ? {} : { uidList: box.listRead }),
     ...(read.inNew ? { newMtimeMs: times.newMtimeMs, newRecheckAtMs: recheckAt(times.newMtimeMs) } : {}),
     ...(read.inCur ? { curMtimeMs: times.curMtimeMs, curRecheckAtMs: recheckAt(times.curMtimeMs) } : {}),
   };
   box.index.append([stampsRecord(next)]);
+  box.listRead = undefined;
 }
 
-/** @param stamp of the uidlist that the index now agrees with */
-export function rememberList(box: MaildirBox, stamp: FileStamp): void {
-  box.index.append([stampsRecord({ ...box.state.stamps, uidList: stamp })]);
+/** The index now agrees with the uidlist last read or written. */
+export function rememberList(box: MaildirBox): void {
+  if (box.listRead === undefined) return;
+  box.index.append([stampsRecord({ ...box.state.stamps, uidList: box.listRead })]);
+  box.listRead = undefined;
 }
 
 export function resetTo(box: MaildirBox, uidValidity: number, guid: string): void {
   box.index.append([resetRecord(uidValidity, guid)]);
   box.unclaimed.clear();
+  box.listRead = undefined;
 }
