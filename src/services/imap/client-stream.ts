@@ -145,15 +145,17 @@ export class ClientStream {
   }
 
   /** Resolves when `take` may give something, at the end of the input, and when `interrupt` is called. */
-  async readable(): Promise<void> {
+  readable(): Promise<void> {
     if (this.#waitingBytes > 0 || this.#hasEnded || this.#isInterrupted) {
       this.#isInterrupted = false;
-      return;
+      return Promise.resolve();
     }
-    await new Promise<void>((resolve) => {
-      this.#wakeReader = resolve;
+    return new Promise<void>((resolve) => {
+      this.#wakeReader = () => {
+        this.#isInterrupted = false;
+        resolve();
+      };
     });
-    this.#isInterrupted = false;
   }
 
   /** Makes a pending or the next `readable` resolve. */

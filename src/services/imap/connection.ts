@@ -108,7 +108,8 @@ export class ImapConnection {
 
   /** Serves the client. Resolves when it is gone and everything is closed; never throws. */
   async run(): Promise<void> {
-    const end = await this.#serve();
+    const { resumed } = this.#options;
+    const end = resumed === undefined ? await this.#loop.run(this.session) : await this.#resume(resumed);
     await this.session.notify?.close();
     const bye = this.#byeText(end);
     if (bye !== undefined) this.#output.text(`* BYE ${bye}\r\n`);
@@ -124,9 +125,8 @@ export class ImapConnection {
     this.#abort.abort(over);
   }
 
-  async #serve(): Promise<LoopEnd> {
-    const { resumed, log } = this.#options;
-    if (resumed === undefined) return this.#loop.run(this.session);
+  async #resume(resumed: SessionState): Promise<LoopEnd> {
+    const { log } = this.#options;
     try {
       await resumeSession(this.session, resumed, this.#abort.signal);
     } catch (error) {

@@ -66,7 +66,7 @@ export const idleRow = row({
   state: 'any',
   flags: ['asks-for-news'],
   parse: parseNothing,
-  async run(session, _command, call) {
+  run(session, _command, call) {
     session.text('+ idling\r\n');
     session.output.flush();
     return runIdle(session, call);
