@@ -54,8 +54,6 @@ export function freshModSeq(): number {
 
 let placeholder: IndexState | undefined;
 
-let placeholder: IndexState | undefined;
-
 interface OpenLog {
   readonly fd: number;
   readonly logId: number;
@@ -86,12 +84,6 @@ export class MailboxIndex {
   /** Only in memory, as the state of a mailbox that has not been loaded. */
   static empty(options: IndexOptions): MailboxIndex {
     return new MailboxIndex({ ...options, folder: undefined }, undefined);
-  }
-
-  /** An empty state for views that have given up theirs; nobody changes it. */
-  static placeholder(): IndexState {
-    placeholder ??= new IndexState({ maxKeywordLength: 0, maxHistoryRanges: 1 }, 0);
-    return placeholder;
   }
 
   /** An empty state for views that have given up theirs; nobody changes it. */
