@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { chownSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { accountState, ImapClient, quote } from './support/imap.js';
+import { accountState, ImapClient, quote, stateLines } from './support/imap.js';
 import { deliver, makeMessage, makeMultipart } from './support/mail.js';
 import { startServer } from './support/servers.js';
 import { makeWorld, type World } from './support/world.js';
@@ -117,7 +117,7 @@ describe("A Maildir of Debian's Dovecot", () => {
         await using _server = await startServer('roost', world);
         return await accountState(world.ports.imap, 'anna');
       })();
-      assert.deepEqual(served, made);
+      assert.deepEqual(stateLines(served), stateLines(made));
       assert.deepEqual(uidList(world, ''), listBefore, 'looking at it changes no line of the UID list');
 
       await changeWithRoost(world);
@@ -131,7 +131,7 @@ describe("A Maildir of Debian's Dovecot", () => {
         assert.doesNotMatch(server.log(), /Error|Panic|Corrupt|Broken|fixed/, server.log());
         return state;
       })();
-      assert.deepEqual(again, changed);
+      assert.deepEqual(stateLines(again), stateLines(changed));
       assert.equal(again.mailboxes['INBOX']?.uidValidity, made.mailboxes['INBOX']?.uidValidity);
       assert.deepEqual(
         [again.mailboxes['Projects']?.uidValidity, again.mailboxes['Projects/2026']?.uidValidity],

@@ -1,6 +1,8 @@
 // An IMAP connection that needs to know nothing about the server, and what a whole account looks like through it.
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { LineClient } from '../../support/line-client.js';
 import { password } from './world.js';
 
@@ -97,6 +99,30 @@ export async function accountState(port: number, user: string): Promise<AccountS
     return await client.accountState();
   } finally {
     await client.logout();
+  }
+}
+
+/** One line for each mailbox and message, so that a difference can be read. */
+export function stateLines({ mailboxes, subscribed }: AccountState): string[] {
+  const lines = Object.entries(mailboxes).flatMap(([name, { uidValidity, uidNext, messages }]) => [
+    `${name}: validity ${uidValidity}, next ${uidNext}, ${messages.length} messages`,
+    ...messages.map(({ uid, flags, size, date, body }) => `${name}: ${uid} (${flags.join(' ')}) ${size} ${date} ${body}`),
+  ]);
+  return [...lines, `subscribed: ${subscribed.join(', ')}`];
+}
+
+/**
+ * Asks both ports until they show the same, for a few seconds: a file that comes within the clock tick in which its folder was read is seen when
+ * the folder is read again, a second later.
+ */
+export async function agreedState(ports: readonly [number, number], user: string): Promise<AccountState> {
+  const deadline = Date.now() + 5_000;
+  for (;;) {
+    const [first, second] = [await accountState(ports[0], user), await accountState(ports[1], user)];
+    const lines = [stateLines(first), stateLines(second)] as const;
+    if (lines[0].join('\n') === lines[1].join('\n')) return first;
+    if (Date.now() > deadline) assert.deepEqual(lines[0], lines[1]);
+    await sleep(100);
   }
 }
 
