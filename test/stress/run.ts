@@ -15,6 +15,8 @@ export interface StressOptions {
   readonly steps?: number;
   /** Shared by all sessions; they exist and are empty. */
   readonly mailboxes: readonly string[];
+  /** See SessionOptions; true unless told. */
+  readonly isStrict?: boolean;
   readonly connect: (index: number) => Promise<LineClient>;
   /** Folder of each mailbox, where the checker can read it. */
   readonly maildirs?: Readonly<Record<string, string>>;
@@ -46,7 +48,14 @@ export async function runStress(options: StressOptions): Promise<StressResult> {
     const client = await options.connect(index);
     clients.push(client);
     const random = seededRandom(options.seed * 1_000 + index);
-    const session = new StressSession(client, { name: `s${index}`, random, ledgers, isQresync: index % 3 === 1, fail });
+    const session = new StressSession(client, {
+      name: `s${index}`,
+      random,
+      ledgers,
+      isQresync: index % 3 === 1,
+      isStrict: options.isStrict ?? true,
+      fail,
+    });
     sessions.push(session);
     await session.start();
     return session;

@@ -18,6 +18,7 @@ const replyTimeoutMs = 60_000;
 export interface StressTarget extends AsyncDisposable {
   connect(index: number): Promise<LineClient>;
   readonly mailboxes: readonly string[];
+  readonly isStrict?: boolean;
   readonly maildirs?: Readonly<Record<string, string>>;
   /** What the server has logged, for the report of a failure. */
   log?(): string;
@@ -124,7 +125,7 @@ async function reference(address: string): Promise<StressTarget> {
     await client.run(`CREATE ${name}`);
   }
   client.close();
-  return { connect, mailboxes: names, [Symbol.asyncDispose]: async () => undefined };
+  return { connect, mailboxes: names, isStrict: false, [Symbol.asyncDispose]: async () => undefined };
 }
 
 export const targets = {
