@@ -253,7 +253,7 @@ describe('hand-off', () => {
     client.socket.write(encodeFrame({ kind: 'relay', ticket: -1 }));
     await client.expect(/"refused"/);
     await until(() => client.isClosed, 'close');
-    assert.match(mail.log, /handoff.invalid/);
+    await until(() => /handoff.invalid/.test(mail.log), 'log line');
     assert.equal(mail.exitCode, undefined);
   });
 
