@@ -193,8 +193,11 @@ describe('a running service', () => {
     await until(() => title().startsWith('roost/toy [2 pre-login]'), title());
   });
 
+  /** Thrown once the kit is there to catch it. */
+  const plantedError = `setInterval(() => { if (process.listenerCount('uncaughtException') > 0) throw new Error('planted') }, 20)`;
+
   it('ends with code 89 and a log line when the role throws', async () => {
-    const toy = master.start({ nodeFlags: ['--import', 'data:text/javascript,setTimeout(() => { throw new Error("planted") }, 300)'] }, []);
+    const toy = master.start({ nodeFlags: ['--import', `data:text/javascript,${encodeURIComponent(plantedError)}`] }, []);
     await toy.exited();
     assert.equal(toy.exitCode, 89);
     assert.match(toy.log, /planted/);

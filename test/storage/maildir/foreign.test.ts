@@ -384,7 +384,8 @@ describe('A mailbox deleted by another program', () => {
     await append(mailbox);
     await using view = await openView(mailbox);
     const { called, stop } = nextCall((onChange) => view.watch(onChange));
-    await rm(world.paths('box').mailDir, { recursive: true });
+    // The index may just be writing into it.
+    await rm(world.paths('box').mailDir, { recursive: true, maxRetries: 20, retryDelay: 10 });
     await called;
     stop();
     await assert.rejects(sync(view), { code: 'not-found' });
