@@ -151,6 +151,8 @@ export async function startMailServer(name: 'roost' | 'dovecot', options: PeerOp
       : [join(root, 'dist', 'bin', 'roost.cjs'), '-F', '-c', join(folder, 'server.conf')];
   const { NODE_EXTRA_CA_CERTS: _, ...env } = process.env;
   const start = (): ReturnType<typeof spawnServer> => spawnServer(binary, args, { cwd: folder, env });
+  // Dovecot's master waits 6 s for its processes; its mail is thrown away in any case.
+  const patienceMs = name === 'dovecot' ? 300 : undefined;
   let running = start();
   const log = (): string =>
     `${running.output()}\n${existsSync(join(folder, 'server.log')) ? readFileSync(join(folder, 'server.log'), 'utf8').slice(-5_000) : ''}`;
@@ -163,7 +165,7 @@ export async function startMailServer(name: 'roost' | 'dovecot', options: PeerOp
         log,
       );
     } catch (error) {
-      await stopServer(running.child);
+      await stopServer(running.child, patienceMs);
       throw error;
     }
   };
@@ -179,9 +181,9 @@ export async function startMailServer(name: 'roost' | 'dovecot', options: PeerOp
     },
     endpoint: (protocol) => ({ host: '127.0.0.1', port: ports[protocol], tls: protocol === 'imaps' }),
     maildir: (user) => join(folder, 'mail', user, 'Maildir'),
-    stop: () => stopServer(running.child),
+    stop: () => stopServer(running.child, patienceMs),
     async restart() {
-      await stopServer(running.child);
+      await stopServer(running.child, patienceMs);
       running = start();
       await whenReady();
     },
