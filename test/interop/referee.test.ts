@@ -115,7 +115,7 @@ class Turn {
   async #store(): Promise<void> {
     const selected = await this.#selected();
     if (selected === undefined) return;
-    const uids = this.#random.some([...selected.messages.keys()]);
+    const uids = this.#random.some([...selected.messages.keys()].sort((a, b) => a - b));
     const flags = this.#random.some(flagNames, 0.25);
     const kind = this.#random.pick(['+', '-', '']);
     this.done.push(`store ${selected.name} ${uids} ${kind} ${flags.join(' ')}`);
@@ -134,7 +134,10 @@ class Turn {
   async #expunge(): Promise<void> {
     const selected = await this.#selected();
     if (selected === undefined) return;
-    const uids = this.#random.some([...selected.messages.keys()], 0.15);
+    const uids = this.#random.some(
+      [...selected.messages.keys()].sort((a, b) => a - b),
+      0.15,
+    );
     this.done.push(`expunge ${selected.name} ${uids}`);
     await this.#client.ok(`UID STORE ${uids.join(',')} +FLAGS.SILENT (\\Deleted)`);
     await this.#client.ok(`UID EXPUNGE ${uids.join(',')}`);
@@ -146,7 +149,10 @@ class Turn {
     if (selected === undefined) return;
     const target = this.#anyMailbox();
     if (command === 'MOVE' && target === selected.name) return;
-    const uids = this.#random.some([...selected.messages.keys()], 0.2);
+    const uids = this.#random.some(
+      [...selected.messages.keys()].sort((a, b) => a - b),
+      0.2,
+    );
     this.done.push(`${command} ${selected.name} ${uids} ${target}`);
     const lines = await this.#client.run(`UID ${command} ${uids.join(',')} ${quote(target)}`);
     const code = lines.map((line) => /\[COPYUID \d+ (\S+) (\S+)\]/.exec(line)).find((match) => match !== null);

@@ -109,6 +109,10 @@ function nobody(): { readonly uid: number; readonly gid: number } {
   return { uid: Number(uid ?? 65_534), gid: Number(gid ?? 65_534) };
 }
 
+function groupName(gid: number): string {
+  return new RegExp(`^([^:]+):[^:]*:${gid}:`, 'm').exec(readFileSync('/etc/group', 'utf8'))?.[1] ?? String(gid);
+}
+
 function configuration(world: World, mail: string, options: WorldOptions): string {
   const { folder, ports, isRoot } = world;
   const inet = (name: PortName): string =>
@@ -116,8 +120,9 @@ function configuration(world: World, mail: string, options: WorldOptions): strin
   // A server without root cannot change its root directory or its user.
   const account = world.runAs === undefined ? undefined : 'nobody';
   const self = account ?? (isRoot ? '' : userInfo().username);
-  const group = account === undefined ? '' : 'default_internal_group = nogroup\n';
-  const unprivileged = isRoot ? '' : `default_internal_user = ${self}\n${group}default_login_user = ${self}\n`;
+  const unprivileged = isRoot
+    ? ''
+    : `default_internal_user = ${self}\ndefault_internal_group = ${groupName(world.mailGid)}\ndefault_login_user = ${self}\n`;
   const noChroot = isRoot ? '' : '  chroot =\n';
   return `# A private server of Dovecot 2.3, ports above 1024.
 base_dir = ${join(folder, 'run')}

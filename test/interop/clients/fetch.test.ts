@@ -1,0 +1,223 @@
+// Programs that fetch mail: each takes what is in the account, octet by octet.
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { accountState, ImapClient } from '../support/imap.js';
+import { mustRun, requireProgram, runProgram } from '../support/programs.js';
+import { contents, fillAccount, startSession } from '../support/session.js';
+import { password } from '../support/world.js';
+
+/** Hash of a message whatever its line ends and empty lines are (getmail adds one to a multipart), without what the program has put on top. */
+function bodyHash(text: string): string {
+  const from = text.indexOf('From: ');
+  return createHash('sha1')
+    .update(
+      Buffer.from(
+        text
+          .slice(from)
+          .replace(/^X-getmail.*\r?\n/gim, '')
+          .replace(/(\r?\n)+/g, '\n')
+          .trimEnd(),
+        'latin1',
+      ),
+    )
+    .digest('hex');
+}
+
+const expected = contents.map(bodyHash).sort();
+
+function maildirHashes(maildir: string): string[] {
+  return ['cur', 'new']
+    .flatMap((folder) => readdirSync(join(maildir, folder)).map((name) => bodyHash(readFileSync(join(maildir, folder, name), 'latin1'))))
+    .sort();
+}
+
+function makeMaildir(path: string): string {
+  for (const folder of ['cur', 'new', 'tmp']) mkdirSync(join(path, folder), { recursive: true });
+  return path;
+}
+
+describe('curl with Roost', () => {
+  for (const protocol of ['imap', 'imaps'] as const) {
+    it(`reads, searches, appends and changes flags over ${protocol}`, async (test) => {
+      const { world, folder } = await startSession(test);
+      await fillAccount(world);
+      const url = `${protocol}://127.0.0.1:${world.ports[protocol]}`;
+      const curl = (path: string, ...args: readonly string[]): Promise<string> =>
+        mustRun('curl', ['-sSk', '--max-time', '20', '-u', `anna:${password}`, `${url}/${path}`, ...args]);
+      for (const [index, content] of contents.entries()) assert.equal(await curl(`INBOX;UID=${index + 1}`), content);
+      assert.match(await curl('INBOX?SUBJECT%20two'), /^\* SEARCH 2\r?$/m);
+      assert.match(await curl(''), /^\* LIST .* (?:"Work"|Work)\r?$/m);
+      writeFileSync(join(folder, 'message'), contents[3] ?? '');
+      await curl('Work', '-T', join(folder, 'message'));
+      assert.match(await curl('INBOX', '-X', 'STORE 2 +FLAGS (\\Flagged $Label1)'), /FETCH \(.*\\Flagged/);
+      const state = await accountState(world.ports.imap, 'anna');
+      assert.equal(state.mailboxes['Work']?.messages.length, 3);
+      assert.deepEqual(state.mailboxes['INBOX']?.messages[1]?.flags, ['$Label1', '\\Flagged', '\\Seen']);
+    });
+  }
+
+  for (const protocol of ['pop3', 'pop3s'] as const) {
+    it(`lists, reads and deletes over ${protocol}`, async (test) => {
+      const { world } = await startSession(test);
+      await fillAccount(world);
+      const url = `${protocol}://127.0.0.1:${world.ports[protocol]}`;
+      const curl = (path: string, ...args: readonly string[]): Promise<string> =>
+        mustRun('curl', ['-sSk', '--max-time', '20', '-u', `anna:${password}`, `${url}/${path}`, ...args]);
+      assert.deepEqual(
+        (await curl('')).trim().split('\r\n'),
+        contents.map((content, index) => `${index + 1} ${content.length}`),
+      );
+      for (const [index, content] of contents.entries()) assert.equal(await curl(String(index + 1)), content);
+      await curl('2', '-X', 'DELE', '--head');
+      assert.equal((await curl('')).trim().split('\r\n').length, 4);
+    });
+  }
+
+  it('is refused with a wrong password', async (test) => {
+    const { world } = await startSession(test);
+    const { code } = await runProgram('curl', [
+      '-sS',
+      '--max-time',
+      '20',
+      '-u',
+      'anna:wrong',
+      `imap://127.0.0.1:${world.ports.imap}/INBOX`,
+    ]);
+    assert.equal(code, 67, 'CURLE_LOGIN_DENIED');
+  });
+});
+
+describe('getmail with Roost', () => {
+  for (const kind of ['SimplePOP3Retriever', 'SimplePOP3SSLRetriever', 'SimpleIMAPRetriever', 'SimpleIMAPSSLRetriever'] as const) {
+    it(`fetches everything with ${kind}, once`, async (test) => {
+      requireProgram('getmail');
+      const { world, folder } = await startSession(test);
+      await fillAccount(world);
+      const maildir = makeMaildir(join(folder, 'Maildir'));
+      const port = world.ports[kind.includes('POP3') ? (kind.includes('SSL') ? 'pop3s' : 'pop3') : kind.includes('SSL') ? 'imaps' : 'imap'];
+      writeFileSync(
+        join(folder, 'getmailrc'),
+        `[retriever]
+type = ${kind}
+server = 127.0.0.1
+port = ${port}
+username = anna
+password = ${password}
+${kind.includes('IMAP') ? 'mailboxes = ("INBOX",)\n' : ''}
+[destination]
+type = Maildir
+path = ${maildir}/
+[options]
+read_all = false
+delivered_to = false
+received = false
+`,
+      );
+      // As root it refuses to write into a Maildir of somebody else, and to run at all.
+      const asUser = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+      if (process.getuid?.() === 0) await mustRun('chown', ['-R', '65534:65534', folder]);
+      const run = (): Promise<string> =>
+        mustRun('getmail', ['--getmaildir', folder, '--rcfile', 'getmailrc'], { env: { HOME: folder }, cwd: folder, ...asUser });
+      await run();
+      assert.deepEqual(maildirHashes(maildir), expected);
+      await run();
+      assert.equal(maildirHashes(maildir).length, contents.length, 'the second run fetches nothing');
+    });
+  }
+});
+
+describe('fetchmail with Roost', () => {
+  for (const [protocol, port, options] of [
+    ['pop3', 'pop3', 'uidl'],
+    ['pop3', 'pop3s', 'uidl'],
+    ['imap', 'imap', ''],
+    ['imap', 'imaps', ''],
+  ] as const) {
+    it(`fetches everything over ${port}, once`, async (test) => {
+      requireProgram('fetchmail');
+      const { world, folder } = await startSession(test);
+      await fillAccount(world);
+      // fetchmail takes unread messages only over IMAP.
+      const client = await ImapClient.login(world.ports.imap, 'anna');
+      await client.ok('SELECT INBOX');
+      await client.ok('STORE 1:* -FLAGS.SILENT (\\Seen)');
+      await client.logout();
+      const box = join(folder, 'box');
+      mkdirSync(box);
+      // A new file for each message.
+      writeFileSync(join(folder, 'save'), `#!/bin/sh\nexec cat >"$(mktemp ${box}/XXXXXX)"\n`);
+      chmodSync(join(folder, 'save'), 0o755);
+      const rc = join(folder, 'rc');
+      writeFileSync(
+        rc,
+        `poll 127.0.0.1 protocol ${protocol} port ${world.ports[port]} ${options}
+user anna password ${password} ${/s$/.test(port) ? 'ssl no sslcertck' : 'sslproto ""'} keep no rewrite mda "${join(folder, 'save')}"
+`,
+        { mode: 0o600 },
+      );
+      const run = (): ReturnType<typeof runProgram> =>
+        runProgram('fetchmail', ['-f', rc, '-i', join(folder, 'ids'), '--pidfile', join(folder, 'pid'), '--invisible', '--nosyslog'], {
+          env: { HOME: folder, FETCHMAILHOME: folder },
+        });
+      const first = await run();
+      assert.equal(first.code, 0, `${first.stdout}${first.stderr}`);
+      const hashes = (): string[] =>
+        readdirSync(box)
+          .map((name) => bodyHash(readFileSync(join(box, name), 'latin1')))
+          .sort();
+      assert.deepEqual(hashes(), expected);
+      const second = await run();
+      assert.equal(second.code, 1, `no mail: ${second.stdout}${second.stderr}`);
+      assert.equal(hashes().length, contents.length);
+    });
+  }
+});
+
+describe('mutt with Roost', () => {
+  it('opens the mailbox, copies, flags and deletes messages', async (test) => {
+    requireProgram('mutt');
+    const { world, folder, server } = await startSession(test);
+    await fillAccount(world);
+    const url = `imap://anna@127.0.0.1:${world.ports.imap}`;
+    writeFileSync(
+      join(folder, 'muttrc'),
+      `set imap_pass = ${password}
+set ssl_starttls = no
+set ssl_force_tls = no
+set folder = ${url}/
+set spoolfile = ${url}/INBOX
+set header_cache =
+set delete = yes
+set confirmappend = no
+set confirmcreate = no
+set move = no
+set wait_key = no
+set mark_old = no
+set sort = mailbox-order
+`,
+    );
+    const keys = [
+      '<tag-pattern>~s two<enter><tag-prefix><copy-message>=Work<enter><untag-pattern>~A<enter>',
+      '<tag-pattern>~s four<enter><tag-prefix><delete-message><untag-pattern>~A<enter>',
+      '<tag-pattern>~s five<enter><tag-prefix><flag-message><untag-pattern>~A<enter>',
+      '<tag-pattern>~s one<enter><tag-prefix><save-message>=Archive<enter><untag-pattern>~A<enter>',
+      '<sync-mailbox><exit>',
+    ];
+    await mustRun('script', ['-qec', `mutt -F ${join(folder, 'muttrc')} -e 'push "${keys.join('')}"'`, '/dev/null'], {
+      env: { HOME: folder, TERM: 'xterm' },
+      timeoutMs: 30_000,
+    });
+    const { mailboxes } = await accountState(world.ports.imap, 'anna');
+    assert.deepEqual(
+      mailboxes['INBOX']?.messages.map(({ uid }) => uid),
+      [2, 3, 5],
+    );
+    assert.ok(mailboxes['INBOX']?.messages.at(-1)?.flags.includes('\\Flagged'));
+    assert.equal(mailboxes['Work']?.messages.length, 3);
+    assert.equal(mailboxes['Archive']?.messages.length, 1);
+    assert.doesNotMatch(server.log(), /"level":"(error|fatal)"/);
+  });
+});
