@@ -20,8 +20,8 @@ function idle(
     about,
     peers,
     options: () => ({ mode: 'performance', users, ...(hibernateAfter === undefined ? {} : { hibernateAfter }) }),
-    async prepare(peer) {
-      for (let user = 0; user < users; user++) {
+    async prepare(peer, size) {
+      for (let user = 0; user < pick(size, 4, users); user++) {
         const client = await ImapLoad.login(peer.endpoint(protocol), userName(user), password);
         for (let index = 0; index < 5; index++) await client.withLiteral('APPEND INBOX', message(1_000, index));
         await client.logout();
@@ -35,7 +35,7 @@ function idle(
         let next = 0;
         const connect = async (): Promise<void> => {
           while (next < wanted) {
-            const client = await ImapLoad.login(peer.endpoint(protocol), userName(next++ % users), password);
+            const client = await ImapLoad.login(peer.endpoint(protocol), userName(next++ % pick(size, 4, users)), password);
             clients.push(client);
             await client.command('SELECT INBOX');
             await client.idle();

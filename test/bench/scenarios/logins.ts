@@ -1,6 +1,6 @@
 // Logins per second: connect, LOGIN, LOGOUT, with the auth cache warm.
 import { ImapLoad } from '../load/imap-client.js';
-import { loadFigures, runLoad } from '../load/run.js';
+import { latencyFigures, loadFigures, runLoad } from '../load/run.js';
 import { type Peer, type PoolMode, type Protocol, password, userName } from '../peers/peer.js';
 import { pick, type Scenario } from '../scenario.js';
 
@@ -18,13 +18,14 @@ function logins(name: string, mode: PoolMode, protocol: Protocol, about: string)
     peers: ['roost', 'dovecot'],
     options: () => ({ mode, users }),
     async prepare(peer, size) {
-      for (let user = 0; user < users; user++) await login(peer, user);
+      for (let user = 0; user < pick(size, 2, users); user++) await login(peer, user);
       // Measured is the state that lasts: caches filled, and for us code that has been compiled. A strict pool has nothing that lasts.
       const durationMs = mode === 'security' ? 0 : pick(size, 0, 5_000);
       await runLoad({ serverPid: peer.pid, workers, durationMs }, (worker) => login(peer, worker));
     },
     async run(peer, size) {
-      const result = await runLoad({ serverPid: peer.pid, workers, durationMs: pick(size, 500, 4_000) }, (worker) => login(peer, worker));
+      const options = { serverPid: peer.pid, workers: pick(size, 4, workers), durationMs: pick(size, 500, 4_000) };
+      const result = await runLoad(options, (worker) => login(peer, worker));
       return loadFigures('login', result);
     },
   };
@@ -51,10 +52,32 @@ const commands = (name: string, protocol: Protocol, mode: PoolMode): Scenario =>
   },
 });
 
+/** Strict pools as long as their prestarted processes last: what process_min_avail hides. */
+const prestarted: Scenario = {
+  name: 'logins/strict-prestarted',
+  about: 'one client logs in and out every 500 ms, plain, one process for each connection: the login alone',
+  peers: ['roost', 'dovecot'],
+  options: () => ({ mode: 'security', users }),
+  // Until all prestarted processes are there.
+  prepare: (_peer, size) => new Promise((resolve) => setTimeout(resolve, pick(size, 1_000, 6_000))),
+  async run(peer, size) {
+    const latencies: number[] = [];
+    for (let turn = 0; turn < pick(size, 2, 15); turn++) {
+      const before = performance.now();
+      const client = await ImapLoad.login(peer.endpoint('imap'), userName(turn % users), password);
+      latencies.push(performance.now() - before);
+      await client.logout();
+      await new Promise((resolve) => setTimeout(resolve, pick(size, 100, 500)));
+    }
+    return latencyFigures('login', latencies);
+  },
+};
+
 export const loginScenarios: readonly Scenario[] = [
   logins('plain', 'performance', 'imap', `${workers} clients log in and out, plain, login pools, high-performance mode`),
   logins('tls', 'performance', 'imaps', `${workers} clients log in and out, TLS, login pools, high-performance mode`),
   logins('strict', 'security', 'imap', `${workers} clients log in and out, plain, one process for each connection`),
+  prestarted,
   logins('direct', 'direct', 'imap', `${workers} clients log in and out, plain, Roost in direct mode`),
   logins('direct-tls', 'direct', 'imaps', `${workers} clients log in and out, TLS, Roost in direct mode`),
   commands('commands', 'imap', 'performance'),
