@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { DotLock } from '#util/dot-lock.js';
 import { rowBit } from '../index/columns.js';
 import { expungeRecord, headerRecord, resetRecord } from '../index/log-record.js';
+import { fewNames, LinearLookup, NameLookup } from '../index/name-lookup.js';
 import type { MaildirBox } from './box.js';
 import type { UidListRead } from './list-file.js';
 import { nextUidValidity } from './uid-validity.js';
@@ -89,8 +90,26 @@ function takeListing(box: MaildirBox, list: UidListRead): void {
   for (let row = records.lowerBound(state.highestUid + 1); row < records.length; row += 1) {
     box.unclaimed.set(records.nameOf(row), { uid: records.uid[row] as number, extension: records.extensionOf(row) });
   }
+  const renumbered = renumberedUids(box);
+  if (renumbered.length > 0) log.push(expungeRecord(renumbered.map((uid) => [uid, uid] as const)));
   if (log.length > 0) box.index.append(log);
   box.listRead = list.stamp;
+}
+
+/**
+ * UIDs of files that the list names again, above all we know: the message was expunged and another has been saved under its name (Dovecot names a
+ * copy after the original when that name is free), which the folder alone does not show.
+ */
+function renumberedUids(box: MaildirBox): number[] {
+  if (box.unclaimed.size === 0) return [];
+  const { columns } = box.state;
+  const lookup = box.unclaimed.size <= fewNames ? new LinearLookup(columns) : new NameLookup(columns);
+  const uids: number[] = [];
+  for (const name of box.unclaimed.keys()) {
+    const row = lookup.find(name, name.length);
+    if (row >= 0) uids.push(columns.uid[row] as number);
+  }
+  return uids.sort((a, b) => a - b);
 }
 
 /** UIDs that the list gives to another file than the index does: another program has renumbered. */

@@ -75,4 +75,19 @@ describe('A uidlist shared with another server', () => {
     assert.deepEqual(uidsOf(other), [1, 2, 3, 4]);
     await peer.close();
   });
+
+  it('gives a file its new UID when the other has expunged the message and saved another under its name', async () => {
+    await using world = await MaildirWorld.make();
+    const mailbox = await world.create('box');
+    const folder = world.paths('box').mailDir;
+    await fill(mailbox, 3);
+    await using view = await openView(mailbox);
+    const { 2: name } = await listed(folder);
+    await appendFile(join(folder, 'dovecot-uidlist'), `4 :${name}\n`);
+    await sync(view);
+    assert.deepEqual(uidsOf(view), [1, 3, 4]);
+    await append(mailbox);
+    await sync(view);
+    assert.deepEqual(uidsOf(view), [1, 3, 4, 5]);
+  });
 });
