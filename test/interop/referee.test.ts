@@ -1,6 +1,6 @@
 // Dovecot as referee: both servers work on one Maildir in turns, a few random operations each, and see the same after every turn.
 //
-// ROOST_REFEREE_SEED repeats a run, ROOST_REFEREE_TURNS makes it longer (60 turns take about half a minute).
+// ROOST_REFEREE_SEED repeats a run, ROOST_REFEREE_TURNS makes it longer (300 turns take about half a minute).
 import assert from 'node:assert/strict';
 import { chownSync, existsSync, readdirSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { type ServerName, startServer } from './support/servers.js';
 import { makeWorld, type World } from './support/world.js';
 
 const seed = Number(process.env['ROOST_REFEREE_SEED'] ?? Math.floor(Math.random() * 1e9));
-const turns = Number(process.env['ROOST_REFEREE_TURNS'] ?? 60);
+const turns = Number(process.env['ROOST_REFEREE_TURNS'] ?? 120);
 const flagNames = ['\\Seen', '\\Flagged', '\\Answered', '\\Draft', '\\Deleted', 'Work', '$Label1', '$Forwarded', 'later'];
 
 /** What must be there: flags by UID by mailbox. */
