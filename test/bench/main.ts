@@ -43,12 +43,16 @@ function isWanted(scenario: Scenario): boolean {
   return flags.only.length === 0 || flags.only.some((name) => scenario.name === name || scenario.name.startsWith(`${name}/`));
 }
 
+/** Servers of the scenario that runs, for a run that is interrupted. */
+let running: readonly Peer[] = [];
+
 /** Runs one scenario against all its installed peers, in turn. */
 async function measure(scenario: Scenario): Promise<Row[]> {
   const folder = mkdtempSync(join(tmpdir(), 'roost-bench-'));
   // Servers run as several users, who all have to reach their sockets and files.
   chmodSync(folder, 0o755);
   const started: Peer[] = [];
+  running = started;
   const results = new Map<PeerName, Figure[][]>();
   try {
     for (const name of scenario.peers) {
@@ -158,4 +162,9 @@ async function main(): Promise<number> {
   return 0;
 }
 
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+  process.once(signal, () => {
+    void Promise.allSettled(running.map((peer) => peer.stop())).then(() => process.exit(130));
+  });
+}
 process.exitCode = await main();
