@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import { type PackedSettings, unpackSettings } from '#config/pack.js';
 import type { SettingsSource } from '#config/settings-source.js';
 import type { MasterMessage, RoutedMessage, StartMessage } from '#ipc/control.js';
+import { canPassDescriptors } from '#ipc/handle-pass.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import { Acceptor } from './acceptor.js';
@@ -185,6 +186,8 @@ export class ServiceProcess implements ServiceContext {
     this.#isReady = true;
     this.#updateListeners();
     this.#status.start();
+    // Before the first client has to wait for it. In a role that neither sends nor receives connections nothing is loaded.
+    if (this.#start.role.endsWith('-login') || this.#receiver !== undefined) setImmediate(canPassDescriptors);
     this.#title.changed();
     this.#finishWhenEmpty();
   }
