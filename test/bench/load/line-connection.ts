@@ -14,6 +14,9 @@ const replyTimeoutMs = 60_000;
 export class LineConnection {
   readonly socket: Socket;
   #pending: Buffer = Buffer.alloc(0);
+  /** Where `#pending` lies when it was put together from several chunks, with room behind it: each octet of a long reply is copied about once. */
+  #gathered: Buffer | undefined;
+  #pendingStart = 0;
   #waiter:
     | { readonly test: (data: Buffer) => number; readonly resolve: (reply: Buffer) => void; readonly reject: (error: Error) => void }
     | undefined;
@@ -23,7 +26,7 @@ export class LineConnection {
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk: Buffer) => {
-      this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+      this.#gather(chunk);
       this.#check();
     });
     socket.on('error', (error) => this.#fail(error));
@@ -68,6 +71,25 @@ export class LineConnection {
     this.socket.destroy();
   }
 
+  #gather(chunk: Buffer): void {
+    const held = this.#pending.length;
+    if (held === 0) {
+      this.#pending = chunk;
+      this.#gathered = undefined;
+      return;
+    }
+    const total = held + chunk.length;
+    let buffer = this.#gathered;
+    if (buffer === undefined || this.#pendingStart + total > buffer.length) {
+      buffer = Buffer.allocUnsafeSlow(total * 2);
+      this.#pending.copy(buffer);
+      this.#gathered = buffer;
+      this.#pendingStart = 0;
+    }
+    chunk.copy(buffer, this.#pendingStart + held);
+    this.#pending = buffer.subarray(this.#pendingStart, this.#pendingStart + total);
+  }
+
   #check(): void {
     const waiter = this.#waiter;
     if (waiter === undefined) return;
@@ -75,6 +97,7 @@ export class LineConnection {
     if (length === 0) return;
     const reply = this.#pending.subarray(0, length);
     this.#pending = this.#pending.subarray(length);
+    this.#pendingStart += length;
     this.#waiter = undefined;
     waiter.resolve(reply);
   }
