@@ -7,6 +7,7 @@ import { Slicer } from '#util/deadline.js';
 import { StorageError } from './errors.js';
 import type { SearchQuery } from './search.js';
 import { type CompiledQuery, compileQuery } from './search-compile.js';
+import { flagTable } from './search-flags.js';
 import { type SearchSource, unknown } from './search-source.js';
 import { scanMessage } from './search-text.js';
 import type { MessageNeeds } from './types.js';
@@ -25,6 +26,9 @@ const prepareSlice = 100;
  * @throws the signal's reason when aborted; StorageError when a message can not be read
  */
 export async function evaluateSearch(query: SearchQuery, source: SearchSource, signal: AbortSignal): Promise<number[]> {
+  signal.throwIfAborted();
+  const flags = flagTable(query);
+  if (flags !== undefined && source.flagMatches !== undefined) return source.flagMatches(flags);
   const compiled = compileQuery(query, source);
   const pacer = new Pacer(signal);
   const { matched, open } = await testColumns(compiled, source, pacer);

@@ -23,4 +23,11 @@ export type SearchSource = Pick<
   | 'saveDateAt'
   | 'headerFieldsAt'
   | 'openMessage'
-> & { readonly nowMs?: number };
+> & {
+  readonly nowMs?: number;
+  /**
+   * Ascending sequence numbers of the messages, expunged ones left out, whose system flags have a 1 in `table` (64 entries): a view whose
+   * flags lie in columns goes through them at once.
+   */
+  flagMatches?(table: Uint8Array): number[];
+};

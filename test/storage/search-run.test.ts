@@ -6,6 +6,7 @@ import { unlimitedQuota } from '#storage/driver.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { createMemoryDriver } from '#storage/memory/driver.js';
 import type { SearchQuery } from '#storage/search.js';
+import { flagTable } from '#storage/search-flags.js';
 import { evaluateSearch } from '#storage/search-run.js';
 import type { SearchSource } from '#storage/search-source.js';
 import { append, never, openView } from '../contract/world.js';
@@ -185,6 +186,42 @@ describe('search', () => {
       }),
       { numRuns: 300 },
     );
+  });
+});
+
+describe('search by flags alone', () => {
+  const { query } = fc.letrec<{ query: SearchQuery }>((tie) => ({
+    query: fc.oneof(
+      { depthSize: 'small' },
+      fc.constant<SearchQuery>({ kind: 'all' }),
+      fc.nat(63).map((system): SearchQuery => ({ kind: 'flags', system })),
+      tie('query').map(not),
+      fc.array(tie('query'), { maxLength: 3 }).map((queries) => all(...queries)),
+      fc.array(tie('query'), { maxLength: 3 }).map((queries) => some(...queries)),
+    ),
+  }));
+
+  it('means the same as going through the messages', async () => {
+    const sets = Array.from({ length: 64 }, (_, index) => index);
+    const source = {
+      count: sets.length,
+      systemFlagsAt: (seq: number) => seq - 1,
+      isExpunged: () => false,
+    } as unknown as SearchSource;
+    await fc.assert(
+      fc.asyncProperty(query, async (tree) => {
+        const table = flagTable(tree);
+        assert.deepEqual(
+          sets.filter((set) => table?.[set] === 1).map((set) => set + 1),
+          await evaluateSearch(tree, source, never),
+        );
+      }),
+    );
+  });
+
+  it('is left to the messages when anything else is asked', () => {
+    assert.equal(flagTable(all(flagged, { kind: 'keyword', keyword: 'work' })), undefined);
+    assert.equal(flagTable(not({ kind: 'sequence', ranges: [[1, 2]] })), undefined);
   });
 });
 

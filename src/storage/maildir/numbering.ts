@@ -66,6 +66,11 @@ export class Numbering {
     return low + 1;
   }
 
+  /** Sequence number n is row n-1 for all of them. */
+  get isPlain(): boolean {
+    return this.#rows === undefined && this.#parked === undefined;
+  }
+
   /** Some message counted here is gone and the client has not been told. */
   get hasUntold(): boolean {
     return this.#toldExpunges !== this.state.expungeCount || this.#ghosts.length > 0;

@@ -66,7 +66,11 @@ export class ViewNews {
   }
 
   isRecent(uid: number): boolean {
-    for (const [first, last] of this.recentRanges) if (uid >= first && uid <= last) return true;
+    const ranges = this.recentRanges;
+    for (let index = 0; index < ranges.length; index += 1) {
+      const range = ranges[index] as [number, number];
+      if (uid >= range[0] && uid <= range[1]) return true;
+    }
     return false;
   }
 

@@ -1,6 +1,7 @@
 import type { MimePart } from '#mail/mime-part.js';
 import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
+import { rowBit } from '../index/columns.js';
 import { expungeRecord, recentRecord, stampsRecord } from '../index/log-record.js';
 import { MailboxIndex } from '../index/mailbox-index.js';
 import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, SuspendedView, ViewChanges } from '../mailbox.js';
@@ -204,6 +205,22 @@ export class MaildirView implements MailboxView {
     const box = this.#box;
     const structures = { find: () => cachedStructure(box, uid), keep: (structure: MimePart) => cacheStructure(box, uid, structure) };
     return openReader(box, uid, signal, structures);
+  }
+
+  flagMatches(table: Uint8Array): number[] {
+    const { numbering } = this;
+    const { flags, bits, uid } = numbering.state.columns;
+    const { count, isPlain } = numbering;
+    const hasRecent = this.#news.recentRanges.length > 0;
+    const found: number[] = [];
+    for (let seq = 1; seq <= count; seq += 1) {
+      const row = isPlain ? seq - 1 : numbering.rowAt(seq);
+      if (row < 0 || ((bits[row] as number) & rowBit.dead) !== 0) continue;
+      const own = flags[row] as number;
+      const set = hasRecent && this.#news.isRecent(uid[row] as number) ? own | flagBit.recent : own;
+      if (table[set] === 1) found.push(seq);
+    }
+    return found;
   }
 
   async search(query: SearchQuery, signal: AbortSignal): Promise<number[]> {

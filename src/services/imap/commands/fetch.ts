@@ -7,6 +7,7 @@ import { flagBit } from '#storage/types.js';
 import { formatRanges, type NumberRange, resolveNumberSet } from '#util/number-set.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { type LocatedContent, locateContent, writeContent } from '../fetch-content.js';
+import { listingItems, writeListing } from '../fetch-listing.js';
 import { type FetchPlan, planFetch, simpleText } from '../fetch-plan.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { myRights } from '../rights.js';
@@ -16,8 +17,6 @@ import { TimeSlice } from '../time-slice.js';
 
 /** Messages prepared at once: small for the first reply to leave early, bounded by the contract's 1,000. */
 const sliceSize = 200;
-/** Messages between two looks at the clock where each costs next to nothing. */
-const plainStride = 256;
 
 interface Progress {
   /** Some messages are gone and have no reply. */
@@ -39,7 +38,8 @@ async function run(session: Session, command: FetchCommand, call: CommandCall): 
   const progress: Progress = { skipped: 0, failed: 0 };
   const named = selectSeqs(session, ranges, command.changedSince);
   const seqs = command.partial === undefined ? named : partialOf([...named], command.partial);
-  if (plan.isPlain && !plan.hasNeeds && !plan.setsSeen) await writePlain(session, seqs, plan, call.signal);
+  const listing = listingItems(plan);
+  if (listing !== undefined) await writeListing(session, seqs, listing, call.signal);
   else await writeSlices(session, seqs, plan, progress, call);
   const onFailure = session.settings.imap_fetch_failure;
   if (progress.failed > 0 && onFailure !== 'no-after') session.endReason = 'FETCH failed. Refer to server log for more information.';
@@ -65,27 +65,6 @@ function resolveAllUids(session: Session, command: FetchCommand): readonly Numbe
   if (command.set.kind !== 'ranges') return [];
   const largest = Math.max(session.view.mailbox.uidNext - 1, 1);
   return resolveNumberSet(command.set.ranges, largest);
-}
-
-/** The hot loop of FLAGS and UID listings: nothing waits, nothing is allocated but text. */
-async function writePlain(session: Session, seqs: Iterable<number>, plan: FetchPlan, signal: AbortSignal): Promise<void> {
-  const { output, view } = session;
-  const isUidOnly = session.has('UIDONLY');
-  const [first, ...rest] = plan.steps.flatMap((step) => ('text' in step ? [step.text] : []));
-  if (first === undefined) return;
-  const slice = new TimeSlice();
-  let untilCheck = plainStride;
-  for (const seq of seqs) {
-    let line = `${isUidOnly ? session.fetchHead(view, seq) : `* ${seq} FETCH (`}${first(seq)}`;
-    for (const text of rest) line += ` ${text(seq)}`;
-    output.text(`${line})\r\n`);
-    untilCheck -= 1;
-    if (untilCheck > 0) continue;
-    untilCheck = plainStride;
-    if (output.isFull) await output.drain();
-    if (slice.isOver) await slice.giveWay();
-    signal.throwIfAborted();
-  }
 }
 
 async function writeSlices(

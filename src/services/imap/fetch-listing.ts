@@ -1,0 +1,158 @@
+// FETCH of UIDs, flags and modseqs only: what clients ask of whole mailboxes. Replies are written as octets into large blocks, without a string
+// for any of them.
+import { Buffer } from 'node:buffer';
+import type { SimpleItem } from '#protocol/imap/fetch-item.js';
+import type { MailboxView } from '#storage/mailbox.js';
+import type { FetchPlan } from './fetch-plan.js';
+import type { FlagText } from './flag-text.js';
+import type { Session } from './session.js';
+import { TimeSlice } from './time-slice.js';
+
+export type ListingItem = Extract<SimpleItem, 'UID' | 'FLAGS' | 'MODSEQ'>;
+
+/** A block goes to the socket when it is full. */
+const blockBytes = 65_536;
+/** More than a row without its flags: fixed text, a sequence number, a UID and a modseq. */
+const maxRowBytes = 128;
+/** Rows between two looks at the clock; where few rows of many are named, a block fills slowly. */
+const stride = 1024;
+
+/** The items in reply order when the plan asks for nothing else, each once. */
+export function listingItems(plan: FetchPlan): readonly ListingItem[] | undefined {
+  const names = [...plan.includes];
+  if (names.length !== plan.steps.length || !plan.isPlain || plan.setsSeen) return undefined;
+  const items = names.filter((name) => name === 'UID' || name === 'FLAGS' || name === 'MODSEQ');
+  return items.length === names.length && items.length > 0 ? items : undefined;
+}
+
+/** @throws the signal's reason */
+export async function writeListing(
+  session: Session,
+  seqs: Iterable<number>,
+  items: readonly ListingItem[],
+  signal: AbortSignal,
+): Promise<void> {
+  const { output, view } = session;
+  const rows = new RowBlocks(view, session.flagText, items, session.has('UIDONLY'));
+  const slice = new TimeSlice();
+  let untilCheck = stride;
+  for (const seq of seqs) {
+    const full = rows.add(seq);
+    untilCheck -= 1;
+    if (full === undefined && untilCheck > 0) continue;
+    untilCheck = stride;
+    if (full !== undefined) {
+      output.octets(full);
+      await output.drain();
+    }
+    if (slice.isOver) await slice.giveWay();
+    signal.throwIfAborted();
+  }
+  output.octets(rows.rest());
+}
+
+/** Rows of replies, gathered into blocks. */
+class RowBlocks {
+  readonly #view: MailboxView;
+  readonly #flagText: FlagText;
+  readonly #items: readonly ListingItem[];
+  readonly #hasFlags: boolean;
+  readonly #isUidOnly: boolean;
+  readonly #texts = new Map<readonly string[], (Buffer | undefined)[]>();
+  #lastKeywords: readonly string[] | undefined;
+  #lastTexts: (Buffer | undefined)[] = [];
+  #block = Buffer.allocUnsafeSlow(blockBytes);
+  #at = 0;
+
+  constructor(view: MailboxView, flagText: FlagText, items: readonly ListingItem[], isUidOnly: boolean) {
+    this.#view = view;
+    this.#flagText = flagText;
+    this.#items = items;
+    this.#hasFlags = items.includes('FLAGS');
+    this.#isUidOnly = isUidOnly;
+  }
+
+  /** @returns a block that is full: no row fits any more; it is the caller's */
+  add(seq: number): Buffer | undefined {
+    const view = this.#view;
+    const flags = this.#hasFlags ? this.#flagsOf(view.systemFlagsAt(seq), view.keywordsAt(seq)) : nothing;
+    let full: Buffer | undefined;
+    if (this.#at + maxRowBytes + flags.length > this.#block.length) {
+      full = this.rest();
+      this.#block = Buffer.allocUnsafeSlow(Math.max(blockBytes, maxRowBytes + flags.length));
+      this.#at = 0;
+    }
+    const block = this.#block;
+    let at = putText(block, this.#at, lineStart);
+    at = putNumber(block, at, this.#isUidOnly ? view.uidAt(seq) : seq);
+    at = putText(block, at, this.#isUidOnly ? uidFetchText : fetchText);
+    const items = this.#items;
+    for (let index = 0; index < items.length; index += 1) {
+      if (index > 0) at = putText(block, at, spaceText);
+      const item = items[index];
+      if (item === 'FLAGS') at = putText(block, at, flags);
+      else if (item === 'UID') at = putNumber(block, putText(block, at, uidText), view.uidAt(seq));
+      else {
+        at = putText(block, at, modSeqText);
+        at += block.write(`${view.modSeqAt(seq)})`, at, 'latin1');
+      }
+    }
+    this.#at = putText(block, at, lineEnd);
+    return full;
+  }
+
+  /** What is in the block now. */
+  rest(): Buffer {
+    return this.#block.subarray(0, this.#at);
+  }
+
+  /** `FLAGS (...)`, made once for each set. */
+  #flagsOf(system: number, keywords: readonly string[]): Buffer {
+    if (keywords !== this.#lastKeywords) {
+      let texts = this.#texts.get(keywords);
+      if (texts === undefined) {
+        texts = [];
+        this.#texts.set(keywords, texts);
+      }
+      this.#lastKeywords = keywords;
+      this.#lastTexts = texts;
+    }
+    let text = this.#lastTexts[system];
+    if (text === undefined) {
+      text = Buffer.from(`FLAGS ${this.#flagText.list(system, keywords)}`, 'latin1');
+      this.#lastTexts[system] = text;
+    }
+    return text;
+  }
+}
+
+/** For short texts: a loop costs less than a call of `set`. @returns the place behind it */
+function putText(block: Buffer, at: number, text: Buffer): number {
+  const { length } = text;
+  for (let index = 0; index < length; index += 1) block[at + index] = text[index] as number;
+  return at + length;
+}
+
+/** @param value 0 to 2^32-1. @returns the place behind it */
+function putNumber(block: Buffer, at: number, value: number): number {
+  // Beyond 31 bits the division below would leave small integers.
+  if (value > 0x7fffffff) return at + block.write(String(value), at, 'latin1');
+  let end = at + 1;
+  for (let rest = (value / 10) | 0; rest > 0; rest = (rest / 10) | 0) end += 1;
+  let rest = value;
+  for (let place = end - 1; place >= at; place -= 1) {
+    const tenth = (rest / 10) | 0;
+    block[place] = rest - tenth * 10 + 0x30;
+    rest = tenth;
+  }
+  return end;
+}
+
+const nothing = Buffer.alloc(0);
+const lineStart = Buffer.from('* ');
+const fetchText = Buffer.from(' FETCH (');
+const uidFetchText = Buffer.from(' UIDFETCH (');
+const uidText = Buffer.from('UID ');
+const modSeqText = Buffer.from('MODSEQ (');
+const spaceText = Buffer.from(' ');
+const lineEnd = Buffer.from(')\r\n');
