@@ -25,6 +25,8 @@ export interface AccountOptions {
   readonly acls: AclStore;
   /** Old messages are removed when the user leaves (autoexpunge); not for deliveries. */
   readonly expiresMessages: boolean;
+  /** Mailboxes are opened for beginAppend('deliver') alone. */
+  readonly isForDelivery: boolean;
   readonly log: Logger;
 }
 
@@ -70,13 +72,21 @@ export class Account implements MailUser {
     const resolved = resolveName(this.#all, name);
     if (resolved.levels.length === 0 && resolved.name !== '') throw notSelectable(resolved.name);
     const checked = resolveMailbox(this.#all, name);
-    await this.#requireMailbox(checked, signal);
     const { at, levels } = checked;
-    return this.#options.driver.open(
-      at.tree.pathsOf(levels),
-      { name: checked.name, quota: this.#options.quota.guardFor(checked.name), isReadOnly: at.isReadOnly, log: this.#options.log },
-      signal,
-    );
+    const { quota, isForDelivery, log } = this.#options;
+    const open = (): Promise<Mailbox> =>
+      this.#options.driver.open(
+        at.tree.pathsOf(levels),
+        { name: checked.name, quota: quota.guardFor(checked.name), isReadOnly: at.isReadOnly, isForDelivery, log },
+        signal,
+      );
+    try {
+      return await open();
+    } catch (error) {
+      if (!(error instanceof StorageError && error.code === 'not-found')) throw error;
+      await this.#requireMailbox(checked, signal);
+      return open();
+    }
   }
 
   async create(

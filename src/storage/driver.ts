@@ -40,6 +40,8 @@ export interface OpenMailboxOptions {
   readonly name: string;
   readonly quota: QuotaGuard;
   readonly isReadOnly: boolean;
+  /** Only messages are brought: what is known about the others is not read before somebody asks (UIDVALIDITY and the like are 0 until then). */
+  readonly isForDelivery?: boolean;
   readonly log: Logger;
 }
 
@@ -48,7 +50,10 @@ export interface OpenMailboxOptions {
  * The same paths give the same Mailbox object while it is in use.
  */
 export interface MailboxDriver {
-  /** @throws StorageError `not-found` when mailDir has no cur/ */
+  /**
+   * Views, status and what changes messages look for news themselves; the Mailbox itself knows what was known when it was used last.
+   * @throws StorageError `not-found` when mailDir has no cur/
+   */
   open(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Promise<Mailbox>;
   exists(paths: MailboxPaths): Promise<boolean>;
   /** Makes cur, new, tmp (and maildirfolder when `isMaildirFolder`), uidlist with a new UIDVALIDITY and GUID. @throws StorageError `exists` */

@@ -99,6 +99,15 @@ export interface ViewChanges {
   readonly newKeywords: boolean;
 }
 
+export interface SyncOptions {
+  readonly allowExpunge: boolean;
+  /**
+   * What programs that do not share our index did (a delivery, another server) may go unnoticed for up to a second: for syncs after commands that
+   * do not ask for news. What sessions did, in whatever process, is always seen.
+   */
+  readonly mayLag?: boolean;
+}
+
 /**
  * One session's numbering of a mailbox.
  *
@@ -177,7 +186,7 @@ export interface MailboxView extends AsyncDisposable {
   move(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult>;
 
   /** Brings in what other sessions and programs did, and reports the difference to what the client knows. */
-  sync(options: { readonly allowExpunge: boolean }, signal: AbortSignal): Promise<ViewChanges>;
+  sync(options: SyncOptions, signal: AbortSignal): Promise<ViewChanges>;
   /**
    * UIDs expunged after `since` (RFC 7162 VANISHED EARLIER), restricted to `known` when given; complete even when the history is shorter (then all
    * UIDs below UIDNEXT that are not there). Ascending, adjacent ranges joined, never a UID this view still counts or one not yet given.

@@ -132,6 +132,7 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
         acls: createAclFiles(),
         attributes: createAttributeFiles(join(controlRoot, 'roost-attributes')),
         expiresMessages: !servicesWithoutExpiry.has(service),
+        isForDelivery: deliveryServices.has(service),
         log,
       });
     },

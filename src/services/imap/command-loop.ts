@@ -319,9 +319,11 @@ export class CommandLoop implements SessionInput {
   /** Sends what changed in the mailbox, before the tagged reply. */
   async #update(session: Session, { row, isUid }: Found): Promise<void> {
     if (row.flags.has('no-updates') || !session.isSelected) return;
-    if (session.workarounds.has('delay-newmail') && !row.flags.has('asks-for-news')) return;
+    const asksForNews = row.flags.has('asks-for-news');
+    if (!asksForNews && session.workarounds.has('delay-newmail')) return;
     try {
-      await writeUpdates(session, { allowExpunge: isUid || !row.flags.has('uses-sequences'), withUid: isUid }, session.signal);
+      const allowExpunge = isUid || !row.flags.has('uses-sequences');
+      await writeUpdates(session, { allowExpunge, withUid: isUid, mayLag: !asksForNews }, session.signal);
     } catch (error) {
       if (session.signal.aborted) return;
       if (error instanceof StorageError && error.code === 'not-found') {

@@ -16,7 +16,7 @@ export type CommandFlag =
   | 'uid-only'
   /** Sends no mailbox changes before its tagged reply (it selects, closes or ends). */
   | 'no-updates'
-  /** With the workaround delay-newmail, the only commands that announce new messages. */
+  /** Looks at the folder of the selected mailbox itself; with the workaround delay-newmail, the only commands that announce new messages. */
   | 'asks-for-news'
   /** RFC 9738, RFC 9585: may take long over many messages. */
   | 'heavy';

@@ -12,6 +12,8 @@ export interface UpdateOptions {
   readonly allowExpunge: boolean;
   /** FETCH replies carry the UID: after UID commands (RFC 9051 6.4.9). */
   readonly withUid?: boolean;
+  /** Nobody asked for news: the folder is looked at once a second only (SyncOptions). */
+  readonly mayLag?: boolean;
 }
 
 /** Syncs the selected mailbox and writes EXPUNGE or VANISHED, EXISTS, RECENT, FLAGS and FETCH. @throws StorageError */
@@ -19,7 +21,7 @@ export async function writeUpdates(session: Session, options: UpdateOptions, sig
   const view = session.selectedView;
   if (view === undefined) return;
   const lastUid = view.count === 0 ? 0 : view.uidAt(view.count);
-  const changes = await view.sync({ allowExpunge: options.allowExpunge }, signal);
+  const changes = await view.sync(options, signal);
   for (const line of session.contexts.expungedLines(view, changes.expunged)) session.text(line);
   await writeChanges(session, view, changes, options.withUid ?? false);
   if (session.newMessageItems !== undefined && changes.exists !== undefined) {

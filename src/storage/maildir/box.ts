@@ -66,10 +66,11 @@ export class MaildirBox {
   watchers = 0;
   /** A delivery of this process has not been looked at yet. */
   hasArrivals = false;
+  /** When the folder was last found to be, or brought, as the index says; ms since the epoch. */
+  lookedAtMs = 0;
   readonly views = new Set<{ readonly numbering: Numbering }>();
   readonly correcting = new Set<number>();
-  /** Permission bits for files we make. */
-  fileMode = 0o600;
+  #fileMode: number | undefined;
 
   constructor(paths: MailboxPaths, options: MaildirOptions, names: NameMaker, log: Logger) {
     this.paths = paths;
@@ -103,9 +104,7 @@ export class MaildirBox {
   async load(build: () => Promise<void>, signal: AbortSignal): Promise<void> {
     await this.mutex.run(async () => {
       if (this.isLoaded) return;
-      // The bits of a shared folder are those of the files in it.
-      this.fileMode = statSync(this.paths.mailDir, { throwIfNoEntry: false })?.mode ?? 0o600;
-      this.fileMode &= 0o666;
+      this.#fileMode = undefined;
       this.index = await MailboxIndex.open(this.#indexOptions());
       if (this.index.isBuilding) {
         await build();
@@ -166,6 +165,12 @@ export class MaildirBox {
 
   get keywordsPath(): string {
     return `${this.paths.controlDir}/dovecot-keywords`;
+  }
+
+  /** Permission bits for files we make: the bits of a shared folder are those of the files in it. */
+  get fileMode(): number {
+    this.#fileMode ??= (statSync(this.paths.mailDir, { throwIfNoEntry: false })?.mode ?? 0o600) & 0o666;
+    return this.#fileMode;
   }
 
   checkExists(): void {

@@ -46,8 +46,11 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     signal.throwIfAborted();
     const box = this.#boxOf(paths, options);
     try {
-      await this.load(box, signal);
-      await refresh(box, signal);
+      if (!isMaildir(paths)) throw new StorageError('not-found', `no mailbox at ${paths.mailDir}`);
+      if (!box.isLoaded && options.isForDelivery !== true) {
+        await this.load(box, signal);
+        await refresh(box, signal);
+      }
     } catch (error) {
       if (box.views.size === 0) this.#boxes.delete(paths.mailDir);
       throw storageErrorOf(error, `open ${paths.mailDir}`);
@@ -76,8 +79,7 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
 
   async exists(paths: MailboxPaths): Promise<boolean> {
     try {
-      // Bounded: one stat of a name that is almost always in the kernel's cache.
-      return statSync(`${paths.mailDir}/cur`, { throwIfNoEntry: false })?.isDirectory() === true;
+      return isMaildir(paths);
     } catch (error) {
       throw storageErrorOf(error, `stat ${paths.mailDir}`);
     }
@@ -218,6 +220,11 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     this.#mailboxes.set(box, [...known, mailbox]);
     return mailbox;
   }
+}
+
+/** Bounded: one stat of a name that is almost always in the kernel's cache. */
+function isMaildir({ mailDir }: MailboxPaths): boolean {
+  return statSync(`${mailDir}/cur`, { throwIfNoEntry: false })?.isDirectory() === true;
 }
 
 async function removeFile(path: string): Promise<void> {

@@ -30,14 +30,27 @@ import { compareListings, type FoundFile, type ScanResult, splitFileName } from 
 const listingsToMiss = 2;
 const mostListings = 6;
 
-/** Brings the mailbox up to date if anything changed. Cheap when nothing did. */
-export async function refresh(box: MaildirBox, signal: AbortSignal): Promise<void> {
+/** How long a look at the folder lasts for those who do not ask for news. Dovecot lets 5 s pass. */
+const lagMs = 1000;
+
+/**
+ * Brings the mailbox up to date if anything changed. Cheap when nothing did.
+ * @param mayLag the folder itself is looked at once a second only; what is in the index log is always taken
+ */
+export async function refresh(box: MaildirBox, signal: AbortSignal, mayLag = false): Promise<void> {
   box.checkExists();
-  box.hasArrivals = false;
   if (box.index.catchUp()) box.changed();
   if (box.index.needsReload) await box.mutex.run(() => box.index.reload(), signal);
-  if (findOutdated(box) === undefined) return;
+  const nowMs = Date.now();
+  // A clock that was set back counts as time gone by.
+  if (mayLag && !box.hasArrivals && nowMs >= box.lookedAtMs && nowMs - box.lookedAtMs < lagMs) return;
+  box.hasArrivals = false;
+  if (findOutdated(box, nowMs) === undefined) {
+    box.lookedAtMs = nowMs;
+    return;
+  }
   await box.mutex.run(async () => refreshHeld(box, undefined, signal), signal);
+  box.lookedAtMs = nowMs;
 }
 
 /** The same for a caller that holds the mutex, and the dot lock if given. */

@@ -4,7 +4,17 @@ import { StorageError } from '../errors.js';
 import { rowBit } from '../index/columns.js';
 import { expungeRecord, recentRecord, stampsRecord } from '../index/log-record.js';
 import { MailboxIndex } from '../index/mailbox-index.js';
-import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, SuspendedView, ViewChanges } from '../mailbox.js';
+import type {
+  CopyResult,
+  Mailbox,
+  MailboxView,
+  MessageReader,
+  StoreChange,
+  StoreResult,
+  SuspendedView,
+  SyncOptions,
+  ViewChanges,
+} from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
 import { evaluateSearch } from '../search-run.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
@@ -277,10 +287,10 @@ export class MaildirView implements MailboxView {
     return this.#copyTo(seqs, target, true, signal);
   }
 
-  async sync(options: { readonly allowExpunge: boolean }, signal: AbortSignal): Promise<ViewChanges> {
+  async sync(options: SyncOptions, signal: AbortSignal): Promise<ViewChanges> {
     await this.#ready(signal);
     const box = this.#box;
-    await refresh(box, signal);
+    await refresh(box, signal, options.mayLag);
     if (!this.isReadOnly || box.options.emptyNew) await takeNew(box, signal);
     this.#checkState();
     // From here on without a pause: what is reported is one moment's state.

@@ -56,6 +56,7 @@ export function createMemoryAccount(options: MemoryAccountOptions = {}): () => M
       attributes,
       acls,
       expiresMessages: false,
+      isForDelivery: false,
       log: options.log ?? silentLogger,
     });
 }

@@ -39,7 +39,7 @@ export const storeRow = row({
       { silent: true },
       signal,
     );
-    const changes = await view.sync({ allowExpunge: false }, signal);
+    const changes = await view.sync({ allowExpunge: false, mayLag: true }, signal);
     if (changes.newKeywords) writeFlagList(session, view);
     const untouched = new Set([...modified, ...expunged]);
     const own = untouched.size === 0 ? seqs : seqs.filter((seq) => !untouched.has(seq));

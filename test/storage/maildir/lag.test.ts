@@ -1,0 +1,75 @@
+// When the folder of a mailbox is looked at, and when it is not.
+import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { silentLogger } from '#log/logger.js';
+import { unlimitedQuota } from '#storage/driver.js';
+import { addFlags, addMessage, crlfMessage, fill, flagged, never, openView, sync, uidsOf } from '../../contract/world.js';
+import { MaildirWorld } from './world.js';
+
+const lagging = { allowExpunge: true, mayLag: true } as const;
+
+describe('A sync that may lag', () => {
+  it('finds what another program delivered within two seconds', async () => {
+    await using world = await MaildirWorld.make();
+    const mailbox = await world.create('A');
+    await using view = await openView(mailbox);
+    await sync(view);
+    await writeFile(join(world.paths('A').mailDir, 'new', '1700000001.M1P1.h'), crlfMessage);
+    const startedAt = Date.now();
+    while (view.count === 0) {
+      assert.ok(Date.now() - startedAt < 20_000, 'never found');
+      await view.sync(lagging, never);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    assert.deepEqual(uidsOf(view), [1]);
+  });
+
+  it('sees at once what sessions of other processes did', async () => {
+    await using world = await MaildirWorld.make();
+    const mailbox = await world.create('A');
+    await fill(mailbox, 2);
+    const peer = world.newDriver();
+    await using view = await openView(mailbox);
+    await using other = await openView(await world.open('A', {}, peer));
+    await sync(view);
+    await addFlags(other, [2], flagged);
+    assert.deepEqual((await view.sync(lagging, never)).flagsChanged, [2]);
+    await fill(await world.open('A', {}, peer), 1);
+    assert.equal((await view.sync(lagging, never)).exists, 3);
+    await peer.close();
+  });
+});
+
+describe('Delivery', () => {
+  const deliver = async (world: MaildirWorld): Promise<void> => {
+    const mailbox = await world.driver.open(
+      world.paths('A'),
+      { name: 'A', quota: unlimitedQuota, isReadOnly: false, isForDelivery: true, log: silentLogger },
+      never,
+    );
+    await using transaction = mailbox.beginAppend('deliver');
+    await addMessage(transaction, crlfMessage);
+    await transaction.commit(never);
+  };
+
+  it('reads no index and makes none', async () => {
+    await using world = await MaildirWorld.make();
+    await world.driver.create(world.paths('A'), { isMaildirFolder: true }, never);
+    const { mailDir } = world.paths('A');
+    await deliver(world);
+    assert.equal(existsSync(join(mailDir, 'roost.index')), false);
+    await using view = await openView(await world.open('A'));
+    assert.deepEqual(uidsOf(view), [1]);
+  });
+
+  it('is seen at once by a sync that may lag, in the same process', async () => {
+    await using world = await MaildirWorld.make();
+    await using view = await openView(await world.create('A'));
+    await sync(view);
+    await deliver(world);
+    assert.equal((await view.sync(lagging, never)).exists, 1);
+  });
+});
