@@ -1,6 +1,6 @@
 // A search query as a three-valued test by sequence number and stage (see search-run.ts).
 import { intersectRanges, normalizeRanges, rangesContain } from '#util/number-set.js';
-import { emailIdOf } from './object-id.js';
+import { emailIdOf, threadIdHeaders, threadIdOf } from './object-id.js';
 import type { NumberRange, SearchQuery } from './search.js';
 import { type Outcome, type SearchSource, unknown } from './search-source.js';
 import { dayOfHeaderDate, headerContains, headerDate, TextNeedles } from './search-text.js';
@@ -90,9 +90,10 @@ class Compiler {
         return (seq) => (source.modSeqAt(seq) >= query.atLeast ? 1 : 0);
       case 'email-id':
         return (seq) => (emailIdOf(source.guidAt(seq)) === query.id ? 1 : 0);
-      case 'thread-id':
-        // No message has a thread id (RFC 8474 5.2 allows NIL).
-        return () => 0;
+      case 'thread-id': {
+        for (const name of threadIdHeaders) this.#headers.add(name);
+        return this.#from(2, (seq) => threadIdOf(source.headerFieldsAt(seq, threadIdHeaders), source.guidAt(seq)) === query.id);
+      }
       default:
         return this.#compileContents(query);
     }

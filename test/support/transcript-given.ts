@@ -22,6 +22,15 @@ async function append(client: LineClient, mailbox: string, flags: string, binary
   await client.ok(`APPEND ${mailbox} ${flags} {${binary.length}+}\r\n${binary}`);
 }
 
+async function uidsOneByOne(client: LineClient, count: number): Promise<string[]> {
+  const uids: string[] = [];
+  for (let number = 1; number <= count; number++) {
+    const text = (await client.ok(`FETCH ${number} (UID)`)).join(' ');
+    uids.push(/\(UID (\d+)\)/.exec(text)?.[1] ?? '');
+  }
+  return uids;
+}
+
 /** Empties the account of a server that outlives the transcript. */
 export async function wipe(client: LineClient): Promise<void> {
   for (const line of await client.ok('LIST "" "*"')) {
@@ -57,12 +66,12 @@ export async function establish(run: TranscriptRun, given: readonly string[]): P
       // Also takes \Recent off, unless the transcript is about it.
       await setup.ok(`${isRecent ? 'EXAMINE' : 'SELECT'} ${mailbox}`);
       const [found = ''] = (await setup.ok('UID SEARCH ALL')).filter((line) => line.startsWith('* SEARCH'));
-      found
-        .split(' ')
-        .slice(2)
-        .forEach((uid, index) => {
-          run.variables.set(`uid${index + 1}`, uid);
-        });
+      let uids = found.split(' ').slice(2);
+      // A server with a limit of messages leaves some out.
+      if (uids.length < count) uids = await uidsOneByOne(setup, count);
+      uids.forEach((uid, index) => {
+        run.variables.set(`uid${index + 1}`, uid);
+      });
       await setup.ok('UNSELECT');
     }
     count = 0;

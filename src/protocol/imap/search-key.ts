@@ -1,4 +1,5 @@
-// SEARCH keys (RFC 9051 6.4.4, RFC 5032 WITHIN, RFC 7162 MODSEQ, RFC 8474 OBJECTID, RFC 8514 SAVEDATE, RFC 5182 `$`).
+// SEARCH keys (RFC 9051 6.4.4, RFC 5032 WITHIN, RFC 7162 MODSEQ, RFC 8474 OBJECTID, RFC 8514 SAVEDATE,
+// RFC 9738 UIDAFTER and UIDBEFORE, RFC 5182 `$`).
 import { parseDay } from './date.js';
 import { grammarLimits } from './grammar.js';
 import type { CommandReader, SequenceSet } from './reader.js';
@@ -153,6 +154,13 @@ function readOtherKey(reader: CommandReader, name: string, progress: Progress): 
     case 'UID':
       reader.space();
       return { kind: 'uid', set: reader.sequenceSet() };
+    case 'UIDAFTER':
+    case 'UIDBEFORE': {
+      reader.space();
+      const uid = reader.nonZeroNumber();
+      const range = name === 'UIDAFTER' ? ([uid + 1, 4294967295] as const) : ([1, uid - 1] as const);
+      return { kind: 'uid', set: { kind: 'ranges', ranges: range[0] <= range[1] ? [range] : [] } };
+    }
     case 'KEYWORD':
     case 'UNKEYWORD': {
       reader.space();

@@ -32,6 +32,7 @@ const always = [
   'WITHIN',
   'PARTIAL',
   'CONTEXT=SEARCH',
+  'CONTEXT=SORT',
   'INPROGRESS',
   'NOTIFY',
   'LIST-STATUS',
@@ -56,6 +57,8 @@ export interface CapabilityFacts {
   readonly imap_capability: string;
   readonly imap_literal_minus: boolean;
   readonly imap_append_limit: number;
+  readonly imap_message_limit: number;
+  readonly imap_save_limit: number;
   readonly imap_compress: boolean;
   readonly imap_rev2: boolean;
   readonly imap_metadata: boolean;
@@ -70,6 +73,8 @@ export function capabilities(settings: CapabilityFacts, isCompressed: boolean): 
   if (settings.imap_rev2) list.splice(1, 0, 'IMAP4rev2');
   list.push(settings.imap_literal_minus ? 'LITERAL-' : 'LITERAL+');
   list.push(settings.imap_append_limit > 0 ? `APPENDLIMIT=${settings.imap_append_limit}` : 'APPENDLIMIT');
+  if (settings.imap_message_limit > 0) list.push(`MESSAGELIMIT=${settings.imap_message_limit}`);
+  else if (settings.imap_save_limit > 0) list.push(`SAVELIMIT=${settings.imap_save_limit}`);
   if (settings.imap_compress && !isCompressed) list.push('COMPRESS=DEFLATE');
   if (settings.imap_metadata) list.push('METADATA', 'LIST-METADATA');
   if (settings.imap_urlauth_host !== '') list.push('URLAUTH');

@@ -2,7 +2,7 @@
 import { formatDateTime } from '#protocol/imap/date.js';
 import { encodeText } from '#protocol/imap/encoder.js';
 import type { FetchItem, SimpleItem } from '#protocol/imap/fetch-item.js';
-import { emailIdOf } from '#storage/object-id.js';
+import { emailIdOf, threadIdHeaders, threadIdOf } from '#storage/object-id.js';
 import type { MessageNeeds } from '#storage/types.js';
 import type { Session } from './session.js';
 
@@ -40,7 +40,7 @@ export function planFetch(session: Session, items: readonly FetchItem[], isUid: 
   // RFC 9051 6.4.9: UID FETCH always returns the UID; UIDFETCH replies begin with it.
   if (isUid && !has('UID') && !session.has('UIDONLY')) wanted.unshift({ kind: 'simple', name: 'UID' });
   if (usesModSeq && !has('MODSEQ')) wanted.push({ kind: 'simple', name: 'MODSEQ' });
-  const headers = [...new Set(wanted.flatMap((item) => cachedFields(item) ?? []))];
+  const headers = [...new Set([...wanted.flatMap((item) => cachedFields(item) ?? []), ...(has('THREADID') ? threadIdHeaders : [])])];
   const needs: MessageNeeds = {
     ...(has('RFC822.SIZE') && { size: true }),
     ...(has('INTERNALDATE') && { internalDate: true }),
@@ -122,7 +122,6 @@ export function simpleText(session: Session, name: SimpleItem): TextOf {
     case 'EMAILID':
       return (seq) => `EMAILID (${emailIdOf(view.guidAt(seq))})`;
     case 'THREADID':
-      // RFC 8474 5.2: NIL where the server does not keep threads.
-      return () => 'THREADID NIL';
+      return (seq) => `THREADID (${threadIdOf(view.headerFieldsAt(seq, threadIdHeaders), view.guidAt(seq))})`;
   }
 }

@@ -2,8 +2,8 @@
 import { type FieldSet, fieldText, splitHeader } from '#mail/header.js';
 import type { MailboxView } from '#storage/mailbox.js';
 import type { MessageNeeds } from '#storage/types.js';
-import type { Progress } from './progress.js';
 import { TimeSlice } from './time-slice.js';
+import type { Progress } from './work-progress.js';
 
 /** Messages prepared at once; the contract allows 1,000, fewer keep the pauses short. */
 const sliceSize = 250;

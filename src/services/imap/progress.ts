@@ -2,14 +2,9 @@
 import { encodeString } from '#protocol/imap/encoder.js';
 import type { CommandCall } from './command-spec.js';
 import type { Session } from './session.js';
+import type { Progress } from './work-progress.js';
 
 const defaultIntervalMs = 10_000;
-
-/** Where a command stands; undefined where that cannot be told. */
-export interface Progress {
-  done: number | undefined;
-  goal: number | undefined;
-}
 
 /** Runs work that writes nothing itself, and tells the client now and then that it goes on. */
 export async function withProgress<Result>(

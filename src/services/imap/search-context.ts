@@ -1,8 +1,11 @@
-// Search results that are kept up to date (RFC 5267 4): after each sync the messages that changed are tested again.
+// Search results that are kept up to date (RFC 5267 4, RFC 5465 7): after each sync the messages that changed are tested again.
 import { encodeString } from '#protocol/imap/encoder.js';
+import type { FetchItem } from '#protocol/imap/fetch-item.js';
 import type { MailboxView, ViewChanges } from '#storage/mailbox.js';
 import type { NumberRange, SearchQuery } from '#storage/search.js';
 import { formatRanges, rangesOf } from '#util/number-set.js';
+import { sortMessages } from './sort-messages.js';
+import type { SortedResult } from './sorted-result.js';
 
 /** Results kept for one session; more get NOUPDATE. */
 const maxContexts = 16;
@@ -13,6 +16,10 @@ interface Context {
   readonly query: SearchQuery;
   /** UIDs in the result as the client knows it. */
   readonly uids: Set<number>;
+  /** Undefined for SEARCH, whose result is in mailbox order. */
+  readonly sorted: SortedResult | undefined;
+  /** Of messages that are new in the mailbox and in the result, sent along (RFC 5465 7). */
+  readonly items: readonly FetchItem[] | undefined;
 }
 
 export interface NewContext {
@@ -20,7 +27,20 @@ export interface NewContext {
   readonly isUid: boolean;
   readonly query: SearchQuery;
   readonly found: readonly number[];
+  readonly sorted?: SortedResult | undefined;
+  readonly items?: readonly FetchItem[] | undefined;
 }
+
+export interface ContextChanges {
+  /** ADDTO and REMOVEFROM. */
+  readonly lines: readonly string[];
+  /** By sequence number of messages added to a result: what is to be fetched of them if they are new. */
+  readonly wanted: ReadonlyMap<number, readonly FetchItem[]>;
+}
+
+const noChanges: ContextChanges = { lines: [], wanted: new Map() };
+/** Positions in one line. */
+const maxPairsPerLine = 500;
 
 /** The contexts of the selected mailbox. */
 export class SearchContexts {
@@ -47,7 +67,7 @@ export class SearchContexts {
   }
 
   /** @param since the view's highestModSeq when the search began */
-  add(view: MailboxView, { tag, isUid, query, found }: NewContext, since: number): void {
+  add(view: MailboxView, { tag, isUid, query, found, sorted, items }: NewContext, since: number): void {
     if (this.#contexts.size === 0) {
       this.#modSeq = since;
       this.#knownModSeq = 0;
@@ -55,7 +75,7 @@ export class SearchContexts {
     }
     const uids = new Set<number>();
     for (const seq of found) uids.add(view.uidAt(seq));
-    this.#contexts.set(tag, { tag, isUid, query: withoutSequences(query, view), uids });
+    this.#contexts.set(tag, { tag, isUid, query: withoutSequences(query, view), uids, sorted, items });
   }
 
   /** @returns false when there is no such context */
@@ -72,56 +92,100 @@ export class SearchContexts {
     const lines: string[] = [];
     for (const context of this.#contexts.values()) {
       const removed = uids.filter((uid) => context.uids.delete(uid));
-      if (removed.length > 0)
-        lines.push(line(context, 'REMOVEFROM', context.isUid ? removed : removed.map((uid) => oldSeqs.get(uid) ?? 0)));
+      lines.push(...removedLines(context, removed, (uid) => oldSeqs.get(uid) ?? 0));
     }
     this.#count = view.count;
     return lines;
   }
 
-  /** ADDTO and REMOVEFROM for what changed since the last call. @throws StorageError */
-  async changedLines(view: MailboxView, signal: AbortSignal): Promise<string[]> {
-    if (this.#contexts.size === 0) return [];
+  /** What changed since the last call. @throws StorageError */
+  async changes(view: MailboxView, signal: AbortSignal): Promise<ContextChanges> {
+    if (this.#contexts.size === 0) return noChanges;
     const known = view.mailbox.highestModSeq;
-    if (known === this.#knownModSeq && view.count === this.#count) return [];
+    if (known === this.#knownModSeq && view.count === this.#count) return noChanges;
     const since = this.#modSeq;
     this.#knownModSeq = known;
     this.#count = view.count;
     this.#modSeq = view.highestModSeq;
     const changed: number[] = [];
     for (let seq = 1; seq <= view.count; seq++) if (view.modSeqAt(seq) > since) changed.push(seq);
-    if (changed.length === 0) return [];
+    if (changed.length === 0) return noChanges;
     const ranges: readonly NumberRange[] = rangesOf(changed);
     const lines: string[] = [];
+    const wanted = new Map<number, readonly FetchItem[]>();
     for (const context of [...this.#contexts.values()]) {
       const matching = await view.search({ kind: 'and', queries: [{ kind: 'sequence', ranges }, context.query] }, signal);
-      lines.push(...this.#compare(view, context, changed, new Set(matching)));
+      const { added, removed } = compare(view, context, changed, new Set(matching));
+      lines.push(...removedLines(context, removed, (uid) => view.seqOf(uid)));
+      lines.push(...(await this.#addedLines(view, context, added, signal)));
+      const { items } = context;
+      if (items !== undefined) for (const seq of added) wanted.set(seq, [...(wanted.get(seq) ?? []), ...items]);
     }
-    return lines;
+    return { lines, wanted };
   }
 
-  #compare(view: MailboxView, context: Context, changed: readonly number[], matching: ReadonlySet<number>): string[] {
-    const added: number[] = [];
-    const removed: number[] = [];
-    for (const seq of changed) {
-      const uid = view.uidAt(seq);
-      const was = context.uids.has(uid);
-      // An expunged message leaves the result along with its EXPUNGE.
-      if (was === matching.has(seq) || view.isExpunged(seq)) continue;
-      if (was) context.uids.delete(uid);
-      else context.uids.add(uid);
-      (was ? removed : added).push(context.isUid ? uid : seq);
+  async #addedLines(view: MailboxView, context: Context, added: readonly number[], signal: AbortSignal): Promise<string[]> {
+    if (added.length === 0) return [];
+    const { sorted } = context;
+    const numberOf = (seq: number): number => (context.isUid ? view.uidAt(seq) : seq);
+    if (sorted === undefined) return [line(context, 'ADDTO', `0 ${formatRanges(rangesOf(added.map(numberOf)))}`)];
+    const pairs: string[] = [];
+    for (const { seq, keys } of await sortMessages(view, added, { criteria: sorted.criteria }, signal)) {
+      if (sorted.isFull) {
+        // The client is told that the result is not followed any more rather than given a wrong one.
+        this.#contexts.delete(context.tag);
+        return [...pairLines(context, 'ADDTO', pairs), `* NO [NOUPDATE ${encodeString(context.tag)}] Too many messages.\r\n`];
+      }
+      pairs.push(`${sorted.insert(view.uidAt(seq), keys)} ${numberOf(seq)}`);
     }
-    return [
-      ...(removed.length > 0 ? [line(context, 'REMOVEFROM', removed)] : []),
-      ...(added.length > 0 ? [line(context, 'ADDTO', added)] : []),
-    ];
+    return pairLines(context, 'ADDTO', pairs);
   }
 }
 
-/** Position 0: the result of SEARCH has no order (RFC 5267 4.3). */
-function line({ tag, isUid }: Context, what: 'ADDTO' | 'REMOVEFROM', numbers: readonly number[]): string {
-  return `* ESEARCH (TAG ${encodeString(tag)})${isUid ? ' UID' : ''} ${what} (0 ${formatRanges(rangesOf(numbers))})\r\n`;
+/** Sequence numbers of messages that came into the result, UIDs of those that left it. */
+function compare(
+  view: MailboxView,
+  { uids }: Context,
+  changed: readonly number[],
+  matching: ReadonlySet<number>,
+): { readonly added: number[]; readonly removed: number[] } {
+  const added: number[] = [];
+  const removed: number[] = [];
+  for (const seq of changed) {
+    const uid = view.uidAt(seq);
+    const was = uids.has(uid);
+    // An expunged message leaves the result along with its EXPUNGE.
+    if (was === matching.has(seq) || view.isExpunged(seq)) continue;
+    if (was) {
+      uids.delete(uid);
+      removed.push(uid);
+    } else {
+      uids.add(uid);
+      added.push(seq);
+    }
+  }
+  return { added, removed };
+}
+
+function removedLines(context: Context, uids: readonly number[], seqOf: (uid: number) => number): string[] {
+  if (uids.length === 0) return [];
+  const numberOf = (uid: number): number => (context.isUid ? uid : seqOf(uid));
+  const { sorted } = context;
+  if (sorted === undefined) return [line(context, 'REMOVEFROM', `0 ${formatRanges(rangesOf(uids.map(numberOf)))}`)];
+  const pairs = uids.map((uid) => `${sorted.remove(uid)} ${numberOf(uid)}`);
+  return pairLines(context, 'REMOVEFROM', pairs);
+}
+
+function pairLines(context: Context, what: 'ADDTO' | 'REMOVEFROM', pairs: readonly string[]): string[] {
+  const lines: string[] = [];
+  for (let at = 0; at < pairs.length; at += maxPairsPerLine)
+    lines.push(line(context, what, pairs.slice(at, at + maxPairsPerLine).join(' ')));
+  return lines;
+}
+
+/** @param pairs position and numbers; position 0 where the result is in mailbox order (RFC 5267 4.3.3) */
+function line({ tag, isUid }: Context, what: 'ADDTO' | 'REMOVEFROM', pairs: string): string {
+  return `* ESEARCH (TAG ${encodeString(tag)})${isUid ? ' UID' : ''} ${what} (${pairs})\r\n`;
 }
 
 /** The query with UIDs in the place of sequence numbers, which change their meaning with the next expunge. */

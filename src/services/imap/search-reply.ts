@@ -21,6 +21,7 @@ export const returnAll: SearchReturn = {
   count: false,
   save: false,
   update: false,
+  updateItems: undefined,
   context: false,
   partial: undefined,
 };

@@ -25,6 +25,11 @@ export const imapSettings = defineSettings('imap', {
   imap_urlauth_host: string('', 'Host name in URLAUTH URLs; * accepts any.'),
   imap_urlauth_port: uint('143', 'Port in URLAUTH URLs.'),
   imap_append_limit: size('0', 'Largest message that APPEND takes, announced as APPENDLIMIT; 0 for no limit of its own.'),
+  imap_message_limit: uint(
+    '0',
+    'Most messages that one SEARCH, FETCH, STORE, COPY, MOVE, UID EXPUNGE or APPEND works on, announced as MESSAGELIMIT (not below 1000 for clients in the field); 0 for no limit.',
+  ),
+  imap_save_limit: uint('0', 'The same for COPY and APPEND alone, announced as SAVELIMIT; used where imap_message_limit is 0.'),
   imap_compress: boolean('yes', 'Offer COMPRESS=DEFLATE.'),
   imap_rev2: boolean('yes', 'Offer IMAP4rev2 (RFC 9051), which clients turn on by ENABLE.'),
   rawlog_dir: string('', 'Write the traffic of each session into files in this folder when it exists.'),

@@ -7,11 +7,13 @@ import type { MailboxView } from '#storage/mailbox.js';
 import type { MessageNeeds } from '#storage/types.js';
 import { sortInSlices } from '#util/sort-in-slices.js';
 import { firstFields, forEachPrepared } from './message-headers.js';
-import type { Progress } from './progress.js';
+import type { Progress } from './work-progress.js';
 
-interface Entry {
+export type SortKeys = readonly (string | number)[];
+
+export interface SortEntry {
   readonly seq: number;
-  readonly keys: readonly (string | number)[];
+  readonly keys: SortKeys;
 }
 
 const fieldOf: Readonly<Record<SortKey, string | undefined>> = {
@@ -26,13 +28,13 @@ const fieldOf: Readonly<Record<SortKey, string | undefined>> = {
   TO: 'to',
 };
 
-/** @param seqs ascending @returns the same in order; messages that are gone are left out */
+/** @param seqs ascending @returns the same in order, with what they are sorted by; messages that are gone are left out */
 export async function sortMessages(
   view: MailboxView,
   seqs: readonly number[],
   { criteria, progress }: { readonly criteria: readonly SortCriterion[]; readonly progress?: Progress },
   signal: AbortSignal,
-): Promise<number[]> {
+): Promise<SortEntry[]> {
   const headers = [...new Set(criteria.flatMap(({ key }) => fieldOf[key] ?? []))];
   const uses = (...keys: SortKey[]): boolean => criteria.some(({ key }) => keys.includes(key));
   const needs: MessageNeeds = {
@@ -41,7 +43,7 @@ export async function sortMessages(
     ...(uses('SIZE') && { size: true }),
   };
   const wanted = new FieldSet(headers);
-  const entries: Entry[] = [];
+  const entries: SortEntry[] = [];
   await forEachPrepared(
     view,
     seqs,
@@ -53,7 +55,9 @@ export async function sortMessages(
     signal,
     progress,
   );
-  return (await sortInSlices(entries, comparator(criteria), signal)).map(({ seq }) => seq);
+  const compare = keyComparator(criteria);
+  // RFC 5256 3: equal messages stay in mailbox order, REVERSE or not.
+  return sortInSlices(entries, (a, b) => compare(a.keys, b.keys) || a.seq - b.seq, signal);
 }
 
 function keyOf(view: MailboxView, seq: number, key: SortKey, field: string | undefined): string | number {
@@ -76,15 +80,15 @@ function keyOf(view: MailboxView, seq: number, key: SortKey, field: string | und
   }
 }
 
-function comparator(criteria: readonly SortCriterion[]): (a: Entry, b: Entry) => number {
+/** 0 for messages that only their place in the mailbox tells apart. */
+export function keyComparator(criteria: readonly SortCriterion[]): (a: SortKeys, b: SortKeys) => number {
   const signs = criteria.map(({ isReverse }) => (isReverse ? -1 : 1));
   return (a, b) => {
     for (let index = 0; index < signs.length; index++) {
-      const order = compareValues(a.keys[index] ?? '', b.keys[index] ?? '');
+      const order = compareValues(a[index] ?? '', b[index] ?? '');
       if (order !== 0) return order * (signs[index] ?? 1);
     }
-    // RFC 5256 3: equal messages stay in mailbox order, REVERSE or not.
-    return a.seq - b.seq;
+    return 0;
   };
 }
 

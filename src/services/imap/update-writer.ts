@@ -1,5 +1,6 @@
 // Tells the client what changed in the selected mailbox, at the points where it may be told.
 
+import type { FetchItem } from '#protocol/imap/fetch-item.js';
 import type { MailboxView, ViewChanges } from '#storage/mailbox.js';
 import { formatRanges, rangesOf } from '#util/number-set.js';
 import { writeFetches } from './commands/fetch.js';
@@ -16,7 +17,7 @@ export interface UpdateOptions {
   readonly mayLag?: boolean;
 }
 
-/** Syncs the selected mailbox and writes EXPUNGE or VANISHED, EXISTS, RECENT, FLAGS and FETCH. @throws StorageError */
+/** Syncs the selected mailbox and writes EXPUNGE or VANISHED, EXISTS, RECENT, FLAGS, FETCH and ESEARCH. @throws StorageError */
 export async function writeUpdates(session: Session, options: UpdateOptions, signal: AbortSignal): Promise<void> {
   const view = session.selectedView;
   if (view === undefined) return;
@@ -24,12 +25,35 @@ export async function writeUpdates(session: Session, options: UpdateOptions, sig
   const changes = await view.sync(options, signal);
   for (const line of session.contexts.expungedLines(view, changes.expunged)) session.text(line);
   await writeChanges(session, view, changes, options.withUid ?? false);
-  if (session.newMessageItems !== undefined && changes.exists !== undefined) {
-    const first = view.lowerBound(lastUid + 1);
-    const seqs = Array.from({ length: view.count - first + 1 }, (_, index) => first + index);
-    await writeFetches(session, seqs, session.newMessageItems, signal);
+  const { lines, wanted } = await session.contexts.changes(view, signal);
+  if (changes.exists !== undefined) await writeNewMessages(session, view.lowerBound(lastUid + 1), wanted, signal);
+  for (const line of lines) session.text(line);
+}
+
+/**
+ * What NOTIFY and the updated searches ask for of new messages, in one FETCH for each (RFC 5465 5.2, 7).
+ * @param first sequence number of the first new message
+ * @param wanted by the searches
+ */
+async function writeNewMessages(
+  session: Session,
+  first: number,
+  wanted: ReadonlyMap<number, readonly FetchItem[]>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { view, newMessageItems } = session;
+  if (newMessageItems === undefined && wanted.size === 0) return;
+  for (let seq = first; seq <= view.count; seq += 1) {
+    const items = [...(newMessageItems ?? []), ...(wanted.get(seq) ?? [])];
+    if (items.length > 0) await writeFetches(session, [seq], onceEach(items), signal);
   }
-  for (const line of await session.contexts.changedLines(view, signal)) session.text(line);
+}
+
+function onceEach(items: readonly FetchItem[]): FetchItem[] {
+  const byName = new Map(
+    items.map((item) => [item.kind === 'simple' ? item.name : item.kind === 'preview' ? 'PREVIEW' : item.label, item]),
+  );
+  return [...byName.values()];
 }
 
 export async function writeChanges(session: Session, view: MailboxView, changes: ViewChanges, withUid: boolean): Promise<void> {

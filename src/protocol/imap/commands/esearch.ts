@@ -31,7 +31,8 @@ export function parseEsearch(reader: CommandReader): EsearchCommand {
     returns = parseSearchReturn(reader);
     reader.space();
   }
-  if (returns?.update || returns?.context) reader.fail('UPDATE and CONTEXT are not for several mailboxes.');
-  if (returns?.save && sources !== undefined) reader.fail('SAVE is for the selected mailbox only.');
+  // RFC 7377 2.2: both are about the selected mailbox.
+  const isSelectedAlone = sources === undefined || sources.every(({ kind }) => kind === 'selected');
+  if (returns?.save && !isSelectedAlone) reader.fail('SAVE is for the selected mailbox only.');
   return { sources, returns, program: parseSearchProgram(reader) };
 }

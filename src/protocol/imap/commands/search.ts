@@ -1,5 +1,6 @@
 // SEARCH (RFC 9051 6.4.4, RFC 4731 ESEARCH, RFC 5182 SEARCHRES, RFC 5267 CONTEXT, RFC 9394 PARTIAL).
 import { type NumberRange, parseNumberSet, star } from '#util/number-set.js';
+import { type FetchItem, parseFetchItems } from '../fetch-item.js';
 import type { CommandReader } from '../reader.js';
 import { parseSearchProgram, type SearchProgram } from '../search-key.js';
 
@@ -19,6 +20,8 @@ export interface SearchReturn {
   readonly save: boolean;
   /** RFC 5267. */
   readonly update: boolean;
+  /** RFC 5465 7: of messages new in the mailbox and in the result, sent along with updates. */
+  readonly updateItems: readonly FetchItem[] | undefined;
   readonly context: boolean;
   readonly partial: PartialRange | undefined;
 }
@@ -44,6 +47,7 @@ export function parseSearch(reader: CommandReader): SearchCommand {
 export function parseSearchReturn(reader: CommandReader): SearchReturn {
   const found = new Set<string>();
   let partial: SearchReturn['partial'];
+  let updateItems: SearchReturn['updateItems'];
   reader.list(() => {
     const name = reader.word('return option');
     switch (name) {
@@ -52,9 +56,14 @@ export function parseSearchReturn(reader: CommandReader): SearchReturn {
       case 'ALL':
       case 'COUNT':
       case 'SAVE':
-      case 'UPDATE':
       case 'CONTEXT':
         found.add(name);
+        return;
+      case 'UPDATE':
+        found.add(name);
+        if (!reader.text.startsWith(' (', reader.position)) return;
+        reader.space();
+        updateItems = parseFetchItems(reader);
         return;
       case 'PARTIAL':
         if (partial !== undefined) reader.fail('PARTIAL may be given once');
@@ -73,6 +82,7 @@ export function parseSearchReturn(reader: CommandReader): SearchReturn {
     count: found.has('COUNT'),
     save: found.has('SAVE'),
     update: found.has('UPDATE'),
+    updateItems,
     context: found.has('CONTEXT'),
     partial,
   };

@@ -7,6 +7,7 @@ import { messageRow } from '../command-spec.js';
 import { replyToStorageError } from '../error-reply.js';
 import { toFlagSet } from '../flag-text.js';
 import type { MessageInput } from '../message-input.js';
+import { refuseSave } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { demandRights } from '../rights.js';
 import type { Session } from '../session.js';
@@ -85,6 +86,8 @@ async function append(session: Session, input: MessageInput | undefined, start: 
   await using transaction = mailbox.beginAppend('append');
   let segment = start;
   for (let count = 1; ; count++) {
+    const refusal = refuseSave(session, count);
+    if (refusal !== undefined) return refusal;
     if (count > maxMessages) return no('Too many messages in one APPEND.', 'LIMIT');
     const next = await receiveMessage(session, transaction, input, item, segment, signal);
     if ('kind' in next) return next;

@@ -5,14 +5,20 @@ import type { CopyResult } from '#storage/mailbox.js';
 import { formatNumbers } from '#util/number-set.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { replyToStorageError } from '../error-reply.js';
+import { type Limited, limitSeqs, refuseSave, withLimit } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { withProgress } from '../progress.js';
 import { demandRights } from '../rights.js';
-import { numbersOf, type Session } from '../session.js';
+import { countOf, numbersOf, type Session } from '../session.js';
 
 /** UIDs in the order of the copies: RFC 4315 3 pairs them by position. */
 export function copyUid(result: CopyResult): string {
   return `COPYUID ${result.uidValidity} ${formatNumbers(result.sourceUids)} ${formatNumbers(result.targetUids)}`;
+}
+
+interface Transferred {
+  readonly result: CopyResult;
+  readonly limited: Limited<unknown>;
 }
 
 async function transfer(
@@ -20,18 +26,21 @@ async function transfer(
   command: CopyCommand,
   call: CommandCall,
   how: 'copy' | 'move',
-): Promise<CopyResult | Outcome | undefined> {
+): Promise<Transferred | Outcome | undefined> {
   const ranges = session.resolve(command.set, call.isUid);
   if (ranges === undefined) return bad('Error in IMAP command: Invalid messageset');
   if (ranges.length === 0) return undefined;
   const { view } = session;
+  const refusal = how === 'copy' ? refuseSave(session, countOf(ranges)) : undefined;
+  if (refusal !== undefined) return refusal;
+  const limited = how === 'copy' ? { part: numbersOf(ranges), code: undefined } : limitSeqs(session, view, numbersOf(ranges));
   try {
     const target = await session.user.openMailbox(command.mailbox, call.signal);
     await demandRights(session, command.mailbox, 'i', call.signal);
     if (how === 'move') await demandRights(session, view.mailbox.name, 'te', call.signal);
-    const result = await withProgress(session, call, () => view[how]([...numbersOf(ranges)], target, call.signal));
+    const result = await withProgress(session, call, () => view[how]([...limited.part], target, call.signal));
     if (await session.isTrash(command.mailbox, call.signal)) session.counters.trashed += result.targetUids.length;
-    return result;
+    return { result, limited };
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     if (error.code === 'expunged') return no('Some of the requested messages no longer exist.', 'EXPUNGEISSUED');
@@ -49,7 +58,7 @@ export const copyRow = row({
     const result = await transfer(session, command, call, 'copy');
     if (result === undefined) return ok('No messages found.');
     if ('kind' in result) return result;
-    return ok('Copy completed.', copyUid(result));
+    return ok('Copy completed.', copyUid(result.result));
   },
 });
 
@@ -63,8 +72,8 @@ export const moveRow = row({
     if (result === undefined) return ok('No messages found.');
     if ('kind' in result) return result;
     // RFC 6851 4.3: COPYUID comes before the EXPUNGE responses.
-    session.text(`* OK [${copyUid(result)}] Moved UIDs.\r\n`);
-    session.counters.expunged += result.sourceUids.length;
-    return ok('Move completed.');
+    session.text(`* OK [${copyUid(result.result)}] Moved UIDs.\r\n`);
+    session.counters.expunged += result.result.sourceUids.length;
+    return withLimit(session, ok('Move completed.'), result.limited);
   },
 });

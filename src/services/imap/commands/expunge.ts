@@ -1,6 +1,7 @@
 import { parseExpunge } from '#protocol/imap/commands/expunge.js';
 import { flagBit, type Uid } from '#storage/types.js';
 import { row } from '../command-spec.js';
+import { type Limited, limitSeqs, withLimit } from '../message-limit.js';
 import { bad, no, ok } from '../outcome.js';
 import { demandRights } from '../rights.js';
 import { numbersOf, type Session } from '../session.js';
@@ -25,16 +26,27 @@ export const expungeRow = row({
     if (view.isReadOnly) return no('Mailbox is read-only.', 'READ-ONLY');
     await demandRights(session, view.mailbox.name, 'e', signal);
     let uids: Uid[] | undefined;
+    let limited: Limited<unknown> = { part: undefined, code: undefined };
     if (set !== undefined) {
       const ranges = session.resolve(set, true);
       if (ranges === undefined) return bad('Error in IMAP command EXPUNGE: Invalid messageset');
-      uids = [...numbersOf(ranges)].map((seq) => view.uidAt(seq));
+      const part = limitSeqs(
+        session,
+        view,
+        [...numbersOf(ranges)].filter((seq) => (view.systemFlagsAt(seq) & flagBit.deleted) !== 0),
+      );
+      limited = part;
+      uids = [...part.part].map((seq) => view.uidAt(seq));
     }
     const before = countDeleted(session);
     await view.expunge(uids, signal);
     await writeUpdates(session, { allowExpunge: true, withUid: isUid }, signal);
     session.counters.expunged += Math.max(before - countDeleted(session), 0);
     // RFC 7162 3.2.7: the client can take this as its new starting point.
-    return ok('Expunge completed.', session.has('QRESYNC') ? `HIGHESTMODSEQ ${view.highestModSeq}` : undefined);
+    return withLimit(
+      session,
+      ok('Expunge completed.', session.has('QRESYNC') ? `HIGHESTMODSEQ ${view.highestModSeq}` : undefined),
+      limited,
+    );
   },
 });

@@ -9,6 +9,7 @@ import { type CommandCall, row } from '../command-spec.js';
 import { type LocatedContent, locateContent, writeContent } from '../fetch-content.js';
 import { listingItems, writeListing } from '../fetch-listing.js';
 import { type FetchPlan, planFetch, simpleText } from '../fetch-plan.js';
+import { limitSeqs, withLimit } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { myRights } from '../rights.js';
 import { partialOf } from '../search-reply.js';
@@ -36,8 +37,10 @@ async function run(session: Session, command: FetchCommand, call: CommandCall): 
   if (usesModSeq) session.useModSeqs();
   const plan = planFetch(session, command.items, call.isUid, command.changedSince !== undefined);
   const progress: Progress = { skipped: 0, failed: 0 };
-  const named = selectSeqs(session, ranges, command.changedSince);
-  const seqs = command.partial === undefined ? named : partialOf([...named], command.partial);
+  // RFC 9394 3.4: the part is taken first, whatever changed of it is reported.
+  const part = command.partial === undefined ? numbersOf(ranges) : partialOf([...numbersOf(ranges)], command.partial);
+  const limited = limitSeqs(session, session.view, changedOf(session, part, command.changedSince));
+  const seqs = limited.part;
   const listing = listingItems(plan);
   if (listing !== undefined) await writeListing(session, seqs, listing, call.signal);
   else await writeSlices(session, seqs, plan, progress, call);
@@ -45,13 +48,16 @@ async function run(session: Session, command: FetchCommand, call: CommandCall): 
   if (progress.failed > 0 && onFailure !== 'no-after') session.endReason = 'FETCH failed. Refer to server log for more information.';
   if (progress.failed > 0) return no('Some messages could not be read. Refer to server log for more information.', 'SERVERBUG');
   // RFC 2180 4.1.3: the rest was sent; the client learns of the expunge by the next command.
-  if (progress.skipped > 0) return ok('Some messages were already expunged.', 'EXPUNGEISSUED');
-  return ok('Fetch completed.');
+  const outcome = progress.skipped > 0 ? ok('Some messages were already expunged.', 'EXPUNGEISSUED') : ok('Fetch completed.');
+  return withLimit(session, outcome, limited);
 }
 
-function* selectSeqs(session: Session, ranges: readonly NumberRange[], changedSince: number | undefined): Generator<number> {
-  const { view } = session;
-  for (const seq of numbersOf(ranges)) if (changedSince === undefined || view.modSeqAt(seq) > changedSince) yield seq;
+function changedOf({ view }: Session, seqs: Iterable<number>, changedSince: number | undefined): Iterable<number> {
+  return changedSince === undefined ? seqs : filtered(seqs, (seq) => view.modSeqAt(seq) > changedSince);
+}
+
+function* filtered(seqs: Iterable<number>, holds: (seq: number) => boolean): Generator<number> {
+  for (const seq of seqs) if (holds(seq)) yield seq;
 }
 
 async function writeVanished(session: Session, command: FetchCommand, call: CommandCall): Promise<void> {

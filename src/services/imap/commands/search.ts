@@ -2,6 +2,7 @@
 import { parseSearch, type SearchCommand } from '#protocol/imap/commands/search.js';
 import { encodeString } from '#protocol/imap/encoder.js';
 import { type CommandCall, row } from '../command-spec.js';
+import { limitSearch, withLimit } from '../message-limit.js';
 import { bad, type Outcome, ok } from '../outcome.js';
 import { withProgress } from '../progress.js';
 import { planSearch } from '../search-plan.js';
@@ -16,11 +17,12 @@ async function run(session: Session, command: SearchCommand, call: CommandCall):
     return bad('Error in IMAP command SEARCH: CHARSET after ENABLE UTF8=ACCEPT');
   if (returns?.update && session.contexts.has(call.tag)) return bad('Error in IMAP command SEARCH: Duplicate search update tag');
   const query = planSearch(session, program);
+  const limited = limitSearch(session, view, query);
   const since = view.highestModSeq;
   if (program.usesModSeq) session.useModSeqs();
   let found: number[];
   try {
-    found = await withProgress(session, call, () => view.search(query, call.signal));
+    found = await withProgress(session, call, () => view.search(limited.part, call.signal));
   } catch (error) {
     // RFC 5182 2.1: a SAVE that fails leaves an empty result.
     if (returns?.save) session.savedSearch = [];
@@ -34,10 +36,10 @@ async function run(session: Session, command: SearchCommand, call: CommandCall):
   }
   if (returns?.update) {
     if (session.contexts.isFull) session.text(`* NO [NOUPDATE ${encodeString(call.tag)}] Too many searches to be kept up to date.\r\n`);
-    else session.contexts.add(view, { tag: call.tag, isUid: call.isUid, query, found }, since);
+    else session.contexts.add(view, { tag: call.tag, isUid: call.isUid, query, found, items: returns.updateItems }, since);
   }
   if (returns?.save) session.savedSearch = savedPart(found, returns).map((seq) => view.uidAt(seq));
-  return ok('Search completed.');
+  return withLimit(session, ok('Search completed.'), limited);
 }
 
 function writeOldReply(session: Session, found: readonly number[], command: SearchCommand, call: CommandCall): void {

@@ -5,6 +5,7 @@ import { type FlagSet, flagBit } from '#storage/types.js';
 import { formatNumbers } from '#util/number-set.js';
 import { row } from '../command-spec.js';
 import { toFlagSet } from '../flag-text.js';
+import { limitSeqs, withLimit } from '../message-limit.js';
 import { bad, no, ok } from '../outcome.js';
 import { denied, myRights } from '../rights.js';
 import { numbersOf } from '../session.js';
@@ -26,7 +27,8 @@ export const storeRow = row({
     if (flags === undefined) throw denied(view.mailbox.name);
     if (command.unchangedSince !== undefined) session.useModSeqs();
     if (ranges.length === 0) return ok('Store completed.');
-    const seqs = [...numbersOf(ranges)];
+    const limited = limitSeqs(session, view, numbersOf(ranges));
+    const seqs = [...limited.part];
     const marksDeleted = command.mode !== 'remove' && (flags.system & flagBit.deleted) !== 0;
     if (marksDeleted) {
       for (const seq of seqs) if ((view.systemFlagsAt(seq) & flagBit.deleted) === 0) session.counters.deleted += 1;
@@ -62,10 +64,10 @@ export const storeRow = row({
     if (changes.recent !== undefined && !session.isRev2) session.text(`* ${changes.recent} RECENT\r\n`);
     if (modified.length > 0) {
       const numbers = isUid ? modified.map((seq) => view.uidAt(seq)) : modified;
-      return ok('Conditional STORE failed.', `MODIFIED ${formatNumbers(numbers)}`);
+      return withLimit(session, ok('Conditional STORE failed.', `MODIFIED ${formatNumbers(numbers)}`), limited);
     }
-    if (expunged.length > 0 && !isUid) return ok('Some of the messages no longer exist.', 'EXPUNGEISSUED');
-    return ok('Store completed.');
+    if (expunged.length > 0 && !isUid) return withLimit(session, ok('Some of the messages no longer exist.', 'EXPUNGEISSUED'), limited);
+    return withLimit(session, ok('Store completed.'), limited);
   },
 });
 

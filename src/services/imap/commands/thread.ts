@@ -18,9 +18,11 @@ import type { MailboxView } from '#storage/mailbox.js';
 import { runStepsInSlices, type Steps } from '#util/steps.js';
 import { row } from '../command-spec.js';
 import { firstFields, forEachPrepared } from '../message-headers.js';
+import { limitSearch, withLimit } from '../message-limit.js';
 import { ok } from '../outcome.js';
-import { type Progress, withProgress } from '../progress.js';
+import { withProgress } from '../progress.js';
 import { planSearch } from '../search-plan.js';
+import type { Progress } from '../work-progress.js';
 
 const headersOf: Readonly<Record<ThreadAlgorithm, readonly string[]>> = {
   ORDEREDSUBJECT: ['date', 'subject'],
@@ -75,14 +77,14 @@ export const threadRow = row({
     const { isUid, signal } = call;
     const { view } = session;
     if (program.usesModSeq) session.useModSeqs();
-    const query = planSearch(session, program);
+    const limited = limitSearch(session, view, planSearch(session, program));
     const messages = await withProgress(session, call, async (progress) => {
-      const seqs = await view.search(query, signal);
+      const seqs = await view.search(limited.part, signal);
       return readMessages(view, seqs, { algorithm, isUid, progress }, signal);
     });
     const threads = await runStepsInSlices(algorithms[algorithm](messages), signal);
     const text = await runStepsInSlices(threadTextSteps(threads), signal);
     session.text(`* THREAD${text === '' ? '' : ` ${text}`}\r\n`);
-    return ok('Thread completed.');
+    return withLimit(session, ok('Thread completed.'), limited);
   },
 });
