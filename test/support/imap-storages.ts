@@ -14,24 +14,25 @@ export type OpenUser = () => Promise<MailUser>;
 
 export const mailConfig = 'mail_location = maildir:~/Maildir\nnamespace inbox {\n  inbox = yes\n  separator = /\n}\n';
 
-export const storages: Readonly<Record<string, (test: TestContext) => OpenUser>> = {
+/** @param extra more configuration; memory has none */
+export const storages: Readonly<Record<string, (test: TestContext, extra?: string) => OpenUser>> = {
   memory: () => {
     const open = createMemoryAccount();
     return async () => open();
   },
-  maildir: (test) => {
-    const world = makeStore(test, mailConfig);
+  maildir: (test, extra = '') => {
+    const world = makeStore(test, mailConfig + extra);
     return () => world.open();
   },
   /** Nothing is shared but the files, as between processes. */
-  'maildir, each client apart': (test) => {
+  'maildir, each client apart': (test, extra = '') => {
     const folder = mkdtempSync(join(tmpdir(), 'roost-apart-'));
     const stores: MailStore[] = [];
     test.after(async () => {
       await Promise.all(stores.map((store) => store.close()));
       rmSync(folder, { recursive: true, force: true });
     });
-    const settings = settingsFrom(folder, mailConfig);
+    const settings = settingsFrom(folder, mailConfig + extra);
     return () => {
       const store = createMailStore({ settings, log: silentLogger });
       stores.push(store);

@@ -9,6 +9,14 @@ export async function myRights(session: Session, mailbox: string, signal: AbortS
   return ownerRights(await session.user.readAcl(mailbox, signal), session.user.name);
 }
 
+/**
+ * Rights as replies list them: with `c` and `d` of RFC 2086, which older clients look for, where one of the rights they stand for is there
+ * (RFC 4314 2.1.1).
+ */
+export function listedRights(rights: string): string {
+  return `${rights}${rights.includes('k') ? 'c' : ''}${/[xte]/.test(rights) ? 'd' : ''}`;
+}
+
 /** @param needed letters, all of which are needed @throws StorageError `no-permission`, `not-found` */
 export async function demandRights(session: Session, mailbox: string, needed: string, signal: AbortSignal): Promise<void> {
   if (!session.settings.imap_acl) return;

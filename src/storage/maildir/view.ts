@@ -263,6 +263,9 @@ export class MaildirView implements MailboxView {
 
   async expunge(uids: readonly Uid[] | undefined, signal: AbortSignal): Promise<void> {
     await this.#writable(signal);
+    // Marks that other processes have set or taken off count, too (RFC 9051 6.4.3: all messages with \Deleted).
+    await refresh(this.#box, signal);
+    this.#checkState();
     const { state } = this.numbering;
     const wanted: number[] = [];
     const isMarked = (row: number): boolean => ((state.columns.flags[row] as number) & flagBit.deleted) !== 0;

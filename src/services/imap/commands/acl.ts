@@ -6,7 +6,7 @@ import { encodeUtf8 } from '#protocol/imap/grammar.js';
 import { allRights, normalizeRights, ownerRights } from '#storage/acl.js';
 import { row } from '../command-spec.js';
 import { bad, ok } from '../outcome.js';
-import { myRights } from '../rights.js';
+import { listedRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 
 const off = bad('ACL disabled.');
@@ -46,8 +46,11 @@ export const getAclRow = row({
     const own = new Set(['owner', `user=${session.user.name}`]);
     const pairs = entries
       .filter(({ identifier }) => !own.has(identifier))
-      .map(({ identifier, rights }) => ` ${shown(session, fromFileIdentifier(session, identifier))} ${rights === '' ? '""' : rights}`);
-    pairs.push(` ${shown(session, session.user.name)} ${ownerRights(entries, session.user.name)}`);
+      .map(
+        ({ identifier, rights }) =>
+          ` ${shown(session, fromFileIdentifier(session, identifier))} ${rights === '' ? '""' : listedRights(rights)}`,
+      );
+    pairs.push(` ${shown(session, session.user.name)} ${listedRights(ownerRights(entries, session.user.name))}`);
     session.text(`* ACL ${session.mailboxName(mailbox)}${pairs.join('')}\r\n`);
     return ok('Getacl completed.');
   },
@@ -60,7 +63,7 @@ export const myRightsRow = row({
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
     if (!session.settings.imap_acl) return off;
-    session.text(`* MYRIGHTS ${session.mailboxName(mailbox)} ${await myRights(session, mailbox, signal)}\r\n`);
+    session.text(`* MYRIGHTS ${session.mailboxName(mailbox)} ${listedRights(await myRights(session, mailbox, signal))}\r\n`);
     return ok('Myrights completed.');
   },
 });
@@ -75,7 +78,7 @@ export const listRightsRow = row({
     await session.user.readAcl(mailbox, signal);
     // The owner cannot lose the right to administer.
     const isOwner = identifier === session.user.name;
-    const optional = [...allRights].filter((right) => !isOwner || right !== 'a').join(' ');
+    const optional = [...listedRights(allRights)].filter((right) => !isOwner || right !== 'a').join(' ');
     session.text(`* LISTRIGHTS ${session.mailboxName(mailbox)} ${shown(session, identifier)} ${isOwner ? 'a' : '""'} ${optional}\r\n`);
     return ok('Listrights completed.');
   },

@@ -7,7 +7,7 @@ import type { MailboxListEntry } from '#storage/user.js';
 import { row } from '../command-spec.js';
 import { encodeEntry, readMetadata } from '../metadata.js';
 import { type Outcome, ok } from '../outcome.js';
-import { myRights } from '../rights.js';
+import { listedRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { separatorOf } from './create.js';
 import { statusLine } from './status.js';
@@ -72,7 +72,7 @@ export const listRow = row({
       if (command.returns?.status !== undefined && entry.exists && entry.isSelectable)
         await writeStatus(session, entry.name, command, signal);
       if (command.returns?.myRights && session.settings.imap_acl && entry.exists && entry.isSelectable)
-        session.text(`* MYRIGHTS ${session.mailboxName(entry.name)} ${rights}\r\n`);
+        session.text(`* MYRIGHTS ${session.mailboxName(entry.name)} ${listedRights(rights)}\r\n`);
       if (command.returns?.metadata !== undefined && entry.exists && entry.isSelectable)
         await writeMetadata(session, entry.name, command.returns.metadata, signal);
       if (session.output.isFull) await session.output.drain();
