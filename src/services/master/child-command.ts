@@ -1,4 +1,5 @@
 // How a role is started: Node's options, a small environment, and who it runs as.
+import { lstatSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { ChildCommand } from './child.js';
@@ -68,7 +69,7 @@ function memoryOptions(vszLimitBytes: number): string[] {
 function confinementOptions(rolesFolder: string): string[] {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const isStable = major > 23 || (major === 23 && minor >= 5);
-  const readable = [join(rolesFolder, '*'), ...addonFolders(rolesFolder).map((folder) => join(folder, '*'))];
+  const readable = [join(rolesFolder, '*'), ...addonPaths(rolesFolder)];
   return [
     isStable ? '--permission' : '--experimental-permission',
     '--disable-warning=ExperimentalWarning',
@@ -79,14 +80,29 @@ function confinementOptions(rolesFolder: string): string[] {
   ];
 }
 
-/** Where koffi and its prebuilt addon are, for roles installed beside a node_modules folder above them. */
-function addonFolders(rolesFolder: string): string[] {
-  const folders: string[] = [];
+/**
+ * Where koffi and its prebuilt addon are, for roles installed beside a node_modules folder above them. Package managers make links of such
+ * folders: the permission model wants the link itself, and the folder it leads to; it must not be told of anything below the link.
+ */
+function addonPaths(rolesFolder: string): string[] {
+  const paths: string[] = [];
   for (let folder = rolesFolder; ; ) {
-    folders.push(join(folder, 'node_modules', 'koffi'), join(folder, 'node_modules', '@koromix'));
+    const modules = followLink(join(folder, 'node_modules'), paths);
+    for (const name of ['koffi', '@koromix']) paths.push(join(followLink(join(modules, name), paths), '*'));
     const parent = join(folder, '..');
-    if (parent === folder) return folders;
+    if (parent === folder) return paths;
     folder = parent;
+  }
+}
+
+/** @returns where a link leads, the path itself otherwise */
+function followLink(path: string, links: string[]): string {
+  try {
+    if (!lstatSync(path).isSymbolicLink()) return path;
+    links.push(path);
+    return realpathSync(path);
+  } catch {
+    return path;
   }
 }
 

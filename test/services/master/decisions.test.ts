@@ -1,5 +1,8 @@
 // Small decisions of the master that need no process: who runs as whom, what an exit means, what a child may say.
 import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { parseMessage } from '#services/master/child.js';
 import { childCommand, importedEnvironment } from '#services/master/child-command.js';
@@ -121,7 +124,6 @@ describe('The options of a child', () => {
     listeners: [],
     refusal: undefined,
     settingsFor: () => ({}),
-    settingsKey: '',
     survivesReload: false,
   } as const;
   const command = childCommand({
@@ -142,6 +144,23 @@ describe('The options of a child', () => {
     assert.ok(readable.includes('--allow-fs-read=/opt/roost/dist/roles/*'));
     assert.ok(readable.every((option) => /\/(roles|koffi|@koromix)\/\*$/.test(option)));
     assert.ok(!command.nodeOptions.some((option) => /allow-fs-write|allow-child-process|allow-worker/.test(option)));
+  });
+
+  it('may follow the links that package managers make of module folders', () => {
+    const folder = realpathSync(mkdtempSync(join(tmpdir(), 'roost-links-')));
+    try {
+      const real = join(folder, 'store');
+      const roles = join(folder, 'app', 'dist', 'roles');
+      for (const name of ['koffi', '@koromix']) mkdirSync(join(real, name), { recursive: true });
+      mkdirSync(roles, { recursive: true });
+      symlinkSync(real, join(folder, 'app', 'node_modules'));
+      const linked = childCommand({ plan, server: { importEnvironment: [] }, rolesFolder: roles, identity: undefined, inheritedFds: [] });
+      const readable = linked.nodeOptions.filter((option) => option.startsWith('--allow-fs-read='));
+      for (const path of [join(folder, 'app', 'node_modules'), join(real, 'koffi', '*'), join(real, '@koromix', '*')])
+        assert.ok(readable.includes(`--allow-fs-read=${path}`), readable.join('\n'));
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 
   it('set the thread pool', () => {
