@@ -1,4 +1,6 @@
 // node dist-test/system/soak-main.js --seconds 600 --clients 200 [--seed 7] [--kill-every 300] [--reload-every 5000]
+//   [--log FILE]: what the server logged
+import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { Soak } from './soak.js';
 
@@ -9,6 +11,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 100_000) },
     'kill-every': { type: 'string', default: '300' },
     'reload-every': { type: 'string', default: '5000' },
+    log: { type: 'string' },
   },
 });
 
@@ -20,6 +23,7 @@ const soak = new Soak({
   reloadEveryMs: Number(values['reload-every']),
 });
 const result = await soak.run();
+if (values.log !== undefined) writeFileSync(values.log, soak.log);
 console.log(JSON.stringify({ seed: values.seed, ...result, problems: undefined }, undefined, 2));
 for (const problem of result.problems.slice(0, 50)) console.log(problem);
 console.log(`${result.problems.length} problems`);

@@ -44,17 +44,33 @@ interface Promised {
   flags: string | undefined;
 }
 
+/** One connection of a client, for finding out why it ended. */
+interface Attempt {
+  readonly kind: 'imap' | 'lmtp' | 'smtp';
+  readonly openedAtMs: number;
+  /** The client's port, by which the server's log names the connection. */
+  port: number;
+  /** From then on the process that broke off can only be the one that the log names. */
+  isLoggedIn: boolean;
+}
+
 /** The server said no, in words. */
 class Refused extends Error {}
 /** The connection ended without words. */
 class Broken extends Error {}
 
-/** A break is noticed at once, also on a loaded machine. */
-const breakWindowMs = 3_000;
-/** What a client may be told while a killed process is being replaced. */
-const refusalWindowMs = 35_000;
+/** The server writes the line about a login at the end of the turn in which it happened; the test reads it when it gets to it. */
+const loginLineMs = 2_000;
+/** A killed process is being replaced; one that was killed at its start only after 2 s, or 4 (throttling). */
+const refusalWindowMs = 15_000;
+/** What a client may be told, and the processes whose end explains it. */
+const refusals: readonly { readonly text: RegExp; readonly services: readonly string[] }[] = [
+  { text: /^\S+ NO \[UNAVAILABLE\] Temporary authentication failure/, services: ['auth'] },
+  { text: /^\S+ (NO|BYE) \[UNAVAILABLE\] Internal login failure/, services: ['auth', 'imap', 'imap-login'] },
+  { text: /^451 4\.3\.0 .* Temporary internal error/, services: ['auth'] },
+];
+const goodbye = /^(\* BYE \[UNAVAILABLE\]|421 4\.3\.2 \S+) Server shutting down/;
 const password = 'secret';
-const relayedReason = 'broken by a kill of imap-login after login (relayed)';
 
 export class Soak {
   readonly #options: SoakOptions;
@@ -70,7 +86,8 @@ export class Soak {
   #made = 0;
   #logins = 0;
   #stored = 0;
-  #reloads = 0;
+  /** When. */
+  readonly #reloads: number[] = [];
 
   constructor(options: SoakOptions) {
     this.#options = options;
@@ -84,7 +101,12 @@ export class Soak {
     await using server = await startRoost({
       protocols: ['imap', 'lmtp', 'smtp'],
       users: Object.fromEntries(this.#users.map((user) => [user, password])),
-      settings: { mail_max_userip_connections: '0', auth_failure_delay: '0' },
+      settings: {
+        mail_max_userip_connections: '0',
+        auth_failure_delay: '0',
+        login_log_format_elements: 'mpid=%e rport=%b',
+        log_timestamp: '"%s "',
+      },
       pools: {
         'imap-login': { service_count: 0, process_min_avail: 2, process_limit: 4, client_limit: 500 },
         imap: { service_count: 0, client_limit: 25, process_limit: 40, process_min_avail: 1 },
@@ -99,9 +121,6 @@ export class Soak {
     this.#isOver = true;
     await Promise.all([...work, ...chaos]);
     for (const user of this.#users) await this.#verify(user);
-    // The exception must stay one.
-    const relayed = this.#accounted[relayedReason] ?? 0;
-    if (relayed > 5 + this.#logins / 50) this.#problems.push(`${relayed} of ${this.#logins} sessions hung on their login process`);
     const kills: Record<string, number> = {};
     for (const { service } of this.#kills) kills[service] = (kills[service] ?? 0) + 1;
     const all = [...this.#promised.values()].flatMap((messages) => [...messages.values()]);
@@ -112,7 +131,7 @@ export class Soak {
       stored: this.#stored,
       logins: this.#logins,
       kills,
-      reloads: this.#reloads,
+      reloads: this.#reloads.length,
       accounted: this.#accounted,
       problems: this.#problems,
     };
@@ -152,7 +171,7 @@ export class Soak {
       await sleep(this.#options.reloadEveryMs);
       if (this.#isOver) return;
       process.kill(this.#running.pid, 'SIGHUP');
-      this.#reloads += 1;
+      this.#reloads.push(Date.now());
     }
   }
 
@@ -161,45 +180,84 @@ export class Soak {
     const random = seededRandom(this.#options.seed * 7_919 + index);
     const kind = index % 8 === 6 ? 'lmtp' : index % 8 === 7 ? 'smtp' : 'imap';
     while (!this.#isOver) {
-      const about = { path: kind === 'imap' ? ['imap-login'] : [kind] };
+      const attempt: Attempt = { kind, openedAtMs: Date.now(), port: 0, isLoggedIn: false };
       try {
-        if (kind === 'imap') await this.#readMail(user, random, about);
-        else await this.#deliver(kind, user, random);
+        if (kind === 'imap') await this.#readMail(user, random, attempt);
+        else await this.#deliver(kind, user, random, attempt);
       } catch (error) {
-        this.#account(error, kind, about.path);
+        await this.#account(error, attempt);
         await sleep(20 + random(100));
       }
     }
   }
 
-  /** @param path services whose end breaks the connection in the state that it had */
-  #account(error: unknown, kind: string, path: readonly string[]): void {
+  async #account(error: unknown, attempt: Attempt): Promise<void> {
     const nowMs = Date.now();
-    const killed = (services: readonly string[] | undefined, withinMs: number): Kill | undefined =>
-      this.#kills.findLast(({ service, atMs }) => atMs > nowMs - withinMs && (services === undefined || services.includes(service)));
     const text = error instanceof Error ? error.message : String(error);
     let reason: string | undefined;
-    if (error instanceof Refused && killed(undefined, refusalWindowMs) !== undefined)
-      reason = `refused: ${text.replace(/^\S+ (NO|BYE)/, '$1').slice(0, 70)}`;
-    if (error instanceof Broken) {
-      const kill = killed(path, breakWindowMs);
-      if (kill !== undefined) reason = `broken by a kill of ${kill.service}`;
-      // Where the descriptor could not be passed, the login process stays in the path of the session.
-      else if (path.includes('imap') && killed(['imap-login'], breakWindowMs) !== undefined) reason = relayedReason;
+    if (error instanceof Refused) reason = this.#explainRefusal(text, nowMs);
+    if (error instanceof Broken) reason = await this.#explainBreak(attempt, nowMs);
+    if (reason !== undefined) {
+      this.#accounted[reason] = (this.#accounted[reason] ?? 0) + 1;
+      return;
     }
-    if (reason === undefined)
-      this.#problems.push(
-        `${kind} (${path.join(', ')}): ${text}, not explained by ${JSON.stringify(this.#kills.slice(-4).map(({ service, atMs }) => `${service} ${nowMs - atMs} ms ago`))}`,
-      );
-    else this.#accounted[reason] = (this.#accounted[reason] ?? 0) + 1;
+    const last = this.#kills.slice(-6).map(({ service, pid, atMs }) => `${service} ${pid} ${nowMs - atMs} ms ago`);
+    const mailPid = attempt.isLoggedIn ? await this.#mailPid(attempt.port, attempt.openedAtMs) : undefined;
+    const state = `${attempt.isLoggedIn ? `in imap process ${mailPid}` : 'not logged in'} at ${nowMs}, port ${attempt.port}, open for ${nowMs - attempt.openedAtMs} ms`;
+    this.#problems.push(`${attempt.kind} (${state}): ${text}, not explained by ${last.join(', ')}`);
   }
 
-  async #open(port: number): Promise<LineClient> {
+  #explainRefusal(text: string, nowMs: number): string | undefined {
+    const shown = `refused: ${text
+      .replace(/^\S+ (NO|BYE)/, '$1')
+      .replace(/<\S+>|\[[^\]]*:\d\d\S*\]/g, '...')
+      .slice(0, 75)}`;
+    if (goodbye.test(text)) return this.#reloads.some((atMs) => atMs > nowMs - refusalWindowMs && atMs <= nowMs) ? shown : undefined;
+    const services = refusals.find((refusal) => refusal.text.test(text))?.services ?? [];
+    return this.#kills.some(({ atMs, service }) => atMs > nowMs - refusalWindowMs && services.includes(service)) ? shown : undefined;
+  }
+
+  /** A process that the connection went through was killed while the connection lasted. */
+  async #explainBreak(attempt: Attempt, brokenAtMs: number): Promise<string | undefined> {
+    const { kind, isLoggedIn, openedAtMs, port } = attempt;
+    const killed = (matches: (kill: Kill) => boolean): Kill | undefined =>
+      this.#kills.findLast((kill) => kill.atMs >= openedAtMs && kill.atMs <= brokenAtMs && matches(kill));
+    if (!isLoggedIn) {
+      const path = kind === 'imap' ? ['imap-login', 'imap'] : [kind];
+      const kill = killed(({ service }) => path.includes(service));
+      return kill === undefined ? undefined : `broken by a kill of ${kill.service} before login`.replace(/(lmtp|smtp) before.*/, '$1');
+    }
+    const mailPid = await this.#mailPid(port, openedAtMs);
+    if (mailPid !== undefined) {
+      return killed(({ pid }) => pid === mailPid) === undefined ? undefined : 'broken by the kill of its own imap process';
+    }
+    // The login process was killed between the hand-off and the line about it.
+    const wasSilenced = killed(({ service }) => service === 'imap-login') !== undefined;
+    return wasSilenced && killed(({ service }) => service === 'imap') !== undefined ? 'broken by a kill of imap (not logged)' : undefined;
+  }
+
+  /** The process that a connection was handed to, by the log. */
+  async #mailPid(port: number, openedAtMs: number): Promise<number | undefined> {
+    for (const untilMs = Date.now() + loginLineMs; ; ) {
+      const log = this.#running.log;
+      const at = log.lastIndexOf(`, rport=${port}\n`);
+      const from = log.lastIndexOf('\n', at) + 1;
+      const [, pid] = at < 0 ? [] : (/Login: mpid=(\d+)/.exec(log.slice(from, at)) ?? []);
+      // Ports are used again; a line of an earlier connection has another time.
+      if (pid !== undefined && Number(/^(\d+) /.exec(log.slice(from, at))?.[1]) * 1_000 >= openedAtMs - 1_000) return Number(pid);
+      if (Date.now() > untilMs) return undefined;
+      await sleep(20);
+    }
+  }
+
+  async #open(port: number, attempt?: Attempt): Promise<LineClient> {
     const socket = connect(port, '127.0.0.1');
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve);
-      socket.once('error', (error) => reject(new Broken(`connect: ${error.message}`)));
+      // Listening sockets are the master's, which nobody kills: there is no excuse for this.
+      socket.once('error', (error) => reject(new Error(`connect: ${error.message}`)));
     });
+    if (attempt !== undefined) attempt.port = socket.localPort ?? 0;
     return new LineClient(socket, 60_000);
   }
 
@@ -209,7 +267,11 @@ export class Soak {
     const lines: string[] = [];
     for (;;) {
       const line = await client.line();
-      if (line === undefined) throw new Broken(`closed in ${text.slice(0, 20)}`);
+      if (line === undefined) {
+        // The goodbye of the server came in place of the one to LOGOUT.
+        const last = lines.findLast((earlier) => goodbye.test(earlier));
+        throw last === undefined ? new Broken(`closed in ${text.slice(0, 20)}`) : new Refused(last);
+      }
       if (line.startsWith('* BYE') && !text.startsWith('LOGOUT')) throw new Refused(line);
       lines.push(line);
       if (!line.startsWith(`${tag} `)) continue;
@@ -218,29 +280,27 @@ export class Soak {
     }
   }
 
-  async #login(user: string): Promise<LineClient> {
-    const client = await this.#open(this.#running.ports.imap);
+  async #login(user: string, attempt?: Attempt): Promise<LineClient> {
+    const client = await this.#open(this.#running.ports.imap, attempt);
     const greeting = await client.line();
     if (greeting === undefined) throw new Broken('closed before the greeting');
     if (!greeting.startsWith('* OK')) throw new Refused(greeting);
     await this.#command(client, `LOGIN ${user} ${password}`);
+    if (attempt !== undefined) attempt.isLoggedIn = true;
     return client;
   }
 
-  async #readMail(user: string, random: (below: number) => number, about: { path: readonly string[] }): Promise<void> {
-    // Until the login is answered, also the process it goes to is in the path.
-    about.path = ['imap-login', 'imap'];
-    const client = await this.#login(user);
+  async #readMail(user: string, random: (below: number) => number, attempt: Attempt): Promise<void> {
+    const client = await this.#login(user, attempt);
     try {
       this.#logins += 1;
-      about.path = ['imap'];
       await this.#command(client, 'SELECT INBOX');
       const own: number[] = [];
       for (let step = 1 + random(8); step > 0 && !this.#isOver; step--) {
         const choice = random(10);
         if (choice < 4) own.push(await this.#append(client, user, random));
         else if (choice < 7) await this.#store(client, user, own[random(Math.max(1, own.length))], random);
-        else if (choice < 8) await this.#command(client, 'FETCH 1:* (UID FLAGS)');
+        else if (choice < 8) await this.#command(client, 'UID FETCH 1:* FLAGS');
         else if (choice < 9) await this.#command(client, 'NOOP');
         else await this.#idle(client, random);
       }
@@ -290,8 +350,8 @@ export class Soak {
     }
   }
 
-  async #deliver(kind: 'lmtp' | 'smtp', user: string, random: (below: number) => number): Promise<void> {
-    const client = await this.#open(this.#running.ports[kind]);
+  async #deliver(kind: 'lmtp' | 'smtp', user: string, random: (below: number) => number, attempt: Attempt): Promise<void> {
+    const client = await this.#open(this.#running.ports[kind], attempt);
     const reply = async (what: string, wanted: string): Promise<void> => {
       for (;;) {
         const line = await client.line();
