@@ -79,6 +79,7 @@ export class SmtpConnection implements ClientHandle {
 
   stop(): void {
     this.#isStopping = true;
+    this.#session.stopLookups();
     if (this.#isWaiting) this.#source.interrupt();
   }
 

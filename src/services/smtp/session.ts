@@ -1,7 +1,7 @@
 // State of one SMTP or LMTP conversation: which command may come now, and what it gets. Octets, timers and TLS are connection.ts.
 import type { AuthMasterClient } from '#auth/client.js';
 import { type BeginOptions, type Recipient, RecipientDelivery, type UserOpener } from '#delivery/deliver.js';
-import { findRecipient, type RecipientRules } from '#delivery/recipient.js';
+import { findRecipient, type RecipientLookup, type RecipientRules } from '#delivery/recipient.js';
 import type { Peer } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import type { MailPath } from '#protocol/smtp/address.js';
@@ -65,6 +65,7 @@ const knownMailParameters = new Set(['SIZE', 'BODY', 'SMTPUTF8']);
 export class SmtpSession {
   readonly #options: SessionOptions;
   readonly #parts: SessionParts;
+  readonly #lookups = new AbortController();
   readonly #sessionId: string;
   #peer: Peer;
   #helo = '';
@@ -202,7 +203,7 @@ export class SmtpSession {
     for (const name of parameters.keys()) return refuse(555, '5.5.4', `Unsupported option: ${name}`);
     if (path.isUtf8 && !this.#isUtf8) return refuse(553, '5.6.7', 'UTF-8 address needs SMTPUTF8');
     if (envelope.recipients.length >= this.#options.maxRecipients) return refuse(452, '4.5.3', 'Too many recipients');
-    const found = await findRecipient(this.#parts.auth, path, this.#options.rules, this.#options.protocol, this.#parts.signal);
+    const found = await this.#findRecipient(path);
     switch (found.kind) {
       case 'temp-fail':
         this.#parts.log.error('smtp.lookup-failed', `Recipient lookup failed for ${path.text}: ${found.reason}`, { recipient: path.text });
@@ -227,6 +228,21 @@ export class SmtpSession {
         return this.#addRecipient(envelope, { user: found.user, address: path.text, mailbox });
       }
     }
+  }
+
+  async #findRecipient(path: MailPath): Promise<RecipientLookup> {
+    const { signal } = this.#lookups;
+    try {
+      return await findRecipient(this.#parts.auth, path, this.#options.rules, this.#options.protocol, signal);
+    } catch (error) {
+      if (!signal.aborted) throw error;
+      return { kind: 'temp-fail', reason: 'the server is shutting down' };
+    }
+  }
+
+  /** The connection shall end: what only waits for auth, which may be on its way back, waits no longer. */
+  stopLookups(): void {
+    this.#lookups.abort();
   }
 
   async #addRecipient(envelope: Envelope, recipient: Recipient): Promise<Step> {
