@@ -54,14 +54,17 @@ function packLayer(layer: ConfigLayer, keys: ReadonlySet<string>, kinds: Readonl
  * What a process of a service is to receive. `protocol` blocks of other protocols are left out, and those of its own become unconditional;
  * a process of the service `auth` serves all protocols and gets them as conditions (`forConnection({ protocol })`).
  * @param sectionKinds `passdb`, `namespace`, ...; `plugin` for `plugin()`
+ * @param withSecrets false leaves out what is declared secret (private keys)
  */
 export function packSettings(
   config: ResolvedConfig,
   target: PackTarget,
   groups: readonly SettingsGroup[],
   sectionKinds: readonly string[] = [],
+  { withSecrets }: { readonly withSecrets: boolean } = { withSecrets: true },
 ): PackedSettings {
-  const keys = new Set(groups.flatMap((group) => Object.keys(group.settings)));
+  const definitions = groups.flatMap((group) => Object.entries(group.settings));
+  const keys = new Set(definitions.filter(([, { secret }]) => withSecrets || secret !== true).map(([key]) => key));
   const kinds = new Set(sectionKinds);
   const servesAll = target.name === 'auth' || target.name === 'auth-worker';
   const protocol = target.protocol === '' ? target.name : target.protocol;

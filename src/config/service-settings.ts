@@ -88,6 +88,8 @@ interface Texts {
 }
 
 interface Context {
+  /** Text of the global tcp_keepalive, for listeners that set none. */
+  readonly keepAlive: string;
   readonly general: SettingsOf<typeof generalSettings>;
   readonly ssl: string;
   readonly expand: (text: string) => string;
@@ -111,6 +113,7 @@ export function serviceSettings(config: ResolvedConfig): readonly ServiceSetting
   const context: Context = {
     general: generalOf(config),
     ssl: globalText(config, 'ssl') ?? 'yes',
+    keepAlive: globalText(config, 'tcp_keepalive') ?? '120 s',
     expand: (text) => (text.startsWith('$') ? (globalText(config, text.slice(1)) ?? text) : text),
   };
   const blocks = (config.layers[0]?.blocks ?? []).filter(({ kind }) => kind === 'service');
@@ -213,10 +216,14 @@ function unixListeners(stock: StockService | undefined, block: ConfigBlock | und
     .filter(({ mode }) => mode !== 0);
 }
 
-function inetListeners(stock: StockService | undefined, block: ConfigBlock | undefined, { general, ssl, expand }: Context): InetListener[] {
+function inetListeners(
+  stock: StockService | undefined,
+  block: ConfigBlock | undefined,
+  { general, ssl, keepAlive, expand }: Context,
+): InetListener[] {
   return listenerTexts('inet_listener', stock, block)
     .map((texts) => {
-      const read = reader(inetListenerSettings.settings, texts, expand);
+      const read = reader(inetListenerSettings.settings, { ...texts, stock: { tcp_keepalive: keepAlive, ...texts.stock } }, expand);
       const addresses = read
         .text('address')
         .split(/[\s,]+/)

@@ -16,6 +16,8 @@ export interface InheritedListener {
   readonly isTls: boolean;
   /** Listen backlog, to be repeated in the child's own listen(). */
   readonly backlog: number;
+  /** TCP keep-alive of accepted connections, ms; 0: none. */
+  readonly keepAliveMs: number;
   /** A PROXY protocol header is required from clients in haproxy_trusted_networks. */
   readonly isHaproxy: boolean;
   /** Absolute path for `unix`; address for `inet`. */
@@ -80,6 +82,8 @@ export type MasterMessage =
   | { readonly kind: 'stop'; readonly clients: 'finish' | 'end'; readonly reason: string }
   /** The process is surplus: exit if no client is there, else answer with a status that has `isIdleRefused`. */
   | { readonly kind: 'idle-exit' }
+  /** The configuration was read again and nothing in it concerns this process, which stays. */
+  | { readonly kind: 'reloaded' }
   /** End these sessions (`stop('kicked')`). */
   | { readonly kind: 'kick'; readonly sessionIds: readonly string[] };
 

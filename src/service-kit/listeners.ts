@@ -17,8 +17,6 @@ interface Listener {
 
 export interface ListenerOptions {
   readonly onSocket: (socket: Socket, listener: InheritedListener) => void;
-  /** 0: none. */
-  readonly keepAliveMs: number;
   readonly log: Logger;
 }
 
@@ -59,9 +57,9 @@ export class Listeners {
     const fd = listener.spareFd;
     if (fd === undefined) return;
     const { facts } = listener;
-    const keepAlive = this.#options.keepAliveMs > 0 && facts.kind === 'inet';
+    const keepAlive = facts.keepAliveMs > 0 && facts.kind === 'inet';
     const server = createServer(
-      { noDelay: facts.kind === 'inet', keepAlive, keepAliveInitialDelay: this.#options.keepAliveMs, allowHalfOpen: false },
+      { noDelay: facts.kind === 'inet', keepAlive, keepAliveInitialDelay: facts.keepAliveMs, allowHalfOpen: false },
       (socket) => this.#options.onSocket(socket, facts),
     );
     server.on('error', (error) => this.#options.log.error('listener.failed', `listen(${facts.name}) failed: ${error.message}`, { error }));

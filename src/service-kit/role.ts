@@ -107,6 +107,8 @@ export interface ServiceContext {
   readonly stopping: AbortSignal;
   /** The service has listeners for clients of its own: a mail service then is in direct mode. */
   readonly hasInetListeners: boolean;
+  /** The administrator has reloaded the server and this process stays, with the settings it has: time to drop what it has cached. */
+  onReload(handler: () => void): void;
   /** Starts taking clients from the service's listeners. The handler returns at once; the client lives until `release`. */
   onConnection(handler: (connection: AcceptedConnection) => ClientHandle, policy?: ConnectionPolicy): void;
   /** Direct mode: an accepted client has logged in and is served here. The kit then finds it by its session id. */

@@ -4,7 +4,7 @@ import { becomeUser } from './become-user.js';
 import { ControlLink } from './control-link.js';
 import type { Role } from './role.js';
 import { ServiceProcess } from './service-process.js';
-import { kitSettings } from './settings.js';
+import { connectionSettings } from './settings.js';
 
 /** Exit codes the master explains in its log, Dovecot's numbers. */
 const exitCodes = { ok: 0, fatal: 89 } as const;
@@ -25,7 +25,7 @@ export function runService(role: Role): void {
 
 async function run(role: Role): Promise<void> {
   const control = new ControlLink();
-  const settings = [...kitSettings, ...role.settings].map(({ name }) => name);
+  const settings = [connectionSettings, ...role.settings].map(({ name }) => name);
   control.send({ kind: 'needs', settings, sections: role.sections ?? [] });
   const start = await control.start();
   // The master has gone, or changed its mind, before it needed this process.

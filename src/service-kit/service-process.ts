@@ -49,6 +49,7 @@ export class ServiceProcess implements ServiceContext {
   readonly #load: LoadMonitor;
   readonly #slots = new WeakMap<AcceptedConnection, ClientSlot>();
   readonly #relays = new Set<Relay>();
+  readonly #reloadHandlers: (() => void)[] = [];
   #listeners: Listeners | undefined;
   #receiver: HandoffReceiver | undefined;
   /** The role has a text for clients that are refused. Others, auth and anvil, serve our own processes, which shall not be kept waiting. */
@@ -93,6 +94,10 @@ export class ServiceProcess implements ServiceContext {
     return this.#start.listeners.some(({ kind }) => kind === 'inet');
   }
 
+  onReload(handler: () => void): void {
+    this.#reloadHandlers.push(handler);
+  }
+
   onConnection(handler: (connection: AcceptedConnection) => ClientHandle, policy: ConnectionPolicy = {}): void {
     if (this.#listeners !== undefined) throw new Error('onConnection may be called once');
     const settings = this.settings.get(connectionSettings);
@@ -110,7 +115,6 @@ export class ServiceProcess implements ServiceContext {
     });
     this.#listeners = new Listeners(this.#start.listeners, {
       onSocket: (socket, listener) => acceptor.accept(socket, listener),
-      keepAliveMs: settings.tcp_keepalive,
       log: this.log,
     });
     if (this.#isReady) this.#updateListeners();
@@ -187,7 +191,7 @@ export class ServiceProcess implements ServiceContext {
     this.#updateListeners();
     this.#status.start();
     // Before the first client has to wait for it. In a role that neither sends nor receives connections nothing is loaded.
-    if (this.#start.role.endsWith('-login') || this.#receiver !== undefined) setImmediate(canPassDescriptors);
+    if (this.#start.role.endsWith('-login') || this.#receiver !== undefined) setImmediate(() => this.#warnAboutDescriptors());
     this.#title.changed();
     this.#finishWhenEmpty();
   }
@@ -195,6 +199,7 @@ export class ServiceProcess implements ServiceContext {
   receive(message: Exclude<MasterMessage, StartMessage | RoutedMessage>): void {
     if (message.kind === 'stop') this.stop(message.clients, message.reason);
     else if (message.kind === 'queue-full') this.#clients.pushOutOldest();
+    else if (message.kind === 'reloaded') for (const handler of this.#reloadHandlers) handler();
     else if (message.kind === 'kick') {
       const sessionIds = new Set(message.sessionIds);
       this.#clients.kick(sessionIds);
@@ -266,6 +271,16 @@ export class ServiceProcess implements ServiceContext {
         if (reason === 'kicked') relay.destroy();
       },
     };
+  }
+
+  /** Everything works without, but slower, and the end of a login process then ends the sessions that it let in. */
+  #warnAboutDescriptors(): void {
+    if (canPassDescriptors() || this.#isFinished) return;
+    const text =
+      'Open connections cannot be passed to another process here (koffi cannot be loaded): all are relayed, as those with TLS are';
+    // A process for each client would say it to each.
+    if (this.serviceCount === 1) this.log.debug('handoff.relay-only', text);
+    else this.log.warning('handoff.relay-only', text);
   }
 
   /** A TLS listener without a certificate would only fail once a client comes. */

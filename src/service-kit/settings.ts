@@ -41,5 +41,5 @@ export const tlsSettings = defineSettings('tls', {
   ssl_options: list('', 'no_ticket: no session tickets; no_compression and compression are accepted, there is no compression'),
 });
 
-/** What runService needs whatever the role is. */
+/** All groups of the kit: the first goes to every process, the second to those whose role declares it. */
 export const kitSettings: readonly SettingsGroup[] = [connectionSettings, tlsSettings];

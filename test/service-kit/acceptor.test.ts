@@ -22,6 +22,7 @@ const listener: InheritedListener = {
   isTls: false,
   backlog: 1,
   isHaproxy: false,
+  keepAliveMs: 0,
   address: '127.0.0.1',
   port: 143,
 };

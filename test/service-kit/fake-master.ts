@@ -131,6 +131,7 @@ export class FakeMaster {
         isTls: false,
         backlog: 64,
         isHaproxy: false,
+        keepAliveMs: 0,
         address: '127.0.0.1',
         port: 0,
         ...options.listeners?.[index],

@@ -137,13 +137,19 @@ const mail: Role = {
   name: 'mail',
   settings: [toySettings],
   start(context) {
+    const streams = new Set<Duplex>();
+    context.onReload(() => {
+      for (const stream of streams) stream.write('reloaded\n');
+    });
     context.onHandoff(({ stream, request, release }) => {
+      streams.add(stream);
       const leave = context.anvil.connect(
         { user: request.user, remoteIp: request.peer.remoteIp, service: 'mail', sessionId: request.sessionId },
         () => stream.end('kicked\n'),
       );
       stream.on('close', () => {
         leave();
+        streams.delete(stream);
         release();
       });
       stream.on('error', () => undefined);

@@ -262,7 +262,6 @@ function service(name: 'toy' | 'mail', change: ServiceChange, listeners: readonl
     listeners,
     refusal: 'imap',
     settingsFor: ({ settings }) => ({ version: 1, groups: settings, kinds: [], layers: [{ filter: {}, values: {}, sections: [] }] }),
-    settingsKey: '',
     survivesReload: false,
     ...change.plan,
   };
@@ -279,6 +278,7 @@ function inet(port: number): ListenerPlan {
     address: '127.0.0.1',
     port,
     backlog: 64,
+    keepAliveMs: 0,
     mode: 0,
     uid: undefined,
     gid: undefined,

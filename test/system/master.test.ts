@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { askMaster } from '#ipc/master-client.js';
 import { BindError } from '#services/master/listeners.js';
 import type { ServerPlan } from '#services/master/plan.js';
-import { isAlive, MasterWorld, until } from './master-world.js';
+import { isAlive, MasterWorld, type ServiceChange, until } from './master-world.js';
 
 type Start = Parameters<typeof MasterWorld.start>;
 
@@ -249,6 +249,49 @@ describe('Reload', () => {
     });
   });
 
+  it('lets a client that is about to log in do so, in a process of the new configuration', async () => {
+    await withMaster(async (world) => {
+      const { pid } = await world.login('anna');
+      const client = await world.greeted();
+      await world.master.reload();
+      client.send('LOGIN anna');
+      const [, newPid] = await client.until(/^welcome \S+ to (\d+)/m);
+      assert.notEqual(Number(newPid), pid);
+    });
+  });
+
+  it('ends a client that does not log in within the grace time', async () => {
+    await withMaster(
+      async (world) => {
+        const client = await world.greeted();
+        await world.master.reload();
+        await client.until(/^stop shutdown/m);
+      },
+      {},
+      { stopGraceMs: 200 },
+    );
+  });
+
+  it('keeps anvil and auth while nothing of theirs changes, and tells them', async () => {
+    const stays: ServiceChange = { plan: { survivesReload: true } };
+    await withMaster(
+      async (world) => {
+        const { client, pid } = await world.login('anna');
+        await world.master.reload();
+        await client.until(/^reloaded/m);
+        assert.equal(await client.pid(), pid);
+        const services = world.plan({
+          toy: {},
+          mail: { plan: { survivesReload: true, settingsFor: () => ({ version: 1, groups: [], kinds: [], layers: [] }) } },
+        });
+        world.next = { kind: 'plan', plan: services, warnings: [] };
+        await world.master.reload();
+        await client.until(/^stop shutdown/m);
+      },
+      { mail: stays },
+    );
+  });
+
   it('refuses no connection while it happens', async () => {
     await withMaster(async (world) => {
       let served = 0;
@@ -256,7 +299,9 @@ describe('Reload', () => {
       const client = async (): Promise<void> => {
         while (performance.now() < until) {
           const connection = world.connect();
-          await connection.until(/^(hello|stop) /m);
+          await connection.until(/^hello /m);
+          connection.send(`LOGIN user${served % 3}`);
+          await connection.until(/^welcome /m);
           served += 1;
           connection.socket.destroy();
         }

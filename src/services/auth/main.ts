@@ -36,6 +36,10 @@ export const role: Role = {
       nowMs: Date.now,
       delay: startTimer,
     });
+    context.onReload(() => {
+      const count = authenticator.cache?.flush() ?? 0;
+      context.log.info('auth.cache', `SIGHUP received, ${count} cache entries flushed`, { count });
+    });
     let connections = 0;
     const open = new Set<() => void>();
     endWhenIdle(context, open);

@@ -199,9 +199,11 @@ export class Master {
     for (const service of plan.services) {
       const old = oldPools.get(service.name);
       // Same settings, same processes: sessions and half-finished logins that depend on it do not notice the reload.
-      const isKept = old !== undefined && service.survivesReload && JSON.stringify(service) === JSON.stringify(old.plan);
+      const isKept = old !== undefined && service.survivesReload && old.hasSettingsOf(service);
       this.#pools.set(service.name, isKept ? old : this.#newPool(service.name));
-      if (isKept) oldPools.delete(service.name);
+      if (!isKept) continue;
+      oldPools.delete(service.name);
+      old.tellReloaded();
     }
     for (const [name, pool] of oldPools) {
       const waiting = pool.retire();
@@ -215,9 +217,17 @@ export class Master {
 
   #retire(pool: Pool, clients: 'finish' | 'end'): void {
     this.#retired.add(pool);
-    // A retired auth or anvil has no clients but our own processes, which end by themselves.
-    pool.stopChildren(lastToStop.has(pool.name) ? 'finish' : clients, 'reload');
-    if (clients === 'end') this.#enforceEnd([pool], this.#plan.stopGraceMs, 'reload');
+    const end = (): void => {
+      pool.stopChildren('end', 'reload');
+      this.#enforceEnd([pool], this.#plan.stopGraceMs, 'reload');
+    };
+    // A retired auth or anvil has no clients but our own processes, which end by themselves. Who is about to log in may do so: the session
+    // begins in a process of the new generation, and no connection is refused because of a reload.
+    if (clients === 'end' && !pool.plan.isLogin && !lastToStop.has(pool.name)) end();
+    else {
+      pool.stopChildren('finish', 'reload');
+      if (clients === 'end') setTimeout(end, this.#plan.stopGraceMs).unref();
+    }
     void pool.whenEmpty().then(() => this.#retired.delete(pool));
   }
 

@@ -30,8 +30,6 @@ export interface PlanOptions {
 
 /** Blocks with passwords in them: never for processes that talk to clients who have not logged in. */
 const secretSections: ReadonlySet<string> = new Set(['passdb', 'userdb']);
-/** All that a role may depend on, for comparing. */
-const allSections = ['namespace', 'passdb', 'plugin', 'service', 'userdb'];
 
 /** Roles that logged-in connections are handed to. */
 const mailRoles: ReadonlySet<string> = new Set(['imap', 'pop3']);
@@ -104,6 +102,8 @@ class Planner {
     const listensItself = mailRoles.has(role) && service.inetListeners.length > 0;
     const target = { name, protocol: service.protocol };
     const isLogin = service.type === 'login' || role.endsWith('-login');
+    // Private keys go where TLS ends. Mail processes behind a login process declare the settings, too, for what they offer in direct mode.
+    const speaksTls = isLogin || service.inetListeners.length > 0;
     const takesHandoffs = sessionRoles.has(role);
     const isPerUser = this.#options.isRoot && takesHandoffs && (service.user === '' || service.user === 'root');
     const identity = this.#identityOf(service, mailIdentity);
@@ -145,9 +145,8 @@ class Planner {
       settingsFor: (needs) => {
         const groups = this.#options.groups.filter((group) => needs.settings.includes(group.name));
         const sections = needs.sections.filter((kind) => !isLogin || !secretSections.has(kind));
-        return packSettings(this.#config, target, groups, sections);
+        return packSettings(this.#config, target, groups, sections, { withSecrets: speaksTls });
       },
-      settingsKey: JSON.stringify(packSettings(this.#config, target, this.#options.groups, allSections)),
       survivesReload: keptRoles.has(role),
     };
   }
@@ -183,6 +182,7 @@ class Planner {
         address: isIP(address) === 0 ? resolveHost(address) : address,
         port: listener.port,
         backlog,
+        keepAliveMs: listener.keepAliveMs,
         mode: 0,
         uid: undefined,
         gid: undefined,
@@ -205,6 +205,7 @@ class Planner {
       address: listener.path,
       port: 0,
       backlog,
+      keepAliveMs: 0,
       mode,
       uid: owner?.uid,
       gid,

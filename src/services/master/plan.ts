@@ -14,6 +14,8 @@ export interface ListenerPlan {
   readonly address: string;
   readonly port: number;
   readonly backlog: number;
+  /** TCP keep-alive of accepted connections, ms; 0: none. */
+  readonly keepAliveMs: number;
   /** UNIX sockets: permission bits, and numeric owner; undefined leaves it to the process. */
   readonly mode: number;
   readonly uid: number | undefined;
@@ -61,8 +63,6 @@ export interface ServicePlan {
   readonly refusal: RefusalProtocol;
   /** What the child gets of the configuration: the groups and blocks that its role declares. */
   readonly settingsFor: (needs: SettingsNeeds) => unknown;
-  /** Equal when all settings are. */
-  readonly settingsKey: string;
   /** Survives a reload: its state is worth more than new settings. */
   readonly survivesReload: boolean;
 }

@@ -87,6 +87,8 @@ export class Pool {
   lastDropAtMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isRetired = false;
+  /** What the role declares; known once one of its processes was there. */
+  #needs: SettingsNeeds | undefined;
   #onEmpty: (() => void)[] = [];
 
   constructor(plan: ServicePlan, server: ServerPlan, generation: number, environment: PoolEnvironment, owner: PoolOwner) {
@@ -142,6 +144,18 @@ export class Pool {
     this.#environment.watch.unwatch(this.#watcher);
     clearTimeout(this.#timer);
     return waiting;
+  }
+
+  /** Does the plan give the processes what they have? They may be kept at a reload then. */
+  hasSettingsOf(plan: ServicePlan): boolean {
+    const needs = this.#needs;
+    if (JSON.stringify(plan) !== JSON.stringify(this.plan)) return false;
+    return needs === undefined || JSON.stringify(plan.settingsFor(needs)) === JSON.stringify(this.plan.settingsFor(needs));
+  }
+
+  /** The processes stay over a reload. */
+  tellReloaded(): void {
+    for (const { child } of this.#children.values()) child.send({ kind: 'reloaded' });
   }
 
   /** Tells every process to take no more clients, and to end those it has (`end`) or not (`finish`). */
@@ -282,6 +296,7 @@ export class Pool {
         isTls: listener.isTls,
         fd: firstInheritedFd + index,
         backlog: listener.backlog,
+        keepAliveMs: listener.keepAliveMs,
         isHaproxy: listener.isHaproxy,
         address: listener.address,
         port: listener.port,
@@ -328,6 +343,7 @@ export class Pool {
       case 'needs':
         // Once: later the process may be in the hands of a client.
         if (process.startMessage !== undefined) process.child.send(process.startMessage(message));
+        this.#needs ??= message;
         process.startMessage = undefined;
         return;
       case 'status':

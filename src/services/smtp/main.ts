@@ -14,13 +14,13 @@ import { type SessionOptions, SmtpSession } from './session.js';
 function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
   return {
     name: protocol,
-    settings: [...mailStoreSettings, deliverySettings, lmtpSettings, smtpSettings],
+    settings: [...mailStoreSettings, deliverySettings, lmtpSettings, smtpSettings, tlsSettings],
     sections: mailStoreSections,
     async start(context) {
       const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
       const store = createMailStore({ settings: context.settings, log: context.log });
       const ended = new AbortController();
-      const options = sessionOptions(protocol, context.settings);
+      const options = sessionOptions(protocol, context.settings, context.hasInetListeners);
       const { smtp_max_errors: maxErrors } = context.settings.get(smtpSettings);
       context.onConnection(
         (accepted) => {
@@ -48,7 +48,8 @@ function newSessionId(): string {
   return randomBytes(12).toString('base64url');
 }
 
-function sessionOptions(protocol: 'smtp' | 'lmtp', settings: SettingsSource): SessionOptions {
+/** @param hasNetwork there are listeners that the network reaches; TLS on a UNIX socket would protect nothing */
+function sessionOptions(protocol: 'smtp' | 'lmtp', settings: SettingsSource, hasNetwork: boolean): SessionOptions {
   const delivery = settings.get(deliverySettings);
   const lmtp = settings.get(lmtpSettings);
   const smtp = settings.get(smtpSettings);
@@ -69,7 +70,7 @@ function sessionOptions(protocol: 'smtp' | 'lmtp', settings: SettingsSource): Se
     autocreate: delivery.lda_mailbox_autocreate,
     autosubscribe: delivery.lda_mailbox_autosubscribe,
     isFullTemporary: delivery.quota_full_tempfail,
-    offersTls: settings.get(tlsSettings).ssl !== 'no' && settings.get(tlsSettings).ssl_cert !== '',
+    offersTls: hasNetwork && settings.get(tlsSettings).ssl !== 'no' && settings.get(tlsSettings).ssl_cert !== '',
     deliverLogFormat: delivery.deliver_log_format,
     runsAsRoot: process.getuid?.() === 0,
   };

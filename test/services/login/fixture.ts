@@ -142,6 +142,7 @@ function fakeContext(
       penalty: async () => ({ value: 0, lastSeconds: 0 }),
       setPenalty: () => undefined,
     },
+    onReload: () => undefined,
     setTitle: () => undefined,
   };
 }

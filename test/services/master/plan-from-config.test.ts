@@ -82,6 +82,36 @@ describe('A plan', () => {
   });
 });
 
+describe('Private keys', () => {
+  const text = base.replace('ssl = no', 'ssl = yes\nssl_cert = CERT\nssl_key = KEY\nssl_key_password = WORD');
+  const needs = { settings: ['tls', 'imap'], sections: [] };
+  const given = (of: ServerPlan, name: string): string => JSON.stringify(service(of, name).settingsFor(needs));
+
+  it('go to processes where TLS ends', () => {
+    const of = plan(text);
+    assert.match(given(of, 'imap-login'), /"ssl_key":"KEY".*"ssl_key_password":"WORD"/);
+    assert.match(given(of, 'imap'), /"ssl_cert":"CERT"/);
+    for (const name of ['imap', 'lmtp', 'auth', 'anvil', 'imap-hibernate']) assert.doesNotMatch(given(of, name), /KEY|WORD/, name);
+  });
+
+  it('go to mail processes in direct mode, and to lmtp on the network', () => {
+    const direct = 'mail_uid = vmail\nmail_gid = 5000\nservice imap {\n  inet_listener direct {\n    port = 1143\n  }\n}\n';
+    const of = plan(`${text}${direct}service lmtp {\n  inet_listener lmtp {\n    port = 24\n  }\n}\n`);
+    for (const name of ['imap', 'lmtp']) assert.match(given(of, name), /"ssl_key":"KEY"/, name);
+  });
+});
+
+describe('TCP keep-alive', () => {
+  const listener = (of: ServerPlan): number | undefined => service(of, 'imap-login').listeners[0]?.keepAliveMs;
+
+  it('is 120 s, what the server says, or what the listener says', () => {
+    assert.equal(listener(plan(base)), 120_000);
+    assert.equal(listener(plan(`${base}tcp_keepalive = 60s\n`)), 60_000);
+    const own = 'service imap-login {\n  inet_listener imap {\n    tcp_keepalive = 0\n  }\n}\n';
+    assert.equal(listener(plan(`${base}tcp_keepalive = 60s\n${own}`)), 0);
+  });
+});
+
 describe('Mail processes of a master that is root', () => {
   it('run as each user, and as the one of a static userdb where auth names none', () => {
     const of = plan(`${base}userdb {\n  driver = static\n  args = uid=vmail gid=5000 home=/mail/%u\n}\n`);

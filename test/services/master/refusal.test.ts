@@ -19,6 +19,7 @@ async function refused(protocol: RefusalProtocol, isTls: boolean): Promise<strin
     isTls,
     isHaproxy: false,
     isReusePort: false,
+    keepAliveMs: 0,
     address: '127.0.0.1',
     port: 0,
     backlog: 8,
