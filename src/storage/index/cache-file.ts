@@ -5,10 +5,11 @@
 // grown to several times what its messages need.
 
 import { randomInt } from 'node:crypto';
-import { closeSync, fstat, fstatSync, openSync, read, readSync, renameSync, unlinkSync, writeFileSync, writevSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, read, readSync, renameSync, unlinkSync, writeFileSync, writevSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
+import { SlowWatch } from '#util/slow-watch.js';
 import {
   type CachedMessage,
   cacheHeaderBytes,
@@ -27,7 +28,6 @@ import {
 } from './cache-record.js';
 import type { IndexState } from './index-state.js';
 
-const statFile = promisify(fstat);
 const readFile = promisify(read);
 
 /** Records closer together than this are read with one call. */
@@ -35,6 +35,8 @@ const gapBytes = 32 * 1024;
 const spanBytes = 1024 * 1024;
 /** Read behind the start of the last record of a span; most records are smaller. */
 const recordGuessBytes = 8 * 1024;
+/** Read in the event loop while storage is quick. */
+const maxQuickBytes = 128 * 1024;
 const scanBytes = 1024 * 1024;
 const maxCacheBytes = 4 * 1024 * 1024 * 1024;
 /** More than this for each message of the mailbox means that most of the file is about messages long gone. */
@@ -49,6 +51,7 @@ export class CacheFile {
   #fd = -1;
   #isUnusable = false;
   #isMisaligned = false;
+  readonly #storage = new SlowWatch();
   readonly #firstNames: readonly string[];
   #lengthInSnapshot = 0;
 
@@ -80,7 +83,7 @@ export class CacheFile {
     if (this.#isUnusable) return;
     try {
       if (this.#fd < 0) await this.#open(state);
-      const stat = await statFile(this.#fd);
+      const stat = fstatSync(this.#fd);
       if (stat.nlink === 0) {
         // Somebody threw it away, by right or not.
         this.close();
@@ -101,7 +104,7 @@ export class CacheFile {
     for (let round = 0; round < 8 && wanted.length > 0 && this.#fd >= 0; round += 1) {
       const next: Position[] = [];
       try {
-        for (const span of spansOf(wanted)) await this.#readSpan(span, found, next);
+        for (const span of spansOf(wanted)) await this.#readSpan(state, span, found, next);
       } catch (error) {
         if (error instanceof BrokenCache) this.#throwAway(state, error.message);
         else this.#giveUp(error);
@@ -167,7 +170,7 @@ export class CacheFile {
       header = this.#tryOpen();
       if (header === undefined) throw new Error(`${this.#path} cannot be read back`);
     }
-    const size = (await statFile(this.#fd)).size;
+    const size = fstatSync(this.#fd).size;
     if (state.cacheId !== header.cacheId || state.cacheLength > size || state.cacheLength < cacheHeaderBytes) {
       state.columns.cacheOffset.fill(0);
       state.cacheId = header.cacheId;
@@ -257,10 +260,12 @@ export class CacheFile {
     return positions.sort((a, b) => a.offset - b.offset);
   }
 
-  async #readSpan(span: readonly Position[], found: Map<number, CachedMessage>, next: Position[]): Promise<void> {
+  async #readSpan(state: IndexState, span: readonly Position[], found: Map<number, CachedMessage>, next: Position[]): Promise<void> {
     const first = (span[0] as Position).offset;
     const last = (span.at(-1) as Position).offset;
-    const bytes = await this.#readAt(first, last - first + recordGuessBytes);
+    // Nothing that the state knows of lies behind its end of the file.
+    const guess = Math.min(recordGuessBytes, Math.max(cacheRecordMinimum, state.cacheLength - last));
+    const bytes = await this.#readAt(first, last - first + guess);
     for (const { uid, offset } of span) {
       const length = cacheRecordLength(bytes, offset - first);
       if (length === 0) throw new BrokenCache(`no record at ${offset}`);
@@ -278,6 +283,7 @@ export class CacheFile {
   async #readAt(offset: number, length: number): Promise<Buffer> {
     const bytes = Buffer.allocUnsafeSlow(length);
     let filled = 0;
+    if (length <= maxQuickBytes && !this.#storage.isPaused) filled = this.#storage.run(() => readSync(this.#fd, bytes, 0, length, offset));
     while (filled < length) {
       const { bytesRead } = await readFile(this.#fd, bytes, filled, length - filled, offset + filled);
       if (bytesRead === 0) break;

@@ -1,8 +1,9 @@
 // Reading folders no more often than they change.
 
-import { type Dirent, statSync } from 'node:fs';
+import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
+import { SlowWatch } from '#util/slow-watch.js';
 import { asStorageError } from './locked-rewrite.js';
 
 /**
@@ -11,8 +12,12 @@ import { asStorageError } from './locked-rewrite.js';
  */
 const doubtMs = 1100;
 
+/** A folder that had no more names than this is read again in the event loop while storage is quick. */
+const maxQuickNames = 200;
+
 interface Remembered {
   readonly stamp: string;
+  readonly names: number;
   readonly isDoubtful: boolean;
   readonly entries: readonly Dirent[];
 }
@@ -20,8 +25,9 @@ interface Remembered {
 /** Keeps what was in each folder until its mtime changes. */
 export class FolderReader {
   readonly #folders = new Map<string, Remembered>();
+  readonly #storage = new SlowWatch();
 
-  /** Folders and links to folders in `path`, by name; undefined when there is no such folder. */
+  /** Folders and links to folders in `path`, by name, the same object while they are the same; undefined when there is no such folder. */
   async read(path: string): Promise<readonly Dirent[] | undefined> {
     try {
       // Bounded: one stat of a name that is almost always in the kernel's cache.
@@ -34,8 +40,14 @@ export class FolderReader {
       const known = this.#folders.get(path);
       if (known !== undefined && known.stamp === stamp && !known.isDoubtful) return known.entries;
       const readAtMs = Date.now();
-      const entries = (await readdir(path, { withFileTypes: true })).filter((entry) => entry.isDirectory() || entry.isSymbolicLink());
-      this.#folders.set(path, { stamp, isDoubtful: readAtMs - Number(stats.mtimeMs) < doubtMs, entries });
+      const isQuick = known !== undefined && known.names <= maxQuickNames && !this.#storage.isPaused;
+      const all = isQuick
+        ? this.#storage.run(() => readdirSync(path, { withFileTypes: true }))
+        : await readdir(path, { withFileTypes: true });
+      const found = all.filter((entry) => entry.isDirectory() || entry.isSymbolicLink());
+      // Lock files come and go in a Maildir; what is made from the list of folders can stay.
+      const entries = known !== undefined && isSame(known.entries, found) ? known.entries : found;
+      this.#folders.set(path, { stamp, names: all.length, isDoubtful: readAtMs - Number(stats.mtimeMs) < doubtMs, entries });
       return entries;
     } catch (error) {
       const errno = errnoOf(error);
@@ -49,6 +61,12 @@ export class FolderReader {
   forget(): void {
     this.#folders.clear();
   }
+}
+
+function isSame(a: readonly Dirent[], b: readonly Dirent[]): boolean {
+  return (
+    a.length === b.length && a.every((entry, index) => entry.name === b[index]?.name && entry.isDirectory() === b[index]?.isDirectory())
+  );
 }
 
 /** @returns undefined when there is nothing */

@@ -1,5 +1,5 @@
 // File system calls of the store: stamps, folder listings, and system errors turned into storage errors.
-import { closeSync, fdatasync, fstatSync, fsync, open, readdir, statSync } from 'node:fs';
+import { closeSync, fdatasync, fstatSync, fsync, openSync, readdir, statSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { type StorageCode, StorageError } from '../errors.js';
 import type { FileStamp } from '../index/index-state.js';
@@ -50,17 +50,19 @@ export function listFolder(path: string): Promise<string[]> {
 /** fsync of a folder, or fdatasync of a file, by path. EINVAL means that the file system cannot. */
 export function syncPath(path: string, kind: 'folder' | 'file'): Promise<void> {
   return new Promise((resolve, reject) => {
-    open(path, 'r', (openError, fd) => {
-      if (openError !== null) {
-        reject(openError);
-        return;
-      }
-      const call = kind === 'folder' ? fsync : fdatasync;
-      call(fd, (error) => {
-        closeSync(fd);
-        if (error === null || error === undefined || errnoOf(error) === 'EINVAL') resolve();
-        else reject(error);
-      });
+    let fd: number;
+    try {
+      // What is synced was written a moment ago: its name is in the kernel's memory.
+      fd = openSync(path, 'r');
+    } catch (error) {
+      reject(error);
+      return;
+    }
+    const call = kind === 'folder' ? fsync : fdatasync;
+    call(fd, (error) => {
+      closeSync(fd);
+      if (error === null || error === undefined || errnoOf(error) === 'EINVAL') resolve();
+      else reject(error);
     });
   });
 }
