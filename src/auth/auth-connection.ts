@@ -15,6 +15,8 @@ export interface AuthConnectionOptions {
   /** UNIX socket: `base_dir/login/login`. */
   readonly path: string;
   readonly log: Logger;
+  /** Logins are to be sealed, not kept at auth to be claimed. */
+  readonly takesClaims?: boolean;
   /** Client process id, unique per connection to auth; the mail process names it when it claims the login. */
   readonly clientPid?: number;
 }
@@ -82,6 +84,7 @@ class AuthConnection implements AuthClient {
       id = this.#allocateId();
       const fields = ['AUTH', String(id), request.mechanism.toUpperCase(), `service=${request.service}`, ...peerParameters(request.peer)];
       fields.push(`session=${request.sessionId}`);
+      if (this.#options.takesClaims === true) fields.push('roost_claim');
       if (request.initialResponse !== undefined) fields.push(`resp=${request.initialResponse.toString('base64')}`);
       const line = encodeTabLine(fields);
       const step = this.#expect(id, line);
@@ -194,14 +197,15 @@ class AuthConnection implements AuthClient {
     const parameters = parseParameters(args);
     const resp = parameters.get('resp');
     const user = parameters.get('user') ?? '';
-    parameters.delete('resp');
-    parameters.delete('user');
+    const claim = parameters.get('roost_claim');
+    for (const own of ['resp', 'user', 'roost_claim']) parameters.delete(own);
     return {
       kind: 'ok',
       user,
       authId: id,
       authPid: this.#ready?.serverPid ?? 0,
       cookie: this.#ready?.cookie ?? '',
+      claim,
       finalData: resp === undefined ? undefined : decodeBase64(resp),
       fields: Object.fromEntries(parameters),
     };

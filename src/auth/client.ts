@@ -10,6 +10,8 @@ export type AuthStep =
       readonly authId: number;
       readonly authPid: number;
       readonly cookie: string;
+      /** The login, sealed for a mail process (claim-token.ts); undefined when it has to be claimed at auth. */
+      readonly claim?: string | undefined;
       readonly finalData: Buffer | undefined;
       readonly fields: Readonly<Record<string, string>>;
     }

@@ -3,6 +3,8 @@
 // master is gone and finishes its clients; a master that reads EOF waits for the child's exit status.
 // Receivers ignore messages of a kind they do not know (a reload may mix versions for a while); a frame that does not decode ends the peer.
 
+import type { ClaimKeys } from './claim-keys.js';
+
 /** File descriptor of the channel in the child. 0 is /dev/null, 1 and 2 the log pipe, inherited sockets follow from 4. */
 export const controlFd = 3;
 
@@ -59,6 +61,8 @@ export interface StartMessage {
    * such a process is sealed with it, so that only what one of them has written is taken for a session.
    */
   readonly sessionKey?: string | undefined;
+  /** For auth, which seals logins, and for the processes that open them. Never for login processes. */
+  readonly claimKeys?: ClaimKeys | undefined;
   /** The child was started as root and changes to this identity before it does anything else; undefined: it has its identity already. */
   readonly becomes?: { readonly uid: number; readonly gid: number; readonly groups: readonly number[] } | undefined;
   readonly isDebug: boolean;

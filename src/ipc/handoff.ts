@@ -88,15 +88,16 @@ function parseRequest(value: unknown): HandoffRequest | undefined {
   const peer = parsePeer(request?.['peer']);
   const fields = asFields(request?.['fields']);
   if (request === undefined || peer === undefined || fields === undefined) return undefined;
-  const { service, user, authPid, authId, cookie, loginPid, sessionId } = request;
+  const { service, user, authPid, authId, cookie, loginPid, sessionId, claim } = request;
   if (!isText(service) || !isText(user) || !isText(cookie) || !isText(sessionId)) return undefined;
+  if (claim !== undefined && !isText(claim)) return undefined;
   if (!isCount(authPid) || !isCount(authId) || !isCount(loginPid)) return undefined;
   const texts: Record<string, string> = {};
   for (const [key, text] of Object.entries(fields)) {
     if (!isText(text)) return undefined;
     texts[key] = text;
   }
-  return { service, user, authPid, authId, cookie, loginPid, sessionId, peer, fields: texts };
+  return { service, user, authPid, authId, cookie, loginPid, claim, sessionId, peer, fields: texts };
 }
 
 function parsePeer(value: unknown): Peer | undefined {

@@ -36,6 +36,8 @@ export interface HandoffRequest {
   /** Cookie of the login process's auth connection, 32 hex digits, and its CPID. */
   readonly cookie: string;
   readonly loginPid: number;
+  /** What auth has sealed about the login (auth/claim-token.ts): with it the mail process need not ask. */
+  readonly claim?: string | undefined;
   /** base64, `<...>` in logs. */
   readonly sessionId: string;
   readonly peer: Peer;

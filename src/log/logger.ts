@@ -64,26 +64,40 @@ class PinoBackedLogger implements Logger {
 }
 
 const standardError = 2;
-/** Lines that wait for the end of a turn are written before they become more than this. */
+/** Lines that wait are written before they become more than this. */
 const maxWaitingCharacters = 64 * 1024;
+/** Least time between two writes of lines that may wait. A write costs more than its lines, and wakes the master up as well. */
+const pauseMs = 10;
 
-/** Standard error, the lines of one turn of the event loop in one write; errors, which may be last words, at once. */
+/**
+ * Standard error. A line after a pause leaves at the end of the turn of the event loop, those that follow closely leave together; errors, which
+ * may be last words, at once with all before them. A process that is killed without warning loses what it logged in its last 10 ms.
+ */
 class StandardError implements DestinationStream {
   #waiting = '';
+  #writtenAtMs = Number.NEGATIVE_INFINITY;
+  readonly #flushLater = (): void => this.#flush();
 
   constructor() {
-    process.on('exit', () => this.#flush());
+    process.on('exit', this.#flushLater);
   }
 
   write(line: string): void {
-    if (this.#waiting === '') setImmediate(() => this.#flush());
+    if (this.#waiting === '') {
+      const waitMs = this.#writtenAtMs + pauseMs - performance.now();
+      // Unreferenced: the exit writes what is left, and nothing else may keep a process that has ended its work.
+      if (waitMs > 0) setTimeout(this.#flushLater, waitMs).unref();
+      else setImmediate(this.#flushLater);
+    }
     this.#waiting += line;
     if (this.#waiting.length > maxWaitingCharacters || line.startsWith('{"level":"error"')) this.#flush();
   }
 
   #flush(): void {
+    if (this.#waiting === '') return;
     const octets = Buffer.from(this.#waiting);
     this.#waiting = '';
+    this.#writtenAtMs = performance.now();
     for (let at = 0; at < octets.length; ) {
       try {
         at += writeSync(standardError, octets, at);

@@ -23,7 +23,7 @@ export interface DirectOptions {
  */
 export function serveDirectly({ protocol, context, startSession }: DirectOptions): () => void {
   if (!context.hasInetListeners) return () => undefined;
-  const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log });
+  const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log, takesClaims: true });
   context.onConnection((connection) => new DirectClient({ protocol, context, startSession }, authClient, connection), {
     refusal: (_listener, reason) => refusalText(protocol, reason),
   });

@@ -352,6 +352,7 @@ class PreAuthSession implements ClientHandle {
       authId: step.authId,
       cookie: step.cookie,
       loginPid: process.pid,
+      claim: step.claim,
       sessionId: this.#sessionId,
       peer: this.#peer,
       fields: passed,

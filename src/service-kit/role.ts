@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { SettingsGroup } from '#config/define.js';
 import type { SettingsSource } from '#config/settings-source.js';
+import type { ClaimKeys } from '#ipc/claim-keys.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 
@@ -143,6 +144,8 @@ export interface ServiceContext {
    */
   startTls(connection: AcceptedConnection, buffered: Buffer): Promise<{ readonly stream: Duplex; readonly peer: Peer }>;
   readonly anvil: AnvilClient;
+  /** What sealed logins are made and opened with (auth/claim-token.ts); in auth and mail roles only. */
+  readonly claimKeys?: ClaimKeys | undefined;
   /** Process title state (verbose_proctitle) and `roostadm who` facts. */
   setTitle(text: string): void;
 }

@@ -3,6 +3,7 @@ import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { type PackedSettings, unpackSettings } from '#config/pack.js';
 import type { SettingsSource } from '#config/settings-source.js';
+import type { ClaimKeys } from '#ipc/claim-keys.js';
 import type { MasterMessage, RoutedMessage, StartMessage } from '#ipc/control.js';
 import { canPassDescriptors } from '#ipc/handle-pass.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
@@ -88,6 +89,10 @@ export class ServiceProcess implements ServiceContext {
 
   get stopping(): AbortSignal {
     return this.#stopping.signal;
+  }
+
+  get claimKeys(): ClaimKeys | undefined {
+    return this.#start.claimKeys;
   }
 
   get hasInetListeners(): boolean {

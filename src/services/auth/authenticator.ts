@@ -1,6 +1,7 @@
 // The auth role's parts put together from settings; no sockets here, so that tests and `roostadm` can run it in their own process.
 import { AuthCache } from '#auth/auth-cache.js';
 import { AuthChain } from '#auth/chain.js';
+import type { ClaimSealer } from '#auth/claim-token.js';
 import { buildDatabases } from '#auth/databases.js';
 import { createExpander } from '#auth/expander.js';
 import { PassdbChecker } from '#auth/passdb-check.js';
@@ -43,6 +44,8 @@ export interface AuthenticatorOptions {
   readonly passdbs: readonly Section[];
   readonly userdbs: readonly Section[];
   readonly log: Logger;
+  /** Undefined: logins are not sealed. */
+  readonly claims?: ClaimSealer | undefined;
   /** Undefined: no penalties. */
   readonly penaltyStore: PenaltyStore | undefined;
   readonly nowMs: () => number;
@@ -112,6 +115,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     mechanisms,
     failures: new FailureDelay({ delayMs: settings.auth_failure_delay, nowMs }),
     finished: new FinishedRequests(nowMs),
+    claims: options.claims,
     penalties: options.penaltyStore ? new Penalties(options.penaltyStore, nowMs) : undefined,
     log,
     requiresClientCert: settings.auth_ssl_require_client_cert,

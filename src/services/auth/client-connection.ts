@@ -3,6 +3,7 @@
 // The server greets (VERSION, MECH..., SPID, CUID, COOKIE, DONE); the client answers VERSION and CPID, then sends AUTH, CONT and CANCEL. A peer
 // that breaks the protocol itself is cut off; a request that fails gets FAIL.
 import { randomBytes } from 'node:crypto';
+import { type ClaimSealer, claimLifetimeMs } from '#auth/claim-token.js';
 import { authRequestTimeoutMs, clientProtocol, factsFromParameters } from '#auth/interface.js';
 import { type Penalties, penaltyDelayMs } from '#auth/penalty.js';
 import type { AuthState, RequestFacts } from '#auth/request.js';
@@ -18,12 +19,16 @@ import type { FinishedRequests } from './finished-requests.js';
 
 /** Requests of one connection that may be open at a time; a login process has one per client. */
 const maxOpenRequests = 50_000;
+/** Half a line of the protocol. */
+const maxClaimCharacters = 8_192;
 
 export interface ClientConnectionContext {
   readonly exchange: ExchangeContext;
   readonly mechanisms: readonly SaslMechanism[];
   readonly failures: FailureDelay;
   readonly finished: FinishedRequests;
+  /** Undefined: successes are kept, and claimed. */
+  readonly claims?: ClaimSealer | undefined;
   readonly penalties: Penalties | undefined;
   readonly log: Logger;
   readonly requiresClientCert: boolean;
@@ -48,6 +53,8 @@ interface OpenRequest {
   isGone: boolean;
   /** AUTH had `nologin`: nobody will claim it. */
   readonly isLoginless: boolean;
+  /** AUTH had `roost_claim`: the login is sealed into the answer. */
+  readonly takesClaim: boolean;
   penalty: number;
   tried: string;
   timeout: { cancel(): void } | undefined;
@@ -156,6 +163,7 @@ export class ClientConnection {
       isBusy: true,
       isGone: false,
       isLoginless: parameters.has('nologin'),
+      takesClaim: parameters.has('roost_claim'),
       penalty: 0,
       tried: respAt < 0 ? '' : (args[respAt] ?? ''),
       timeout: undefined,
@@ -268,7 +276,10 @@ export class ClientConnection {
       }
       const fields = new Map(found.fields);
       if (state.masterUser !== '') fields.set('auth_user', state.masterUser);
-      this.#context.finished.add({ cookie: this.#cookie, loginPid: clientPid, authId: request.id }, { user: state.user, fields });
+      const claim = request.takesClaim ? this.#seal(request, state.user, fields, clientPid) : undefined;
+      if (claim === undefined) {
+        this.#context.finished.add({ cookie: this.#cookie, loginPid: clientPid, authId: request.id }, { user: state.user, fields });
+      } else extra.push(`roost_claim=${claim}`);
       // For the master's choice of a process; login processes only.
       for (const name of ['uid', 'gid']) if (fields.has(name)) extra.push(`roost_${name}=${fields.get(name)}`);
     }
@@ -280,6 +291,20 @@ export class ClientConnection {
     const waitMs = state.delayUntilMs === 0 ? 0 : Math.min(state.delayUntilMs - Date.now(), authRequestTimeoutMs);
     if (waitMs > 0) this.#context.delay(waitMs, reply);
     else reply();
+  }
+
+  /** Undefined when auth was started without keys, or the login is too large for a line of the protocol. */
+  #seal({ id, facts }: OpenRequest, user: string, fields: ReadonlyMap<string, string>, loginPid: number): string | undefined {
+    const claim = this.#context.claims?.seal({
+      user,
+      service: facts.service,
+      loginPid,
+      authId: id,
+      sessionId: facts.sessionId,
+      fields: Object.fromEntries(fields),
+      untilMs: Date.now() + claimLifetimeMs,
+    });
+    return claim === undefined || claim.length > maxClaimCharacters ? undefined : claim;
   }
 
   #failLate(request: OpenRequest, step: Extract<ExchangeStep, { kind: 'fail' }>): void {

@@ -2,6 +2,7 @@
 import { stat } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
+import { ClaimSealer } from '#auth/claim-token.js';
 import { authListenerKind } from '#auth/interface.js';
 import { peerCredentials } from '#auth/peer-credentials.js';
 import type { AcceptedConnection, ClientHandle, Role, ServiceContext } from '#service-kit/role.js';
@@ -32,6 +33,7 @@ export const role: Role = {
       passdbs: context.settings.sections('passdb'),
       userdbs: context.settings.sections('userdb'),
       log: context.log,
+      claims: context.claimKeys?.secret === undefined ? undefined : new ClaimSealer(Buffer.from(context.claimKeys.secret, 'base64')),
       penaltyStore: context.anvil,
       nowMs: Date.now,
       delay: startTimer,

@@ -66,6 +66,18 @@ export interface CapabilityFacts {
   readonly imap_urlauth_host: string;
 }
 
+const greetings = new WeakMap<CapabilityFacts, string>();
+
+/** For the reply to a login. Settings are one object for all sessions that they hold for. */
+export function capabilitiesAtLogin(settings: CapabilityFacts): string {
+  let list = greetings.get(settings);
+  if (list === undefined) {
+    list = capabilities(settings, false);
+    greetings.set(settings, list);
+  }
+  return list;
+}
+
 export function capabilities(settings: CapabilityFacts, isCompressed: boolean): string {
   const custom = settings.imap_capability.trim();
   if (custom !== '' && !custom.startsWith('+')) return custom;

@@ -1,5 +1,7 @@
 // The octets of one connection: reading with a bound, writing with back-pressure, compression, idle and stall timers.
+import { Socket } from 'node:net';
 import { type Duplex, Transform } from 'node:stream';
+import { TLSSocket } from 'node:tls';
 import { constants, createDeflateRaw, createInflateRaw, type DeflateRaw, type InflateRaw } from 'node:zlib';
 import type { RawLog } from './rawlog.js';
 
@@ -254,6 +256,11 @@ export class ClientStream {
   async end(): Promise<void> {
     if (this.#isClosed) return;
     const deflate = this.#deflate;
+    // Closing sends the end as well, once the kernel has everything; only TLS and compression have last words of their own.
+    if (deflate === undefined && this.#stream.writableLength === 0 && isPlain(this.#stream)) {
+      this.destroy();
+      return;
+    }
     if (deflate !== undefined) await new Promise<void>((resolve) => deflate.end(() => setImmediate(resolve)));
     // A client that does not read its BYE may not hold the process.
     const timer = setTimeout(() => this.destroy(), Math.min(this.#options.stallTimeoutMs, 10_000));
@@ -271,4 +278,8 @@ export class ClientStream {
     this.#stream.destroy();
     this.#closed();
   }
+}
+
+function isPlain(stream: Duplex): boolean {
+  return stream instanceof Socket && !(stream instanceof TLSSocket);
 }

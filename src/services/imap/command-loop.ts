@@ -6,7 +6,7 @@ import { BadCharsetError, ImapSyntaxError, MailboxNameError } from '#protocol/im
 import type { CommandReader } from '#protocol/imap/reader.js';
 import { StorageError } from '#storage/errors.js';
 import type { ClientStream } from './client-stream.js';
-import type { CommandRow } from './command-spec.js';
+import type { CommandCall, CommandRow } from './command-spec.js';
 import { findCommand } from './command-table.js';
 import { runIdle } from './commands/idle.js';
 import { internalError, replyToStorageError, shouldLog } from './error-reply.js';
@@ -188,7 +188,7 @@ export class CommandLoop implements SessionInput {
             const refusal = checkState(session, found);
             if (refusal !== undefined) return refusal;
             const run = found.row.prepare(step.reader, found.isUid);
-            return run(session, { tag: step.tag, isUid: found.isUid, signal: session.signal });
+            return run(session, new Call(session, step.tag, found.isUid));
           });
     await this.#finish(session, step.tag, found, outcome, startedAt);
   }
@@ -217,7 +217,7 @@ export class CommandLoop implements SessionInput {
             prepareReader(session, step.reader);
             const refusal = checkState(session, found);
             if (refusal !== undefined) return refusal;
-            return spec.run(session, input, { tag: step.tag, isUid: found.isUid, signal: session.signal });
+            return spec.run(session, input, new Call(session, step.tag, found.isUid));
           });
     this.#decoder.skipCommand();
     await this.#finish(session, step.tag, found, outcome, startedAt);
@@ -271,7 +271,7 @@ export class CommandLoop implements SessionInput {
     try {
       return await work();
     } catch (error) {
-      if (error instanceof ClientGoneError || session.signal.aborted) return undefined;
+      if (error instanceof ClientGoneError || session.isGone) return undefined;
       if (error instanceof BrokenLiteralError) {
         this.#log.error('imap.fetch', error.message, { error });
         this.#isBroken = true;
@@ -325,13 +325,30 @@ export class CommandLoop implements SessionInput {
       const allowExpunge = isUid || !row.flags.has('uses-sequences');
       await writeUpdates(session, { allowExpunge, withUid: isUid, mayLag: !asksForNews }, session.signal);
     } catch (error) {
-      if (session.signal.aborted) return;
+      if (session.isGone) return;
       if (error instanceof StorageError && error.code === 'not-found') {
         this.#isMailboxGone = true;
         return;
       }
       this.#log.error('imap.sync', `Syncing the mailbox failed: ${error instanceof Error ? error.message : String(error)}`, { error });
     }
+  }
+}
+
+/** The signal is made for commands that ask for it. */
+class Call implements CommandCall {
+  readonly #session: Session;
+  readonly tag: string;
+  readonly isUid: boolean;
+
+  constructor(session: Session, tag: string, isUid: boolean) {
+    this.#session = session;
+    this.tag = tag;
+    this.isUid = isUid;
+  }
+
+  get signal(): AbortSignal {
+    return this.#session.signal;
   }
 }
 

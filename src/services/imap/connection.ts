@@ -1,9 +1,9 @@
 // One client from hand-off to log line. Needs no process around it: tests build it over a pair of streams.
-import { setMaxListeners } from 'node:events';
 import type { Duplex } from 'node:stream';
 import type { Logger } from '#log/logger.js';
 import { StorageError } from '#storage/errors.js';
 import type { MailUser } from '#storage/user.js';
+import { LazyAbort } from '#util/lazy-abort.js';
 import { ClientStream } from './client-stream.js';
 import { CommandLoop, type LoopEnd } from './command-loop.js';
 import { formatLogout } from './counters.js';
@@ -50,14 +50,12 @@ export class ImapConnection {
   readonly #output: Output;
   readonly #loop: CommandLoop;
   readonly #options: ConnectionOptions;
-  readonly #abort = new AbortController();
+  readonly #abort = new LazyAbort();
   #stopReason: StopReason | undefined;
 
   constructor(options: ConnectionOptions) {
     this.#options = options;
     const { settings } = options;
-    // The storage reads many messages at once, each waiting on this one signal.
-    setMaxListeners(0, this.#abort.signal);
     this.#stream = new ClientStream(options.stream, {
       idleTimeoutMs: options.idleTimeoutMs ?? defaultIdleTimeoutMs,
       stallTimeoutMs: options.stallTimeoutMs ?? defaultStallTimeoutMs,
@@ -78,7 +76,7 @@ export class ImapConnection {
       log: options.log,
       output: this.#output,
       input: this.#loop,
-      signal: this.#abort.signal,
+      life: this.#abort,
       now: options.now ?? Date.now,
       isTrusted: options.isTrusted ?? false,
     });
@@ -131,7 +129,7 @@ export class ImapConnection {
       await resumeSession(this.session, resumed, this.#abort.signal);
     } catch (error) {
       if (error instanceof StorageError && error.code === 'not-found') return { kind: 'mailbox-gone' };
-      if (this.#abort.signal.aborted) return { kind: 'closed' };
+      if (this.#abort.isAborted) return { kind: 'closed' };
       log.error('imap.resume', `The session cannot go on: ${error instanceof Error ? error.message : String(error)}`, { error });
       return { kind: 'protocol', reason: '[UNAVAILABLE] The mailbox cannot be opened again.' };
     }
@@ -190,7 +188,7 @@ export class ImapConnection {
   #log(end: LoopEnd): void {
     const { counters } = this.session;
     const { bytesRead, bytesWritten } = this.#stream;
-    const tail = formatLogout(this.#options.settings.imap_logout_format, counters, bytesRead, bytesWritten);
+    const tail = formatLogout(this.#options.settings, { ...counters, bytesRead, bytesWritten });
     this.#options.log.info('session.end', `${this.#reasonText(end)} ${tail}`, {
       ...counters,
       in: bytesRead,

@@ -140,7 +140,7 @@ async function writeRange(session: Session, reader: MessageReader, start: number
   const { output } = session;
   let sent = 0;
   while (sent < length) {
-    if (session.signal.aborted) throw new BrokenLiteralError('client is gone');
+    if (session.isGone) throw new BrokenLiteralError('client is gone');
     const piece = await reader.read(start + sent, Math.min(length - sent, chunkBytes));
     if (piece.length === 0) throw new BrokenLiteralError(`message ends ${length - sent} octets early`);
     output.octets(piece);

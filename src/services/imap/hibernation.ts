@@ -96,12 +96,12 @@ export class Hibernation {
 
   #pass(state: SessionState, folders: HoldOrder['folders']): Promise<boolean> {
     const { session, passOn, idleTimeoutMs } = this.#options;
-    const { imap_idle_notify_interval: interval, imap_logout_format: format } = session.settings;
+    const { imap_idle_notify_interval: interval } = session.settings;
     return passOn(state, {
       folders,
       keepAliveMs: Number.isFinite(interval) ? interval : 0,
       inactivityMs: Math.max(0, state.lastInputAtMs + idleTimeoutMs - Date.now()),
-      logoutText: formatLogout(format, state.counters, state.bytesRead, state.bytesWritten),
+      logoutText: formatLogout(session.settings, { ...state.counters, bytesRead: state.bytesRead, bytesWritten: state.bytesWritten }),
     });
   }
 }

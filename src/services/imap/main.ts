@@ -1,5 +1,6 @@
 // The imap role: sessions after login.
 import { join } from 'node:path';
+import { type ClaimOpener, createClaimOpener } from '#auth/claim-token.js';
 import type { AuthMasterClient, UserFields } from '#auth/client.js';
 import { connectAuthMaster } from '#auth/master-connection.js';
 import type { Logger } from '#log/logger.js';
@@ -10,13 +11,14 @@ import type { ClientHandle, HandedConnection, Role, ServiceContext } from '#serv
 import { tlsSettings } from '#service-kit/settings.js';
 import { createMailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
 import { UserPool } from '#storage/user-pool.js';
-import { capabilities } from './capability.js';
+import { LazyAbort } from '#util/lazy-abort.js';
+import { capabilitiesAtLogin } from './capability.js';
 import { formatIdLog } from './commands/id.js';
 import { ImapConnection, type StopReason } from './connection.js';
 import { passToHibernation, readMovedSession } from './moved-session.js';
 import { type ImapSettings, imapSettings } from './settings.js';
 
-/** From the hand-off until the user's mail is open. */
+/** How long auth may take to tell who has logged in. */
 const loginTimeoutMs = 60_000;
 /** Made once: an error takes down where it was made, which costs more than the rest of a login's timers. */
 const tooLate = new Error(`the login took longer than ${loginTimeoutMs} ms`);
@@ -26,7 +28,10 @@ const failureText = '[UNAVAILABLE] Internal login failure. Refer to server log f
 interface Parts {
   readonly context: ServiceContext;
   readonly auth: AuthMasterClient;
+  readonly claims: ClaimOpener | undefined;
   readonly users: UserPool;
+  /** Opening an account waits for nothing, so it need not be given up. */
+  readonly never: AbortSignal;
 }
 
 export const role: Role = {
@@ -36,7 +41,8 @@ export const role: Role = {
   async start(context) {
     const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
     const store = createMailStore({ settings: context.settings, log: context.log });
-    const parts: Parts = { context, auth, users: new UserPool(store, 'imap') };
+    const claims = createClaimOpener(context.claimKeys);
+    const parts: Parts = { context, auth, claims, users: new UserPool(store, 'imap'), never: new AbortController().signal };
     const startSession = (handed: HandedConnection): ClientHandle => new HandedSession(parts, handed);
     context.onHandoff(startSession);
     const stopDirect = serveDirectly({ protocol: 'imap', context, startSession });
@@ -55,12 +61,11 @@ class HandedSession implements ClientHandle {
   readonly #parts: Parts;
   readonly #handed: HandedConnection;
   readonly #log: Logger;
-  readonly #startUp = new AbortController();
+  readonly #startUp = new LazyAbort();
   #connection: ImapConnection | undefined;
   #stopReason: StopReason | undefined;
   /** The client is, so that nobody is there to be told of a failure. */
   #isGone = false;
-  readonly #deadline = setTimeout(() => this.#startUp.abort(tooLate), loginTimeoutMs);
 
   constructor(parts: Parts, handed: HandedConnection) {
     this.#parts = parts;
@@ -78,7 +83,6 @@ class HandedSession implements ClientHandle {
     this.#run()
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
-        clearTimeout(this.#deadline);
         disconnected();
         handed.stream.destroy();
         handed.release();
@@ -92,14 +96,12 @@ class HandedSession implements ClientHandle {
   }
 
   async #run(): Promise<void> {
-    const { context, auth, users } = this.#parts;
+    const { context, claims, users, never } = this.#parts;
     const { stream, request } = this.#handed;
-    const { signal } = this.#startUp;
     const moved = readMovedSession(context, request);
-    const fields = moved?.user ?? (await this.#claim(auth, signal));
-    await using lease = await users.lease(fields, signal);
+    const fields = moved?.user ?? claims?.openHandoff(request) ?? (await this.#claim());
+    await using lease = await users.lease(fields, never);
     const { user } = lease;
-    clearTimeout(this.#deadline);
     const settings = context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }).get(imapSettings);
     const connection = new ImapConnection({
       stream,
@@ -118,15 +120,16 @@ class HandedSession implements ClientHandle {
     await connection.run();
   }
 
-  async #claim(auth: AuthMasterClient, signal: AbortSignal): Promise<UserFields> {
-    const claimed = await auth.claim(this.#handed.request, signal);
+  async #claim(): Promise<UserFields> {
+    const deadline = setTimeout(() => this.#startUp.abort(tooLate), loginTimeoutMs);
+    const claimed = await this.#parts.auth.claim(this.#handed.request, this.#startUp.signal).finally(() => clearTimeout(deadline));
     if (claimed.kind === 'found') return claimed.user;
     throw new Error(claimed.kind === 'temp_fail' ? claimed.reason : 'auth does not know this login');
   }
 
   #greet(connection: ImapConnection, settings: ImapSettings): void {
     this.#logClientId(settings.imap_id_log);
-    const list = capabilities(settings, false);
+    const list = capabilitiesAtLogin(settings);
     // A client that has asked for CAPABILITY before login may not look into the tagged reply.
     if (this.#handed.request.fields['capability'] !== 'asked') connection.greet(`${this.#tag} OK [CAPABILITY ${list}] Logged in`);
     else connection.greet(`* CAPABILITY ${list}\r\n${this.#tag} OK Logged in`);

@@ -131,7 +131,7 @@ export class NotifyFeed {
     this.#running = this.#session.exclusive
       .run(() => this.#round())
       .catch((error: unknown) => {
-        if (!this.#abort.signal.aborted && !this.#session.signal.aborted)
+        if (!this.#abort.signal.aborted && !this.#session.isGone)
           this.#session.log.error('imap.notify', `NOTIFY failed: ${error instanceof Error ? error.message : String(error)}`, { error });
       })
       .finally(() => {
@@ -142,7 +142,7 @@ export class NotifyFeed {
 
   async #round(): Promise<void> {
     const { output } = this.#session;
-    while (!this.#isPaused && !this.#session.signal.aborted) {
+    while (!this.#isPaused && !this.#session.isGone) {
       if (this.#isSelectedDue) {
         this.#isSelectedDue = false;
         // IDLE sends the changes of the selected mailbox itself.

@@ -7,6 +7,7 @@ import type { SequenceSet } from '#protocol/imap/reader.js';
 import type { MailboxView } from '#storage/mailbox.js';
 import type { Uid } from '#storage/types.js';
 import type { MailUser } from '#storage/user.js';
+import type { LazyAbort } from '#util/lazy-abort.js';
 import type { NumberRange } from '#util/number-set.js';
 import { resolveNumberSet } from '#util/number-set.js';
 import { newCounters } from './counters.js';
@@ -54,7 +55,8 @@ export interface SessionOptions {
   readonly log: Logger;
   readonly output: Output;
   readonly input: SessionInput;
-  readonly signal: AbortSignal;
+  /** Aborted when the client is gone. */
+  readonly life: LazyAbort;
   /** ms since the epoch. */
   readonly now: () => number;
   /** Connected through login_trusted_networks or by a trusted proxy: ID fields are believed. */
@@ -70,7 +72,7 @@ export class Session {
   readonly log: Logger;
   readonly output: Output;
   readonly input: SessionInput;
-  readonly signal: AbortSignal;
+  readonly #life: LazyAbort;
   readonly now: () => number;
   readonly isTrusted: boolean;
   readonly counters = newCounters();
@@ -105,11 +107,21 @@ export class Session {
     this.log = options.log;
     this.output = options.output;
     this.input = options.input;
-    this.signal = options.signal;
+    this.#life = options.life;
     this.now = options.now;
     this.isTrusted = options.isTrusted;
     const { imap_client_workarounds: workarounds } = options.settings;
     this.workarounds = workarounds.length === 0 ? noWorkarounds : new Set(workarounds);
+  }
+
+  /** Aborted when the client is gone. The storage reads many messages at once, each waiting on this one signal. */
+  get signal(): AbortSignal {
+    return this.#life.signal;
+  }
+
+  /** The client is. Costs nothing, where `signal` may have to be made. */
+  get isGone(): boolean {
+    return this.#life.isAborted;
   }
 
   get isSelected(): boolean {

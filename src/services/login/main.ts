@@ -17,7 +17,7 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
     name: `${protocol}-login`,
     settings: [loginSettings, tlsSettings],
     start(context) {
-      const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log });
+      const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log, takesClaims: true });
       // With one client at a time the title names it; otherwise the kit counts.
       const isSingle = context.clientLimit === 1 || context.serviceCount === 1;
       context.onConnection(

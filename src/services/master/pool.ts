@@ -1,5 +1,6 @@
 // One service of one generation: does what its scheduler decides, and tells it what happened.
 import { createHmac } from 'node:crypto';
+import { type ClaimKeys, claimKeysOf } from '#ipc/claim-keys.js';
 import type { ChildMessage, InheritedListener, StartMessage } from '#ipc/control.js';
 import type { ListeningSockets } from '#ipc/listening-socket.js';
 import type { LogFiles } from '#log/files.js';
@@ -278,6 +279,7 @@ export class Pool {
     const startMessage = (needs: SettingsNeeds): StartMessage => ({
       ...this.#startMessage(fds.length, privateSockets, becomes, needs),
       sessionKey,
+      claimKeys: this.#claimKeys(identityOf(key)),
     });
     this.#children.set(id, { id, key, child, privateSockets, startedAtMs, expectedEnd: undefined, startMessage });
   }
@@ -334,6 +336,14 @@ export class Pool {
   /** One for each identity: a process that runs as one user can seal nothing for another. */
   #sessionKey(identity: Identity | undefined): string {
     return createHmac('sha256', this.#environment.sessionSecret).update(keyOf(identity)).digest('base64');
+  }
+
+  /** @param user whom the process runs as, where each user has one */
+  #claimKeys(user: Identity | undefined): ClaimKeys | undefined {
+    const { plan } = this;
+    if (plan.role !== 'auth' && !plan.takesHandoffs) return undefined;
+    const secret = createHmac('sha256', this.#environment.sessionSecret).update('sealed logins').digest();
+    return user === undefined ? { secret: secret.toString('base64') } : claimKeysOf(secret, user, this.#server.mailIdentity);
   }
 
   #onMessage(id: number, message: ChildMessage): void {

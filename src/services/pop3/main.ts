@@ -1,5 +1,6 @@
 // The pop3 role: sessions after login.
 import { join } from 'node:path';
+import { type ClaimOpener, createClaimOpener } from '#auth/claim-token.js';
 import type { AuthMasterClient } from '#auth/client.js';
 import { connectAuthMaster } from '#auth/master-connection.js';
 import type { SettingsOf } from '#config/define.js';
@@ -21,6 +22,7 @@ const loginTimeoutMs = 60_000;
 interface Parts {
   readonly context: ServiceContext;
   readonly auth: AuthMasterClient;
+  readonly claims: ClaimOpener | undefined;
   readonly store: MailStore;
   readonly settings: SettingsOf<typeof pop3Settings>;
   /** Users with a session open, for pop3_lock_session. */
@@ -34,7 +36,8 @@ export const role: Role = {
   async start(context) {
     const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
     const store = createMailStore({ settings: context.settings, log: context.log });
-    const parts: Parts = { context, auth, store, settings: context.settings.get(pop3Settings), locked: new Set() };
+    const claims = createClaimOpener(context.claimKeys);
+    const parts: Parts = { context, auth, claims, store, settings: context.settings.get(pop3Settings), locked: new Set() };
     const start = (handed: HandedConnection): ClientHandle => startSession(parts, handed);
     context.onHandoff(start);
     const stopDirect = serveDirectly({ protocol: 'pop3', context, startSession: start });
@@ -73,7 +76,11 @@ async function run(parts: Parts, handed: HandedConnection, connection: Pop3Conne
   const { request } = handed;
   let isLocked = false;
   try {
-    const claimed = await parts.auth.claim(request, AbortSignal.timeout(loginTimeoutMs));
+    const sealed = parts.claims?.openHandoff(request);
+    const claimed =
+      sealed === undefined
+        ? await parts.auth.claim(request, AbortSignal.timeout(loginTimeoutMs))
+        : ({ kind: 'found', user: sealed } as const);
     if (claimed.kind !== 'found') {
       log.error(
         'session.claim-failed',
