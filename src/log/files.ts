@@ -1,11 +1,15 @@
-// Where log lines go: files (JSON unless text is asked for) or a terminal (text). Lines of children pass through as whole chunks; a line is
+// Where log lines go: files (JSON unless text is asked for), a terminal (text) or the system logger (text). Lines of children pass through as whole chunks; a line is
 // looked into only when it must become text or when levels go to different files.
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { formatLine, type LogLevel, levelOf } from './format.js';
+import type { Syslog } from './syslog.js';
+
+/** In place of a path: the system logger. */
+export const syslogTarget = 'syslog';
 
 export interface LogTargets {
-  /** Absolute paths; undefined is standard error. Warnings go with errors. */
+  /** Absolute paths, or `syslogTarget`; undefined is standard error. Warnings go with errors. */
   readonly errorPath: string | undefined;
   readonly infoPath: string | undefined;
   readonly debugPath: string | undefined;
@@ -25,6 +29,8 @@ interface Output {
   readonly path: string | undefined;
   fd: number;
   readonly isText: boolean;
+  /** Gets the lines; those it does not take go to the descriptor. */
+  readonly syslog: Syslog | undefined;
 }
 
 /** The open log files. One owner writes: the master. */
@@ -33,15 +39,24 @@ export class LogFiles {
   readonly #outputs: ReadonlyMap<string | undefined, Output>;
   readonly #byLevel: Readonly<Record<LogLevel, Output>>;
 
-  /** @throws the system error when a file cannot be opened */
-  constructor(targets: LogTargets, isTerminal: boolean) {
+  /**
+   * @param syslog for `syslogTarget`; without one standard error takes its place
+   * @throws the system error when a file cannot be opened
+   */
+  constructor(targets: LogTargets, isTerminal: boolean, syslog?: Syslog) {
     this.#timestamp = targets.timestamp;
     const outputs = new Map<string | undefined, Output>();
     const outputFor = (path: string | undefined): Output => {
       const known = outputs.get(path);
       if (known !== undefined) return known;
-      const isText = targets.format === 'text' || (targets.format === 'auto' && path === undefined && isTerminal);
-      const output = { path, fd: path === undefined ? standardError : openLog(path), isText };
+      const isFile = path !== undefined && path !== syslogTarget;
+      const isText = targets.format === 'text' || (targets.format === 'auto' && !isFile && isTerminal);
+      const output = {
+        path: isFile ? path : undefined,
+        fd: isFile ? openLog(path) : standardError,
+        isText,
+        syslog: path === syslogTarget ? syslog : undefined,
+      };
       outputs.set(path, output);
       return output;
     };
@@ -71,7 +86,7 @@ export class LogFiles {
    */
   write(lines: Buffer, rawPrefix: string, pid: number): void {
     const { error, info, debug } = this.#byLevel;
-    if (error === info && info === debug && !error.isText && isAllJson(lines)) {
+    if (error === info && info === debug && !error.isText && error.syslog === undefined && isAllJson(lines)) {
       writeAll(error.fd, lines);
       return;
     }
@@ -80,6 +95,7 @@ export class LogFiles {
       const level = levelOf(line);
       const json = level === undefined ? rawLine(line, rawPrefix, pid) : line;
       const output = this.#byLevel[level ?? 'error'];
+      if (output.syslog?.write(json, level ?? 'error') === true) continue;
       writeAll(output.fd, Buffer.from(`${output.isText ? (formatLine(json, this.#timestamp) ?? json) : json}\n`));
     }
   }

@@ -36,6 +36,10 @@ export interface RoostOptions {
   readonly isUnprivileged?: boolean;
   /** Variables of the server's environment. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Listening sockets that the server is started with, as systemd does (LISTEN_FDS). */
+  readonly sockets?: readonly number[];
+  /** Ports to listen on in place of free ones. */
+  readonly ports?: Partial<Readonly<Record<PortName, number>>>;
 }
 
 export interface CommandResult {
@@ -70,15 +74,20 @@ export type PortName = (typeof portNames)[number];
 export async function startRoost(options: RoostOptions = {}): Promise<RunningRoost> {
   const folder = mkdtempSync(join(tmpdir(), 'roost-test-'));
   chmodSync(folder, 0o755);
-  const ports = await freePorts();
+  const ports = { ...(await freePorts()), ...options.ports };
   const configFile = writeWorld(folder, ports, options);
-  const child = spawn(process.execPath, [join(checkout, 'dist/bin/roost.cjs'), '-F', '-c', configFile], {
-    stdio: ['ignore', 'pipe', 'pipe'],
+  const sockets = options.sockets ?? [];
+  const program = [process.execPath, join(checkout, 'dist/bin/roost.cjs'), '-F', '-c', configFile];
+  // The process must find its own pid in LISTEN_PID, so a shell writes it and becomes the server.
+  const script = `LISTEN_PID=$$ LISTEN_FDS=${sockets.length} exec "$@"`;
+  const [command = '', ...args] = sockets.length === 0 ? program : ['/bin/sh', '-c', script, 'sh', ...program];
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'pipe', 'pipe', ...sockets],
     env: cleanEnvironment(options.environment),
     ...(options.isUnprivileged === true && process.getuid?.() === 0 ? { uid: nobodyUid, gid: nobodyUid } : {}),
   });
   let log = '';
-  for (const stream of [child.stdout, child.stderr]) stream.setEncoding('utf8').on('data', (text: string) => (log += text));
+  for (const stream of [child.stdout, child.stderr]) stream?.setEncoding('utf8').on('data', (text: string) => (log += text));
   const killWithTests = (): void => void child.kill('SIGKILL');
   process.on('exit', killWithTests);
   const ended = once(child, 'close').then(([code, signal]: (number | string | null)[]) => {

@@ -98,7 +98,7 @@ export class MasterWorld {
       instanceName: 'roost',
       protocols: ['toy'],
       services: [service('toy', services.toy, [inet(this.port)]), service('mail', services.mail, [])],
-      log: { errorPath: path, infoPath: path, debugPath: path, format: 'json', timestamp: '' },
+      log: { errorPath: path, infoPath: path, debugPath: path, format: 'json', timestamp: '', syslog: { facility: 'mail', socket: '' } },
       shutdownClients: true,
       stopGraceMs: 3_000,
       isVerboseTitle: false,

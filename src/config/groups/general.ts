@@ -34,6 +34,7 @@ export const loggingSettings = defineSettings('logging', {
     'Form of lines: text as Dovecot’s, or one JSON object a line; auto: text on a terminal',
   ),
   syslog_facility: string('mail', 'Facility of messages to syslog'),
+  syslog_socket: string('/dev/log', 'Socket of the system logger; where there is none, standard error takes its place'),
   log_debug: string('', 'Events to write debug messages for; any value turns them on'),
   mail_debug: boolean('no', 'Debug messages of mail processes'),
 });

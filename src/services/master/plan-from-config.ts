@@ -13,6 +13,8 @@ import {
   serviceSettings,
   type UnixListener,
 } from '#config/service-settings.js';
+import { syslogTarget } from '#log/files.js';
+import { facilityCode } from '#log/syslog.js';
 import type { Accounts } from './identity.js';
 import type { Identity, ListenerPlan, LogPlan, RefusalProtocol, ServerPlan, ServicePlan } from './plan.js';
 import { keyOf } from './pool.js';
@@ -22,6 +24,8 @@ export interface PlanOptions {
   readonly isRoot: boolean;
   /** Every settings group there is (services/registry.ts). */
   readonly groups: readonly SettingsGroup[];
+  /** Is there a UNIX socket with this path? */
+  readonly hasSocket: (path: string) => boolean;
   /** Roles that have a bundle. */
   readonly hasRole: (role: string) => boolean;
   /** There is no standard error to log to: without a log_path lines go to base_dir/roost.log. */
@@ -299,11 +303,16 @@ class Planner {
 
   #planLog(): LogPlan {
     const fallback = this.#options.isBackground ? resolve(this.#general.base_dir, 'roost.log') : undefined;
+    const syslog = { facility: this.#text('syslog_facility'), socket: this.#text('syslog_socket') };
+    if (facilityCode(syslog.facility) === undefined)
+      this.#notices.push(`syslog_facility: unknown facility ${syslog.facility}, mail takes its place`);
     const path = (key: string, otherwise: string | undefined): string | undefined => {
       const text = this.#text(key);
       if (text === '') return otherwise;
       if (text === 'syslog') {
-        this.#notices.push(`${key} = syslog is not supported, ${fallback ?? 'standard error'} takes its place`);
+        if (this.#options.hasSocket(syslog.socket)) return syslogTarget;
+        const notice = `there is no system logger at ${syslog.socket}, ${fallback ?? 'standard error'} takes its place`;
+        if (!this.#notices.includes(notice)) this.#notices.push(notice);
         return fallback;
       }
       return text === '/dev/stderr' ? fallback : resolve(this.#general.base_dir, text);
@@ -317,6 +326,7 @@ class Planner {
       debugPath: path('debug_log_path', infoPath),
       format: format === 'text' || format === 'json' ? format : 'auto',
       timestamp: this.#text('log_timestamp'),
+      syslog,
     };
   }
 

@@ -68,7 +68,7 @@ export interface ServicePlan {
 }
 
 export interface LogPlan {
-  /** Absolute paths; undefined is the standard error of the master. */
+  /** Absolute paths, `syslog`, or undefined: the standard error of the master. */
   readonly errorPath: string | undefined;
   readonly infoPath: string | undefined;
   readonly debugPath: string | undefined;
@@ -76,6 +76,7 @@ export interface LogPlan {
   readonly format: 'auto' | 'text' | 'json';
   /** strftime pattern in front of text lines. */
   readonly timestamp: string;
+  readonly syslog: { readonly facility: string; readonly socket: string };
 }
 
 export interface ServerPlan {

@@ -1,11 +1,12 @@
 // Running the server in this process, from reading its configuration to its end.
-import { existsSync, mkdirSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadConfig } from '#config/load.js';
 import { problemText } from '#config/problem.js';
 import { ListenError, ListeningSockets } from '#ipc/listening-socket.js';
 import { LogFiles } from '#log/files.js';
 import { createLogger } from '#log/logger.js';
+import { Syslog } from '#log/syslog.js';
 import { settingsGroups } from '#services/registry.js';
 import { isBackground, tellStarter } from './background.js';
 import { defaultRolesFolder } from './child-command.js';
@@ -49,7 +50,9 @@ export async function runServer(options: ServerOptions): Promise<number> {
   try {
     mkdirSync(plan.baseDir, { recursive: true, mode: 0o755 });
     sockets = new ListeningSockets();
-    logFiles = new LogFiles(plan.log, options.isTextLog === true || process.stderr.isTTY === true);
+    const { facility, socket } = plan.log.syslog;
+    const syslog = new Syslog({ facility, ident: plan.instanceName, send: (text) => sockets.sendDatagram(socket, text) });
+    logFiles = new LogFiles(plan.log, options.isTextLog === true || process.stderr.isTTY === true, syslog);
   } catch (error) {
     return complain([error instanceof Error ? error.message : String(error)]);
   }
@@ -101,6 +104,7 @@ export function loadPlan(options: Pick<ServerOptions, 'configPath' | 'beforeLoad
     groups: settingsGroups,
     hasRole: (role) => existsSync(join(rolesFolder, `${role}.cjs`)),
     isBackground: isBackground(),
+    hasSocket: (path) => statSync(path, { throwIfNoEntry: false })?.isSocket() === true,
   });
   if (plan.problems.length > 0) return { kind: 'broken', problems: plan.problems };
   const { stopGraceMs = plan.stopGraceMs } = options;

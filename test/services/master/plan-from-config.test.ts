@@ -28,7 +28,15 @@ function plan(text: string, change: Partial<PlanOptions> = {}): ServerPlan {
       config.problems.filter(({ severity }) => severity === 'error'),
       [],
     );
-    return planServer(config, { accounts, isRoot: true, groups: settingsGroups, hasRole: () => true, isBackground: false, ...change });
+    return planServer(config, {
+      accounts,
+      isRoot: true,
+      groups: settingsGroups,
+      hasRole: () => true,
+      hasSocket: () => false,
+      isBackground: false,
+      ...change,
+    });
   } finally {
     rmSync(folder, { recursive: true });
   }
