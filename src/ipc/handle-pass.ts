@@ -14,6 +14,7 @@ import { CodedError } from '#util/coded-error.js';
 import { type NativeFunction, openNativeLibraries } from '#util/native-calls.js';
 
 const addressFamilyUnix = 1;
+const socketStream = 1;
 const socketDatagram = 2;
 const closeOnExec = 0o2000000;
 const nonBlocking = 0o4000;
@@ -51,6 +52,7 @@ class DescriptorCalls {
   readonly #header: Buffer;
   readonly #errno: () => number;
   readonly #socket: NativeFunction;
+  readonly #socketpair: NativeFunction;
   readonly #bind: NativeFunction;
   readonly #fcntl: NativeFunction;
   readonly #sendmsg: NativeFunction;
@@ -64,6 +66,7 @@ class DescriptorCalls {
     if (libraries === undefined) throw new HandlePassError('unavailable', 'koffi cannot be loaded, so descriptors cannot be passed');
     const libc = libraries.load(null);
     this.#socket = libc.func('socket', 'int', ['int', 'int', 'int']);
+    this.#socketpair = libc.func('socketpair', 'int', ['int', 'int', 'int', 'void *']);
     this.#bind = libc.func('bind', 'int', ['int', 'void *', 'uint']);
     // Variadic in C; with an int as the third argument the calling conventions of these platforms do not differ.
     this.#fcntl = libc.func('fcntl', 'int', ['int', 'int', 'int']);
@@ -92,6 +95,12 @@ class DescriptorCalls {
       throw error;
     }
     return fd;
+  }
+
+  pair(): readonly [number, number] {
+    const fds = this.#memory.subarray(at.payload, at.payload + 8);
+    if (this.#socketpair(addressFamilyUnix, socketStream | closeOnExec | nonBlocking, 0, fds) < 0) throw this.#error('socketpair');
+    return [fds.readInt32LE(0), fds.readInt32LE(4)];
   }
 
   duplicate(fd: number): number {
@@ -250,6 +259,14 @@ export function receiveDescriptor(socketFd: number): { readonly fd: number; read
 export function closeDescriptor(fd: number): void {
   // The only error close can give here is EBADF, and then there is nothing left to do.
   close(fd, () => undefined);
+}
+
+/**
+ * Two connected stream sockets; the caller owns both.
+ * @throws HandlePassError
+ */
+export function openSocketPair(): readonly [own: number, other: number] {
+  return getCalls().pair();
 }
 
 /**

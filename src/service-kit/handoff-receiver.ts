@@ -18,6 +18,8 @@ import type { Clients } from './clients.js';
 import type { ClientHandle, HandedConnection } from './role.js';
 
 const firstFrameTimeoutMs = 10_000;
+/** A plain client is answered from here; the login process only lets go of it when it hears so. */
+const replyPauseMs = 5;
 /** A descriptor whose announcement has not come by then belongs to a login process that died in between. */
 const unclaimedMs = 30_000;
 
@@ -80,7 +82,7 @@ export class HandoffReceiver {
       maxFrameBytes: maxHandoffFrameBytes,
       onMessage: (value) => {
         const message = parseHandoffMessage(value);
-        if (message?.kind === 'handoff') channel.send(this.#takeDescriptor(message));
+        if (message?.kind === 'handoff') this.#answer(channel, message);
         else channel.destroy(new Error('no hand-off'));
       },
       onClose: (error) => {
@@ -90,6 +92,13 @@ export class HandoffReceiver {
       },
     });
     this.#channels.add(channel);
+  }
+
+  #answer(channel: FramedChannel, message: HandoffMessage): void {
+    const reply = this.#takeDescriptor(message);
+    // With TLS the login process waits for it, and the client with it; it copies what the session says.
+    if (reply.kind === 'taken' && message.request.peer.tls === undefined) channel.sendLater(reply, replyPauseMs);
+    else channel.send(reply);
   }
 
   #takeRelay(socket: Socket, message: RelayMessage): void {

@@ -6,7 +6,7 @@ import { TLSSocket } from 'node:tls';
 import { ChannelError, connectUnix, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
 import type { RoutedMessage } from '#ipc/control.js';
 import { encodeFrame } from '#ipc/frame.js';
-import { canPassDescriptors, HandlePassError, sendDescriptor } from '#ipc/handle-pass.js';
+import { canPassDescriptors, closeDescriptor, HandlePassError, openSocketPair, sendDescriptor } from '#ipc/handle-pass.js';
 import { type HandoffReply, maxHandoffFrameBytes, maxReadAheadBytes, parseHandoffReply, type RefusalCode } from '#ipc/handoff.js';
 import type { HandoffRequest } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
@@ -117,14 +117,43 @@ export class HandoffSender {
 
   async #attempt(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt> {
     if (job.stream.destroyed) return { kind: 'failed', reason: 'the client is gone' };
-    const fd = job.stream === job.socket ? descriptorOf(job.socket) : undefined;
-    if (fd !== undefined && route.descriptorPath !== '' && canPassDescriptors()) {
-      if (!(await flushed(job.socket))) return { kind: 'failed', reason: 'the client does not read' };
-      const attempt = await this.#pass(job, readAhead, route, fd);
+    if (route.descriptorPath !== '' && canPassDescriptors()) {
+      const attempt = job.stream === job.socket ? await this.#move(job, readAhead, route) : await this.#relayPair(job, readAhead, route);
       if (attempt !== 'relay') return attempt;
     }
     if (job.isDescriptorOnly === true) return { kind: 'failed', reason: 'the descriptor cannot be passed' };
     return this.#relay(job, readAhead, route);
+  }
+
+  /** The client's own socket goes to the mail process. */
+  async #move(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt | 'relay'> {
+    const fd = descriptorOf(job.socket);
+    if (fd === undefined) return 'relay';
+    if (job.socket.writableLength > 0 && !(await flushed(job.socket))) return { kind: 'failed', reason: 'the client does not read' };
+    const attempt = await this.#pass(job, readAhead, route, fd);
+    // Closes our copy of the descriptor; the connection itself lives on in the mail process.
+    if (attempt !== 'relay' && attempt.kind === 'passed') job.socket.destroy();
+    return attempt;
+  }
+
+  /** TLS ends here: the mail process gets one end of a socket pair, and the client's octets through it. */
+  async #relayPair(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt | 'relay'> {
+    const [own, other] = openSocketPair();
+    const attempt = await this.#pass(job, readAhead, route, other);
+    closeDescriptor(other);
+    if (attempt === 'relay' || attempt.kind !== 'passed') {
+      closeDescriptor(own);
+      return attempt;
+    }
+    this.#startRelay(job, new Socket({ fd: own, readable: true, writable: true, allowHalfOpen: true }));
+    return attempt;
+  }
+
+  #startRelay(job: HandoffJob, service: Socket): void {
+    service.on('error', ignore);
+    const client = asSocket(job.stream);
+    continueReading(client);
+    job.onRelay(new Relay(client, service, job.onRelayEnd));
   }
 
   async #pass(job: HandoffJob, readAhead: Buffer, route: Route, fd: number): Promise<Attempt | 'relay'> {
@@ -139,8 +168,6 @@ export class HandoffSender {
       return failedAttempt(error);
     }
     if (reply.kind === 'refused') return reply.code === 'no-descriptor' ? 'relay' : refusedAttempt(reply.code);
-    // Closes our copy of the descriptor; the connection itself lives on in the mail process.
-    job.socket.destroy();
     return { kind: 'passed' };
   }
 
@@ -183,8 +210,7 @@ export class HandoffSender {
       service.destroy();
       return refusedAttempt(reply?.code ?? 'invalid');
     }
-    continueReading(asSocket(job.stream));
-    job.onRelay(new Relay(asSocket(job.stream), service, job.onRelayEnd));
+    this.#startRelay(job, service);
     return { kind: 'passed' };
   }
 }

@@ -1,6 +1,6 @@
 // The load client's side of a line protocol: as little work per octet as possible, so that the client is not what is measured.
 import { connect, type Socket } from 'node:net';
-import { connect as connectTls } from 'node:tls';
+import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
 
 export interface Endpoint {
   readonly host: string;
@@ -10,6 +10,13 @@ export interface Endpoint {
 
 /** Longest wait for a reply: a server that does not answer fails the run instead of hanging it. */
 const replyTimeoutMs = 60_000;
+
+/** One for all connections: making it costs the client more than a handshake. Each connection is a new session all the same. */
+let context: SecureContext | undefined;
+function sharedContext(): SecureContext {
+  context ??= createSecureContext();
+  return context;
+}
 
 export class LineConnection {
   readonly socket: Socket;
@@ -37,7 +44,9 @@ export class LineConnection {
   static open(endpoint: Endpoint): Promise<LineConnection> {
     return new Promise((resolve, reject) => {
       const { host, port } = endpoint;
-      const socket = endpoint.tls ? connectTls({ host, port, rejectUnauthorized: false }) : connect({ host, port, noDelay: true });
+      const socket = endpoint.tls
+        ? connectTls({ host, port, rejectUnauthorized: false, secureContext: sharedContext() })
+        : connect({ host, port, noDelay: true });
       socket.once('error', reject);
       socket.once(endpoint.tls ? 'secureConnect' : 'connect', () => {
         socket.off('error', reject);
