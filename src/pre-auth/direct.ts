@@ -50,6 +50,10 @@ class DirectClient implements ClientHandle {
     });
   }
 
+  get title(): string {
+    return (this.#session ?? this.#preAuth).title ?? '';
+  }
+
   get isPreAuth(): boolean {
     return this.#session === undefined && this.#preAuth.isPreAuth;
   }

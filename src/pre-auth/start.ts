@@ -103,6 +103,10 @@ class PreAuthSession implements ClientHandle {
     return !this.#isTaken && this.#phase !== 'finishing';
   }
 
+  get title(): string {
+    return `${this.#peer.remoteIp} pre-login`;
+  }
+
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
     // During the hand-off the stream belongs to somebody else; the mail process takes it, or the refusal ends it.
     if (this.#isEnded || this.#isTaken || this.#phase === 'finishing') return;

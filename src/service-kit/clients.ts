@@ -149,6 +149,12 @@ export class Clients {
     for (const slot of [...this.#slots]) if (slot.sessionId !== '' && sessionIds.has(slot.sessionId)) slot.handle?.stop('kicked');
   }
 
+  /** What the client says of itself, if it is the only one; '' otherwise. */
+  get onlyTitle(): string {
+    const [only] = this.#slots;
+    return this.#slots.size === 1 ? (only?.handle?.title ?? '') : '';
+  }
+
   countPreAuth(): number {
     let count = 0;
     for (const { handle } of this.#slots) if (handle?.isPreAuth === true) count += 1;

@@ -35,6 +35,8 @@ export interface ClientHandle {
   /** For process titles and `queue-full`: still before login, since when. */
   readonly isPreAuth: boolean;
   readonly startedAtMs: number;
+  /** What ps shows while this is the only client (verbose_proctitle): user, address, state. */
+  readonly title?: string;
 }
 
 /** A logged-in connection as the mail process gets it. `buffered` octets the client sent ahead were already unshifted into the stream. */
@@ -146,8 +148,8 @@ export interface ServiceContext {
   readonly anvil: AnvilClient;
   /** What sealed logins are made and opened with (auth/claim-token.ts); in auth and mail roles only. */
   readonly claimKeys?: ClaimKeys | undefined;
-  /** Process title state (verbose_proctitle) and `roostadm who` facts. */
-  setTitle(text: string): void;
+  /** The `title` of a client is another one. */
+  titleChanged(): void;
 }
 
 export interface Role {

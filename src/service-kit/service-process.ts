@@ -73,6 +73,7 @@ export class ServiceProcess implements ServiceContext {
     this.#clients = new Clients(start, { onChange: (isUrgent) => this.#clientsChanged(isUrgent), onEmpty: () => this.#finishWhenEmpty() });
     this.#status = new StatusReporter(this.#clients, (status) => control.send(status));
     this.#title = new ProcessTitle(start.title, start.isVerboseTitle, () => ({
+      own: this.#clients.onlyTitle,
       clients: this.#clients.count,
       preAuth: this.#clients.countPreAuth(),
       relays: this.#relays.size,
@@ -147,7 +148,7 @@ export class ServiceProcess implements ServiceContext {
       onRelay: (relay) => {
         relayed = relay;
         this.#relays.add(relay);
-        this.#slots.get(connection)?.attach(this.#relayHandle(relay), request.sessionId);
+        this.#slots.get(connection)?.attach(this.#relayHandle(relay, `${connection.peer.remoteIp} TLS proxy`), request.sessionId);
         this.#clientsChanged(false);
       },
       onRelayEnd: () => {
@@ -185,8 +186,8 @@ export class ServiceProcess implements ServiceContext {
     return { stream, peer: { ...peer, tls, isSecured: true } };
   }
 
-  setTitle(text: string): void {
-    this.#title.set(text);
+  titleChanged(): void {
+    this.#title.changed();
   }
 
   /** The role is ready: reports for duty and accepts. */
@@ -268,8 +269,9 @@ export class ServiceProcess implements ServiceContext {
   }
 
   /** The mail process says goodbye to the client; login only waits for it, unless the session is to be cut. */
-  #relayHandle(relay: Relay): ClientHandle {
+  #relayHandle(relay: Relay, title: string): ClientHandle {
     return {
+      title,
       isPreAuth: false,
       startedAtMs: Date.now(),
       stop: (reason) => {

@@ -4,13 +4,15 @@
 const coalesceMs = 100;
 
 export interface TitleCounts {
+  /** Of the only client, '' when it says nothing or there are others. */
+  readonly own: string;
   readonly clients: number;
   readonly preAuth: number;
   readonly relays: number;
 }
 
-/** State text without the process's name; `own` is what the role last set. */
-export function titleState(own: string, { clients, preAuth, relays }: TitleCounts): string {
+/** State text without the process's name. */
+export function titleState({ own, clients, preAuth, relays }: TitleCounts): string {
   if (clients === 0) return '[idling]';
   if (clients === 1 && own !== '') return `[${own}]`;
   if (preAuth === 0 && relays === 0) return `[${clients} connection${clients === 1 ? '' : 's'}]`;
@@ -25,7 +27,6 @@ export class ProcessTitle {
   readonly #name: string;
   readonly #isVerbose: boolean;
   readonly #counts: () => TitleCounts;
-  #own = '';
   #timer: NodeJS.Timeout | undefined;
 
   constructor(name: string, isVerbose: boolean, counts: () => TitleCounts) {
@@ -35,17 +36,12 @@ export class ProcessTitle {
     process.title = name;
   }
 
-  set(own: string): void {
-    this.#own = own;
-    this.changed();
-  }
-
-  /** To be called when the counts have changed. */
+  /** To be called when the counts or the client's own text have changed. */
   changed(): void {
     if (!this.#isVerbose) return;
     this.#timer ??= setTimeout(() => {
       this.#timer = undefined;
-      process.title = `${this.#name} ${titleState(this.#own, this.#counts())}`;
+      process.title = `${this.#name} ${titleState(this.#counts())}`;
     }, coalesceMs).unref();
   }
 }

@@ -13,7 +13,7 @@ describe('process title', () => {
     ['', 9, 3, 5, '[3 pre-login + 5 TLS proxies + 1 connection]'],
   ] as const) {
     it(`is ${expected} for ${clients} clients, ${preAuth} before login, ${relays} relayed`, () => {
-      assert.equal(titleState(own, { clients, preAuth, relays }), expected);
+      assert.equal(titleState({ own, clients, preAuth, relays }), expected);
     });
   }
 });

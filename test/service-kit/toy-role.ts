@@ -125,7 +125,6 @@ const echo: Role = {
   settings: [toySettings],
   start(context) {
     context.onConnection((connection) => new Client(context, connection), { refusal: (_, reason) => `later: ${reason}\n` });
-    context.setTitle('toy');
     return Promise.resolve(() => {
       context.log.info('toy.end', 'ended');
       return Promise.resolve();

@@ -107,6 +107,7 @@ export class MasterWorld {
       loginIdentity: undefined,
       mailIdentity: undefined,
       validIds: { firstUid: 500, lastUid: 0, firstGid: 1, lastGid: 0 },
+      explanations: [],
       notices: [],
       problems: [],
       ...change,

@@ -29,6 +29,8 @@ export interface CommandLoopOptions {
   readonly maxLineBytes: number;
   readonly isLiteralMinus: boolean;
   readonly log: Logger;
+  /** `lastCommand` is another one, or has finished. */
+  readonly onCommand?: (() => void) | undefined;
 }
 
 /** Command that runs or ran last, for the log. */
@@ -48,11 +50,13 @@ export class CommandLoop implements SessionInput {
   #isMailboxGone = false;
   #isBroken = false;
   #waitedMs = 0;
-  lastCommand: LastCommand | undefined;
+  readonly #onCommand: (() => void) | undefined;
+  #lastCommand: LastCommand | undefined;
 
   constructor(options: CommandLoopOptions) {
     this.#stream = options.stream;
     this.#log = options.log;
+    this.#onCommand = options.onCommand;
     this.#decoder = new CommandDecoder(
       {
         ...defaultDecoderLimits,
@@ -62,6 +66,15 @@ export class CommandLoop implements SessionInput {
       },
       (name, before, isFirst) => lookUp(name)?.row.message?.isMessage(before, isFirst) ?? false,
     );
+  }
+
+  get lastCommand(): LastCommand | undefined {
+    return this.#lastCommand;
+  }
+
+  set #last(command: LastCommand | undefined) {
+    this.#lastCommand = command;
+    this.#onCommand?.();
   }
 
   get isCompressed(): boolean {
@@ -178,7 +191,7 @@ export class CommandLoop implements SessionInput {
     await session.notify?.pause();
     const found = lookUp(step.name);
     const startedAt = performance.now();
-    this.lastCommand = { name: step.name, startedAt, finishedAt: undefined };
+    this.#last = { name: step.name, startedAt, finishedAt: undefined };
     this.#waitedMs = 0;
     const outcome =
       found === undefined
@@ -197,7 +210,7 @@ export class CommandLoop implements SessionInput {
     const found = lookUp('IDLE');
     if (found === undefined) return;
     const startedAt = performance.now();
-    this.lastCommand = { name: 'IDLE', startedAt, finishedAt: undefined };
+    this.#last = { name: 'IDLE', startedAt, finishedAt: undefined };
     const outcome = await this.#attempt(session, found.row, () => runIdle(session, { tag, signal: session.signal }));
     await this.#finish(session, tag, found, outcome, startedAt);
   }
@@ -207,7 +220,7 @@ export class CommandLoop implements SessionInput {
     const found = lookUp(step.name);
     const spec = found?.row.message;
     const startedAt = performance.now();
-    this.lastCommand = { name: step.name, startedAt, finishedAt: undefined };
+    this.#last = { name: step.name, startedAt, finishedAt: undefined };
     this.#waitedMs = 0;
     const input = this.#messageInput(session, step);
     const outcome =
@@ -297,7 +310,7 @@ export class CommandLoop implements SessionInput {
 
   async #finish(session: Session, tag: string, found: Found | undefined, outcome: Outcome | undefined, startedAt: number): Promise<void> {
     if (outcome === undefined) {
-      this.lastCommand = undefined;
+      this.#last = undefined;
       return;
     }
     if (outcome.kind === 'bad') this.#badCommands += 1;
@@ -307,7 +320,7 @@ export class CommandLoop implements SessionInput {
     const waited = this.#waitedMs;
     const ran = performance.now() - startedAt - waited;
     session.text(formatTagged(tag, outcome, ran, waited));
-    this.lastCommand = { name: found?.row.name ?? '?', startedAt, finishedAt: performance.now() };
+    this.#last = { name: found?.row.name ?? '?', startedAt, finishedAt: performance.now() };
     if (this.#compressRequested) {
       this.#compressRequested = false;
       session.output.flush();

@@ -26,6 +26,8 @@ export interface ConnectionOptions {
   readonly stallTimeoutMs?: number;
   /** Where an idling session can go, when it may (imap_hibernate_timeout). */
   readonly passOn?: PassOn | undefined;
+  /** `runningCommand` is another one. */
+  readonly onCommand?: () => void;
   /** The session comes from another process, in the middle of IDLE. */
   readonly resumed?: SessionState | undefined;
 }
@@ -69,6 +71,7 @@ export class ImapConnection {
       maxLineBytes: settings.imap_max_line_length,
       isLiteralMinus: settings.imap_literal_minus,
       log: options.log,
+      onCommand: options.onCommand,
     });
     this.session = new Session({
       user: options.user,
@@ -176,6 +179,12 @@ export class ImapConnection {
   }
 
   /** Dovecot's ` (FETCH finished 0.5 secs ago)`. */
+  /** Name of the command that runs; undefined between commands. */
+  get runningCommand(): string | undefined {
+    const last = this.#loop.lastCommand;
+    return last?.finishedAt === undefined ? last?.name : undefined;
+  }
+
   #lastCommandText(): string {
     const last = this.#loop.lastCommand;
     if (last === undefined) return ' (No commands sent)';

@@ -90,6 +90,12 @@ class HandedSession implements ClientHandle {
       .catch((error: unknown) => this.#log.error('session.release', 'Releasing a connection failed', { error }));
   }
 
+  get title(): string {
+    const { user, peer } = this.#handed.request;
+    const command = this.#connection?.runningCommand;
+    return `${user} ${peer.remoteIp}${command === undefined ? '' : ` ${command}`}`;
+  }
+
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
     this.#stopReason ??= reason;
     this.#connection?.stop(reason);
@@ -113,6 +119,7 @@ class HandedSession implements ClientHandle {
         ? (state, hold) => passToHibernation(context, this.#handed, { user: fields, state }, hold)
         : undefined,
       resumed: moved?.state,
+      onCommand: () => context.titleChanged(),
     });
     this.#connection = connection;
     if (moved === undefined) this.#greet(connection, settings);

@@ -18,21 +18,14 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
     settings: [loginSettings, tlsSettings],
     start(context) {
       const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log, takesClaims: true });
-      // With one client at a time the title names it; otherwise the kit counts.
-      const isSingle = context.clientLimit === 1 || context.serviceCount === 1;
       context.onConnection(
         (connection) => {
-          if (isSingle) context.setTitle(`${connection.peer.remoteIp} pre-login`);
           return startPreAuth({
             protocol,
             connection,
             context,
             authClient,
-            async onLogin(stream, buffered, request) {
-              const result = await handOver(context, connection, stream, buffered, request);
-              if (isSingle && result.kind === 'taken') context.setTitle(`${request.peer.remoteIp} TLS proxy`);
-              return result;
-            },
+            onLogin: (stream, buffered, request) => handOver(context, connection, stream, buffered, request),
           });
         },
         { refusal: (_listener, reason) => refusalText(protocol, reason) },

@@ -131,6 +131,7 @@ export class Master {
     this.#control = await ControlSocket.open(this.#plan.baseDir, log, (request) => this.#answer(request));
     for (const service of this.#plan.services) this.#pools.set(service.name, this.#newPool(service.name));
     log.info('master.start', `Roost starting up for ${this.#plan.protocols.join(', ')}`, { generation: this.#generation });
+    for (const text of this.#plan.explanations) log.info('master.explanation', text);
     for (const notice of this.#plan.notices) log.warning('master.notice', notice);
     for (const pool of this.#pools.values()) pool.open();
     this.#memory.start();

@@ -96,9 +96,26 @@ class Planner {
         firstGid: this.#number('first_valid_gid'),
         lastGid: this.#number('last_valid_gid'),
       },
+      explanations: this.#explainChroot(enabled),
       notices: this.#notices,
       problems: this.#problems,
     };
+  }
+
+  /** There is no chroot(2) in Node; what a login process may reach is bounded in another way, and nothing else is. */
+  #explainChroot(services: readonly ServiceSettings[]): string[] {
+    const jailed = services.filter(({ chroot, role }) => chroot !== '' && this.#options.hasRole(role));
+    const isLogin = ({ type, role }: ServiceSettings): boolean => type === 'login' || role.endsWith('-login');
+    for (const { name, written } of jailed.filter((service) => !isLogin(service) && service.written.has('chroot'))) {
+      const place = written.get('chroot');
+      this.#notices.push(`${place === undefined ? '' : `${place.file}:${place.line}: `}service(${name}): chroot has no effect`);
+    }
+    const names = jailed.filter(isLogin).map(({ name }) => name);
+    if (names.length === 0) return [];
+    const user = this.#options.isRoot ? `, and they run as ${this.#general.default_login_user}` : '';
+    return [
+      `service(${names.join(', ')}): chroot: in its place Node's permission model keeps these processes from all files but their code${user}`,
+    ];
   }
 
   #planService(service: ServiceSettings, mailIdentity: Identity | undefined): ServicePlan {

@@ -100,7 +100,9 @@ export interface ServerPlan {
   readonly mailIdentity: Identity | undefined;
   /** Bounds that the uid and gid of a mail process must respect; 0 for `last` is no bound. */
   readonly validIds: { readonly firstUid: number; readonly lastUid: number; readonly firstGid: number; readonly lastGid: number };
-  /** Told once, after the start. */
+  /** What an administrator may wonder about, told once after the start. */
+  readonly explanations: readonly string[];
+  /** What is not as the configuration says, told once after the start. */
   readonly notices: readonly string[];
   /** What keeps the server from running like this, found only with the accounts of the machine at hand. */
   readonly problems: readonly string[];

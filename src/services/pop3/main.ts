@@ -58,6 +58,7 @@ function startSession(parts: Parts, handed: HandedConnection): ClientHandle {
   const handle: ClientHandle = {
     isPreAuth: false,
     startedAtMs: Date.now(),
+    title: `${user} ${handed.request.peer.remoteIp}`,
     stop: (reason) => connection.stop(reason === 'kicked' ? 'Disconnected by administrator' : 'Server shutting down'),
   };
   const disconnected = parts.context.anvil.connect({ user, remoteIp: handed.request.peer.remoteIp, service: 'pop3', sessionId }, () =>

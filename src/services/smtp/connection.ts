@@ -77,6 +77,10 @@ export class SmtpConnection implements ClientHandle {
     }
   }
 
+  get title(): string {
+    return `${this.#accepted.peer.remoteIp || 'local'} ${this.#session.state}`;
+  }
+
   stop(): void {
     this.#isStopping = true;
     this.#session.stopLookups();

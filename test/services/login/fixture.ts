@@ -143,7 +143,7 @@ function fakeContext(
       setPenalty: () => undefined,
     },
     onReload: () => undefined,
-    setTitle: () => undefined,
+    titleChanged: () => undefined,
   };
 }
 
