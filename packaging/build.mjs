@@ -96,6 +96,56 @@ function entries() {
   return list;
 }
 
+/** Built-in modules that cost a role's start time (together 10 ms and more) and that most processes need late or never. */
+const lateBuiltins = [
+  'assert',
+  'child_process',
+  'crypto',
+  'dns',
+  'fs/promises',
+  'module',
+  'perf_hooks',
+  'stream/promises',
+  'tls',
+  'v8',
+  'worker_threads',
+  'zlib',
+];
+
+/** Loads those at their first use. esbuild leaves `var NAME = require("node:MODULE");` in front, and uses nothing of NAME but its properties. */
+export function withLateBuiltins(code) {
+  let changed = code;
+  const holders = new Map();
+  for (const [line, name, module] of code.matchAll(/^var (import_\w+) = require\("node:([\w/]+)"\);$/gm)) {
+    if (!lateBuiltins.includes(module)) continue;
+    const holder = `__late_${module.replace(/\W/g, '_')}`;
+    holders.set(holder, module);
+    const uses = changed.split(new RegExp(`\\b${name}\\b`)).length - 1;
+    const use = new RegExp(`\\b${name}\\.`, 'g');
+    // Used as a value of its own: leave it as it is.
+    if (changed.match(use)?.length !== uses - 1) continue;
+    changed = changed.replace(`${line}\n`, '').replace(use, `(${holder} ??= require("node:${module}")).`);
+  }
+  return holders.size === 0 ? changed : `let ${[...holders.keys()].join(', ')};\n${changed}`;
+}
+
+/** What pino brings for transports and files: with worker threads, a tenth of what a role has to load. Roles write to standard error themselves. */
+const unusedOfPino = {
+  name: 'unused-of-pino',
+  setup(build) {
+    const unused = /^(\.\/transport|\.\/lib\/transport|worker_threads|thread-stream|sonic-boom|on-exit-leak-free)$/;
+    build.onResolve({ filter: unused }, ({ path, importer }) =>
+      /node_modules\/pino\//.test(importer) ? { path, namespace: 'unused-of-pino' } : undefined,
+    );
+    build.onLoad({ filter: /./, namespace: 'unused-of-pino' }, ({ path }) => ({
+      contents:
+        path === 'worker_threads'
+          ? 'exports.isMainThread = true;'
+          : `module.exports = function () { throw new Error('${path} of pino is left out of the bundles'); };`,
+    }));
+  },
+};
+
 /** The code behind its mark, the loader that the master starts, and what V8 made of the code (role-loader.cjs). */
 async function writeRole(path, text) {
   // One octet a character: half the memory, and read as it is. What esbuild leaves are regular expressions, where the escape means the same.
@@ -140,6 +190,7 @@ async function bundle() {
           define: { 'import.meta.url': '__bundleUrl' },
           inject: [],
           plugins: [
+            ...(isRole ? [unusedOfPino] : []),
             {
               name: 'src',
               setup(build) {
@@ -152,7 +203,7 @@ async function bundle() {
         const code = result.outputFiles[0].text;
         const firstLine = banner ? code.indexOf('\n') + 1 : 0;
         const whole = code.slice(0, firstLine) + prologue + code.slice(firstLine);
-        if (isRole) await writeRole(join(root, file), whole);
+        if (isRole) await writeRole(join(root, file), withLateBuiltins(whole));
         else {
           writeIfChanged(join(root, file), whole);
           chmodSync(join(root, file), 0o755);
