@@ -24,8 +24,7 @@ export class LoadMonitor {
   readonly #onChange: (state: LoadState) => void;
   #timer: NodeJS.Timeout | undefined;
   #histogram: IntervalHistogram | undefined;
-  /** Since the last sample; undefined before `start`. */
-  #utilization: EventLoopUtilization | undefined;
+  #utilization: EventLoopUtilization = performance.eventLoopUtilization();
   #dueMs = 0;
   #slowAtMs = Number.NEGATIVE_INFINITY;
   #memory = 0;

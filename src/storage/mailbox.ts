@@ -15,8 +15,11 @@ export interface MessageReader {
   readonly storedSize?: number;
   /** MIME structure with byte offsets into this reader. Parsed at most once per message and cached. */
   structure(): Promise<MimePart>;
-  /** Exactly the octets [offset, offset+length), fewer only at the end of the message. The buffer is the caller's. */
-  read(offset: number, length: number): Promise<Buffer>;
+  /**
+   * Exactly the octets [offset, offset+length), fewer only at the end of the message. Nobody changes the buffer afterwards.
+   * @param into of at least `length` octets: may be used in place of a new buffer
+   */
+  read(offset: number, length: number, into?: Buffer): Promise<Buffer>;
   close(): Promise<void>;
 }
 

@@ -23,7 +23,6 @@ export interface ToyOptions {
   readonly listeners?: readonly Partial<InheritedListener>[];
   readonly stopGraceMs?: number;
   readonly ticketKeys?: Buffer;
-  readonly checksTls?: boolean;
   readonly nodeFlags?: readonly string[];
   readonly descriptors?: boolean;
 }
@@ -150,7 +149,6 @@ export class FakeMaster {
         ],
       },
       tlsTicketKeys: options.ticketKeys?.toString('base64'),
-      checksTls: options.checksTls ?? true,
       isDebug: true,
       title: `roost/${role}`,
       isVerboseTitle: true,

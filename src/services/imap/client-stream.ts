@@ -184,6 +184,11 @@ export class ClientStream {
     return this.#stream.writableNeedDrain || (this.#deflate?.writableNeedDrain ?? false);
   }
 
+  /** The kernel, or TLS, has everything that was written. */
+  get isSent(): boolean {
+    return !this.#isClosed && this.#stream.writableLength === 0 && (this.#deflate?.writableLength ?? 0) === 0;
+  }
+
   #watchStall(): void {
     if (this.#stallTimer !== undefined || !this.#isFull()) return;
     this.#stallTimer = setTimeout(() => {

@@ -8,7 +8,10 @@ import { locateSection, type SectionContent } from './message-section.js';
 import type { Session } from './session.js';
 
 /** Read and sent in pieces of this size. */
-const chunkBytes = 131_072;
+const chunkBytes = 262_144;
+/** Buffers for pieces that are kept for the next message: memory fresh from the kernel costs as much as the copy into it. */
+const maxSpareBuffers = 4;
+const spareBuffers: Buffer[] = [];
 
 /** A reply was begun and cannot be ended: nothing can be said to the client any more, the connection has to end. */
 export class BrokenLiteralError extends Error {
@@ -137,14 +140,41 @@ async function writeSection(session: Session, reader: MessageReader, label: stri
 }
 
 async function writeRange(session: Session, reader: MessageReader, start: number, length: number): Promise<void> {
+  if (length > chunkBytes / 2) await writePieces(session, reader, start, length);
+  else writePiece(session, await reader.read(start, length), length);
+}
+
+function writePiece(session: Session, piece: Buffer, left: number): void {
+  const expected = Math.min(left, chunkBytes);
+  if (piece.length < expected) throw new BrokenLiteralError(`message ends ${left - piece.length} octets early`);
+  session.output.octets(piece);
+}
+
+/** While one piece goes to the client the next one is read, into two buffers in turn. */
+async function writePieces(session: Session, reader: MessageReader, start: number, length: number): Promise<void> {
   const { output } = session;
-  let sent = 0;
-  while (sent < length) {
-    if (session.isGone) throw new BrokenLiteralError('client is gone');
-    const piece = await reader.read(start + sent, Math.min(length - sent, chunkBytes));
-    if (piece.length === 0) throw new BrokenLiteralError(`message ends ${length - sent} octets early`);
-    output.octets(piece);
-    sent += piece.length;
-    if (output.isFull) await output.drain();
+  const buffers = [takeBuffer(), takeBuffer()] as const;
+  let isReusable = true;
+  const readPiece = (at: number): Promise<Buffer> =>
+    reader.read(start + at, Math.min(length - at, chunkBytes), isReusable ? buffers[(at / chunkBytes) & 1] : undefined);
+  let next: Promise<Buffer> | undefined = readPiece(0);
+  try {
+    for (let at = 0; next !== undefined; at += chunkBytes) {
+      if (session.isGone) throw new BrokenLiteralError('client is gone');
+      const piece: Buffer = await next;
+      next = at + chunkBytes < length ? readPiece(at + chunkBytes) : undefined;
+      writePiece(session, piece, length - at);
+      await output.drain();
+      // What a broken or unusual stream still holds must not be written to.
+      isReusable &&= output.isSent;
+    }
+  } finally {
+    // A read ahead that nobody waits for any more ends before the file is closed.
+    await next?.catch(() => undefined);
+    if (isReusable && output.isSent) spareBuffers.push(...buffers.slice(0, maxSpareBuffers - spareBuffers.length));
   }
+}
+
+function takeBuffer(): Buffer {
+  return spareBuffers.pop() ?? Buffer.allocUnsafeSlow(chunkBytes);
 }

@@ -58,6 +58,11 @@ export class Output {
     this.#stream.write(parts);
   }
 
+  /** Nothing is held any more, neither here nor by the stream: buffers that were passed on may be used again. */
+  get isSent(): boolean {
+    return this.#text === '' && this.#parts.length === 0 && this.#stream.isSent;
+  }
+
   /** Flushes, and waits while the client reads slower than we write. Returns at once when the connection is gone. */
   async drain(): Promise<void> {
     this.flush();

@@ -41,7 +41,7 @@ export async function openByUid(box: MaildirBox, uid: number, signal: AbortSigna
     const row = box.state.columns.rowOf(uid);
     if (row < 0 || box.state.columns.isDead(row)) return undefined;
     try {
-      return await openFile(pathOfRow(box, row));
+      return await openFile(pathOfRow(box, row), box.quickReads.storage);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw storageErrorOf(error, `open message ${uid} in ${box.paths.mailDir}`);
       // Renamed or removed by somebody else. A name that keeps changing is given up after a few looks.
@@ -58,7 +58,7 @@ export async function openReader(box: MaildirBox, uid: number, signal: AbortSign
   const fd = await openByUid(box, uid, signal);
   if (fd === undefined) throw expungedError(uid);
   try {
-    return await FileMessageReader.open(fd, isAsStored(box, uid, fd), structures);
+    return await FileMessageReader.open(fd, isAsStored(box, uid, fd), { structures, storage: box.quickReads.storage });
   } catch (error) {
     throw storageErrorOf(error, `read message ${uid} in ${box.paths.mailDir}`);
   }

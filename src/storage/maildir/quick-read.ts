@@ -8,11 +8,11 @@ export const maxQuickBytes = 64 * 1024;
 
 /** One for each folder: folders may be on different storage. */
 export class QuickReads {
-  readonly #watch: SlowWatch;
+  readonly storage: SlowWatch;
 
   /** @param now milliseconds, never going back */
   constructor(now?: () => number) {
-    this.#watch = new SlowWatch(now);
+    this.storage = new SlowWatch(now);
   }
 
   /**
@@ -21,8 +21,8 @@ export class QuickReads {
    * @throws system errors of open and read
    */
   read(path: string | Buffer, size: number): Buffer | undefined {
-    if (size > maxQuickBytes || this.#watch.isPaused) return undefined;
-    return this.#watch.run(() => readWhole(path, size));
+    if (size > maxQuickBytes || this.storage.isPaused) return undefined;
+    return this.storage.run(() => readWhole(path, size));
   }
 }
 
