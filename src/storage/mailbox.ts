@@ -185,7 +185,11 @@ export interface MailboxView extends AsyncDisposable {
    * @throws StorageError `expunged` when one of them is gone, `over-quota`, `read-only`
    */
   copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult>;
-  /** Copies and expunges; the expunges are seen at the next sync. */
+  /**
+   * Copies and expunges; the expunges are seen at the next sync. Each message is moved or stays (RFC 6851 3.3): where somebody else expunges or moves
+   * some of them meanwhile, the result has the others.
+   * @throws StorageError as `copy`; `expunged` when this view knew of one that is gone, or when none was moved
+   */
   move(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult>;
 
   /** Brings in what other sessions and programs did, and reports the difference to what the client knows. */

@@ -1,4 +1,5 @@
 // Cutting the bytes of roost.index.log into whole, valid records.
+import { readSync } from 'node:fs';
 import { crc32 } from '#util/crc32.js';
 import { maxRecordBytes, recordHeaderBytes, recordMagic } from './log-record.js';
 
@@ -24,6 +25,18 @@ export function parseLogHeader(bytes: Buffer): { readonly logId: number; readonl
   header.writeUInt32LE(0, 12);
   if (crc32(header) !== crc) return undefined;
   return { logId: header.readDoubleLE(16), bootId: header.subarray(24, 40) };
+}
+
+/** Less than asked for where the file ends. */
+export function readRange(fd: number, from: number, to: number): Buffer {
+  const bytes = Buffer.allocUnsafeSlow(Math.max(0, to - from));
+  let filled = 0;
+  while (filled < bytes.length) {
+    const got = readSync(fd, bytes, filled, bytes.length - filled, from + filled);
+    if (got === 0) break;
+    filled += got;
+  }
+  return bytes.subarray(0, filled);
 }
 
 export type RecordAt =

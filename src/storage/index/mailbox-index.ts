@@ -10,27 +10,16 @@
 //
 // A record that was cut off (crash, full disk) is skipped; the state before it is right, so whoever meets it compacts. When a process starts and
 // finds valid records behind a broken one, it cannot know what was lost, and the index is built anew from the Maildir.
-import {
-  closeSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readSync,
-  renameSync,
-  statSync,
-  unlinkSync,
-  writeFileSync,
-  writeSync,
-  writevSync,
-} from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, renameSync, statSync, unlinkSync, writeFileSync, writeSync, writevSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
 import { takeDotLock, tryDotLock } from '#util/dot-lock.js';
 import { StorageError } from '../errors.js';
+import { appendBehind } from './append-behind.js';
 import { bootId } from './boot-id.js';
 import { type IndexLimits, IndexState } from './index-state.js';
 import { type LoadedIndex, loadIndex } from './load-index.js';
-import { encodeLogHeader, logHeaderBytes, nextRecord, parseLogHeader, recordAt } from './log-reader.js';
+import { encodeLogHeader, logHeaderBytes, nextRecord, parseLogHeader, readRange, recordAt } from './log-reader.js';
 import { type Applied, applyRecord, modSeqRecord, sealRecord } from './log-record.js';
 import { encodeSnapshot } from './snapshot.js';
 
@@ -43,7 +32,10 @@ export interface IndexOptions extends IndexLimits {
 }
 
 const defaultCompactLogBytes = 128 * 1024;
-const sealWaitMs = 2000;
+/** Between seal and renames a process writes one snapshot; on a busy machine it may have to wait for its turn. */
+const sealWaitMs = 10_000;
+/** Logs in a row that are replaced before a record gets into them: something is wrong. */
+const mostAppends = 1000;
 /** Publishing takes as long as writing a snapshot. */
 const publishWaitMs = 10_000;
 
@@ -113,7 +105,7 @@ export class MailboxIndex {
   /** Applies what peers wrote. @returns true when anything may have changed, the state object included */
   catchUp(): boolean {
     const log = this.#log;
-    if (log === undefined) return false;
+    if (log === undefined || this.needsReload) return false;
     const stat = fstatSync(log.fd);
     if (stat.size === log.position && stat.nlink > 0) return false;
     const before = this.state.highestModSeq;
@@ -132,7 +124,15 @@ export class MailboxIndex {
    * @returns one entry a record
    */
   append(records: readonly Buffer[]): Applied[] {
-    for (let attempt = 1; this.#log !== undefined && attempt <= 3; attempt += 1) {
+    for (let attempt = 1; this.#log !== undefined; attempt += 1) {
+      if (attempt > mostAppends) {
+        this.#giveUpFiles(new Error('every log is replaced before a record gets into it'));
+        break;
+      }
+      if (this.needsReload) {
+        if (!this.#appendBehind(records)) continue;
+        break;
+      }
       const applied = this.#tryAppend(this.#log, records);
       if (applied !== undefined) {
         this.#compactIfLarge();
@@ -219,7 +219,7 @@ export class MailboxIndex {
     if (stat.size === log.position + total) {
       log.position = stat.size;
       const applied = records.map((record) => applyRecord(this.state, record));
-      if (stat.nlink === 0) this.#reopen();
+      if (stat.nlink === 0) this.#moveOn(records);
       return applied;
     }
     const applied = this.#readTo(log, stat.size, true, records);
@@ -228,12 +228,36 @@ export class MailboxIndex {
       return undefined;
     }
     if (this.#sealedTo !== undefined) this.#changeOver();
-    else if (stat.nlink === 0) this.#reopen();
+    else if (stat.nlink === 0) this.#moveOn(records);
     // Cut short or overwritten by something else than us: what we know is written anew.
     const isLost = applied.length < records.length;
     for (const record of records.slice(applied.length)) applied.push(applyRecord(this.state, record));
     if (this.#hasBrokenRecord || isLost) this.compact();
     return applied;
+  }
+
+  /** Records that have been applied here went to a log that was deleted: those who made another one get them, too. */
+  #moveOn(records: readonly Buffer[]): void {
+    this.#reopen();
+    for (let attempt = 1; this.needsReload && attempt <= mostAppends; attempt += 1) if (this.#appendBehind(records)) return;
+  }
+
+  /**
+   * Writes records to a log that has taken the place of the one we know; `reload` will apply what came before them.
+   * @returns false to be called again: the log was being replaced once more
+   */
+  #appendBehind(records: readonly Buffer[]): boolean {
+    const { folder } = this.#options;
+    try {
+      const log = folder === undefined ? undefined : openLog(`${folder}/roost.index.log`);
+      // Without a log nobody misses them: whoever makes a new one looks at the folder.
+      if (log === undefined || appendBehind(log.fd, records)) return true;
+      pause();
+      return false;
+    } catch (error) {
+      this.#giveUpFiles(error);
+      return true;
+    }
   }
 
   /**
@@ -306,7 +330,7 @@ export class MailboxIndex {
         this.#giveUpFiles(new StorageError('in-use', `${folder}/roost.index.lock is held`));
         return;
       }
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+      pause();
     }
   }
 
@@ -315,15 +339,18 @@ export class MailboxIndex {
     const { folder } = this.#options;
     if (folder === undefined) return;
     try {
-      const lock = tryDotLock(`${folder}/roost.index`);
-      if (lock === undefined) return;
-      try {
-        if (openLogId(`${folder}/roost.index.log`) === undefined) {
-          this.#writeFiles(randomLogId());
-          return;
+      const path = `${folder}/roost.index.log`;
+      if (openLogId(path) === undefined) {
+        const lock = tryDotLock(`${folder}/roost.index`);
+        if (lock === undefined) return;
+        try {
+          if (openLogId(path) === undefined) {
+            this.#writeFiles(randomLogId());
+            return;
+          }
+        } finally {
+          lock.release();
         }
-      } finally {
-        lock.release();
       }
     } catch (error) {
       this.#giveUpFiles(error);
@@ -402,6 +429,11 @@ export class MailboxIndex {
   }
 }
 
+/** A millisecond, for what another process is in the middle of. */
+function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+}
+
 function randomLogId(): number {
   return Math.floor(Math.random() * Number.MAX_SAFE_INTEGER) + 1;
 }
@@ -419,17 +451,6 @@ function writeParts(path: string, parts: readonly Buffer[]): void {
   } finally {
     closeSync(fd);
   }
-}
-
-function readRange(fd: number, from: number, to: number): Buffer {
-  const bytes = Buffer.allocUnsafeSlow(Math.max(0, to - from));
-  let filled = 0;
-  while (filled < bytes.length) {
-    const got = readSync(fd, bytes, filled, bytes.length - filled, from + filled);
-    if (got === 0) break;
-    filled += got;
-  }
-  return bytes.subarray(0, filled);
 }
 
 /** Opens a log for reading and appending; undefined when there is none or it has no valid header. */

@@ -1,12 +1,13 @@
 // Files without a row in the index get one, and a UID where dovecot-uidlist has none for them.
-import { renameSync } from 'node:fs';
+import { renameSync, statSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import type { DotLock } from '#util/dot-lock.js';
 import { unknown32 } from '../index/columns.js';
+import type { IndexState } from '../index/index-state.js';
 import { type AddedMessage, addRecord, maxRowsPerRecord, recentRecord } from '../index/log-record.js';
 import { fewNames, LinearLookup, NameLookup } from '../index/name-lookup.js';
 import { parseSuffix } from '../index/suffix-table.js';
-import type { MaildirBox } from './box.js';
+import type { FolderTimes, MaildirBox } from './box.js';
 import { isSameStamp } from './file-calls.js';
 import { baseLength, compareArrival, pathIn } from './file-name.js';
 import { keywordsFromName } from './keyword-mapping.js';
@@ -18,6 +19,8 @@ import { formatUidListRecord } from './uid-list.js';
 const freshSeconds = 600;
 /** Records of gone messages make up more than a quarter of the list: replace it. */
 const compactAbove = 4 / 3;
+/** Files that are looked at one by one before they are given UIDs. */
+const mostLooks = 1000;
 
 /**
  * Records of the list above all UIDs of the index whose file is not among these. A file that is renamed while its folder is read may be missed, and
@@ -32,23 +35,48 @@ export function unseenRecords(box: MaildirBox, found: readonly FoundFile[]): num
   return unseen;
 }
 
+/** What a look at the folders found, and what was known at that moment. */
+export interface ScanRead {
+  readonly unknown: readonly FoundFile[];
+  readonly state: IndexState;
+  readonly modSeq: number;
+  /** Before the listing began. */
+  readonly times: FolderTimes;
+  readonly readAtMs: number;
+  readonly inNew: boolean;
+  readonly inCur: boolean;
+  /** False: the folders changed so fast that some files could not be made out. */
+  readonly isSettled: boolean;
+}
+
 /**
  * The caller holds the dot lock.
- * @returns false when the list has meanwhile got records of files that are not among these: nothing is done then, and the folders have to be read again
+ *
+ * The listing may be older than the lock: whoever held it may have given these files UIDs, or taken them away again.
+ * @param isLastAttempt take what is there
+ * @returns false when the listing is too old, or the list has meanwhile got records of files that are not in it: the folders have to be read again
  */
-export async function adoptFiles(box: MaildirBox, found: readonly FoundFile[], lock: DotLock, signal: AbortSignal): Promise<boolean> {
-  const uidBefore = box.state.highestUid;
-  const stateBefore = box.state;
-  box.index.catchUp();
-  let files = found;
-  if (box.state !== stateBefore || box.state.highestUid !== uidBefore) files = withoutKnown(box, files);
-  const mayHaveReturned = files.some(({ fileName }) => isOld(fileName));
+export async function adoptFiles(
+  box: MaildirBox,
+  read: ScanRead,
+  lock: DotLock,
+  signal: AbortSignal,
+  isLastAttempt: boolean,
+): Promise<boolean> {
+  await box.catchUp();
+  let files = read.unknown;
+  if (box.state !== read.state || box.state.highestModSeq !== read.modSeq) files = withoutKnown(box, files);
   if (!isSameStamp(box.list.stamp(), box.listRead ?? box.state.stamps.uidList)) {
     await readListing(box, lock, signal);
-    if (unseenRecords(box, found).length > 0) return false;
+    if (!isLastAttempt && unseenRecords(box, files).length > 0) return false;
+    files = withoutKnown(box, files);
   }
+  const mayHaveReturned = files.some(({ fileName }) => isOld(fileName));
   const returned = mayHaveReturned && box.state.columns.length > 0 ? await recordsOfReturned(box, files) : new Set<string>();
-  const { listed, unlisted } = sortOut(box, files);
+  // From here on without a pause: a UID is given to a file that is there.
+  const there = stillThere(box, files, read.times);
+  if (there.length < files.length && !isLastAttempt) return false;
+  const { listed, unlisted } = sortOut(box, there);
   if (listed.length + unlisted.length === 0) return true;
   const isFirst = box.state.columns.length === 0 && box.state.firstRecentUid === 1;
   const next = Math.max(box.state.uidNext, ...lastOf(listed));
@@ -57,6 +85,17 @@ export async function adoptFiles(box: MaildirBox, found: readonly FoundFile[], l
   await writeList(box, given, returned);
   logAdded(box, [...listed, ...given], isFirst);
   return true;
+}
+
+/** Many files are taken as there while nothing has happened in their folders: one by one they cost as much as the listing. */
+function stillThere(box: MaildirBox, files: readonly FoundFile[], times: FolderTimes): readonly FoundFile[] {
+  if (files.length > mostLooks) {
+    const now = box.folderTimes();
+    if (now.newMtimeMs === times.newMtimeMs && now.curMtimeMs === times.curMtimeMs) return files;
+  }
+  return files.filter(({ fileName, isInNew }) => {
+    return statSync(pathIn(isInNew ? box.newDir : box.curDir, fileName), { throwIfNoEntry: false }) !== undefined;
+  });
 }
 
 function lastOf(messages: readonly AddedMessage[]): number[] {

@@ -100,6 +100,12 @@ export class MaildirBox {
     this.list = new UidListFile(paths.controlDir, this.options.lockTimeoutMs, this.log);
   }
 
+  /** Brings in what peers wrote to the index, new files included. The caller holds the mutex. */
+  async catchUp(): Promise<void> {
+    if (this.index.catchUp()) this.changed();
+    if (this.index.needsReload && (await this.index.reload())) this.changed();
+  }
+
   /** Reads the index from disk; where there is none, `build` makes its first state from the folder. */
   async load(build: () => Promise<void>, signal: AbortSignal): Promise<void> {
     await this.mutex.run(async () => {

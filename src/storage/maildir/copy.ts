@@ -3,14 +3,17 @@
 import { statSync } from 'node:fs';
 import { copyFile, unlink, utimes } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
+import { normalizeRanges } from '#util/number-set.js';
 import { unknown32 } from '../index/columns.js';
 import type { Stamps } from '../index/index-state.js';
+import { expungeRecord, stampsRecord } from '../index/log-record.js';
 import type { MaildirBox } from './box.js';
+import { expungeMessages } from './expunge.js';
 import { storageErrorOf, syncPath } from './file-calls.js';
 import { sizedName } from './file-name.js';
 import { guidOf } from './guid.js';
 import { expungedError, learnFacts } from './message-files.js';
-import { type IncomingMessage, type Placed, placeMessages } from './place.js';
+import { type IncomingMessage, type MoveSource, type Placed, placeMessages } from './place.js';
 import { pathOfRow, rescanHeld } from './reconcile.js';
 import { extensionField } from './uid-list.js';
 
@@ -20,42 +23,115 @@ export interface CopySource {
   readonly uids: readonly number[];
 }
 
+export interface Copied {
+  readonly uidValidity: number;
+  /** In the order in which they were placed. */
+  readonly sourceUids: readonly number[];
+  readonly targetUids: readonly number[];
+}
+
+/** Looks for messages whose files have other names by now. */
+const mostLooks = 4;
+
 /**
- * Places copies of the messages in `target`, all or none. For a move the files themselves go; the caller removes them from the source's index, and the originals where
- * they remain.
+ * Places copies of the messages in `target`, all or none.
  * @throws StorageError `expunged` when one of them is gone
  */
-export async function copyMessages(
-  source: CopySource,
-  target: MaildirBox,
-  isMove: boolean,
-  signal: AbortSignal,
-): Promise<Placed & { readonly originalsRemain: boolean; readonly sourceStamps: Stamps | undefined }> {
+export async function copyMessages(source: CopySource, target: MaildirBox, signal: AbortSignal): Promise<Copied> {
   const { box, uids } = source;
   await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal);
-  let how: 'link' | 'rename' | 'copy' = isMove ? 'rename' : target.options.copyWithHardlinks ? 'link' : 'copy';
-  if (how !== 'copy' && deviceOf(box.curDir) !== deviceOf(target.curDir)) how = 'copy';
-  // Noted together with the removal: until then, whoever opens the source must look at the folder.
-  let sourceStamps: Stamps | undefined;
-  const trackSource = (change: () => void): void => {
-    sourceStamps = box.trackedChange(sourceStamps ?? box.state.stamps, change);
-  };
-  const around = how === 'rename' && box !== target ? trackSource : undefined;
+  let how: 'link' | 'copy' = target.options.copyWithHardlinks && deviceOf(box.curDir) === deviceOf(target.curDir) ? 'link' : 'copy';
   for (let attempt = 1; ; attempt += 1) {
     const incoming = uids.map((uid) => describe(box, uid, target, how));
     try {
-      const placed = how === 'copy' ? await placeCopies(incoming, target, signal) : await placeMessages(target, incoming, signal, around);
-      return { ...placed, originalsRemain: how !== 'rename', sourceStamps };
+      const placed = how === 'copy' ? await placeCopies(incoming, target, signal) : await placeMessages(target, incoming, signal);
+      return { uidValidity: placed.uidValidity, sourceUids: uids, targetUids: placed.uids };
     } catch (error) {
-      sourceStamps = undefined;
-      const errno = errnoOf(error instanceof Error ? error.cause : undefined);
-      if (errno === 'EXDEV' || errno === 'EPERM' || errno === 'EMLINK') {
-        if (how === 'copy') throw error;
-        how = 'copy';
-      } else if (errno === 'ENOENT' && attempt < 4) await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
+      if (how === 'link' && cannotLink(error)) how = 'copy';
+      else if (causeOf(error) === 'ENOENT' && attempt < mostLooks) await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
       else throw error;
     }
   }
+}
+
+/**
+ * Moves the messages to `target`, each wholly or not at all (RFC 6851 3.3); the source's index no longer has those that were moved.
+ * @returns those that were moved: others are gone, because somebody was faster
+ * @throws StorageError `expunged` when all are gone
+ */
+export async function moveMessages(source: CopySource, target: MaildirBox, signal: AbortSignal): Promise<Copied> {
+  const { box, uids } = source;
+  if (deviceOf(box.curDir) !== deviceOf(target.curDir)) return copyAndExpunge(source, target, signal);
+  await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal);
+  const sourceUids: number[] = [];
+  const targetUids: number[] = [];
+  let uidValidity = 0;
+  let left = uids;
+  for (let look = 1; left.length > 0 && look <= mostLooks; look += 1) {
+    if (look > 1) await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
+    left = left.filter((uid) => isLive(box, uid));
+    const moving = new Map(left.map((uid) => [describe(box, uid, target, 'rename'), uid] as const));
+    try {
+      const placed = await placeMessages(target, [...moving.keys()], signal, moveSource(box, target, moving));
+      uidValidity = placed.uidValidity;
+      targetUids.push(...placed.uids);
+      for (const message of placed.placed) {
+        sourceUids.push(moving.get(message) as number);
+        moving.delete(message);
+      }
+      left = [...moving.values()];
+    } catch (error) {
+      if (sourceUids.length === 0 && cannotLink(error)) return copyAndExpunge(source, target, signal);
+      if (sourceUids.length === 0) throw error;
+      box.log.warning('maildir.move', `Could not move all messages from ${box.paths.mailDir}`, { error });
+      break;
+    }
+  }
+  if (sourceUids.length === 0) throw expungedError(uids[0] ?? 0);
+  return { uidValidity, sourceUids, targetUids };
+}
+
+function isLive(box: MaildirBox, uid: number): boolean {
+  const row = box.state.columns.rowOf(uid);
+  return row >= 0 && !box.state.columns.isDead(row);
+}
+
+function moveSource(box: MaildirBox, target: MaildirBox, uids: ReadonlyMap<IncomingMessage, number>): MoveSource {
+  // Noted together with the removal: until then, whoever opens the source must look at the folder.
+  let stamps: Stamps | undefined;
+  return {
+    around: (change) => {
+      // Within one mailbox the target's stamps are the source's.
+      if (box === target) change();
+      else stamps = box.trackedChange(stamps ?? box.state.stamps, change);
+    },
+    moved: (messages) => {
+      const gone = messages.map((message) => uids.get(message) as number).sort((a, b) => a - b);
+      const record = expungeRecord(normalizeRanges(gone.map((uid) => [uid, uid] as const)));
+      box.index.append(stamps === undefined ? [record] : [record, stampsRecord(stamps)]);
+      box.changed();
+    },
+  };
+}
+
+/** To another file system. */
+async function copyAndExpunge(source: CopySource, target: MaildirBox, signal: AbortSignal): Promise<Copied> {
+  const copied = await copyMessages(source, target, signal);
+  await expungeMessages(
+    source.box,
+    [...source.uids].sort((a, b) => a - b),
+    () => true,
+    signal,
+  );
+  return copied;
+}
+
+function causeOf(error: unknown): string | undefined {
+  return errnoOf(error instanceof Error ? error.cause : undefined);
+}
+
+function cannotLink(error: unknown): boolean {
+  return ['EXDEV', 'EPERM', 'EMLINK'].includes(causeOf(error) ?? '');
 }
 
 function deviceOf(path: string): number {

@@ -26,7 +26,7 @@ export async function expungeMessages(
   signal: AbortSignal,
 ): Promise<Freed> {
   return box.mutex.run(async () => {
-    if (box.index.catchUp()) box.changed();
+    await box.catchUp();
     const first = await removeFiles(box, uids, isWanted);
     if (first.missed.length === 0) return first.freed;
     await rescanHeld(box, undefined, signal);

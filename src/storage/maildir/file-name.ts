@@ -1,18 +1,22 @@
-// Names of message files: `<seconds>.M<microseconds>P<pid>.<host>,S=<octets>,W=<octets>:2,<flags>`.
+// Names of message files: `<seconds>.M<microseconds>P<pid>R<random>.<host>,S=<octets>,W=<octets>:2,<flags>`.
+//
+// The letters are those of the Maildir convention. Microseconds and pid are not enough: containers share pid and host name, and pids come again. R is
+// drawn once by each maker.
 //
 // A base name is everything before the first colon; it is what dovecot-uidlist holds. Names are handled as latin1 strings, one character an octet,
 // because a file name need not be UTF-8.
+import { randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
 
 /** Makes base names that no other process, host or earlier call has made. */
 export class NameMaker {
   readonly #host: string;
-  readonly #pid: number;
+  readonly #maker: string;
   #lastMicros = 0;
 
   constructor(host = hostname(), pid = process.pid) {
     this.#host = host.replace(/[/:,\s]/g, (character) => `\\${character.charCodeAt(0).toString(8).padStart(3, '0')}`);
-    this.#pid = pid;
+    this.#maker = `P${pid}R${randomBytes(6).toString('hex')}`;
   }
 
   /** Without sizes. */
@@ -20,7 +24,7 @@ export class NameMaker {
     // A clock that stands still or goes back must not give a name twice.
     this.#lastMicros = Math.max(this.#lastMicros + 1, nowMs * 1000);
     const seconds = Math.floor(this.#lastMicros / 1_000_000);
-    return `${seconds}.M${this.#lastMicros - seconds * 1_000_000}P${this.#pid}.${this.#host}`;
+    return `${seconds}.M${this.#lastMicros - seconds * 1_000_000}${this.#maker}.${this.#host}`;
   }
 }
 

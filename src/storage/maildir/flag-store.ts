@@ -41,7 +41,7 @@ export async function storeFlags(
   signal: AbortSignal,
 ): Promise<StoreOutcome> {
   return box.mutex.run(async () => {
-    if (box.index.catchUp()) box.changed();
+    await box.catchUp();
     if (change.mode !== 'remove') {
       box.state.keywords.checkCreatable(change.flags.keywords);
       await ensureLetters(box, change.flags.keywords, signal);

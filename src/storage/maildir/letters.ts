@@ -16,7 +16,7 @@ export async function ensureLetters(box: MaildirBox, keywords: readonly string[]
   if (keywords.length === 0 || !needsLetter(box, keywords)) return;
   const own = lock === undefined ? await box.list.lock(signal) : undefined;
   try {
-    box.index.catchUp();
+    await box.catchUp();
     if (!isSameStamp(stampOf(box.keywordsPath) ?? noStamp, box.state.stamps.keywordsFile)) {
       await reconcile(box, { inNew: false, inCur: false, list: false, keywords: true }, own ?? lock, signal);
     }

@@ -14,11 +14,21 @@ import { nextUidValidity } from './uid-validity.js';
  */
 export async function readListing(box: MaildirBox, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
   const list = await box.list.read();
-  if (list?.header === undefined || list.needsRewrite) {
-    await withLock(box, lock, signal, () => repairListing(box, signal));
-    return;
-  }
-  takeListing(box, list);
+  // What a peer wrote to the log before it wrote the list.
+  await box.catchUp();
+  if (list?.header !== undefined && !list.needsRewrite && (lock !== undefined || !contradicts(box, list))) takeListing(box, list);
+  else await withLock(box, lock, signal, () => repairListing(box, signal));
+}
+
+/**
+ * Messages would be lost from the index. A peer that is replacing the list may be the reason, which only the lock tells: log and list agree when nobody
+ * holds it.
+ */
+function contradicts(box: MaildirBox, list: UidListRead): boolean {
+  const { state } = box;
+  if (state.uidValidity === 0) return false;
+  if (state.uidValidity !== list.header?.uidValidity) return true;
+  return conflictingUids(box, list).length > 0 || renumberedUids(box, unclaimedOf(box, list)).length > 0;
 }
 
 async function withLock(box: MaildirBox, lock: DotLock | undefined, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
@@ -36,7 +46,7 @@ async function withLock(box: MaildirBox, lock: DotLock | undefined, signal: Abor
 
 async function repairListing(box: MaildirBox, signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
-  box.index.catchUp();
+  await box.catchUp();
   const list = await box.list.read();
   const { state } = box;
   if (list?.header !== undefined && !list.needsRewrite) {
@@ -66,7 +76,7 @@ export async function rewriteListing(box: MaildirBox, more: string): Promise<voi
 }
 
 function takeListing(box: MaildirBox, list: UidListRead): void {
-  const { header, records } = list;
+  const { header } = list;
   if (header === undefined) return;
   const log: Buffer[] = [];
   if (box.state.uidValidity !== header.uidValidity) {
@@ -86,26 +96,32 @@ function takeListing(box: MaildirBox, list: UidListRead): void {
   if (state.guid !== header.guid || state.uidNext < header.uidNext || state.uidListExtras.join(' ') !== header.extras.join(' ')) {
     log.push(headerRecord(header.uidNext, header.guid === '' ? state.guid : header.guid, header.extras));
   }
-  box.unclaimed = new Map();
-  for (let row = records.lowerBound(state.highestUid + 1); row < records.length; row += 1) {
-    box.unclaimed.set(records.nameOf(row), { uid: records.uid[row] as number, extension: records.extensionOf(row) });
-  }
-  const renumbered = renumberedUids(box);
+  box.unclaimed = unclaimedOf(box, list);
+  const renumbered = renumberedUids(box, box.unclaimed);
   if (renumbered.length > 0) log.push(expungeRecord(renumbered.map((uid) => [uid, uid] as const)));
   if (log.length > 0) box.index.append(log);
   box.listRead = list.stamp;
+}
+
+/** Records above our highest UID. */
+function unclaimedOf(box: MaildirBox, { records }: UidListRead): MaildirBox['unclaimed'] {
+  const unclaimed: MaildirBox['unclaimed'] = new Map();
+  for (let row = records.lowerBound(box.state.highestUid + 1); row < records.length; row += 1) {
+    unclaimed.set(records.nameOf(row), { uid: records.uid[row] as number, extension: records.extensionOf(row) });
+  }
+  return unclaimed;
 }
 
 /**
  * UIDs of files that the list names again, above all we know: the message was expunged and another has been saved under its name (Dovecot names a
  * copy after the original when that name is free), which the folder alone does not show.
  */
-function renumberedUids(box: MaildirBox): number[] {
-  if (box.unclaimed.size === 0) return [];
+function renumberedUids(box: MaildirBox, unclaimed: MaildirBox['unclaimed']): number[] {
+  if (unclaimed.size === 0) return [];
   const { columns } = box.state;
-  const lookup = box.unclaimed.size <= fewNames ? new LinearLookup(columns) : new NameLookup(columns);
+  const lookup = unclaimed.size <= fewNames ? new LinearLookup(columns) : new NameLookup(columns);
   const uids: number[] = [];
-  for (const name of box.unclaimed.keys()) {
+  for (const name of unclaimed.keys()) {
     const row = lookup.find(name, name.length);
     if (row >= 0) uids.push(columns.uid[row] as number);
   }

@@ -1,9 +1,13 @@
-// Giving UIDs to files and putting them into cur/ or new/, all or none: the common end of APPEND, COPY and MOVE.
+// Giving UIDs to files and putting them into cur/ or new/: the common end of APPEND, COPY and MOVE.
+//
+// All or none, except that a move leaves out files that are not where they were: of two sessions that move a message one wins, and to take back
+// what has been moved would show it to peers as expunged and come again.
 //
 // Under the dot lock: bring the index up to date with the uidlist, rename or link each file to its final name, append the uidlist, append the index
 // log; then, the lock released, fsync folders and uidlist together. A crash in between leaves files that get a UID when they are found next: never
 // a UID for a file that is not there, never a second copy.
 import { linkSync, renameSync, unlinkSync } from 'node:fs';
+import { errnoOf } from '#util/coded-error.js';
 import { Slicer } from '#util/deadline.js';
 import type { DotLock } from '#util/dot-lock.js';
 import { type AddedMessage, addRecord, maxRowsPerRecord, stampsRecord } from '../index/log-record.js';
@@ -34,6 +38,16 @@ export interface IncomingMessage {
 export interface Placed {
   readonly uidValidity: number;
   readonly uids: readonly number[];
+  /** Which of the messages the UIDs are for. */
+  readonly placed: readonly IncomingMessage[];
+}
+
+/** What a move does to the mailbox the messages come from. */
+export interface MoveSource {
+  /** Wraps a slice of renames, to keep the source's stamps. */
+  around(change: () => void): void;
+  /** Takes what was moved out of the source's index: at once, so that nobody is sent to files that are gone. */
+  moved(messages: readonly IncomingMessage[]): void;
 }
 
 const placesPerLook = 16;
@@ -47,29 +61,27 @@ export function suffixOfNew(box: MaildirBox, flags: number, keywords: readonly s
   return flags === 0 && keywords.length === 0 ? '' : suffixText(flags, letters, emptySuffix);
 }
 
-/** Runs a slice of renames; a move wraps it to keep the source's stamps. */
-export type Around = (change: () => void) => void;
-
 /**
- * @param around for the renames of a move
+ * @param source for a move
  * @throws StorageError: nothing is placed then, and files to be renamed are where they were
  */
 export async function placeMessages(
   box: MaildirBox,
   incoming: readonly IncomingMessage[],
   signal: AbortSignal,
-  around: Around = (change) => change(),
+  source?: MoveSource,
 ): Promise<Placed> {
   const placed = await box.mutex.run(async () => {
     box.checkExists();
     const lock = await box.list.lock(signal);
     try {
-      return await placeLocked(box, incoming, lock, around, signal);
+      return await placeLocked(box, incoming, lock, source, signal);
     } finally {
       lock.release();
     }
   }, signal);
   box.changed();
+  if (placed.uids.length === 0) return placed;
   if (box.options.fsync !== 'never') {
     const inNew = incoming.some(({ flags, keywords }) => flags === 0 && keywords.length === 0);
     const inCur = incoming.some(({ flags, keywords }) => flags !== 0 || keywords.length > 0);
@@ -86,10 +98,10 @@ async function placeLocked(
   box: MaildirBox,
   incoming: readonly IncomingMessage[],
   lock: DotLock,
-  around: Around,
+  source: MoveSource | undefined,
   signal: AbortSignal,
 ): Promise<Placed> {
-  box.index.catchUp();
+  await box.catchUp();
   // Messages that another program has given UIDs come before ours.
   if (!isSameStamp(box.list.stamp(), box.state.stamps.uidList)) await refreshHeld(box, lock, signal);
   // Read by a look that was given up: once there is a higher UID their files could not have theirs any more.
@@ -98,41 +110,35 @@ async function placeLocked(
   box.state.keywords.checkCreatable(keywords);
   await ensureLetters(box, keywords, signal, lock);
   const { state } = box;
-  const suffixes = incoming.map((message) => suffixOfNew(box, message.flags, message.keywords));
-  const done: { readonly from: string | Buffer; readonly to: string | Buffer; readonly how: 'rename' | 'link' }[] = [];
+  const done: PlacedFile[] = [];
+  let next = 0;
   let stamps = state.stamps;
   const slicer = new Slicer();
   try {
-    while (done.length < incoming.length) {
+    while (next < incoming.length) {
       let failure: unknown;
       const placeSlice = (): void => {
-        do {
-          const end = Math.min(done.length + placesPerLook, incoming.length);
-          while (done.length < end) {
-            const { source, how, baseName } = incoming[done.length] as IncomingMessage;
-            const suffix = suffixes[done.length] as string;
-            const to = pathIn(suffix === '' ? box.newDir : box.curDir, baseName + suffix);
-            if (how === 'rename') renameSync(source, to);
-            else linkSync(source, to);
-            done.push({ from: source, to, how });
-          }
-        } while (done.length < incoming.length && !slicer.isDue);
+        try {
+          do {
+            const end = Math.min(next + placesPerLook, incoming.length);
+            for (; next < end; next += 1) {
+              const file = placeFile(box, incoming[next] as IncomingMessage, source !== undefined);
+              if (file !== undefined) done.push(file);
+            }
+          } while (next < incoming.length && !slicer.isDue);
+        } catch (error) {
+          failure = error;
+        }
       };
-      stamps = box.trackedChange(stamps, () =>
-        around(() => {
-          try {
-            placeSlice();
-          } catch (error) {
-            failure = error;
-          }
-        }),
-      );
+      stamps = box.trackedChange(stamps, source === undefined ? placeSlice : () => source.around(placeSlice));
       if (failure !== undefined) throw failure;
-      if (done.length < incoming.length) await slicer.pause();
+      if (next < incoming.length) await slicer.pause();
     }
+    const placed = done.map(({ message }) => message);
+    if (done.length === 0) return { uidValidity: state.uidValidity, uids: [], placed };
     const first = state.uidNext;
-    if (first + incoming.length >= 0xffffffff) throw new RangeError('no UIDs left');
-    const added = incoming.map((message, index) => ({ message, suffix: suffixes[index] as string, uid: first + index }));
+    if (first + done.length >= 0xffffffff) throw new RangeError('no UIDs left');
+    const added = done.map(({ message, suffix }, index) => ({ message, suffix, uid: first + index }));
     const lines = added.map(({ message, uid }) => formatUidListRecord(uid, message.extension, message.baseName)).join('');
     if (isSparse(box)) {
       await rewriteListing(box, lines);
@@ -156,7 +162,8 @@ async function placeLocked(
     const records: Buffer[] = [];
     for (let at = 0; at < messages.length; at += maxRowsPerRecord) records.push(addRecord(messages.slice(at, at + maxRowsPerRecord)));
     box.index.append([...records, stampsRecord(stamps)]);
-    return { uidValidity: state.uidValidity, uids: added.map(({ uid }) => uid) };
+    source?.moved(placed);
+    return { uidValidity: state.uidValidity, uids: added.map(({ uid }) => uid), placed };
   } catch (error) {
     undo(box, done);
     throw storageErrorOf(error, `save to ${box.paths.mailDir}`);
@@ -168,13 +175,30 @@ function isSparse(box: MaildirBox): boolean {
   return stamps.uidList.size > (columns.heapLength + columns.length * 9 + 200) * compactAbove + 4096;
 }
 
-function undo(
-  box: MaildirBox,
-  done: readonly { readonly from: string | Buffer; readonly to: string | Buffer; readonly how: 'rename' | 'link' }[],
-): void {
-  for (const { from, to, how } of done) {
+interface PlacedFile {
+  readonly message: IncomingMessage;
+  readonly suffix: string;
+  readonly to: string | Buffer;
+}
+
+/** @returns undefined when a message to be moved is not where it was */
+function placeFile(box: MaildirBox, message: IncomingMessage, isMove: boolean): PlacedFile | undefined {
+  const suffix = suffixOfNew(box, message.flags, message.keywords);
+  const to = pathIn(suffix === '' ? box.newDir : box.curDir, message.baseName + suffix);
+  try {
+    if (message.how === 'rename') renameSync(message.source, to);
+    else linkSync(message.source, to);
+  } catch (error) {
+    if (isMove && errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+  return { message, suffix, to };
+}
+
+function undo(box: MaildirBox, done: readonly PlacedFile[]): void {
+  for (const { message, to } of done) {
     try {
-      if (how === 'rename') renameSync(to, from);
+      if (message.how === 'rename') renameSync(to, message.source);
       else unlinkSync(to);
     } catch (error) {
       box.log.error('maildir.undo', `Could not undo a failed save in ${box.paths.mailDir}`, { error });

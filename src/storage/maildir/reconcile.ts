@@ -7,7 +7,7 @@
 // UIDs: a file that the uidlist names has that UID, unless a later one was already seen here (then it came back after being expunged, and gets
 // a new one); other files get the next UIDs in order of arrival. UIDs are given under the dot lock, and the index log is written before
 // the lock is released, so that UIDs appear in ascending order in every process.
-import { renameSync, statSync, unlinkSync } from 'node:fs';
+import { readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
 import type { DotLock } from '#util/dot-lock.js';
@@ -16,10 +16,10 @@ import { rowBit } from '../index/columns.js';
 import { noStamp, type Stamps } from '../index/index-state.js';
 import { expungeRecord, FlagsRecordBuilder, lettersRecord, resetRecord, stampsRecord } from '../index/log-record.js';
 import { LinearLookup } from '../index/name-lookup.js';
-import { adoptFiles, unseenRecords } from './adopt.js';
-import { dirtyWindowMs, type FolderTimes, type MaildirBox } from './box.js';
+import { adoptFiles, type ScanRead, unseenRecords } from './adopt.js';
+import { dirtyWindowMs, type MaildirBox } from './box.js';
 import { listFolder, stampOf } from './file-calls.js';
-import { pathIn } from './file-name.js';
+import { baseLength, pathIn } from './file-name.js';
 import { keywordsFromName } from './keyword-mapping.js';
 import { parseKeywordsFile } from './keywords-file.js';
 import { readListing } from './listing.js';
@@ -29,6 +29,12 @@ import { compareListings, type FoundFile, type ScanResult, splitFileName } from 
 /** Listings in a row that must miss a file before it counts as removed. */
 const listingsToMiss = 2;
 const mostListings = 6;
+/** Missed files of one scan that are looked for one by one. */
+const mostLooks = 1000;
+/** Listings of which some file is gone before it can be given a UID. */
+const mostAdoptions = 10;
+/** Files in new/ up to which it is worth a look at every sync while a change may be hidden. */
+const fewArrivals = 64;
 
 /** How long a look at the folder lasts for those who do not ask for news. Dovecot lets 5 s pass. */
 const lagMs = 1000;
@@ -40,22 +46,39 @@ const lagMs = 1000;
 export async function refresh(box: MaildirBox, signal: AbortSignal, mayLag = false): Promise<void> {
   box.checkExists();
   if (box.index.catchUp()) box.changed();
-  if (box.index.needsReload) await box.mutex.run(() => box.index.reload(), signal);
+  if (box.index.needsReload) await box.mutex.run(() => box.catchUp(), signal);
   const nowMs = Date.now();
   // A clock that was set back counts as time gone by.
   if (mayLag && !box.hasArrivals && nowMs >= box.lookedAtMs && nowMs - box.lookedAtMs < lagMs) return;
   box.hasArrivals = false;
-  if (findOutdated(box, nowMs) === undefined) {
-    box.lookedAtMs = nowMs;
-    return;
+  if (findOutdated(box, nowMs) !== undefined) await box.mutex.run(() => refreshHeld(box, undefined, signal), signal);
+  else if (box.state.stamps.newRecheckAtMs !== 0 && hasUnknownArrivals(box)) {
+    const order = { inNew: true, inCur: false, list: false, keywords: false };
+    await box.mutex.run(() => reconcile(box, order, undefined, signal), signal);
   }
-  await box.mutex.run(async () => refreshHeld(box, undefined, signal), signal);
   box.lookedAtMs = nowMs;
+}
+
+/**
+ * A message delivered in the same clock tick as the last change we know of leaves the mtime of new/ as it was; a client that is told of the delivery
+ * by other means and asks must find it. Bounded: one small folder, which read-write sessions keep empty.
+ */
+function hasUnknownArrivals(box: MaildirBox): boolean {
+  let names: string[];
+  try {
+    names = readdirSync(box.newDir, 'latin1');
+  } catch {
+    // Whatever is wrong, the next look reports it.
+    return false;
+  }
+  if (names.length > fewArrivals) return false;
+  const lookup = new LinearLookup(box.state.columns);
+  return names.some((name) => !name.startsWith('.') && lookup.find(name, baseLength(name)) < 0);
 }
 
 /** The same for a caller that holds the mutex, and the dot lock if given. */
 export async function refreshHeld(box: MaildirBox, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
-  if (box.index.catchUp()) box.changed();
+  await box.catchUp();
   const outdated = findOutdated(box);
   if (outdated !== undefined) await reconcile(box, outdated, lock, signal);
 }
@@ -68,7 +91,7 @@ export async function rescanHeld(box: MaildirBox, lock: DotLock | undefined, sig
 export async function reconcile(box: MaildirBox, outdated: Outdated, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
   const modSeqBefore = box.state.highestModSeq;
   const startedAt = performance.now();
-  box.index.catchUp();
+  await box.catchUp();
   const lettersChanged = outdated.keywords && (await readLetters(box));
   if (outdated.list) await readListing(box, lock, signal);
   const wantNew = outdated.inNew || outdated.list || lettersChanged;
@@ -103,36 +126,27 @@ async function scanFolders(box: MaildirBox, order: ScanOrder, lock: DotLock | un
   let own: DotLock | undefined;
   try {
     let read = await scanUntilSettled(box, order, signal);
-    while (read.unknown.length > 0) {
+    for (let attempt = 1; read.unknown.length > 0; attempt += 1) {
       own ??= lock === undefined ? await box.list.lock(signal) : undefined;
       const held = own ?? lock;
-      if (held === undefined || (await adoptFiles(box, read.unknown, held, signal))) break;
+      if (held === undefined || (await adoptFiles(box, read, held, signal, attempt === mostAdoptions))) break;
       // Nobody can add to the list now: what it names is in the folders, or gone.
       read = await scanUntilSettled(box, { ...order, inNew: true, inCur: true }, signal);
     }
-    rememberTimes(box, read.times, read.readAtMs, read);
+    rememberTimes(box, read);
   } finally {
     own?.release();
   }
 }
 
-interface ScanRead {
-  readonly unknown: readonly FoundFile[];
-  readonly times: FolderTimes;
-  readonly readAtMs: number;
-  readonly inNew: boolean;
-  readonly inCur: boolean;
-}
-
-/** Reads the folders until what they miss has been missed twice, and takes over flags and removals. */
+/** Reads the folders until what they miss has been missed twice in a row, and takes over flags and removals. */
 async function scanUntilSettled(box: MaildirBox, order: ScanOrder, signal: AbortSignal): Promise<ScanRead> {
   let { inNew, inCur } = order;
-  let missedBefore: ReadonlySet<number> | undefined;
-  let timesMissed = 0;
+  let missedBefore: ReadonlySet<number> = new Set();
   for (let attempt = 1; ; attempt += 1) {
     signal.throwIfAborted();
     // A peer's record that arrives while the folder is read makes its rows newer than the listing.
-    box.index.catchUp();
+    await box.catchUp();
     const { state } = box;
     const modSeqAtStart = state.highestModSeq;
     const times = box.folderTimes();
@@ -142,23 +156,32 @@ async function scanUntilSettled(box: MaildirBox, order: ScanOrder, signal: Abort
       inCur: inCur ? await listOrEmpty(box.curDir) : undefined,
     };
     box.index.catchUp();
-    if (box.state !== state) continue;
+    // New files are taken at the start of the next round.
+    if (box.state !== state || box.index.needsReload) continue;
     const result = compareListings(state, listings);
-    const missedUids = new Set([...result.missing.map((row) => state.columns.uid[row] as number), ...unseenRecords(box, result.unknown)]);
-    if (missedUids.size > 0 && attempt < mostListings) {
-      timesMissed = missedBefore === undefined ? 1 : timesMissed + 1;
-      const isSettled = timesMissed >= listingsToMiss && missedBefore !== undefined && isSubset(missedUids, missedBefore);
-      missedBefore = missedUids;
-      if (!isSettled) {
-        inNew = true;
-        inCur = true;
-        continue;
-      }
+    const missed = new Set([...result.missing.map((row) => state.columns.uid[row] as number), ...unseenRecords(box, result.unknown)]);
+    const isSettled = missed.size === 0 || (attempt >= listingsToMiss && isSubset(missed, missedBefore));
+    if (!isSettled && attempt < mostListings) {
+      missedBefore = missed;
+      inNew = true;
+      inCur = true;
+      continue;
     }
-    applyScan(box, result, modSeqAtStart, order.lettersChanged);
+    const missing = result.missing.filter((row) => missedBefore.has(state.columns.uid[row] as number));
+    applyScan(
+      box,
+      { ...result, missing: missing.length > mostLooks ? missing : missing.filter((row) => !isThere(box, row)) },
+      modSeqAtStart,
+      order.lettersChanged,
+    );
     await resolveDuplicates(box, result.duplicates);
-    return { unknown: result.unknown, times, readAtMs, inNew, inCur };
+    return { unknown: result.unknown, state, modSeq: state.highestModSeq, times, readAtMs, inNew, inCur, isSettled };
   }
+}
+
+/** A listing may miss a file that is renamed meanwhile; where it went, its log record tells. */
+function isThere(box: MaildirBox, row: number): boolean {
+  return statSync(pathOfRow(box, row), { throwIfNoEntry: false }) !== undefined;
 }
 
 async function listOrEmpty(folder: string): Promise<string[]> {
@@ -241,14 +264,16 @@ export function pathOfRow(box: MaildirBox, row: number): string | Buffer {
   return pathIn(isInNew ? box.newDir : box.curDir, fileNameOf(box, row));
 }
 
-function rememberTimes(box: MaildirBox, times: FolderTimes, readAtMs: number, read: { inNew: boolean; inCur: boolean }): void {
+function rememberTimes(box: MaildirBox, { times, readAtMs, inNew, inCur, isSettled }: ScanRead): void {
+  // What could not be made out is looked at again next time, the uidlist included.
+  if (!isSettled) return;
   const { stamps } = box.state;
   const recheckAt = (mtimeMs: number): number => (mtimeMs > readAtMs - dirtyWindowMs ? Math.ceil(mtimeMs) + dirtyWindowMs + 100 : 0);
   const next: Stamps = {
     ...stamps,
     ...(box.listRead === undefined ? {} : { uidList: box.listRead }),
-    ...(read.inNew ? { newMtimeMs: times.newMtimeMs, newRecheckAtMs: recheckAt(times.newMtimeMs) } : {}),
-    ...(read.inCur ? { curMtimeMs: times.curMtimeMs, curRecheckAtMs: recheckAt(times.curMtimeMs) } : {}),
+    ...(inNew ? { newMtimeMs: times.newMtimeMs, newRecheckAtMs: recheckAt(times.newMtimeMs) } : {}),
+    ...(inCur ? { curMtimeMs: times.curMtimeMs, curRecheckAtMs: recheckAt(times.curMtimeMs) } : {}),
   };
   box.index.append([stampsRecord(next)]);
   box.listRead = undefined;

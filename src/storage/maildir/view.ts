@@ -2,7 +2,7 @@ import type { MimePart } from '#mail/mime-part.js';
 import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
 import { rowBit } from '../index/columns.js';
-import { expungeRecord, recentRecord, stampsRecord } from '../index/log-record.js';
+import { recentRecord } from '../index/log-record.js';
 import { MailboxIndex } from '../index/mailbox-index.js';
 import type {
   CopyResult,
@@ -20,7 +20,7 @@ import { evaluateSearch } from '../search-run.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
 import type { MaildirBox } from './box.js';
 import { type Contents, cachedStructure, cacheStructure, fieldsOf, loadContents, needsContents } from './contents.js';
-import { copyMessages } from './copy.js';
+import { copyMessages, moveMessages } from './copy.js';
 import { expungeMessages } from './expunge.js';
 import { emptyNew, storeFlags } from './flag-store.js';
 import { guidOf } from './guid.js';
@@ -251,9 +251,8 @@ export class MaildirView implements MailboxView {
       if (this.numbering.isGone(seq)) gone.push(seq);
       else uids.push(this.numbering.uidAt(seq));
     }
-    const { state } = this.#box;
     const note = (row: number): void => {
-      if (this.numbering.state === state) this.#news.aboutToChange(row, options.silent);
+      if (this.numbering.state === this.#box.state) this.#news.aboutToChange(row, options.silent);
     };
     const outcome = await storeFlags(this.#box, uids, change, note, signal);
     if (options.silent && outcome.modSeq !== undefined) this.#news.addSilent(outcome.modSeq);
@@ -423,23 +422,23 @@ export class MaildirView implements MailboxView {
     if (uids.length === 0) return { uidValidity: target.uidValidity, sourceUids: [], targetUids: [] };
     const box = this.#box;
     for (const uid of await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal)) throw expungedError(uid);
-    let octets = 0;
-    for (const uid of uids) octets += box.state.columns.virtualSize[box.state.columns.rowOf(uid)] as number;
+    const octetsOf = uids.map((uid) => box.state.columns.virtualSize[box.state.columns.rowOf(uid)] as number);
     const isSameUsage = target.quota === this.mailbox.quota || target.quota.sharesUsageWith?.(this.mailbox.quota) === true;
-    if (!(isMove && isSameUsage)) await target.quota.reserve(octets, uids.length);
-    const placed = await copyMessages({ box, uids }, target.box, isMove, signal);
-    target.quota.changed(octets, uids.length);
-    if (isMove) {
-      const ascending = [...uids].sort((a, b) => a - b);
-      if (placed.originalsRemain) await expungeMessages(box, ascending, () => true, signal);
-      else {
-        const gone = expungeRecord(normalizeRanges(ascending.map((uid) => [uid, uid] as const)));
-        box.index.append(placed.sourceStamps === undefined ? [gone] : [gone, stampsRecord(placed.sourceStamps)]);
-        box.changed();
-      }
-      this.mailbox.quota.changed(-octets, -uids.length);
+    if (!(isMove && isSameUsage)) {
+      const wanted = octetsOf.reduce((sum, octets) => sum + octets, 0);
+      await target.quota.reserve(wanted, uids.length);
     }
-    return { uidValidity: placed.uidValidity, sourceUids: uids, targetUids: placed.uids as readonly Uid[] };
+    const copied = isMove ? await moveMessages({ box, uids }, target.box, signal) : await copyMessages({ box, uids }, target.box, signal);
+    // Of a move only a part may have been possible.
+    const sizes = new Map(uids.map((uid, index) => [uid as number, octetsOf[index] as number]));
+    const octets = copied.sourceUids.reduce((sum, uid) => sum + (sizes.get(uid) ?? 0), 0);
+    target.quota.changed(octets, copied.sourceUids.length);
+    if (isMove) this.mailbox.quota.changed(-octets, -copied.sourceUids.length);
+    return {
+      uidValidity: copied.uidValidity,
+      sourceUids: copied.sourceUids as readonly Uid[],
+      targetUids: copied.targetUids as readonly Uid[],
+    };
   }
 }
 

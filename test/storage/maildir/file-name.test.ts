@@ -39,7 +39,12 @@ describe('Maildir file name', () => {
     const names = [maker.next(1_700_000_000_000), maker.next(1_700_000_000_000), maker.next(1_600_000_000_000)];
     assert.equal(new Set(names).size, 3);
     assert.deepEqual([...names].sort(compareArrival), names);
-    assert.match(names[0] ?? '', /^1700000000\.M0P12\.a\\057b\\072c\\054d$/);
+    assert.match(names[0] ?? '', /^1700000000\.M0P12R[0-9a-f]{12}\.a\\057b\\072c\\054d$/);
+  });
+
+  it('is never made twice by two makers of one host and pid at one moment', () => {
+    const names = Array.from({ length: 100 }, () => new NameMaker('host', 1).next(1_700_000_000_000));
+    assert.equal(new Set(names).size, 100);
   });
 
   it('tells the order of arrival', () => {

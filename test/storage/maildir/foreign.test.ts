@@ -299,7 +299,7 @@ describe('Saving to a Maildir', () => {
     assert.deepEqual(await contentOf(view, 1), content);
     const folder = world.paths('box').mailDir;
     const [name = ''] = await readdir(join(folder, 'cur'));
-    assert.match(name, new RegExp(`^\\d+\\.M\\d+P\\d+\\.[^,]+,S=${content.length},W=${content.length}:2,$`));
+    assert.match(name, new RegExp(`^\\d+\\.M\\d+P\\d+R[0-9a-f]{12}\\.[^,]+,S=${content.length},W=${content.length}:2,$`));
     assert.deepEqual(await readFile(join(folder, 'cur', name)), content);
     assert.equal((await stat(join(folder, 'cur', name))).mtimeMs, 1_600_000_000_000);
   });

@@ -18,6 +18,7 @@ export function copyUid(result: CopyResult): string {
 
 interface Transferred {
   readonly result: CopyResult;
+  readonly requested: number;
   readonly limited: Limited<unknown>;
 }
 
@@ -38,9 +39,10 @@ async function transfer(
     const target = await session.user.openMailbox(command.mailbox, call.signal);
     await demandRights(session, command.mailbox, 'i', call.signal);
     if (how === 'move') await demandRights(session, view.mailbox.name, 'te', call.signal);
-    const result = await withProgress(session, call, () => view[how]([...limited.part], target, call.signal));
+    const seqs = [...limited.part];
+    const result = await withProgress(session, call, () => view[how](seqs, target, call.signal));
     if (await session.isTrash(command.mailbox, call.signal)) session.counters.trashed += result.targetUids.length;
-    return { result, limited };
+    return { result, requested: seqs.length, limited };
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     if (error.code === 'expunged') return no('Some of the requested messages no longer exist.', 'EXPUNGEISSUED');
@@ -74,6 +76,8 @@ export const moveRow = row({
     // RFC 6851 4.3: COPYUID comes before the EXPUNGE responses.
     session.text(`* OK [${copyUid(result.result)}] Moved UIDs.\r\n`);
     session.counters.expunged += result.result.sourceUids.length;
+    // Somebody else took the others away meanwhile.
+    if (result.result.sourceUids.length < result.requested) return no('Some of the requested messages no longer exist.', 'EXPUNGEISSUED');
     return withLimit(session, ok('Move completed.'), result.limited);
   },
 });

@@ -1,0 +1,81 @@
+// A process that slept while its log was replaced more than once cannot follow from log to log.
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { silentLogger } from '#log/logger.js';
+import { addRecord, resetRecord } from '#storage/index/log-record.js';
+import { MailboxIndex } from '#storage/index/mailbox-index.js';
+
+function message(uid: number): Buffer {
+  const common = { flags: 0, keywords: [], suffix: ':2,', isInNew: false, extension: '', internalDate: 1, saveDate: 1 };
+  return addRecord([{ ...common, uid, baseName: `name-${uid}` }]);
+}
+
+function uidsOf(index: MailboxIndex): number[] {
+  return [...index.state.columns.uid.subarray(0, index.state.columns.length)];
+}
+
+async function withFolder(work: (open: () => Promise<MailboxIndex>, folder: string) => Promise<void>): Promise<void> {
+  const folder = await mkdtemp(join(tmpdir(), 'roost-index-'));
+  const opened: MailboxIndex[] = [];
+  const open = async (): Promise<MailboxIndex> => {
+    const index = await MailboxIndex.open({ folder, maxKeywordLength: 50, maxHistoryRanges: 100, log: silentLogger });
+    opened.push(index);
+    return index;
+  };
+  try {
+    const first = await open();
+    first.append([resetRecord(7, '0'.repeat(32)), message(1)]);
+    await first.publish();
+    await work(open, folder);
+  } finally {
+    for (const index of opened) index.close();
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+describe('A process whose index log was replaced', () => {
+  for (const compactions of [1, 2, 5]) {
+    it(`${compactions} times since it looked does not lose what it appends`, async () => {
+      await withFolder(async (open) => {
+        const sleeper = await open();
+        const busy = await open();
+        for (let count = 0; count < compactions; count += 1) {
+          busy.append([message(2 + count)]);
+          busy.compact();
+        }
+        const uid = 2 + compactions;
+        sleeper.append([message(uid)]);
+        const all = Array.from({ length: uid }, (_, index) => index + 1);
+        assert.deepEqual(uidsOf(await open()), all, 'a process that opens the mailbox now');
+        busy.catchUp();
+        assert.deepEqual(uidsOf(busy), all, 'the process that replaced the log');
+        await sleeper.reload();
+        sleeper.catchUp();
+        assert.deepEqual(uidsOf(sleeper), all, 'the process that slept');
+        assert.equal(sleeper.state.highestModSeq, busy.state.highestModSeq);
+      });
+    });
+  }
+
+  it('appends again and again before it has read the new files', async () => {
+    await withFolder(async (open) => {
+      const sleeper = await open();
+      const busy = await open();
+      busy.compact();
+      busy.compact();
+      sleeper.append([message(2)]);
+      sleeper.append([message(3)]);
+      busy.catchUp();
+      busy.compact();
+      sleeper.append([message(4)]);
+      busy.catchUp();
+      assert.deepEqual(uidsOf(busy), [1, 2, 3, 4]);
+      assert.deepEqual(uidsOf(await open()), [1, 2, 3, 4]);
+      await sleeper.reload();
+      assert.deepEqual(uidsOf(sleeper), [1, 2, 3, 4]);
+    });
+  });
+});
