@@ -113,6 +113,7 @@ export class Account implements MailUser {
     const guid = kind === 'mailbox' ? await this.#guidOf(visible, signal) : undefined;
     if (kind === 'mailbox') await this.#options.acls.remove(at.tree.pathsOf(levels));
     await at.tree.remove(levels, signal);
+    if (kind === 'mailbox') this.#options.quota.mailboxRemoved();
     if (guid !== undefined) await this.#options.attributes.remove(guid);
     await this.#options.specialUses.set(visible, [], signal);
   }

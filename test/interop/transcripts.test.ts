@@ -58,7 +58,13 @@ for (const folder of ['imap']) {
         port,
         login: () => `t${index} ${password}`,
         isSharedAccount: false,
-        settings: new Set(['imap_acl = yes', 'imap_metadata = yes', 'imap_urlauth_host = imap.example.test', 'quota_rule']),
+        settings: new Set([
+          'imap_acl = yes',
+          'imap_metadata = yes',
+          'imap_urlauth_host = imap.example.test',
+          'quota_rule',
+          'quota = count:User quota',
+        ]),
       });
       it(`${file.transcript.title} (${file.name})`, { skip: skippedByReferee(referee(), file) ?? false }, () =>
         playAgainst(referee(), file),

@@ -12,6 +12,8 @@ export type Step =
   | { readonly kind: 'expect'; readonly client: string; readonly texts: readonly string[]; readonly line: number; readonly isRaw?: boolean }
   /** May come here, or not. */
   | { readonly kind: 'optional'; readonly client: string; readonly text: string; readonly line: number }
+  /** Must come among the lines of the following (opened n). */
+  | { readonly kind: 'among'; readonly client: string; readonly text: string; readonly line: number }
   /** What describes a mailbox that is opened, and the tagged OK. */
   | { readonly kind: 'opened'; readonly client: string; readonly exists: number; readonly line: number }
   | { readonly kind: 'nothing'; readonly client: string; readonly line: number }
@@ -54,7 +56,7 @@ export function parseTranscript(source: string, path: string): Transcript {
       block = undefined;
       continue;
     }
-    const match = /^(\w+)(>>|>|<<|<\??)(?: (.*))?$/.exec(text);
+    const match = /^(\w+)(>>|>|<<|<[?+]?)(?: (.*))?$/.exec(text);
     if (match === null) fail('not understood');
     const [, client = '', arrow, rest = ''] = match;
     if (block !== undefined) {
@@ -65,6 +67,7 @@ export function parseTranscript(source: string, path: string): Transcript {
     else if (arrow === '>') steps.push({ kind: 'send', client, text: rest, line });
     else if (arrow === '>>') steps.push({ kind: 'raw', client, text: rest, line });
     else if (arrow === '<<') steps.push({ kind: 'expect', client, texts: [rest], line, isRaw: true });
+    else if (arrow === '<+') steps.push({ kind: 'among', client, text: rest, line });
     else if (arrow === '<?') steps.push({ kind: 'optional', client, text: rest, line });
     else if (/^\(opened \d+\)$/.test(rest)) steps.push({ kind: 'opened', client, exists: Number(rest.slice(8, -1)), line });
     else if (rest === '(nothing)') steps.push({ kind: 'nothing', client, line });
@@ -73,7 +76,7 @@ export function parseTranscript(source: string, path: string): Transcript {
   }
   const [title] = heads.get('title') ?? [];
   assert.ok(title !== undefined, `${path}: no title`);
-  const settings = (heads.get('setting') ?? []).map((text) => text.split(/\s*=\s*/));
+  const settings = (heads.get('setting') ?? []).map((text) => /^(\S+)\s*=\s*(.*)$/.exec(text)?.slice(1) ?? []);
   return {
     title,
     rfc: heads.get('rfc')?.join('; ') ?? '',
@@ -105,6 +108,7 @@ export class TranscriptRun {
   readonly #clients = new Map<string, LineClient>();
   readonly #tags = new Map<string, string>();
   readonly #optional = new Map<string, string[]>();
+  readonly #among: string[] = [];
   readonly variables = new Map<string, string>();
 
   constructor(server: TranscriptServer) {
@@ -150,6 +154,9 @@ export class TranscriptRun {
         case 'optional':
           this.#optional.set(step.client, [...(this.#optional.get(step.client) ?? []), step.text]);
           break;
+        case 'among':
+          this.#among.push(step.text);
+          break;
         case 'opened':
           await this.#expectOpened(client, step, where);
           break;
@@ -183,14 +190,18 @@ export class TranscriptRun {
 
   async #expectOpened(client: LineClient, { client: name, exists }: Step & { kind: 'opened' }, where: string): Promise<void> {
     let found: string | undefined;
+    const awaited = this.#among.splice(0);
     for (;;) {
       const line = (await client.line()) ?? '(closed)';
       if (line.startsWith(`${this.#tags.get(name)} `)) {
         assert.match(line, /^\S+ OK /, where);
         assert.equal(found, `* ${exists} EXISTS`, where);
+        assert.deepEqual(awaited, [], `${where}: these lines did not come`);
         return;
       }
-      if (/ EXISTS$/.test(line)) found = line;
+      const at = awaited.findIndex((text) => this.#matches(text, line, undefined));
+      if (at >= 0) awaited.splice(at, 1);
+      else if (/ EXISTS$/.test(line)) found = line;
       else assert.match(line, selectReply, where);
     }
   }

@@ -23,6 +23,17 @@ export function planSearch(session: Session, program: SearchProgram, view: Mailb
   return new Planner({ session, view }, textDecoder(program.charset)).convert(program.key);
 }
 
+/** The same for a search of the selected mailbox that may save its result. */
+export function planSavedSearch(session: Session, program: SearchProgram, saves: boolean): SearchQuery {
+  try {
+    return planSearch(session, program);
+  } catch (error) {
+    // RFC 5182 2.1: a search with SAVE that is answered with NO leaves an empty result, one answered with BAD the last one.
+    if (saves && error instanceof BadCharsetError) session.savedSearch = [];
+    throw error;
+  }
+}
+
 /** RFC 9586 3.2: the client has given up message numbers. */
 export class UidRequiredError extends Error {
   override readonly name = 'UidRequiredError';

@@ -6,7 +6,7 @@ import { StorageError } from '../errors.js';
 import type { Namespace, QuotaRoot } from '../user.js';
 import { graceBytes, QuotaRuleSet, toQuotaLimits } from './rules.js';
 import type { QuotaRootSettings, QuotaSettings } from './settings.js';
-import type { UsageBackend } from './usage.js';
+import type { UsageBackend, UsageCount } from './usage.js';
 import { findCrossed, type QuotaWarning } from './warnings.js';
 
 /** Quota of one account, as its mailboxes and QUOTA commands need it. */
@@ -14,6 +14,8 @@ export interface AccountQuota {
   /** @param mailboxName visible name */
   guardFor(mailboxName: string): QuotaGuard;
   rootsOf(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;
+  /** A mailbox was deleted with what was in it. */
+  mailboxRemoved(): void;
   /** Counts the usage of all roots again. */
   recount(signal: AbortSignal): Promise<void>;
   /** Waits for warnings and files still being written. */
@@ -23,6 +25,7 @@ export interface AccountQuota {
 export const noAccountQuota: AccountQuota = {
   guardFor: () => unlimitedQuota,
   rootsOf: async () => [],
+  mailboxRemoved: () => undefined,
   recount: async () => undefined,
   close: async () => undefined,
 };
@@ -79,7 +82,7 @@ class Quota implements AccountQuota {
     await this.#pending;
     return Promise.all(
       roots.map(async ({ settings, rules, backend }) => {
-        const { bytes, messages } = await backend.usage(signal);
+        const { bytes, messages } = await backend.currentUsage(signal);
         return {
           name: settings.name,
           usage: { storageBytes: bytes, messages, mailboxes: await this.options.countMailboxes(signal) },
@@ -87,6 +90,16 @@ class Quota implements AccountQuota {
         };
       }),
     );
+  }
+
+  mailboxRemoved(): void {
+    for (const { backend, settings } of this.#roots) {
+      this.#pending = this.#pending
+        .then(() => backend.forget())
+        .catch((error: unknown) => {
+          this.options.log.error('quota.update-failed', `Quota ${settings.name} could not be updated`, { error });
+        });
+    }
   }
 
   async recount(signal: AbortSignal): Promise<void> {
@@ -114,9 +127,13 @@ class Quota implements AccountQuota {
     for (const root of roots) {
       if (!root.settings.isEnforced || !root.rules.hasLimits) continue;
       const limits = root.rules.limitsFor(mailboxName, separator);
-      const used = await root.backend.usage(AbortSignal.timeout(timeLimitMs));
       const grace = isDelivery ? graceBytes(root.settings.grace, limits.storage) : 0;
-      if (used.bytes + bytes <= limits.storage + grace && used.messages + messages <= limits.messages) continue;
+      const fits = (used: UsageCount): boolean =>
+        used.bytes + bytes <= limits.storage + grace && used.messages + messages <= limits.messages;
+      if (fits(await root.backend.usage(AbortSignal.timeout(timeLimitMs)))) continue;
+      // Nothing is refused for the sake of mail that another process has just removed, or of a mailbox that was deleted.
+      const used = await root.backend.currentUsage(AbortSignal.timeout(timeLimitMs));
+      if (fits(used)) continue;
       throw new StorageError(
         'over-quota',
         `quota ${root.settings.name}: ${used.bytes} octets, ${used.messages} messages, ${bytes} and ${messages} more are too many`,

@@ -63,10 +63,24 @@ export function createCountBackend({ mailboxes, now = Date.now }: CountOptions):
       return counting;
     },
 
+    async currentUsage(signal) {
+      // One that is under way may have passed a mailbox before it changed.
+      await counting?.catch(() => undefined);
+      counting ??= count(signal).finally(() => {
+        counting = undefined;
+      });
+      return counting;
+    },
+
     async recount(signal) {
       remembered.clear();
       checkedMs = Number.NEGATIVE_INFINITY;
       return count(signal);
+    },
+
+    async forget() {
+      changes += 1;
+      checkedMs = Number.NEGATIVE_INFINITY;
     },
 
     async add(bytes, messages) {

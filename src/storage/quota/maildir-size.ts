@@ -102,14 +102,25 @@ export function createMaildirSizeBackend({ path, limits, folders, now = Date.now
     }
   };
 
+  const usage = async (signal: AbortSignal): Promise<UsageCount> => {
+    const known = await read();
+    if (known !== undefined) return known;
+    counting ??= count(signal).finally(() => {
+      counting = undefined;
+    });
+    return counting;
+  };
+
   return {
-    async usage(signal) {
-      const known = await read();
-      if (known !== undefined) return known;
-      counting ??= count(signal).finally(() => {
-        counting = undefined;
+    usage,
+
+    // Everybody adds to the one file.
+    currentUsage: usage,
+
+    async forget() {
+      await unlink(path).catch((error: unknown) => {
+        if (errnoOf(error) !== 'ENOENT') throw asStorageError(error, path);
       });
-      return counting;
     },
 
     recount: count,

@@ -5,7 +5,7 @@ import { type CommandCall, row } from '../command-spec.js';
 import { limitSearch, withLimit } from '../message-limit.js';
 import { bad, type Outcome, ok } from '../outcome.js';
 import { withProgress } from '../progress.js';
-import { planSearch } from '../search-plan.js';
+import { planSavedSearch } from '../search-plan.js';
 import { extendedReply, highestModSeq, returnAll, savedPart } from '../search-reply.js';
 import type { Session } from '../session.js';
 
@@ -16,7 +16,7 @@ async function run(session: Session, command: SearchCommand, call: CommandCall):
   if (program.charset !== undefined && session.has('UTF8=ACCEPT'))
     return bad('Error in IMAP command SEARCH: CHARSET after ENABLE UTF8=ACCEPT');
   if (returns?.update && session.contexts.has(call.tag)) return bad('Error in IMAP command SEARCH: Duplicate search update tag');
-  const query = planSearch(session, program);
+  const query = planSavedSearch(session, program, returns?.save === true);
   const limited = limitSearch(session, view, query);
   const since = view.highestModSeq;
   if (program.usesModSeq) session.useModSeqs();

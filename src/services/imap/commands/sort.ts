@@ -5,7 +5,7 @@ import { type CommandCall, row } from '../command-spec.js';
 import { limitSearch, withLimit } from '../message-limit.js';
 import { bad, type Outcome, ok } from '../outcome.js';
 import { withProgress } from '../progress.js';
-import { planSearch } from '../search-plan.js';
+import { planSavedSearch } from '../search-plan.js';
 import { extendedReply, highestModSeq, savedPart } from '../search-reply.js';
 import type { Session } from '../session.js';
 import { type SortEntry, sortMessages } from '../sort-messages.js';
@@ -15,7 +15,7 @@ async function run(session: Session, command: SortCommand, call: CommandCall): P
   const { view } = session;
   const { program, returns, criteria } = command;
   if (returns?.update && session.contexts.has(call.tag)) return bad('Error in IMAP command SORT: Duplicate search update tag');
-  const query = planSearch(session, program);
+  const query = planSavedSearch(session, program, returns?.save === true);
   const limited = limitSearch(session, view, query);
   const since = view.highestModSeq;
   if (program.usesModSeq) session.useModSeqs();
