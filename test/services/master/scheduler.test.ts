@@ -392,6 +392,40 @@ describe('Throttling', () => {
     assert.deepEqual(of('throttle', world.scheduler.exited(world.now, third?.process ?? 0, 'failed')), [{ kind: 'throttle', ms: 2_000 }]);
   });
 
+  it('starts again at 2 s after a start that succeeded, however the process ended', () => {
+    const world = new World({ processMinAvail: 1 });
+    let decisions = world.after(0);
+    const waits: number[] = [];
+    for (const starts of [false, false, true, false]) {
+      const [start] = of('start', decisions);
+      assert.ok(start);
+      if (starts) world.status(start.process);
+      decisions = world.scheduler.exited(world.now, start.process, 'failed');
+      const [throttle] = of('throttle', decisions);
+      if (throttle === undefined) continue;
+      waits.push(throttle.ms);
+      decisions = world.after(throttle.ms);
+    }
+    assert.deepEqual(waits, [2_000, 4_000, 2_000]);
+  });
+
+  it('goes on doubling for processes that start and then crash', () => {
+    const world = new World({ processMinAvail: 1 });
+    let decisions = world.after(0);
+    const waits: number[] = [];
+    while (waits.length < 3) {
+      const [start] = of('start', decisions);
+      assert.ok(start);
+      world.status(start.process);
+      decisions = world.scheduler.exited(world.now, start.process, 'failed');
+      const [throttle] = of('throttle', decisions);
+      if (throttle === undefined) continue;
+      waits.push(throttle.ms);
+      decisions = world.after(throttle.ms);
+    }
+    assert.deepEqual(waits, [2_000, 4_000, 8_000]);
+  });
+
   it('is not caused by a single crash of a process that worked, but by more than ten within a second', () => {
     const world = new World({ processMinAvail: 1 });
     let throttled = 0;

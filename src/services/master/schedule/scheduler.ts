@@ -88,7 +88,10 @@ export class Scheduler {
   }
 
   status(nowMs: number, process: number, status: ProcessStatus): Decision[] {
-    this.#processes.get(process)?.apply(status, nowMs);
+    const known = this.#processes.get(process);
+    const wasStarting = known?.phase === 'starting';
+    known?.apply(status, nowMs);
+    if (wasStarting && known.phase === 'ready') this.#throttle.started();
     return this.#settle(nowMs);
   }
 

@@ -11,6 +11,8 @@ export const matureMs = 10_000;
 export class Throttle {
   #untilMs = Number.NEGATIVE_INFINITY;
   #lastMs = 0;
+  /** What is being doubled came from processes that did not even start. */
+  #isForStarts = false;
   #secondStartMs = Number.NEGATIVE_INFINITY;
   #failures = 0;
 
@@ -26,6 +28,14 @@ export class Throttle {
   reset(): void {
     this.#lastMs = 0;
     this.#failures = 0;
+  }
+
+  /**
+   * A process has started, so starts do not keep failing: the next one that does waits the shortest time again. Processes that start and
+   * then crash are another matter, which only `reset` ends.
+   */
+  started(): void {
+    if (this.#isForStarts) this.#lastMs = 0;
   }
 
   /**
@@ -45,6 +55,7 @@ export class Throttle {
     // Processes that were started before the service was throttled are part of the failure that throttled it.
     if (this.isActive(nowMs)) return undefined;
     this.#lastMs = this.#lastMs === 0 ? firstThrottleMs : Math.min(longestThrottleMs, this.#lastMs * 2);
+    this.#isForStarts = !process.wasReady;
     this.#untilMs = nowMs + this.#lastMs;
     this.#failures = 0;
     return this.#lastMs;
