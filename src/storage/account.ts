@@ -11,6 +11,7 @@ import { checkLevels, checkNewLevels, inboxLevels, isInboxLevels, type Levels } 
 import { compilePattern } from './list/pattern.js';
 import type { SpecialUseStore } from './list/special-uses.js';
 import { buildList, type ListSources, visibleName } from './list/visible-list.js';
+import { ListWatch, type ListWatchSources } from './list-watch.js';
 import type { Mailbox } from './mailbox.js';
 import type { AccountQuota } from './quota/account-quota.js';
 import type { MailboxListEntry, MailUser, Namespace, QuotaRoot, SpecialUse } from './user.js';
@@ -36,6 +37,7 @@ export class Account implements MailUser {
   readonly #options: AccountOptions;
   readonly #all: readonly AccountNamespace[];
   readonly #watch: AccountWatch;
+  #listWatch: ListWatch | undefined;
   #lists = new Map<AccountNamespace, { readonly sources: ListSources; readonly entries: readonly MailboxListEntry[] }>();
   #isClosed = false;
 
@@ -214,6 +216,11 @@ export class Account implements MailUser {
     await this.#options.driver.dropIndex?.(resolved.at.tree.pathsOf(resolved.levels), signal);
   }
 
+  watchList(onChange: () => void): Promise<() => void> {
+    this.#listWatch ??= new ListWatch(listSources(this.#options), this.#options.log);
+    return this.#listWatch.add(onChange);
+  }
+
   watch(onChange: (mailboxName: string) => void): () => void {
     return this.#watch.add(onChange);
   }
@@ -222,6 +229,7 @@ export class Account implements MailUser {
     if (this.#isClosed) return;
     this.#isClosed = true;
     await this.#watch.close();
+    await this.#listWatch?.close();
     if (this.#options.expiresMessages) await runAutoexpunge(this, this.#all, this.#options.log);
     await this.#options.quota.close();
   }
@@ -349,6 +357,24 @@ export class Account implements MailUser {
     }
     return { at: parent, levels: name.slice(parent.namespace.prefix.length).split(parent.namespace.separator) };
   }
+}
+
+function listSources({ namespaces, attributes }: AccountOptions): ListWatchSources {
+  const trees = [...new Set(namespaces.map(({ tree }) => tree))];
+  return {
+    stores: [
+      ...trees.map((tree) => (onChange: () => void) => tree.watch(onChange)),
+      ...[...trees.map(({ subscriptions }) => subscriptions), attributes].flatMap((store) => {
+        const watch = store.watch?.bind(store);
+        return watch === undefined ? [] : [watch];
+      }),
+    ],
+    async folders(signal) {
+      const folders = new Set<string>(attributes.folder === undefined ? [] : [attributes.folder]);
+      for (const tree of trees) for (const folder of (await tree.watchedFolders?.(signal)) ?? []) folders.add(folder);
+      return [...folders];
+    },
+  };
 }
 
 /** `list = no`: only when the pattern names the namespace. */

@@ -7,6 +7,7 @@
 import { mkdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from '#util/coded-error.js';
+import { ChangeNotifier } from './change-notifier.js';
 import { StorageError } from './errors.js';
 import { asStorageError, rewriteLocked } from './list/locked-rewrite.js';
 
@@ -22,6 +23,10 @@ export interface AttributeStore {
   change(owner: string, changes: AttributeChanges, signal: AbortSignal): Promise<void>;
   /** Forgets all values of an owner that is gone. */
   remove(owner: string): Promise<void>;
+  /** Folder in which every change shows; undefined for attributes in memory. */
+  readonly folder?: string;
+  /** Calls back, later, when they change. Only where no file shows it. @returns stop watching */
+  watch?(onChange: () => void): () => void;
 }
 
 export const accountAttributes = 'account';
@@ -89,6 +94,7 @@ export function createAttributeFiles(folder: string): AttributeStore {
     }
   };
   return {
+    folder,
     read,
     async change(owner, changes, signal) {
       const path = pathOf(owner);
@@ -112,11 +118,14 @@ export function createAttributeFiles(folder: string): AttributeStore {
 
 export function createMemoryAttributes(): AttributeStore {
   const all = new Map<string, Attributes>();
+  const notifier = new ChangeNotifier();
   const read = async (owner: string): Promise<Attributes> => all.get(owner) ?? nothing;
   return {
     read,
+    watch: (onChange) => notifier.watch(onChange),
     async change(owner, changes) {
       all.set(owner, applyChanges(await read(owner), changes));
+      notifier.changed();
     },
     async remove(owner) {
       all.delete(owner);

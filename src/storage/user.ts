@@ -74,6 +74,12 @@ export interface MailUser extends AsyncDisposable {
   recountQuota?(signal: AbortSignal): Promise<void>;
   /** Removes index and cache of a mailbox; they are made again when it is opened. UIDs, flags and keywords stay. @throws StorageError */
   dropIndex?(name: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Calls back, later and once for changes that come together, when mailboxes, subscriptions, special uses or attributes of the account may have
+   * changed, whoever changed them. Resolves when nothing is missed any more.
+   * @returns stop watching
+   */
+  watchList(onChange: () => void): Promise<() => void>;
   /** Calls back with the name when a mailbox is created, deleted, renamed or its contents change (NOTIFY). */
   watch(onChange: (mailboxName: string) => void): () => void;
 }

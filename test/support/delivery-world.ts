@@ -191,6 +191,7 @@ export class DeliveryWorld {
       readAcl: unsupported,
       setAcl: unsupported,
       quotaRoots: async () => [],
+      watchList: async () => () => undefined,
       watch: () => () => undefined,
       [Symbol.asyncDispose]: async () => undefined,
     };

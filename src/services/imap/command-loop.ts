@@ -14,7 +14,7 @@ import { BrokenLiteralError, UnknownEncodingError } from './fetch-content.js';
 import { ClientGoneError, type MessageInput } from './message-input.js';
 import { bad, no, type Outcome } from './outcome.js';
 import { UidRequiredError } from './search-plan.js';
-import type { Session, SessionInput } from './session.js';
+import type { Session, SessionInput, SessionNews } from './session.js';
 import { writeUpdates } from './update-writer.js';
 
 const maxBadCommands = 20;
@@ -317,6 +317,7 @@ export class CommandLoop implements SessionInput {
     else this.#badCommands = 0;
     if (found !== undefined && outcome.kind !== 'bad') await this.#update(session, found);
     if (this.#isMailboxGone) return;
+    if (session.metadataNews !== undefined && outcome.kind !== 'bad') await this.#writeNews(session, session.metadataNews);
     const waited = this.#waitedMs;
     const ran = performance.now() - startedAt - waited;
     session.text(formatTagged(tag, outcome, ran, waited));
@@ -329,6 +330,17 @@ export class CommandLoop implements SessionInput {
     session.notify?.resume();
   }
 
+  async #writeNews(session: Session, news: SessionNews): Promise<void> {
+    try {
+      await news.write(session.signal);
+    } catch (error) {
+      if (session.signal.aborted) return;
+      this.#log.error('imap.metadata', `Looking for changed metadata failed: ${error instanceof Error ? error.message : String(error)}`, {
+        error,
+      });
+    }
+  }
+
   /** Sends what changed in the mailbox, before the tagged reply. */
   async #update(session: Session, { row, isUid }: Found): Promise<void> {
     if (row.flags.has('no-updates') || !session.isSelected) return;
@@ -336,7 +348,8 @@ export class CommandLoop implements SessionInput {
     if (!asksForNews && session.workarounds.has('delay-newmail')) return;
     try {
       const allowExpunge = isUid || !row.flags.has('uses-sequences');
-      await writeUpdates(session, { allowExpunge, withUid: isUid, mayLag: !asksForNews }, session.signal);
+      const isOwn = row.flags.has('removes-messages');
+      await writeUpdates(session, { allowExpunge, withUid: isUid, mayLag: !asksForNews, isOwn }, session.signal);
     } catch (error) {
       if (session.isGone) return;
       if (error instanceof StorageError && error.code === 'not-found') {

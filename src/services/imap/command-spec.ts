@@ -18,6 +18,8 @@ export type CommandFlag =
   | 'no-updates'
   /** Looks at the folder of the selected mailbox itself; with the workaround delay-newmail, the only commands that announce new messages. */
   | 'asks-for-news'
+  /** Removes messages from the selected mailbox: its client hears of it whatever NOTIFY says. */
+  | 'removes-messages'
   /** RFC 9738, RFC 9585: may take long over many messages. */
   | 'heavy';
 

@@ -112,6 +112,7 @@ export class ImapConnection {
     const { resumed } = this.#options;
     const end = resumed === undefined ? await this.#loop.run(this.session) : await this.#resume(resumed);
     await this.session.notify?.close();
+    this.session.metadataNews?.close();
     const bye = this.#byeText(end);
     if (bye !== undefined) this.#output.text(`* BYE ${bye}\r\n`);
     this.#output.flush();

@@ -1,52 +1,66 @@
-// What NOTIFY sends on its own account (RFC 5465): changes of other mailboxes as STATUS and LIST, of the selected one at once.
+// What NOTIFY sends on its own account (RFC 5465): changes of other mailboxes as STATUS, LIST and METADATA, of the selected one at once.
 //
-// It works only while no command does: the command loop pauses it before each command and resumes it behind the reply. Contents are watched by
-// the storage; names and subscriptions, which other processes change too, are compared at an interval.
-import type { NotifyEvent, NotifyGroup } from '#protocol/imap/commands/notify.js';
+// It works only while no command does: the command loop pauses it before each command and resumes it behind the reply. Contents are watched by the
+// mailboxes, names, subscriptions and metadata by the account; both say when to look.
 import { encodeString } from '#protocol/imap/encoder.js';
 import { StorageError } from '#storage/errors.js';
 import type { MailboxStatus } from '#storage/types.js';
 import type { MailboxListEntry } from '#storage/user.js';
-import { matchesFilter } from './filtered-mailboxes.js';
+import { MetadataWatch } from './metadata-watch.js';
+import type { NotifyInterest } from './notify-interest.js';
+import { compareNames, type KnownName, type NameChange, namedAttributes, type Rename } from './notify-names.js';
+import { myRights } from './rights.js';
 import type { Session } from './session.js';
 import { writeUpdates } from './update-writer.js';
 
 /** Mailboxes of one session whose contents are watched. */
 export const maxNotifyMailboxes = 1000;
-/** Names and subscriptions are compared this often. */
-const pollMs = 1000;
+/** Names that are compared. */
+const maxNames = 10_000;
+const retryMs = 200;
+/** Looks after the last event. */
+const maxRetries = 5;
 
-interface Known {
-  readonly entry: MailboxListEntry;
-  readonly events: ReadonlySet<NotifyEvent>;
-  guid: string | undefined;
+interface Known extends KnownName {
   status: MailboxStatus | undefined;
-  stopWatching: (() => void) | undefined;
+  readonly stopWatching: (() => void) | undefined;
+  /** It could not be opened: it may be in the middle of being made. */
+  readonly isUnfinished: boolean;
 }
 
-const noEvents: ReadonlySet<NotifyEvent> = new Set();
+/** There is more to watch than a session may have. */
+class NotifyOverflowError extends Error {
+  override readonly name = 'NotifyOverflowError';
+}
 
 export class NotifyFeed {
   readonly #session: Session;
-  readonly #groups: readonly NotifyGroup[];
+  readonly #interest: NotifyInterest;
   readonly #abort = new AbortController();
-  readonly #known = new Map<string, Known>();
+  readonly #metadata: MetadataWatch | undefined;
+  #known = new Map<string, Known>();
   readonly #due = new Set<string>();
+  /** Names that this client changes itself: it is not told (RFC 5465 5). */
+  readonly #own = new Set<string>();
+  readonly #renames: Rename[] = [];
+  #retry: NodeJS.Timeout | undefined;
+  #retries = 0;
   #isListDue = false;
   #isPaused = true;
   #isClosed = false;
   #running: Promise<void> | undefined;
-  #poll: NodeJS.Timeout | undefined;
+  #stopList: (() => void) | undefined;
   #selected: { readonly view: unknown; readonly stop: () => void } | undefined;
   #isSelectedDue = false;
 
-  constructor(session: Session, groups: readonly NotifyGroup[]) {
+  constructor(session: Session, interest: NotifyInterest) {
     this.#session = session;
-    this.#groups = groups;
-  }
-
-  get #selectedGroup(): NotifyGroup | undefined {
-    return this.#groups.find(({ filter }) => filter.kind === 'selected' || filter.kind === 'selected-delayed');
+    this.#interest = interest;
+    if (!session.settings.imap_metadata || !(interest.wantsMailboxMetadata || interest.wantsServerMetadata)) return;
+    this.#metadata = new MetadataWatch(session, {
+      server: interest.wantsServerMetadata,
+      mailbox: (entry) => interest.eventsOf(entry).has('MailboxMetadataChange'),
+    });
   }
 
   /**
@@ -54,25 +68,26 @@ export class NotifyFeed {
    * @returns false when there is too much to watch: nothing is then
    */
   async start(withStatus: boolean): Promise<boolean> {
-    const entries = await this.#session.user.list(['*'], { subscribedOnly: false }, this.#abort.signal);
-    let watched = 0;
-    for (const entry of entries) {
-      const events = this.#eventsOf(entry);
-      if (watchesContents(events) && entry.isSelectable) watched += 1;
-      if (watched > maxNotifyMailboxes) {
-        await this.close();
-        return false;
-      }
-      await this.#learn(entry, events);
-      const known = this.#known.get(entry.name);
-      if (withStatus && known?.status !== undefined && !this.#isSelected(entry.name)) this.#writeStatus(known, undefined, known.status);
-      if (this.#session.output.isFull) await this.#session.output.drain();
+    if (!this.#interest.hasOthers) return true;
+    const { signal } = this.#abort;
+    // Watched first: what changes meanwhile is looked for once more.
+    this.#stopList = await this.#session.user.watchList(() => {
+      this.#isListDue = true;
+      this.#retries = 0;
+      this.#poke();
+    });
+    try {
+      this.#known = await this.#lookAtAll();
+    } catch (error) {
+      if (!(error instanceof NotifyOverflowError)) throw error;
+      await this.close();
+      return false;
     }
-    if (this.#groups.some(({ events }) => events.has('MailboxName') || events.has('SubscriptionChange'))) {
-      this.#poll = setInterval(() => {
-        this.#isListDue = true;
-        this.#poke();
-      }, pollMs);
+    await this.#metadata?.start(signal);
+    for (const known of this.#known.values()) {
+      if (withStatus && known.status !== undefined && !this.#isSelected(known.entry.name))
+        this.#writeStatus(known, undefined, known.status);
+      if (this.#session.output.isFull) await this.#session.output.drain();
     }
     return true;
   }
@@ -94,7 +109,8 @@ export class NotifyFeed {
     this.#isClosed = true;
     this.#isPaused = true;
     this.#abort.abort();
-    clearInterval(this.#poll);
+    this.#stopList?.();
+    clearTimeout(this.#retry);
     this.#selected?.stop();
     this.#selected = undefined;
     for (const { stopWatching } of this.#known.values()) stopWatching?.();
@@ -102,13 +118,17 @@ export class NotifyFeed {
     await this.#running;
   }
 
-  /** The first group that covers a mailbox decides (RFC 5465 6.1). */
-  #eventsOf(entry: MailboxListEntry): ReadonlySet<NotifyEvent> {
-    return this.#groups.find(({ filter }) => matchesFilter(this.#session.user, filter, entry))?.events ?? noEvents;
+  expectNames(names: readonly string[]): void {
+    for (const name of names) this.#own.add(name);
+    this.#isListDue = true;
+  }
+
+  async expectMetadata(mailbox: string | undefined, signal: AbortSignal): Promise<void> {
+    await this.#metadata?.learn(mailbox, signal);
   }
 
   #isSelected(name: string): boolean {
-    return this.#selectedGroup !== undefined && this.#session.selectedView?.mailbox.name === name;
+    return this.#session.selectedView?.mailbox.name === name;
   }
 
   #followSelected(): void {
@@ -116,8 +136,7 @@ export class NotifyFeed {
     if (this.#selected?.view === view) return;
     this.#selected?.stop();
     this.#selected = undefined;
-    const group = this.#selectedGroup;
-    if (view === undefined || group === undefined || group.events.size === 0) return;
+    if (view === undefined || this.#interest.selectedEvents.size === 0) return;
     const stop = view.watch(() => {
       this.#isSelectedDue = true;
       this.#poke();
@@ -149,7 +168,7 @@ export class NotifyFeed {
         if (!this.#session.isIdling) await this.#updateSelected();
       } else if (this.#isListDue) {
         this.#isListDue = false;
-        await this.#compareList();
+        if (!(await this.#compareList())) break;
       } else {
         const [name] = this.#due;
         if (name === undefined) break;
@@ -162,32 +181,83 @@ export class NotifyFeed {
   }
 
   async #updateSelected(): Promise<void> {
-    const allowExpunge = this.#selectedGroup?.filter.kind === 'selected';
     try {
-      await writeUpdates(this.#session, { allowExpunge }, this.#abort.signal);
+      await writeUpdates(this.#session, { allowExpunge: !this.#interest.isSelectedDelayed }, this.#abort.signal);
     } catch (error) {
       // A mailbox that is gone ends the session with the next command.
       if (!(error instanceof StorageError && error.code === 'not-found')) throw error;
     }
   }
 
-  async #learn(entry: MailboxListEntry, events: ReadonlySet<NotifyEvent>): Promise<void> {
-    const known: Known = { entry, events, guid: undefined, status: undefined, stopWatching: undefined };
-    this.#known.set(entry.name, known);
-    if (!entry.exists || !entry.isSelectable || events.size === 0) return;
+  /** Everything that is listed or subscribed; what was watched goes on being watched. @throws NotifyOverflowError */
+  async #lookAtAll(): Promise<Map<string, Known>> {
+    const { user } = this.#session;
+    const { signal } = this.#abort;
+    const listed = new Map<string, MailboxListEntry>();
+    for (const entry of await user.list(['*'], { subscribedOnly: false }, signal)) listed.set(entry.name, entry);
+    // What exists is in the first list: the second one may be of another moment.
+    for (const entry of await user.list(['*'], { subscribedOnly: true }, signal)) {
+      if (!entry.exists && !listed.has(entry.name)) listed.set(entry.name, entry);
+    }
+    const found = new Map<string, Known>();
+    let watched = 0;
+    for (const entry of listed.values()) {
+      if (found.size >= maxNames) throw new NotifyOverflowError('too many names');
+      const events = this.#interest.eventsOf(entry);
+      if (watchesContents(events) && entry.exists && entry.isSelectable) watched += 1;
+      if (watched > maxNotifyMailboxes) throw new NotifyOverflowError('too many mailboxes');
+      const before = this.#known.get(entry.name);
+      const isSame =
+        before !== undefined &&
+        !before.isUnfinished &&
+        before.entry.exists === entry.exists &&
+        watchesContents(before.events) === watchesContents(events);
+      const known = isSame ? { ...before, entry, events } : await this.#learn(entry, events);
+      // What is being made is told when it is there.
+      if (known.isUnfinished && before === undefined && this.#retries < maxRetries) continue;
+      found.set(entry.name, known);
+    }
+    return found;
+  }
+
+  async #learn(entry: MailboxListEntry, events: Known['events']): Promise<Known> {
+    const nothing: Known = { entry, events, guid: undefined, status: undefined, stopWatching: undefined, isUnfinished: false };
+    if (!entry.exists || !entry.isSelectable || events.size === 0) return nothing;
+    const { signal } = this.#abort;
     try {
-      const mailbox = await this.#session.user.openMailbox(entry.name, this.#abort.signal);
-      known.guid = mailbox.guid;
-      if (!watchesContents(events)) return;
-      known.stopWatching = mailbox.watch(() => {
+      const rights = await myRights(this.#session, entry.name, signal);
+      // RFC 5465 3.1: what may not be seen is not there; what may not be read is said to be so.
+      if (!rights.includes('l')) return { ...nothing, events: new Set() };
+      if (!rights.includes('r')) {
+        this.#writeList(entry, ['\\NoAccess'], undefined);
+        return nothing;
+      }
+      const mailbox = await this.#session.user.openMailbox(entry.name, signal);
+      const { guid } = mailbox;
+      if (!watchesContents(events)) return { ...nothing, guid };
+      const stopWatching = mailbox.watch(() => {
         this.#due.add(entry.name);
         this.#poke();
       });
-      known.status = await mailbox.status({ size: false }, this.#abort.signal);
+      return { entry, events, guid, status: await mailbox.status({ size: false }, signal), stopWatching, isUnfinished: false };
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       this.#session.log.debug('imap.notify', `Mailbox ${entry.name} cannot be watched: ${error.message}`, { error });
+      this.#lookAgainSoon();
+      return { ...nothing, isUnfinished: true };
     }
+  }
+
+  /** Others make mailboxes in several steps, of which only the first shows in the list. */
+  #lookAgainSoon(): void {
+    if (this.#retry !== undefined || this.#retries >= maxRetries) return;
+    this.#retries += 1;
+    this.#retry = setTimeout(() => {
+      this.#retry = undefined;
+      this.#isListDue = true;
+      this.#poke();
+    }, retryMs);
+    this.#retry.unref();
   }
 
   async #updateStatus(name: string): Promise<void> {
@@ -205,66 +275,50 @@ export class NotifyFeed {
     }
   }
 
-  /** Without `before` everything; else what changed of the kinds asked for (RFC 5465 5.1 to 5.3). */
+  /** Without `before` what NOTIFY SET STATUS asks for (RFC 5465 3.1); else what changed of the kinds asked for (RFC 5465 5.1 to 5.3). */
   #writeStatus({ entry, events }: Known, before: MailboxStatus | undefined, now: MailboxStatus): void {
-    const hasMessages = events.has('MessageNew') && (before?.messages !== now.messages || before.uidNext !== now.uidNext);
-    const hasFlags = events.has('MessageNew') && (before?.unseen !== now.unseen || before.highestModSeq !== now.highestModSeq);
-    if (!hasMessages && !(hasFlags && (before === undefined || events.has('FlagChange')))) return;
+    const usesModSeqs = this.#session.has('CONDSTORE');
+    const isOther = before?.uidValidity !== now.uidValidity;
+    const hasMessages = isOther || before.messages !== now.messages || before.uidNext !== now.uidNext;
+    const hasUnseen = isOther || before.unseen !== now.unseen;
+    const hasFlags = events.has('FlagChange') && (hasUnseen || (usesModSeqs && before?.highestModSeq !== now.highestModSeq));
+    if (!hasMessages && !hasFlags) return;
     const items = [
       ...(hasMessages ? [`MESSAGES ${now.messages}`, `UIDNEXT ${now.uidNext}`] : []),
-      ...(before === undefined ? [`UIDVALIDITY ${now.uidValidity}`] : []),
-      ...(before?.unseen !== now.unseen || !hasMessages ? [`UNSEEN ${now.unseen}`] : []),
-      ...(this.#session.has('CONDSTORE') ? [`HIGHESTMODSEQ ${now.highestModSeq}`] : []),
+      ...(isOther || (hasFlags && usesModSeqs) ? [`UIDVALIDITY ${now.uidValidity}`] : []),
+      ...(hasUnseen ? [`UNSEEN ${now.unseen}`] : []),
+      ...(usesModSeqs || (isOther && events.has('FlagChange')) ? [`HIGHESTMODSEQ ${now.highestModSeq}`] : []),
     ];
     this.#session.text(`* STATUS ${this.#session.mailboxName(entry.name)} (${items.join(' ')})\r\n`);
   }
 
-  /** Mailboxes that came, went, were renamed, subscribed or not (RFC 5465 5.4, 5.5). */
-  async #compareList(): Promise<void> {
-    const { user } = this.#session;
-    const listed = new Map<string, MailboxListEntry>();
-    for (const subscribedOnly of [false, true]) {
-      for (const entry of await user.list(['*'], { subscribedOnly }, this.#abort.signal)) listed.set(entry.name, entry);
+  /** @returns false when NOTIFY ended because there is too much to watch by now (RFC 5465 5.8) */
+  async #compareList(): Promise<boolean> {
+    const own = new Set(this.#own);
+    this.#own.clear();
+    const before = this.#known;
+    try {
+      this.#known = await this.#lookAtAll();
+    } catch (error) {
+      if (!(error instanceof NotifyOverflowError)) throw error;
+      this.#session.text('* OK [NOTIFICATIONOVERFLOW] Too many mailboxes to watch.\r\n');
+      this.#session.endNotify();
+      return false;
     }
-    const gone = new Map<string, Known>();
-    for (const [name, known] of this.#known) {
-      const entry = listed.get(name);
-      if (entry?.exists === true || !known.entry.exists) continue;
-      known.stopWatching?.();
-      this.#known.delete(name);
-      gone.set(name, known);
+    for (const [name, { stopWatching }] of before) if (this.#known.get(name)?.stopWatching !== stopWatching) stopWatching?.();
+    for (const change of compareNames(before, this.#known, this.#renames)) {
+      if (!own.has(change.entry.name)) this.#writeList(change.entry, namedAttributes(change), change.oldName);
     }
-    for (const entry of listed.values()) await this.#compareEntry(entry, gone);
-    for (const { entry, events } of gone.values()) if (events.has('MailboxName')) this.#writeList(entry, ['\\NonExistent'], '');
+    for (const line of (await this.#metadata?.changes(this.#abort.signal)) ?? []) this.#session.text(line);
+    return true;
   }
 
-  async #compareEntry(entry: MailboxListEntry, gone: Map<string, Known>): Promise<void> {
-    const before = this.#known.get(entry.name);
-    const events = this.#eventsOf(entry);
-    if (before === undefined || before.entry.exists !== entry.exists) {
-      before?.stopWatching?.();
-      if (this.#known.size <= maxNotifyMailboxes * 10) await this.#learn(entry, events);
-      if (!entry.exists || !events.has('MailboxName')) return;
-      const guid = this.#known.get(entry.name)?.guid;
-      const old = [...gone.values()].find((known) => guid !== undefined && known.guid === guid);
-      if (old !== undefined) gone.delete(old.entry.name);
-      const oldName = old === undefined ? '' : ` ("OLDNAME" (${this.#session.mailboxName(old.entry.name)}))`;
-      this.#writeList(entry, entry.isSelectable ? [] : ['\\Noselect'], oldName);
-      return;
-    }
-    if (before.entry.isSubscribed === entry.isSubscribed) return;
-    this.#known.set(entry.name, { ...before, entry });
-    if (events.has('SubscriptionChange') || before.events.has('SubscriptionChange')) {
-      const attributes = [...(entry.isSubscribed ? ['\\Subscribed'] : []), ...(entry.exists ? [] : ['\\NonExistent'])];
-      this.#writeList(entry, attributes, '');
-    }
-  }
-
-  #writeList({ name, separator }: MailboxListEntry, attributes: readonly string[], extra: string): void {
+  #writeList({ name, separator }: NameChange['entry'], attributes: readonly string[], oldName: string | undefined): void {
+    const extra = oldName === undefined ? '' : ` ("OLDNAME" (${this.#session.mailboxName(oldName)}))`;
     this.#session.text(`* LIST (${attributes.join(' ')}) ${encodeString(separator)} ${this.#session.mailboxName(name)}${extra}\r\n`);
   }
 }
 
-function watchesContents(events: ReadonlySet<NotifyEvent>): boolean {
+function watchesContents(events: Known['events']): boolean {
   return events.has('MessageNew');
 }

@@ -30,7 +30,8 @@ export type ConnectionFacts = Pick<SessionState, 'tag' | 'bytesRead' | 'bytesWri
 
 /** Undefined when the session holds what cannot move. The view must have been synced just before. */
 export function suspendSession(session: Session, facts: ConnectionFacts): SessionState | undefined {
-  if (session.notify !== undefined || !session.contexts.isEmpty || session.input.isCompressed) return undefined;
+  if (session.notify !== undefined || session.metadataNews !== undefined || !session.contexts.isEmpty || session.input.isCompressed)
+    return undefined;
   const view = session.selectedView;
   const suspended = view?.suspend();
   if (view !== undefined && suspended === undefined) return undefined;

@@ -1,6 +1,7 @@
 // The state of one logged-in client.
 
 import type { Logger } from '#log/logger.js';
+import type { NotifyEvent } from '#protocol/imap/commands/notify.js';
 import { encodeMailbox } from '#protocol/imap/encoder.js';
 import type { FetchItem } from '#protocol/imap/fetch-item.js';
 import type { SequenceSet } from '#protocol/imap/reader.js';
@@ -18,7 +19,7 @@ import { SearchContexts } from './search-context.js';
 import type { ImapSettings } from './settings.js';
 
 /** What ENABLE can turn on. */
-export type Feature = 'CONDSTORE' | 'QRESYNC' | 'UTF8=ACCEPT' | 'IMAP4REV2' | 'UIDONLY';
+export type Feature = 'CONDSTORE' | 'QRESYNC' | 'UTF8=ACCEPT' | 'IMAP4REV2' | 'UIDONLY' | 'METADATA' | 'METADATA-SERVER';
 
 /** What a command may do with its client's input (IDLE, COMPRESS). */
 export interface SessionInput {
@@ -35,6 +36,20 @@ export interface SessionFeed {
   pause(): Promise<void>;
   resume(): void;
   close(): Promise<void>;
+  /** Mailboxes whose names or subscriptions the client changes itself: it is not told. */
+  expectNames(names: readonly string[]): void;
+  /** The client has changed entries of this mailbox (undefined: the server) itself. */
+  expectMetadata(mailbox: string | undefined, signal: AbortSignal): Promise<void>;
+}
+
+/** Responses that come with the next command (RFC 5464 4.4). */
+export interface SessionNews {
+  /** Writes what there is. */
+  write(signal: AbortSignal): Promise<void>;
+  /** Calls back when there may be something. @returns stop */
+  watch(onChange: () => void): () => void;
+  expectMetadata(mailbox: string | undefined, signal: AbortSignal): Promise<void>;
+  close(): void;
 }
 
 /** Reports changes during IDLE. */
@@ -89,6 +104,12 @@ export class Session {
   notify: SessionFeed | undefined;
   /** RFC 5465 5.2: of messages new in the selected mailbox, sent along with EXISTS. */
   newMessageItems: readonly FetchItem[] | undefined;
+  /** What NOTIFY lets through of the selected mailbox; undefined while it is not in use. */
+  selectedEvents: ReadonlySet<NotifyEvent> | undefined;
+  /** ENABLE METADATA. */
+  metadataNews: SessionNews | undefined;
+  /** UIDs in the selected mailbox of messages that this client put there since the last update (RFC 5465 5.2). */
+  readonly ownUids = new Set<number>();
   isIdling = false;
   /** Looks for a moment in which an IDLE can go on in another process. */
   hibernation: { begin(tag: string, feed: IdleFeed): IdleGuard } | undefined;
@@ -150,6 +171,7 @@ export class Session {
     this.#view = undefined;
     this.savedSearch = [];
     this.contexts.clear();
+    this.ownUids.clear();
     await view?.[Symbol.asyncDispose]();
   }
 
@@ -179,6 +201,22 @@ export class Session {
     if (this.enabled.has('CONDSTORE')) return;
     this.enabled.add('CONDSTORE');
     if (this.#view !== undefined) this.text(`* OK [HIGHESTMODSEQ ${this.#view.highestModSeq}] Highest\r\n`);
+  }
+
+  /** Messages that a command of this client saved. */
+  noteOwn(mailboxGuid: string, uids: readonly Uid[]): void {
+    if (this.newMessageItems === undefined || this.#view?.mailbox.guid !== mailboxGuid) return;
+    for (const uid of uids) this.ownUids.add(uid);
+  }
+
+  /** As if NOTIFY had never been used. The feed itself is to be closed by whoever ends it. */
+  endNotify(): void {
+    const feed = this.notify;
+    this.notify = undefined;
+    this.newMessageItems = undefined;
+    this.selectedEvents = undefined;
+    // The feed may be what calls: it ends after this.
+    void feed?.close();
   }
 
   /** For the count of messages moved to the trash. */

@@ -15,16 +15,23 @@ export interface UpdateOptions {
   readonly withUid?: boolean;
   /** Nobody asked for news: the folder is looked at once a second only (SyncOptions). */
   readonly mayLag?: boolean;
+  /** The command itself changed the mailbox: its client hears of it whatever NOTIFY says. */
+  readonly isOwn?: boolean;
 }
 
 /** Syncs the selected mailbox and writes EXPUNGE or VANISHED, EXISTS, RECENT, FLAGS, FETCH and ESEARCH. @throws StorageError */
 export async function writeUpdates(session: Session, options: UpdateOptions, signal: AbortSignal): Promise<void> {
   const view = session.selectedView;
   if (view === undefined) return;
+  const events = session.selectedEvents;
+  // RFC 5465 3.1: a client that did not ask for events of the selected mailbox sees it as it was.
+  if (events !== undefined && !events.has('MessageNew') && options.isOwn !== true) return;
   const lastUid = view.count === 0 ? 0 : view.uidAt(view.count);
-  const changes = await view.sync(options, signal);
+  const synced = await view.sync(options, signal);
+  const changes = events === undefined || events.has('FlagChange') ? synced : { ...synced, flagsChanged: [] };
   for (const line of session.contexts.expungedLines(view, changes.expunged)) session.text(line);
-  await writeChanges(session, view, changes, options.withUid ?? false);
+  // RFC 5465 5.1: with the UID, as the client may have given up message numbers.
+  await writeChanges(session, view, changes, options.withUid === true || events !== undefined);
   const { lines, wanted } = await session.contexts.changes(view, signal);
   if (changes.exists !== undefined) await writeNewMessages(session, view.lowerBound(lastUid + 1), wanted, signal);
   for (const line of lines) session.text(line);
@@ -41,9 +48,10 @@ async function writeNewMessages(
   wanted: ReadonlyMap<number, readonly FetchItem[]>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { view, newMessageItems } = session;
+  const { view, newMessageItems, ownUids } = session;
   if (newMessageItems === undefined && wanted.size === 0) return;
   for (let seq = first; seq <= view.count; seq += 1) {
+    if (ownUids.delete(view.uidAt(seq))) continue;
     const items = [...(newMessageItems ?? []), ...(wanted.get(seq) ?? [])];
     if (items.length > 0) await writeFetches(session, [seq], onceEach(items), signal);
   }

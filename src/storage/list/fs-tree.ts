@@ -81,6 +81,12 @@ export function createFsTree({ folders, driver, subscriptions, hasInbox }: TreeO
     pathsOf,
     watch: (onChange) => changes.watch(onChange),
 
+    async watchedFolders(signal) {
+      const found: TreeEntry[] = [];
+      await collect(mailRoot, [], found, signal);
+      return [...new Set([folders.root, controlRoot, mailRoot, ...found.map(({ levels }) => folderOf(levels))])];
+    },
+
     problemOf(levels) {
       const bad = levels.join('').match(/\//);
       if (bad !== null) return "Character not allowed in mailbox name: '/'";

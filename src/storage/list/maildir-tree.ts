@@ -58,6 +58,7 @@ export function createMaildirTree({ folders, driver, subscriptions, hasInbox }: 
     subscriptions,
     pathsOf,
     watch: (onChange) => changes.watch(onChange),
+    watchedFolders: async () => [...new Set([folders.root, controlRoot])],
 
     problemOf(levels) {
       const bad = levels.join('').match(folders.isUtf8 ? /[./]/ : /[./]/);

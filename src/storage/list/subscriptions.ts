@@ -6,6 +6,7 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from '#util/coded-error.js';
+import { ChangeNotifier } from '../change-notifier.js';
 import { StorageError } from '../errors.js';
 import { fileStamp } from './file-stamp.js';
 import { rewriteLocked } from './locked-rewrite.js';
@@ -17,6 +18,8 @@ export interface SubscriptionStore {
   read(signal: AbortSignal): Promise<readonly Levels[]>;
   /** No effect when it is so already. */
   set(levels: Levels, isSubscribed: boolean, signal: AbortSignal): Promise<void>;
+  /** Calls back, later, when they change. Only where no file shows it. @returns stop watching */
+  watch?(onChange: () => void): () => void;
 }
 
 /** A file larger than this is not a list of subscriptions. */
@@ -103,11 +106,14 @@ export function createSubscriptionsFile(folder: string, fileName: string, separa
 /** For accounts in memory. */
 export function createMemorySubscriptions(): SubscriptionStore {
   const subscribed = new Map<string, Levels>();
+  const notifier = new ChangeNotifier();
   return {
     read: async () => [...subscribed.values()],
     async set(levels, isSubscribed) {
       if (isSubscribed) subscribed.set(levelsKey(levels), levels);
       else subscribed.delete(levelsKey(levels));
+      notifier.changed();
     },
+    watch: (onChange) => notifier.watch(onChange),
   };
 }

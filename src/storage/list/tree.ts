@@ -27,6 +27,8 @@ export interface MailboxTree {
   remove(levels: Levels, signal: AbortSignal): Promise<void>;
   /** With everything below. @throws StorageError `not-found`, `exists` */
   rename(from: Levels, to: Levels, signal: AbortSignal): Promise<void>;
+  /** Folders in which a mailbox that comes or goes shows, and changed subscriptions, whoever changes them. None for mail in memory. */
+  watchedFolders?(signal: AbortSignal): Promise<readonly string[]>;
   /** Calls back when mailboxes come or go, as far as this process can tell. @returns stop watching */
   watch(onChange: (levels: Levels) => void): () => void;
 }

@@ -96,6 +96,7 @@ async function append(session: Session, input: MessageInput | undefined, start: 
     item = parseAppendItem(next.reader);
   }
   const result = await transaction.commit(signal);
+  session.noteOwn(mailbox.guid, result.uids);
   return ok('Append completed.', appendUid(result));
 }
 

@@ -41,6 +41,7 @@ async function transfer(
     if (how === 'move') await demandRights(session, view.mailbox.name, 'te', call.signal);
     const seqs = [...limited.part];
     const result = await withProgress(session, call, () => view[how](seqs, target, call.signal));
+    session.noteOwn(target.guid, result.targetUids);
     if (await session.isTrash(command.mailbox, call.signal)) session.counters.trashed += result.targetUids.length;
     return { result, requested: seqs.length, limited };
   } catch (error) {
@@ -67,7 +68,7 @@ export const copyRow = row({
 export const moveRow = row({
   name: 'MOVE',
   state: 'selected',
-  flags: ['has-uid-form', 'heavy'],
+  flags: ['has-uid-form', 'heavy', 'removes-messages'],
   parse: parseCopy,
   async run(session, command, call) {
     const result = await transfer(session, command, call, 'move');

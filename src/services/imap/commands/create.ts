@@ -14,6 +14,10 @@ export function separatorOf(user: MailUser, name: string): string {
   return (best ?? user.namespaces[0])?.separator ?? '/';
 }
 
+export function parentOf(name: string, separator: string): string {
+  return name.slice(0, Math.max(name.lastIndexOf(separator), 0));
+}
+
 /** Those that a mailbox of its own can have: \All and \Flagged are views of other mailboxes (RFC 6154 2). */
 const settableUses: readonly SpecialUse[] = ['\\Archive', '\\Drafts', '\\Important', '\\Junk', '\\Sent', '\\Trash'];
 
@@ -36,6 +40,7 @@ export const createRow = row({
     const name = mailbox.endsWith(separator) ? mailbox.slice(0, -separator.length) : mailbox;
     await demandCreate(session, name, separator, signal);
     const { guid } = await session.user.create(name, { specialUse: uses }, signal);
+    session.notify?.expectNames([name, parentOf(name, separator)]);
     return ok('Create completed.', `MAILBOXID (${guid})`);
   },
 });

@@ -2,6 +2,7 @@ import { parseMailboxOnly } from '#protocol/imap/commands/no-arguments.js';
 import { row } from '../command-spec.js';
 import { ok } from '../outcome.js';
 import { demandRights } from '../rights.js';
+import { parentOf, separatorOf } from './create.js';
 
 export const deleteRow = row({
   name: 'DELETE',
@@ -16,6 +17,7 @@ export const deleteRow = row({
       if (session.has('QRESYNC') || session.isRev2) session.text('* OK [CLOSED] Previous mailbox closed.\r\n');
     }
     await session.user.delete(mailbox, signal);
+    session.notify?.expectNames([mailbox, parentOf(mailbox, separatorOf(session.user, mailbox))]);
     return ok('Delete completed.');
   },
 });

@@ -1,11 +1,13 @@
 import { parseEnable } from '#protocol/imap/commands/enable.js';
 import { row } from '../command-spec.js';
+import { MetadataNews } from '../metadata-news.js';
 import { ok } from '../outcome.js';
 import type { Feature, Session } from '../session.js';
 
-const features: readonly Feature[] = ['CONDSTORE', 'QRESYNC', 'UTF8=ACCEPT', 'IMAP4REV2', 'UIDONLY'];
+const features: readonly Feature[] = ['CONDSTORE', 'QRESYNC', 'UTF8=ACCEPT', 'IMAP4REV2', 'UIDONLY', 'METADATA', 'METADATA-SERVER'];
 
 function isOffered(session: Session, feature: Feature): boolean {
+  if (feature === 'METADATA' || feature === 'METADATA-SERVER') return session.settings.imap_metadata;
   return feature !== 'IMAP4REV2' || session.settings.imap_rev2;
 }
 
@@ -15,7 +17,7 @@ export const enableRow = row({
   state: 'authenticated',
   flags: [],
   parse: parseEnable,
-  async run(session, { capabilities }) {
+  async run(session, { capabilities }, { signal }) {
     const done: string[] = [];
     const hadModSeqs = session.has('CONDSTORE');
     for (const name of capabilities) {
@@ -24,6 +26,7 @@ export const enableRow = row({
       session.enable(feature);
       done.push(feature === 'IMAP4REV2' ? 'IMAP4rev2' : feature);
     }
+    if (done.some((name) => name.startsWith('METADATA'))) await watchMetadata(session, signal);
     session.text(`* ENABLED${done.map((name) => ` ${name}`).join('')}\r\n`);
     const view = session.selectedView;
     if (!hadModSeqs && session.has('CONDSTORE') && view !== undefined)
@@ -31,3 +34,11 @@ export const enableRow = row({
     return ok('Enabled.');
   },
 });
+
+/** RFC 5464 4.4: METADATA is about the server's entries, too. */
+async function watchMetadata(session: Session, signal: AbortSignal): Promise<void> {
+  session.metadataNews?.close();
+  const news = new MetadataNews(session, session.has('METADATA'));
+  session.metadataNews = news;
+  await news.start(signal);
+}

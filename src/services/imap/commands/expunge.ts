@@ -40,7 +40,7 @@ export const expungeRow = row({
     }
     const before = countDeleted(session);
     await view.expunge(uids, signal);
-    await writeUpdates(session, { allowExpunge: true, withUid: isUid }, signal);
+    await writeUpdates(session, { allowExpunge: true, withUid: isUid, isOwn: true }, signal);
     session.counters.expunged += Math.max(before - countDeleted(session), 0);
     // RFC 7162 3.2.7: the client can take this as its new starting point.
     return withLimit(

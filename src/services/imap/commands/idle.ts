@@ -35,6 +35,7 @@ class ChangeFeed implements IdleFeed {
       try {
         await this.#session.exclusive.run(async () => {
           await writeUpdates(this.#session, { allowExpunge: true }, this.#signal);
+          await this.#session.metadataNews?.write(this.#signal);
           await this.#session.output.drain();
         });
       } catch (error) {
@@ -79,6 +80,7 @@ export async function runIdle(session: Session, { tag, signal }: Pick<CommandCal
   const view = session.selectedView;
   const feed = new ChangeFeed(session, signal);
   const stopWatching = view?.watch(() => feed.poke());
+  const stopNews = session.metadataNews?.watch(() => feed.poke());
   // What happened since the last command belongs to the client at once.
   feed.poke();
   const interval = session.settings.imap_idle_notify_interval;
@@ -100,6 +102,7 @@ export async function runIdle(session: Session, { tag, signal }: Pick<CommandCal
   } finally {
     await guard?.end();
     stopWatching?.();
+    stopNews?.();
     clearInterval(keepAlive);
     await feed.stop();
     await session.notify?.pause();

@@ -54,17 +54,19 @@ async function set(session: Session, { mailbox, entries }: SetMetadataCommand, {
     return no('Value is too large.', `METADATA MAXSIZE ${attributeLimits.valueBytes}`);
   const use = mailbox === undefined ? undefined : entries.findLast(({ name }) => name === specialUseEntry);
   const changes = new Map(entries.filter((entry) => entry.name !== specialUseEntry).map(({ name, value }) => [name, value]));
-  if (use !== undefined && mailbox !== undefined) {
-    const uses = toSpecialUses((use.value?.toString('latin1') ?? '').split(' ').filter((word) => word !== ''));
-    if (uses === undefined) return no('This special use cannot be given to a mailbox.', 'USEATTR');
-    await session.user.setSpecialUse(mailbox, uses, signal);
-  }
+  const uses =
+    use === undefined ? undefined : toSpecialUses((use.value?.toString('latin1') ?? '').split(' ').filter((word) => word !== ''));
+  if (use !== undefined && uses === undefined) return no('This special use cannot be given to a mailbox.', 'USEATTR');
   try {
     if (changes.size > 0) await session.user.changeAttributes(mailbox, changes, signal);
   } catch (error) {
     if (error instanceof StorageError && error.code === 'limit') return no('Too many entries.', 'METADATA TOOMANY');
     throw error;
   }
+  // Last, as everything that can be refused for reasons of the client has been by now (RFC 5464 4.3: all or nothing).
+  if (uses !== undefined && mailbox !== undefined) await session.user.setSpecialUse(mailbox, uses, signal);
+  await session.notify?.expectMetadata(mailbox, signal);
+  await session.metadataNews?.expectMetadata(mailbox, signal);
   return ok('Setmetadata completed.');
 }
 

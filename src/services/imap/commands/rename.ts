@@ -2,7 +2,7 @@ import { parseRename } from '#protocol/imap/commands/rename.js';
 import { row } from '../command-spec.js';
 import { ok } from '../outcome.js';
 import { demandCreate, demandRights } from '../rights.js';
-import { separatorOf } from './create.js';
+import { parentOf, separatorOf } from './create.js';
 
 export const renameRow = row({
   name: 'RENAME',
@@ -13,7 +13,9 @@ export const renameRow = row({
     const separator = separatorOf(session.user, to);
     await demandRights(session, from, 'x', signal);
     await demandCreate(session, to, separator, signal);
-    await session.user.rename(from, to.endsWith(separator) ? to.slice(0, -separator.length) : to, signal);
+    const target = to.endsWith(separator) ? to.slice(0, -separator.length) : to;
+    await session.user.rename(from, target, signal);
+    session.notify?.expectNames([from, target, parentOf(from, separator), parentOf(target, separator)]);
     return ok('Rename completed.');
   },
 });

@@ -32,6 +32,7 @@ async function replace(
   if ('kind' in next) return next;
   if (parseAppendTail(next.reader)) return bad('Error in IMAP command REPLACE: Too many messages');
   const result = await transaction.commit(signal);
+  session.noteOwn(mailbox.guid, result.uids);
   const code = appendUid(result);
   if (code !== undefined) session.text(`* OK [${code}] Replacement message ready\r\n`);
   const deleted = { mode: 'add', flags: { system: flagBit.deleted, keywords: [] }, unchangedSince: undefined } as const;
@@ -44,7 +45,7 @@ async function replace(
 export const replaceRow = messageRow({
   name: 'REPLACE',
   state: 'selected',
-  flags: ['has-uid-form'],
+  flags: ['has-uid-form', 'removes-messages'],
   isMessage: isReplaceMessage,
   run: (session, input, call) => replace(session, input, { reader: input.head, literal: input.literal }, call),
   runWithoutLiteral: (session, reader, call) => replace(session, undefined, { reader, literal: undefined }, call),

@@ -9,6 +9,7 @@ export const subscribeRow = row({
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
     await session.user.subscribe(mailbox, true, signal);
+    session.notify?.expectNames([mailbox]);
     return ok('Subscribe completed.');
   },
 });
@@ -20,6 +21,7 @@ export const unsubscribeRow = row({
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
     await session.user.subscribe(mailbox, false, signal);
+    session.notify?.expectNames([mailbox]);
     return ok('Unsubscribe completed.');
   },
 });
