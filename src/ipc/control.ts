@@ -54,7 +54,7 @@ export interface StartMessage {
   readonly privateSockets: PrivateSockets | undefined;
   /** Plain JSON as made by config/; read by the settings source of the kit. */
   readonly settings: unknown;
-  /** 48 random octets in base64, the same for all processes of all services: TLS session tickets then hold in each of them. */
+  /** Keys of TLS session tickets, 48 octets each, newest first, in base64; the same for all processes of all services. */
   readonly tlsTicketKeys?: string | undefined;
   /**
    * For processes that logged-in connections are handed to: 32 octets in base64, the same for all of them with one identity. A session that leaves
@@ -88,6 +88,8 @@ export type MasterMessage =
   | { readonly kind: 'idle-exit' }
   /** The configuration was read again and nothing in it concerns this process, which stays. */
   | { readonly kind: 'reloaded' }
+  /** The keys of TLS session tickets have changed; as in `start`. */
+  | { readonly kind: 'ticket-keys'; readonly tlsTicketKeys: string }
   /** End these sessions (`stop('kicked')`). */
   | { readonly kind: 'kick'; readonly sessionIds: readonly string[] };
 

@@ -210,7 +210,8 @@ export class ServiceProcess implements ServiceContext {
       const sessionIds = new Set(message.sessionIds);
       this.#clients.kick(sessionIds);
       this.anvil.kick(sessionIds);
-    } else if (message.kind === 'idle-exit') {
+    } else if (message.kind === 'ticket-keys') this.#tls.replaceTicketKeys(Buffer.from(message.tlsTicketKeys, 'base64'));
+    else if (message.kind === 'idle-exit') {
       if (this.#clients.count === 0) this.stop('finish', 'idle');
       else this.#status.refuseIdleExit();
     }

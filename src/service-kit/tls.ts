@@ -8,6 +8,7 @@ import type { TlsFacts } from '#ipc/peer.js';
 import { CodedError } from '#util/coded-error.js';
 import { stopReading } from './reading.js';
 import { tlsSettings } from './settings.js';
+import { TicketKeys, ticketKeyBytes } from './ticket-keys.js';
 
 type TlsValues = SettingsOf<typeof tlsSettings>;
 
@@ -31,13 +32,13 @@ const oldestVersions: Readonly<Record<TlsValues['ssl_min_protocol'], SecureVersi
   LATEST: 'TLSv1.3',
 };
 
-/** @param ticketKeys 48 octets shared by all processes; undefined: each process has its own */
+/** @param ticketKeys shared by all processes, newest first; undefined: each process has its own */
 export function contextOptions(values: TlsValues, ticketKeys: Buffer | undefined): SecureContextOptions {
   const hasSecond = values.ssl_alt_cert !== '' && values.ssl_alt_key !== '';
   const optional: SecureContextOptions = {};
   if (values.ssl_key_password !== '') optional.passphrase = values.ssl_key_password;
   if (values.ssl_ca !== '') optional.ca = values.ssl_ca;
-  if (ticketKeys !== undefined) optional.ticketKeys = ticketKeys;
+  if (ticketKeys !== undefined) optional.ticketKeys = ticketKeys.subarray(0, ticketKeyBytes);
   return {
     ...optional,
     cert: hasSecond ? [values.ssl_cert, values.ssl_alt_cert] : values.ssl_cert,
@@ -54,13 +55,27 @@ export function contextOptions(values: TlsValues, ticketKeys: Buffer | undefined
 
 export class TlsContexts {
   readonly #settings: SettingsSource;
-  readonly #ticketKeys: Buffer | undefined;
+  #ticketKeys: Buffer | undefined;
+  /** From the first change on, or when there are several keys. */
+  #changing: TicketKeys | undefined;
+  readonly #made: SecureContext[] = [];
   // One context per distinct set of matching local, local_name and remote blocks: the settings source gives the same object for the same blocks.
   readonly #contexts = new WeakMap<TlsValues, SecureContext | TlsError>();
 
   constructor(settings: SettingsSource, ticketKeys: Buffer | undefined) {
     this.#settings = settings;
     this.#ticketKeys = ticketKeys;
+    if (ticketKeys !== undefined && ticketKeys.length > ticketKeyBytes) this.#changing = new TicketKeys(ticketKeys);
+  }
+
+  /** New tickets get the first key; those of the others are still accepted. */
+  replaceTicketKeys(keys: Buffer): void {
+    this.#ticketKeys = keys;
+    if (this.#changing !== undefined) this.#changing.replace(keys);
+    else {
+      this.#changing = new TicketKeys(keys);
+      for (const { context } of this.#made) this.#changing.serve(context);
+    }
   }
 
   values(facts: ConnectionFacts): TlsValues {
@@ -84,7 +99,10 @@ export class TlsContexts {
     if (values.ssl_cert === '') return new TlsError('not-configured', 'ssl enabled, but ssl_cert not set');
     if (values.ssl_key === '') return new TlsError('not-configured', 'ssl enabled, but ssl_key not set');
     try {
-      return createSecureContext(contextOptions(values, this.#ticketKeys));
+      const context = createSecureContext(contextOptions(values, this.#ticketKeys));
+      this.#made.push(context);
+      this.#changing?.serve(context.context);
+      return context;
     } catch (cause) {
       return new TlsError('not-configured', `ssl_cert or ssl_key cannot be used: ${messageOf(cause)}`, { cause });
     }

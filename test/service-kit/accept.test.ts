@@ -102,6 +102,37 @@ describe('accepting', () => {
       }
     });
 
+    it('resumes sessions of the previous ticket key, and of no older one, while the keys change', async () => {
+      const keys = Array.from({ length: 4 }, () => randomBytes(48));
+      const listener = master.listen();
+      const toy = master.start({ settings: tlsSettings, listeners: [{ isTls: true }], ticketKeys: keys[0] ?? Buffer.alloc(48) }, [
+        listener,
+      ]);
+      await toy.ready();
+      const visit = async (session?: Buffer): Promise<{ readonly isReused: boolean; readonly ticket: Buffer }> => {
+        const { client, socket } = tlsClient(listener.port, session === undefined ? {} : { session });
+        const tickets: Buffer[] = [];
+        socket.on('session', (ticket) => tickets.push(ticket));
+        await client.expect(/hello/);
+        // A resumed session gets a new ticket only when its own is of an older key.
+        await until(() => socket.isSessionReused() || tickets.length > 0, 'ticket');
+        return { isReused: socket.isSessionReused(), ticket: tickets[0] ?? Buffer.alloc(0) };
+      };
+      const change = (newest: number): void => {
+        const ring = [keys[newest], keys[newest - 1]].map((key) => key ?? Buffer.alloc(48));
+        toy.send({ kind: 'ticket-keys', tlsTicketKeys: Buffer.concat(ring).toString('base64') });
+      };
+      const first = await visit();
+      change(1);
+      // The message may be read after the next connection, which would resume with the old keys as well: the second change tells.
+      const second = await visit(first.ticket);
+      assert.ok(second.isReused, 'previous key');
+      change(2);
+      for (let tries = 0; (await visit(first.ticket)).isReused; tries += 1) assert.ok(tries < 500, 'the first key is forgotten');
+      const third = await visit();
+      assert.ok((await visit(third.ticket)).isReused, 'current key');
+    });
+
     it('shows the certificate of the name the client asks for', async () => {
       const listener = master.listen();
       const named = { name: 'mail.example', values: { ssl_cert: namedCertificate.cert, ssl_key: namedCertificate.key } };

@@ -99,6 +99,7 @@ export class MasterWorld {
       protocols: ['toy'],
       services: [service('toy', services.toy, [inet(this.port)]), service('mail', services.mail, [])],
       log: { errorPath: path, infoPath: path, debugPath: path, format: 'json', timestamp: '', syslog: { facility: 'mail', socket: '' } },
+      ticketKeyIntervalMs: 0,
       shutdownClients: true,
       stopGraceMs: 3_000,
       isVerboseTitle: false,

@@ -12,6 +12,17 @@ describe('a lazily made abort signal', () => {
     assert.equal(life.signal, signal);
   });
 
+  it('may be waited on by any number, without a warning', async () => {
+    const warnings: Error[] = [];
+    const onWarning = (warning: Error): void => void warnings.push(warning);
+    process.on('warning', onWarning);
+    const { signal } = new LazyAbort();
+    for (let count = 0; count < 50; count += 1) signal.addEventListener('abort', () => undefined);
+    await new Promise(setImmediate);
+    process.off('warning', onWarning);
+    assert.deepEqual(warnings, []);
+  });
+
   it('is aborted already when it is first asked for after the end', () => {
     const life = new LazyAbort();
     assert.equal(life.isAborted, false);

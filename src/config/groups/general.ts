@@ -20,6 +20,7 @@ export const generalSettings = defineSettings('general', {
     'TZ CORE_OUTOFMEM CORE_ERROR LISTEN_PID LISTEN_FDS NOTIFY_SOCKET',
     'Environment variables passed on; key=value sets one',
   ),
+  ssl_ticket_key_interval: time('1 hour', 'How often the keys of TLS session tickets change; tickets hold up to twice as long; 0: never'),
   version_ignore: boolean('no', 'Let processes of another version talk to each other'),
 });
 

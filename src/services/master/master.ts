@@ -15,6 +15,7 @@ import { Pool, type PoolEnvironment, type PoolOwner } from './pool.js';
 import { preparePrivateFolder, privateFolderOf } from './private-sockets.js';
 import { Router } from './router.js';
 import { processRows, serviceRows } from './status-report.js';
+import { TicketKeyRing } from './ticket-key-ring.js';
 
 export type LoadedPlan =
   | { readonly kind: 'plan'; readonly plan: ServerPlan; readonly warnings: readonly string[] }
@@ -51,6 +52,9 @@ export class Master {
   readonly #router: Router;
   readonly #environment: PoolEnvironment;
   readonly #memory: MemoryWatch;
+  readonly #ticketKeys = new TicketKeyRing((keys) => {
+    for (const pool of this.allPools) pool.replaceTicketKeys(keys);
+  });
   readonly #owner: PoolOwner;
   #plan: ServerPlan;
   #generation = 1;
@@ -72,13 +76,16 @@ export class Master {
     this.#listeners = new Listeners(options.sockets);
     this.#watch = new ListenerWatch(options.sockets);
     this.#router = new Router(options.log, options.isRoot);
+    const ticketKeys = this.#ticketKeys;
     this.#environment = {
       sockets: options.sockets,
       listeners: this.#listeners,
       watch: this.#watch,
       log: options.log,
       logFiles: options.logFiles,
-      tlsTicketKeys: randomBytes(48).toString('base64'),
+      get tlsTicketKeys() {
+        return ticketKeys.keys;
+      },
       sessionSecret: randomBytes(32),
       rolesFolder: options.rolesFolder,
       nextProcessId: () => {
@@ -135,6 +142,7 @@ export class Master {
     for (const notice of this.#plan.notices) log.warning('master.notice', notice);
     for (const pool of this.#pools.values()) pool.open();
     this.#memory.start();
+    this.#ticketKeys.start(this.#plan.ticketKeyIntervalMs);
     this.#options.notify('READY=1');
   }
 
@@ -194,6 +202,7 @@ export class Master {
   #changeGeneration(plan: ServerPlan): void {
     const oldPools = this.#pools;
     const oldPlan = this.#plan;
+    if (plan.ticketKeyIntervalMs !== oldPlan.ticketKeyIntervalMs) this.#ticketKeys.start(plan.ticketKeyIntervalMs);
     this.#plan = plan;
     this.#generation += 1;
     this.#pools = new Map();
@@ -237,6 +246,7 @@ export class Master {
     notify('STOPPING=1');
     log.warning('master.stop', reason);
     this.#memory.stop();
+    this.#ticketKeys.stop();
     const pools = this.allPools;
     for (const pool of pools) this.#router.move(pool.retire(), undefined);
     this.#watch.close();

@@ -83,6 +83,7 @@ class Planner {
       protocols: general.protocols,
       services,
       log: this.#planLog(),
+      ticketKeyIntervalMs: general.ssl_ticket_key_interval,
       shutdownClients: general.shutdown_clients,
       stopGraceMs: general.shutdown_clients ? 5_000 : 30_000,
       isVerboseTitle: general.verbose_proctitle,

@@ -87,6 +87,8 @@ export interface ServerPlan {
   readonly services: readonly ServicePlan[];
   readonly log: LogPlan;
   /** End sessions on reload and stop, or let them finish. */
+  /** How often the keys of TLS session tickets change; 0 or Infinity: never. */
+  readonly ticketKeyIntervalMs: number;
   readonly shutdownClients: boolean;
   /** How long clients may take to end when told to, ms. */
   readonly stopGraceMs: number;

@@ -23,7 +23,7 @@ export interface PoolEnvironment extends Numbers {
   readonly watch: ListenerWatch;
   readonly log: Logger;
   readonly logFiles: LogFiles;
-  /** 48 random octets in base64, for the life of the server: TLS sessions can be resumed in any process, and after a reload. */
+  /** TLS sessions can be resumed in any process, and after a reload (TicketKeyRing). */
   readonly tlsTicketKeys: string;
   /** What the keys that sessions are sealed with are made of; known to nobody else. */
   readonly sessionSecret: Buffer;
@@ -175,6 +175,13 @@ export class Pool {
     for (const process of this.#children.values()) {
       process.expectedEnd ??= reason;
       process.child.kill(signal);
+    }
+  }
+
+  /** To those that have been started; the others get them then. */
+  replaceTicketKeys(tlsTicketKeys: string): void {
+    for (const process of this.#children.values()) {
+      if (process.startMessage === undefined) process.child.send({ kind: 'ticket-keys', tlsTicketKeys });
     }
   }
 

@@ -8,6 +8,7 @@ import { deliverySettings, lmtpSettings, smtpSettings } from '#delivery/settings
 import type { Role } from '#service-kit/role.js';
 import { tlsSettings } from '#service-kit/settings.js';
 import { createMailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
+import { LazyAbort } from '#util/lazy-abort.js';
 import { SmtpConnection } from './connection.js';
 import { type SessionOptions, SmtpSession } from './session.js';
 
@@ -19,7 +20,7 @@ function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
     async start(context) {
       const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
       const store = createMailStore({ settings: context.settings, log: context.log });
-      const ended = new AbortController();
+      const ended = new LazyAbort();
       const options = sessionOptions(protocol, context.settings, context.hasInetListeners);
       const { smtp_max_errors: maxErrors } = context.settings.get(smtpSettings);
       context.onConnection(
@@ -32,7 +33,7 @@ function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
         { refusal: (_listener, reason) => `421 4.3.2 ${options.hostname} ${reason}\r\n` },
       );
       return async () => {
-        ended.abort();
+        ended.abort(new Error('the process ends'));
         auth.close();
         await store.close();
       };
