@@ -3,6 +3,7 @@ import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 
 const packages: Readonly<Record<string, string>> = {
+  alpine: 'alpine',
   curl: 'curl',
   dovecot: 'dovecot-imapd dovecot-pop3d dovecot-lmtpd',
   doveadm: 'dovecot-core',
