@@ -35,7 +35,7 @@ function addAccounts(world: World, files: readonly TranscriptFile[]): void {
   writeFileSync(world.configFile, config);
 }
 
-for (const folder of ['imap']) {
+for (const folder of ['imap', 'clients']) {
   describe(`transcripts in ${folder}/ against Dovecot`, { concurrency: 4 }, () => {
     const files = readTranscripts(folder);
     let world: World | undefined;
