@@ -30,6 +30,12 @@ export class ByteWriter {
     this.#buffer.set(value, this.length);
     this.length += value.length;
   }
+  /** The first `length` characters, an octet each. */
+  latin1(text: string, length: number): void {
+    if (length === 0) return;
+    this.#reserve(length);
+    this.length += this.#buffer.write(text, this.length, length, 'latin1');
+  }
   /** u16 length, then UTF-8. */
   text(value: string): void {
     const bytes = Buffer.from(value, 'utf8');

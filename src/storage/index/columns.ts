@@ -70,6 +70,27 @@ export class Columns {
 
   /** @param record extension and base name, latin1; `extensionLength` octets of it are the extension */
   add(row: NewRow, record: Uint8Array, extensionLength: number): number {
+    const index = this.#addRow(row);
+    this.setName(index, record, extensionLength);
+    return index;
+  }
+
+  /** The same for a row whose base name is the first `baseLength` characters of a file name, latin1. */
+  addFile(row: NewRow, extension: string, fileName: string, baseLength: number): number {
+    const index = this.#addRow(row);
+    const start = this.heapLength;
+    const nameStart = start + extension.length;
+    this.#reserveHeap(nameStart + baseLength);
+    if (extension !== '') this.heap.write(extension, start, 'latin1');
+    this.heap.write(fileName, nameStart, baseLength, 'latin1');
+    this.heapLength = nameStart + baseLength;
+    this.nameStart[index] = start;
+    this.extensionLength[index] = extension.length;
+    this.nameLength[index] = baseLength;
+    return index;
+  }
+
+  #addRow(row: NewRow): number {
     const index = this.length;
     if (index === this.capacity) this.#resize(Math.max(firstCapacity, index + (index >> (index > 100_000 ? 3 : 1))));
     this.length = index + 1;
@@ -84,19 +105,22 @@ export class Columns {
     this.internalDate[index] = row.internalDate;
     this.saveDate[index] = row.saveDate;
     this.cacheOffset[index] = 0;
-    this.setName(index, record, extensionLength);
     return index;
   }
 
   setName(index: number, record: Uint8Array, extensionLength: number): void {
     const start = this.heapLength;
     const end = start + record.length;
-    if (end > this.heap.length) this.reserve(0, Math.max(4096, end + (end >> (end > 4_000_000 ? 3 : 1))));
+    this.#reserveHeap(end);
     this.heap.set(record, start);
     this.heapLength = end;
     this.nameStart[index] = start;
     this.extensionLength[index] = extensionLength;
     this.nameLength[index] = record.length - extensionLength;
+  }
+
+  #reserveHeap(end: number): void {
+    if (end > this.heap.length) this.reserve(0, Math.max(4096, end + (end >> (end > 4_000_000 ? 3 : 1))));
   }
 
   /** Base name, one character an octet. */

@@ -55,7 +55,7 @@ class LocalTable<T> {
   }
 }
 
-function record(kind: number, build: (writer: ByteWriter) => void, capacity = 128): Buffer {
+export function makeRecord(kind: number, build: (writer: ByteWriter) => void, capacity = 128): Buffer {
   const writer = new ByteWriter(capacity + recordHeaderBytes);
   writer.u32(0);
   writer.u32(0);
@@ -72,7 +72,7 @@ function record(kind: number, build: (writer: ByteWriter) => void, capacity = 12
   return bytes;
 }
 
-function writeTables(writer: ByteWriter, sets: readonly (readonly string[])[], suffixes: readonly string[]): void {
+export function writeTables(writer: ByteWriter, sets: readonly (readonly string[])[], suffixes: readonly string[]): void {
   writer.u16(sets.length);
   for (const set of sets) {
     writer.u16(set.length);
@@ -103,7 +103,7 @@ export function addRecord(messages: readonly AddedMessage[]): Buffer {
     rows.bytes(Buffer.from(message.extension, 'latin1'));
     rows.bytes(Buffer.from(message.baseName, 'latin1'));
   }
-  return record(
+  return makeRecord(
     recordKind.add,
     (writer) => {
       writeTables(writer, sets.values, suffixes.values);
@@ -140,7 +140,7 @@ export class FlagsRecordBuilder {
   }
 
   finish(): Buffer {
-    return record(
+    return makeRecord(
       recordKind.flags,
       (writer) => {
         writer.f64(this.#unlessAbove);
@@ -158,7 +158,7 @@ export class FlagsRecordBuilder {
 }
 
 export function expungeRecord(ranges: readonly (readonly [number, number])[]): Buffer {
-  return record(
+  return makeRecord(
     recordKind.expunge,
     (writer) => {
       writer.u32(ranges.length);
@@ -202,18 +202,18 @@ export function readStamps(reader: ByteReader): Stamps {
 }
 
 export function stampsRecord(stamps: Stamps): Buffer {
-  return record(recordKind.stamps, (writer) => writeStamps(writer, stamps));
+  return makeRecord(recordKind.stamps, (writer) => writeStamps(writer, stamps));
 }
 export function recentRecord(firstRecentUid: number): Buffer {
-  return record(recordKind.recent, (writer) => writer.u32(firstRecentUid));
+  return makeRecord(recordKind.recent, (writer) => writer.u32(firstRecentUid));
 }
 /** Raises the highest modseq: after a restart of the machine, when the last records of the log may be lost. */
 export function modSeqRecord(atLeast: number): Buffer {
-  return record(recordKind.modSeq, (writer) => writer.f64(atLeast));
+  return makeRecord(recordKind.modSeq, (writer) => writer.f64(atLeast));
 }
 /** Forgets all messages: UIDVALIDITY has changed. */
 export function resetRecord(uidValidity: number, guid: string): Buffer {
-  return record(recordKind.reset, (writer) => {
+  return makeRecord(recordKind.reset, (writer) => {
     writer.u32(uidValidity);
     writer.text(guid);
   });
@@ -227,7 +227,7 @@ export interface LearnedSizes {
 }
 /** Facts read from files; `unknown32` where nothing was learned. */
 export function sizesRecord(rows: readonly LearnedSizes[]): Buffer {
-  return record(
+  return makeRecord(
     recordKind.sizes,
     (writer) => {
       writer.u32(rows.length);
@@ -244,7 +244,7 @@ export function sizesRecord(rows: readonly LearnedSizes[]): Buffer {
 }
 /** A file got another base name; its UID stays. */
 export function renameRecord(uid: number, extension: string, baseName: string): Buffer {
-  return record(recordKind.rename, (writer) => {
+  return makeRecord(recordKind.rename, (writer) => {
     writer.u32(uid);
     writer.u16(extension.length);
     writer.u16(baseName.length);
@@ -253,7 +253,7 @@ export function renameRecord(uid: number, extension: string, baseName: string): 
 }
 /** The header of dovecot-uidlist. */
 export function headerRecord(uidNext: number, guid: string, extras: readonly string[]): Buffer {
-  return record(recordKind.header, (writer) => {
+  return makeRecord(recordKind.header, (writer) => {
     writer.u32(uidNext);
     writer.text(guid);
     writer.u16(extras.length);
@@ -262,14 +262,14 @@ export function headerRecord(uidNext: number, guid: string, extras: readonly str
 }
 /** What dovecot-keywords says. */
 export function lettersRecord(letters: readonly string[]): Buffer {
-  return record(recordKind.letters, (writer) => {
+  return makeRecord(recordKind.letters, (writer) => {
     writer.u16(letters.length);
     for (const keyword of letters) writer.text(keyword);
   });
 }
 /** Nothing after it counts; the log goes on in a new file with this id. */
 export function sealRecord(nextLogId: number): Buffer {
-  return record(recordKind.seal, (writer) => writer.f64(nextLogId));
+  return makeRecord(recordKind.seal, (writer) => writer.f64(nextLogId));
 }
 
 export type Applied =

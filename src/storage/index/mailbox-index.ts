@@ -21,6 +21,7 @@ import { type IndexLimits, IndexState } from './index-state.js';
 import { type LoadedIndex, loadIndex } from './load-index.js';
 import { encodeLogHeader, logHeaderBytes, nextRecord, parseLogHeader, readRange, recordAt } from './log-reader.js';
 import { type Applied, applyRecord, modSeqRecord, sealRecord } from './log-record.js';
+import { applyNewRows, type NewRows, newRowsRecords } from './new-rows.js';
 import { encodeSnapshot } from './snapshot.js';
 
 export interface IndexOptions extends IndexLimits {
@@ -140,6 +141,12 @@ export class MailboxIndex {
       }
     }
     return records.map((record) => applyRecord(this.state, record));
+  }
+
+  /** Adds messages as records of the log; a state that is being built takes them as they are. */
+  addRows(rows: NewRows): void {
+    if (this.#log === undefined) applyNewRows(this.state, rows);
+    else for (const record of newRowsRecords(this.state, rows)) this.append([record]);
   }
 
   /** Writes the state that was built. When a peer was faster, its files are taken instead. */

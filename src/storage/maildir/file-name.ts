@@ -38,16 +38,41 @@ export function baseLength(fileName: string): number {
   return colon < 0 ? fileName.length : colon;
 }
 
-/** Order of arrival that a name tells: seconds, microseconds, then the octets. */
-export function compareArrival(a: string, b: string): number {
-  const [aSeconds, aMicros] = arrivalOf(a);
-  const [bSeconds, bMicros] = arrivalOf(b);
-  return aSeconds - bSeconds || aMicros - bMicros || (a < b ? -1 : a > b ? 1 : 0);
+/**
+ * When a name says that its message came. Names are in order of arrival by seconds, microseconds, then the octets of the base name; one that tells
+ * nothing comes last.
+ */
+export function arrivalOf(name: string): readonly [seconds: number, micros: number] {
+  let at = digitsEnd(name, 0, 12);
+  if (at === 0 || name.charCodeAt(at) !== 0x2e) return [Number.MAX_SAFE_INTEGER, 0];
+  const seconds = numberIn(name, 0, at);
+  at += 1;
+  // `M1234`, maybe behind other parts of the unique name.
+  for (const stop = at + 40; at <= stop; at += 1) {
+    const code = name.charCodeAt(at);
+    if (code === 0x4d) {
+      const end = digitsEnd(name, at + 1, 6);
+      if (end > at + 1) return [seconds, numberIn(name, at + 1, end)];
+    }
+    if (code === 0x2c || code === 0x3a || Number.isNaN(code)) break;
+  }
+  return [seconds, 0];
 }
 
-function arrivalOf(name: string): readonly [seconds: number, micros: number] {
-  const match = /^(\d{1,12})\.(?:[^,:]{0,40}?M(\d{1,6}))?/.exec(name);
-  return match === null ? [Number.MAX_SAFE_INTEGER, 0] : [Number(match[1]), Number(match[2] ?? 0)];
+function digitsEnd(name: string, from: number, atMost: number): number {
+  let at = from;
+  while (at < from + atMost && isDigit(name.charCodeAt(at))) at += 1;
+  return at;
+}
+
+function isDigit(code: number): boolean {
+  return code >= 0x30 && code <= 0x39;
+}
+
+function numberIn(name: string, from: number, to: number): number {
+  let value = 0;
+  for (let at = from; at < to; at += 1) value = value * 10 + name.charCodeAt(at) - 0x30;
+  return value;
 }
 
 /** The name without `,S=` and `,W=`. */

@@ -76,7 +76,7 @@ export class UidListFile {
   }
 
   /** Appends whole lines. @returns the stamp afterwards */
-  append(lines: string): FileStamp {
+  append(lines: string | Buffer): FileStamp {
     let fd: number;
     try {
       fd = openSync(this.path, 'a');
@@ -85,7 +85,7 @@ export class UidListFile {
     }
     try {
       const before = stampOfOpen(fd);
-      const bytes = Buffer.from(lines, 'latin1');
+      const bytes = typeof lines === 'string' ? Buffer.from(lines, 'latin1') : lines;
       let written = 0;
       try {
         while (written < bytes.length) written += writeSync(fd, bytes, written);

@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseSuffix, suffixText } from '#storage/index/suffix-table.js';
-import { baseLength, compareArrival, NameMaker, withoutSizes } from '#storage/maildir/file-name.js';
+import { arrivalOf, baseLength, NameMaker, withoutSizes } from '#storage/maildir/file-name.js';
 import { assignLetters, formatKeywordsFile, parseKeywordsFile } from '#storage/maildir/keywords-file.js';
 import { flagBit } from '#storage/types.js';
 
 const { seen, answered, flagged, deleted, draft } = flagBit;
+
+function compareArrival(a: string, b: string): number {
+  const [aSeconds, aMicros] = arrivalOf(a);
+  const [bSeconds, bMicros] = arrivalOf(b);
+  return aSeconds - bSeconds || aMicros - bMicros || (a < b ? -1 : a > b ? 1 : 0);
+}
 
 describe('Maildir file name', () => {
   for (const { suffix, flags, letters, foreign, tail } of [

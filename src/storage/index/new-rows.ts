@@ -1,0 +1,118 @@
+// Many messages added at once: a mailbox seen for the first time, a large delivery. The same `add` record as in log-record.ts, made from columns
+// instead of an object for each message; without a log the rows go straight into the state.
+import { ByteWriter } from './byte-writer.js';
+import { rowBit } from './columns.js';
+import type { IndexState } from './index-state.js';
+import { makeRecord, maxRowsPerRecord, recordKind, writeTables } from './log-record.js';
+
+/** A row each, ascending by UID, above all UIDs of the state. */
+export interface NewRows {
+  readonly count: number;
+  readonly uid: ArrayLike<number>;
+  readonly flags: ArrayLike<number>;
+  /** 1: the file is in new/. */
+  readonly isInNew: ArrayLike<number>;
+  /** Ids of the state. */
+  readonly keywordSet: ArrayLike<number>;
+  readonly suffix: ArrayLike<number>;
+  /** latin1; the base name is the first `baseLength` characters. */
+  readonly fileName: readonly string[];
+  readonly baseLength: ArrayLike<number>;
+  /** Fields of the uidlist, `G... `; '' for most. */
+  extensionAt(index: number): string;
+  /** Seconds, for all of them; `unknown32`. */
+  readonly saveDate: number;
+  readonly internalDate: number;
+}
+
+/** Adds the rows as one change. */
+export function applyNewRows(state: IndexState, rows: NewRows): void {
+  const { columns } = state;
+  const modSeq = state.highestModSeq + 1;
+  let octets = columns.heapLength;
+  for (let index = 0; index < rows.count; index += 1) octets += (rows.baseLength[index] as number) + rows.extensionAt(index).length;
+  columns.reserve(columns.length + rows.count, octets);
+  for (let index = 0; index < rows.count; index += 1) {
+    const uid = rows.uid[index] as number;
+    if (uid <= state.highestUid) throw new RangeError(`UID ${uid} is not above ${state.highestUid}`);
+    columns.addFile(
+      {
+        uid,
+        modSeq,
+        flags: rows.flags[index] as number,
+        bits: rows.isInNew[index] === 1 ? rowBit.inNew : 0,
+        keywordSet: rows.keywordSet[index] as number,
+        suffix: rows.suffix[index] as number,
+        saveDate: rows.saveDate,
+        internalDate: rows.internalDate,
+      },
+      rows.extensionAt(index),
+      rows.fileName[index] as string,
+      rows.baseLength[index] as number,
+    );
+    state.uidNext = Math.max(state.uidNext, uid + 1);
+  }
+  if (rows.count === 0) return;
+  state.liveCount += rows.count;
+  state.highestModSeq = modSeq;
+}
+
+/** The rows as `add` records. */
+export function newRowsRecords(state: IndexState, rows: NewRows): Buffer[] {
+  const records: Buffer[] = [];
+  for (let from = 0; from < rows.count; from += maxRowsPerRecord) {
+    records.push(recordOf(state, rows, from, Math.min(rows.count, from + maxRowsPerRecord)));
+  }
+  return records;
+}
+
+function recordOf(state: IndexState, rows: NewRows, from: number, to: number): Buffer {
+  const sets = new LocalIds();
+  const suffixes = new LocalIds();
+  const writer = new ByteWriter((to - from) * 100 + 16);
+  writer.u32(to - from);
+  for (let index = from; index < to; index += 1) {
+    const extension = rows.extensionAt(index);
+    const baseLength = rows.baseLength[index] as number;
+    writer.u32(rows.uid[index] as number);
+    writer.u32(rows.internalDate);
+    writer.u32(rows.saveDate);
+    writer.u8(rows.flags[index] as number);
+    writer.u8(rows.isInNew[index] === 1 ? rowBit.inNew : 0);
+    writer.u16(sets.of(rows.keywordSet[index] as number));
+    writer.u16(suffixes.of(rows.suffix[index] as number));
+    writer.u16(extension.length);
+    writer.u16(baseLength);
+    writer.latin1(extension, extension.length);
+    writer.latin1(rows.fileName[index] as string, baseLength);
+  }
+  const body = writer.finish();
+  return makeRecord(
+    recordKind.add,
+    (record) => {
+      writeTables(
+        record,
+        sets.ids.map((id) => state.keywordSetAt(id)),
+        suffixes.ids.map((id) => state.suffixes.at(id).text),
+      );
+      record.bytes(body);
+    },
+    body.length + 256,
+  );
+}
+
+/** Ids of the state by the order of first use in a record. */
+class LocalIds {
+  readonly ids: number[] = [];
+  readonly #places = new Map<number, number>();
+
+  of(id: number): number {
+    let place = this.#places.get(id);
+    if (place === undefined) {
+      place = this.ids.length;
+      this.ids.push(id);
+      this.#places.set(id, place);
+    }
+    return place;
+  }
+}

@@ -1,0 +1,230 @@
+// The second half of adopting files: they are put in order, get UIDs, and go into dovecot-uidlist and the index. In columns: a folder seen for the
+// first time may hold a million files.
+import { renameSync } from 'node:fs';
+import { errnoOf } from '#util/coded-error.js';
+import { unknown32 } from '../index/columns.js';
+import { recentRecord } from '../index/log-record.js';
+import type { NewRows } from '../index/new-rows.js';
+import type { MaildirBox } from './box.js';
+import { arrivalOf, baseLength, pathIn } from './file-name.js';
+import { keywordsFromName } from './keyword-mapping.js';
+import { rewriteListing } from './listing.js';
+import type { FoundFile } from './scan.js';
+
+/** Records of gone messages make up more than a quarter of the list: replace it. */
+const compactAbove = 4 / 3;
+
+/**
+ * The caller holds the dot lock.
+ * @param files without a row in the index; those that `box.unclaimed` names get the UID it says
+ * @param returned base names among them to which the list still gives a UID that is no longer theirs
+ */
+export async function giveUids(box: MaildirBox, files: readonly FoundFile[], returned: ReadonlySet<string>): Promise<void> {
+  const { state } = box;
+  // On the first look nobody knows when the messages came; later ones come now.
+  const saveDate = state.columns.length === 0 ? unknown32 : Math.floor(Date.now() / 1000);
+  const isFirst = state.columns.length === 0 && state.firstRecentUid === 1;
+  const found = new FoundColumns(box, files);
+  const { listed, unlisted } = found.sortOut();
+  if (listed.length + unlisted.length === 0) return;
+  const last = listed.at(-1);
+  let next = state.uidNext;
+  if (last !== undefined) next = Math.max(next, (found.uid[last] as number) + 1);
+  for (const index of unlisted) {
+    found.uid[index] = next;
+    next += 1;
+  }
+  await writeList(box, found, unlisted, returned);
+  const order = new Uint32Array(listed.length + unlisted.length);
+  order.set(listed);
+  order.set(unlisted, listed.length);
+  box.index.addRows(found.rows(order, saveDate));
+  if (box.unclaimed.size > 0) for (const index of order) box.unclaimed.delete(found.baseName(index));
+  // Seen for the first time: what lies in cur/ has been taken by some reader before.
+  if (isFirst) box.index.append([recentRecord(found.firstRecent(order, box.state.uidNext))]);
+}
+
+async function writeList(box: MaildirBox, found: FoundColumns, given: Uint32Array, returned: ReadonlySet<string>): Promise<void> {
+  if (given.length === 0) return;
+  const { state } = box;
+  const lines = found.uidListLines(given);
+  const liveOctets = state.columns.heapLength + state.columns.length * 9 + 200;
+  const isSparse = state.liveCount > 0 && (box.listRead ?? state.stamps.uidList).size > liveOctets * compactAbove + 4096;
+  if (!isSparse && !(returned.size > 0 && given.some((index) => returned.has(found.baseName(index))))) {
+    box.listRead = box.list.append(lines);
+    return;
+  }
+  for (const index of given) box.unclaimed.delete(found.baseName(index));
+  await rewriteListing(box, lines.toString('latin1'));
+}
+
+/** The files as columns, one place each. */
+class FoundColumns {
+  readonly uid: Uint32Array;
+  readonly #box: MaildirBox;
+  readonly #count: number;
+  readonly #names: string[] = [];
+  readonly #isInNew: Uint8Array;
+  readonly #baseLengths: Uint32Array;
+  readonly #suffixes: Uint32Array;
+  readonly #seconds: Float64Array;
+  readonly #micros: Uint32Array;
+  readonly #extensions = new Map<number, string>();
+  #lastSuffix = '';
+  #lastSuffixId = 0;
+
+  constructor(box: MaildirBox, files: readonly FoundFile[]) {
+    this.#box = box;
+    this.uid = new Uint32Array(files.length);
+    this.#isInNew = new Uint8Array(files.length);
+    this.#baseLengths = new Uint32Array(files.length);
+    this.#suffixes = new Uint32Array(files.length);
+    this.#seconds = new Float64Array(files.length);
+    this.#micros = new Uint32Array(files.length);
+    let count = 0;
+    for (const file of files) {
+      const name = usableName(box, file);
+      if (name === undefined) continue;
+      const length = baseLength(name);
+      this.#names.push(name);
+      this.#isInNew[count] = file.isInNew ? 1 : 0;
+      this.#baseLengths[count] = length;
+      this.#suffixes[count] = this.#suffixId(name, length);
+      const [seconds, micros] = arrivalOf(name);
+      this.#seconds[count] = seconds;
+      this.#micros[count] = micros;
+      count += 1;
+    }
+    this.#count = count;
+  }
+
+  baseName(index: number): string {
+    return (this.#names[index] as string).slice(0, this.#baseLengths[index]);
+  }
+
+  /** Places of files that the list names, ascending by UID, and of the others in order of arrival. A second file of a base name is left out. */
+  sortOut(): { readonly listed: Uint32Array; readonly unlisted: Uint32Array } {
+    const { unclaimed, state } = this.#box;
+    const listed: number[] = [];
+    const unlisted = new Uint32Array(this.#count);
+    let unlistedCount = 0;
+    for (let index = 0; index < this.#count; index += 1) {
+      const record = unclaimed.size === 0 ? undefined : unclaimed.get(this.baseName(index));
+      if (record === undefined || record.uid <= state.highestUid) {
+        unlisted[unlistedCount] = index;
+        unlistedCount += 1;
+        continue;
+      }
+      this.uid[index] = record.uid;
+      if (record.extension !== '') this.#extensions.set(index, record.extension);
+      listed.push(index);
+    }
+    const byUid = Uint32Array.from(listed).sort((a, b) => (this.uid[a] as number) - (this.uid[b] as number) || a - b);
+    const byArrival = unlisted.subarray(0, unlistedCount).sort((a, b) => this.#compareArrival(a, b));
+    return { listed: this.#withoutTwins(byUid), unlisted: this.#withoutTwins(byArrival) };
+  }
+
+  /** Lines of dovecot-uidlist. */
+  uidListLines(order: Uint32Array): Buffer {
+    let octets = 0;
+    for (const index of order) octets += (this.#baseLengths[index] as number) + 13;
+    const lines = Buffer.allocUnsafeSlow(octets);
+    let at = 0;
+    for (const index of order) {
+      at += lines.write(`${this.uid[index]} :`, at, 'latin1');
+      at += lines.write(this.#names[index] as string, at, this.#baseLengths[index] as number, 'latin1');
+      lines[at] = 0x0a;
+      at += 1;
+    }
+    return lines.subarray(0, at);
+  }
+
+  rows(order: Uint32Array, saveDate: number): NewRows {
+    const { state } = this.#box;
+    const flags = new Uint8Array(order.length);
+    const keywordSet = new Uint32Array(order.length);
+    const suffix = new Uint32Array(order.length);
+    const keywordSets = new Map<number, number>();
+    for (let at = 0; at < order.length; at += 1) {
+      const id = this.#suffixes[order[at] as number] as number;
+      const parsed = state.suffixes.at(id);
+      suffix[at] = id;
+      flags[at] = parsed.flags;
+      if (parsed.letters === 0) continue;
+      let set = keywordSets.get(id);
+      if (set === undefined) {
+        set = state.keywordSetId(state.keywords.intern(keywordsFromName(state, parsed.letters, [])));
+        keywordSets.set(id, set);
+      }
+      keywordSet[at] = set;
+    }
+    return {
+      count: order.length,
+      uid: order.map((index) => this.uid[index] as number),
+      flags,
+      isInNew: order.map((index) => this.#isInNew[index] as number),
+      keywordSet,
+      suffix,
+      fileName: Array.from(order, (index) => this.#names[index] as string),
+      baseLength: order.map((index) => this.#baseLengths[index] as number),
+      extensionAt: (at) => (this.#extensions.size === 0 ? '' : (this.#extensions.get(order[at] as number) ?? '')),
+      saveDate,
+      internalDate: unknown32,
+    };
+  }
+
+  /** The lowest UID of a file in new/, else `none`. */
+  firstRecent(order: Uint32Array, none: number): number {
+    let lowest = none;
+    for (const index of order) if (this.#isInNew[index] === 1) lowest = Math.min(lowest, this.uid[index] as number);
+    return lowest;
+  }
+
+  /** Files that came together often have the same flags. */
+  #suffixId(name: string, length: number): number {
+    if (length === name.length) return 0;
+    const suffix = name.slice(length);
+    if (suffix !== this.#lastSuffix) {
+      this.#lastSuffix = suffix;
+      this.#lastSuffixId = this.#box.state.suffixes.idOf(suffix);
+    }
+    return this.#lastSuffixId;
+  }
+
+  #compareArrival(a: number, b: number): number {
+    const seconds = (this.#seconds[a] as number) - (this.#seconds[b] as number);
+    if (seconds !== 0) return seconds;
+    const micros = (this.#micros[a] as number) - (this.#micros[b] as number);
+    if (micros !== 0) return micros;
+    const aName = this.baseName(a);
+    const bName = this.baseName(b);
+    return aName < bName ? -1 : aName > bName ? 1 : a - b;
+  }
+
+  /** Sorted, files of one base name are neighbours; the second becomes a duplicate at the next scan. */
+  #withoutTwins(order: Uint32Array): Uint32Array {
+    return order.filter((index, at) => at === 0 || !this.#isTwin(order[at - 1] as number, index));
+  }
+
+  #isTwin(a: number, b: number): boolean {
+    if (this.#micros[a] !== this.#micros[b] || this.#seconds[a] !== this.#seconds[b]) return false;
+    return this.#baseLengths[a] === this.#baseLengths[b] && this.baseName(a) === this.baseName(b);
+  }
+}
+
+const lineEnds = /[\n\r]/;
+
+/** A line end in a name would break the list: the file gets another name. */
+function usableName(box: MaildirBox, { fileName, isInNew }: FoundFile): string | undefined {
+  if (!lineEnds.test(fileName)) return fileName;
+  const folder = isInNew ? box.newDir : box.curDir;
+  const length = baseLength(fileName);
+  const better = `${box.names.next()}${lineEnds.test(fileName.slice(length)) ? '' : fileName.slice(length)}`;
+  try {
+    renameSync(pathIn(folder, fileName), pathIn(folder, better));
+    return better;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
