@@ -3,6 +3,7 @@
 import { Buffer } from 'node:buffer';
 import type { SimpleItem } from '#protocol/imap/fetch-item.js';
 import type { MailboxView } from '#storage/mailbox.js';
+import { putDecimal, putOctets } from '#util/put-text.js';
 import type { FetchPlan } from './fetch-plan.js';
 import type { FlagText } from './flag-text.js';
 import type { Session } from './session.js';
@@ -83,21 +84,21 @@ class RowBlocks {
       this.#at = 0;
     }
     const block = this.#block;
-    let at = putText(block, this.#at, lineStart);
-    at = putNumber(block, at, this.#isUidOnly ? view.uidAt(seq) : seq);
-    at = putText(block, at, this.#isUidOnly ? uidFetchText : fetchText);
+    let at = putOctets(block, this.#at, lineStart);
+    at = putDecimal(block, at, this.#isUidOnly ? view.uidAt(seq) : seq);
+    at = putOctets(block, at, this.#isUidOnly ? uidFetchText : fetchText);
     const items = this.#items;
     for (let index = 0; index < items.length; index += 1) {
-      if (index > 0) at = putText(block, at, spaceText);
+      if (index > 0) at = putOctets(block, at, spaceText);
       const item = items[index];
-      if (item === 'FLAGS') at = putText(block, at, flags);
-      else if (item === 'UID') at = putNumber(block, putText(block, at, uidText), view.uidAt(seq));
+      if (item === 'FLAGS') at = putOctets(block, at, flags);
+      else if (item === 'UID') at = putDecimal(block, putOctets(block, at, uidText), view.uidAt(seq));
       else {
-        at = putText(block, at, modSeqText);
+        at = putOctets(block, at, modSeqText);
         at += block.write(`${view.modSeqAt(seq)})`, at, 'latin1');
       }
     }
-    this.#at = putText(block, at, lineEnd);
+    this.#at = putOctets(block, at, lineEnd);
     return full;
   }
 
@@ -124,28 +125,6 @@ class RowBlocks {
     }
     return text;
   }
-}
-
-/** For short texts: a loop costs less than a call of `set`. @returns the place behind it */
-function putText(block: Buffer, at: number, text: Buffer): number {
-  const { length } = text;
-  for (let index = 0; index < length; index += 1) block[at + index] = text[index] as number;
-  return at + length;
-}
-
-/** @param value 0 to 2^32-1. @returns the place behind it */
-function putNumber(block: Buffer, at: number, value: number): number {
-  // Beyond 31 bits the division below would leave small integers.
-  if (value > 0x7fffffff) return at + block.write(String(value), at, 'latin1');
-  let end = at + 1;
-  for (let rest = (value / 10) | 0; rest > 0; rest = (rest / 10) | 0) end += 1;
-  let rest = value;
-  for (let place = end - 1; place >= at; place -= 1) {
-    const tenth = (rest / 10) | 0;
-    block[place] = rest - tenth * 10 + 0x30;
-    rest = tenth;
-  }
-  return end;
 }
 
 const nothing = Buffer.alloc(0);

@@ -1,4 +1,5 @@
 // Little-endian values appended to a growing buffer, and read back with bounds checks.
+import { putLatin1 } from '#util/put-text.js';
 
 export class ByteWriter {
   #buffer: Buffer;
@@ -32,9 +33,8 @@ export class ByteWriter {
   }
   /** The first `length` characters, an octet each. */
   latin1(text: string, length: number): void {
-    if (length === 0) return;
     this.#reserve(length);
-    this.length += this.#buffer.write(text, this.length, length, 'latin1');
+    this.length = putLatin1(this.#buffer, this.length, text, length);
   }
   /** u16 length, then UTF-8. */
   text(value: string): void {

@@ -3,6 +3,8 @@
 // Rows are only ever appended; an expunged message's row is marked dead and stays until no view needs it (`compact`). File names lie in one
 // byte heap, so that a million messages cost no JavaScript objects. 50 octets a row and the names.
 
+import { putLatin1 } from '#util/put-text.js';
+
 /** Value of a size or date that is not known yet. */
 export const unknown32 = 0xffffffff;
 
@@ -81,9 +83,8 @@ export class Columns {
     const start = this.heapLength;
     const nameStart = start + extension.length;
     this.#reserveHeap(nameStart + baseLength);
-    if (extension !== '') this.heap.write(extension, start, 'latin1');
-    this.heap.write(fileName, nameStart, baseLength, 'latin1');
-    this.heapLength = nameStart + baseLength;
+    putLatin1(this.heap, start, extension, extension.length);
+    this.heapLength = putLatin1(this.heap, nameStart, fileName, baseLength);
     this.nameStart[index] = start;
     this.extensionLength[index] = extension.length;
     this.nameLength[index] = baseLength;

@@ -2,6 +2,7 @@
 // first time may hold a million files.
 import { renameSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
+import { putDecimal, putLatin1 } from '#util/put-text.js';
 import { unknown32 } from '../index/columns.js';
 import { recentRecord } from '../index/log-record.js';
 import type { NewRows } from '../index/new-rows.js';
@@ -131,8 +132,10 @@ class FoundColumns {
     const lines = Buffer.allocUnsafeSlow(octets);
     let at = 0;
     for (const index of order) {
-      at += lines.write(`${this.uid[index]} :`, at, 'latin1');
-      at += lines.write(this.#names[index] as string, at, this.#baseLengths[index] as number, 'latin1');
+      at = putDecimal(lines, at, this.uid[index] as number);
+      lines[at] = 0x20;
+      lines[at + 1] = 0x3a;
+      at = putLatin1(lines, at + 2, this.#names[index] as string, this.#baseLengths[index] as number);
       lines[at] = 0x0a;
       at += 1;
     }

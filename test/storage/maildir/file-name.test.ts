@@ -58,6 +58,24 @@ describe('Maildir file name', () => {
     assert.deepEqual(names.sort(compareArrival), ['999.x', '1700000000.M9P1.h', '1700000000.M10P1.h', '1700000001.M5P1.h', 'foreign']);
   });
 
+  for (const [name, seconds, micros] of [
+    ['1700000000.M12P3.host', 1_700_000_000, 12],
+    ['1700000000.V802I5M999999P3.host', 1_700_000_000, 999_999],
+    ['1700000000.P3Q1.host', 1_700_000_000, 0],
+    ['1700000000.MxM5.host', 1_700_000_000, 5],
+    ['1700000000.P3,M5', 1_700_000_000, 0],
+    ['1700000000.P3:2,M5', 1_700_000_000, 0],
+    ['1700000000.M1234567', 1_700_000_000, 123_456],
+    [`1700000000.${'x'.repeat(40)}M5`, 1_700_000_000, 5],
+    [`1700000000.${'x'.repeat(41)}M5`, 1_700_000_000, 0],
+    ['1700000000', Number.MAX_SAFE_INTEGER, 0],
+    ['1234567890123.M5', Number.MAX_SAFE_INTEGER, 0],
+    ['.M5', Number.MAX_SAFE_INTEGER, 0],
+    ['', Number.MAX_SAFE_INTEGER, 0],
+  ] as const) {
+    it(`came at ${seconds} and ${micros} when it is ${JSON.stringify(name)}`, () => assert.deepEqual(arrivalOf(name), [seconds, micros]));
+  }
+
   it('has a base name up to the first colon', () => {
     assert.equal('a,S=1:2,S'.slice(0, baseLength('a,S=1:2,S')), 'a,S=1');
     assert.equal(baseLength('abc'), 3);
