@@ -113,7 +113,9 @@ describe('Changes by other programs', () => {
     const folder = world.paths('box').mailDir;
     return { world, view, folder };
   }
-  const files = async (folder: string): Promise<string[]> => (await readdir(join(folder, 'cur'))).sort();
+  /** In order of arrival: microseconds in names have no leading zeros. */
+  const files = async (folder: string): Promise<string[]> =>
+    (await readdir(join(folder, 'cur'))).sort((a, b) => a.localeCompare(b, 'en', { numeric: true }));
 
   it('in flags are seen', async () => {
     const { world, view, folder } = await opened();
