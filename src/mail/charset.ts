@@ -44,6 +44,11 @@ export function decodeCharset(octets: Buffer, charset: string | undefined): stri
   return decode === undefined ? guess(octets) : decode(octets);
 }
 
+/** True when octets below 0x80 stand for ASCII, whether the charset is known or not. */
+export function isAsciiBased(charset: string): boolean {
+  return !notAsciiBased.test(normalise(charset));
+}
+
 /** True when `decodeCharset` knows the charset already; else try `loadCharset`. */
 export function isKnownCharset(charset: string): boolean {
   const label = normalise(charset);

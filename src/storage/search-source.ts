@@ -26,6 +26,11 @@ export type SearchSource = Pick<
 > & {
   readonly nowMs?: number;
   /**
+   * The whole message as the client sees it where it can be read at once, without waiting; the octets are good until the next call. Undefined: use
+   * `openMessage`.
+   */
+  peekMessage?(seq: number): Buffer | undefined;
+  /**
    * Ascending sequence numbers of the messages, expunged ones left out, whose system flags have a 1 in `table` (64 entries): a view whose
    * flags lie in columns goes through them at once.
    */

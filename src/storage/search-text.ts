@@ -5,6 +5,7 @@ import { fieldText, splitHeader } from '#mail/header.js';
 import { isMessagePart, type MimePart } from '#mail/mime-part.js';
 import { allParts, partTexts, searchKey } from '#mail/text.js';
 import type { MessageReader } from './mailbox.js';
+import { isRuledOut, quickNeedle } from './search-quick.js';
 import { type Outcome, unknown } from './search-source.js';
 
 /** Octets of one header block that are searched. */
@@ -13,6 +14,7 @@ const maxHeaderBytes = 1024 * 1024;
 /** Texts looked for in one message after the other. */
 export class TextNeedles {
   readonly #needles: { readonly text: string; readonly inHeaders: boolean }[] = [];
+  readonly #quick: ReturnType<typeof quickNeedle>[] = [];
   #found: Outcome[] = [];
   #longest = 0;
 
@@ -24,6 +26,7 @@ export class TextNeedles {
     const folded = searchKey(text);
     this.#longest = Math.max(this.#longest, folded.length);
     this.#needles.push({ text: folded, inHeaders });
+    this.#quick.push(quickNeedle(folded, inHeaders));
     return this.#needles.length - 1;
   }
 
@@ -43,6 +46,11 @@ export class TextNeedles {
   /** Another message. */
   begin(): void {
     this.#found = this.#needles.map(() => unknown);
+  }
+
+  /** True when the message, whole and as the client sees it, has none of the texts; false says nothing. */
+  areRuledOut(message: Buffer): boolean {
+    return isRuledOut(message, this.#quick);
   }
 
   /** What was not found up to now is not there. */

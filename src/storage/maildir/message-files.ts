@@ -66,17 +66,31 @@ export async function openReader(box: MaildirBox, uid: number, signal: AbortSign
 
 /** A small file where it is expected to be. @returns undefined when it has to be looked for, or read the long way, which reports what fails */
 function readQuickly(box: MaildirBox, uid: number): { readonly bytes: Buffer; readonly storedSize: number } | undefined {
-  const { columns } = box.state;
-  const row = columns.rowOf(uid);
-  if (row < 0 || columns.isDead(row)) return undefined;
+  const row = box.state.columns.rowOf(uid);
+  if (row < 0 || box.state.columns.isDead(row)) return undefined;
+  const size = quickSize(box, row);
+  const bytes = size === undefined ? undefined : quickOctets(box, row, () => box.quickReads.read(pathOfRow(box, row), size));
+  return size === undefined || bytes === undefined ? undefined : { bytes, storedSize: size };
+}
+
+/** A small message as the client sees it, good until the next call. @returns undefined when it has to be read the long way */
+export function peekMessage(box: MaildirBox, row: number): Buffer | undefined {
+  const size = quickSize(box, row);
+  return size === undefined ? undefined : quickOctets(box, row, () => box.quickReads.peek(pathOfRow(box, row), size));
+}
+
+/** Octets of a file that may be read in the event loop. */
+function quickSize(box: MaildirBox, row: number): number | undefined {
   if (!box.options.ignoreSizesInNames) box.state.fillSizesFromName(row);
-  const size = columns.size[row] as number;
-  if (size > maxQuickBytes) return undefined;
+  const size = box.state.columns.size[row] as number;
+  return size > maxQuickBytes ? undefined : size;
+}
+
+function quickOctets(box: MaildirBox, row: number, read: () => Buffer | undefined): Buffer | undefined {
   try {
-    const stored = box.quickReads.read(pathOfRow(box, row), size);
-    if (stored === undefined) return undefined;
-    const isAsStored = ((columns.bits[row] as number) & rowBit.asStored) !== 0;
-    return { bytes: isAsStored ? stored : toCrlf(stored, false), storedSize: size };
+    const stored = read();
+    const isAsStored = ((box.state.columns.bits[row] as number) & rowBit.asStored) !== 0;
+    return stored === undefined || isAsStored ? stored : toCrlf(stored, false);
   } catch {
     return undefined;
   }

@@ -22,15 +22,25 @@ export class QuickReads {
    */
   read(path: string | Buffer, size: number): Buffer | undefined {
     if (size > maxQuickBytes || this.storage.isPaused) return undefined;
-    return this.storage.run(() => readWhole(path, size));
+    return this.storage.run(() => readWhole(path, size, Buffer.allocUnsafeSlow(size + 1)));
+  }
+
+  /** The same for a moment: the octets are good until the next call. */
+  peek(path: string | Buffer, size: number): Buffer | undefined {
+    if (size > maxQuickBytes || this.storage.isPaused) return undefined;
+    peeked ??= Buffer.allocUnsafeSlow(maxQuickBytes + 1);
+    const buffer = peeked;
+    return this.storage.run(() => readWhole(path, size, buffer));
   }
 }
 
-function readWhole(path: string | Buffer, size: number): Buffer | undefined {
+/** Shared by all folders: nobody keeps it beyond one turn of the event loop. */
+let peeked: Buffer | undefined;
+
+/** @param buffer one octet more than `size`, to see a file that has grown */
+function readWhole(path: string | Buffer, size: number, buffer: Buffer): Buffer | undefined {
   const fd = openSync(path, 'r');
   try {
-    // One octet more, to see a file that has grown.
-    const buffer = Buffer.allocUnsafeSlow(size + 1);
     return readSync(fd, buffer, 0, size + 1, 0) === size ? buffer.subarray(0, size) : undefined;
   } finally {
     closeSync(fd);

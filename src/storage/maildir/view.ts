@@ -25,7 +25,7 @@ import { expungeMessages } from './expunge.js';
 import { emptyNew, storeFlags } from './flag-store.js';
 import { guidOf } from './guid.js';
 import { MaildirMailboxBase } from './mailbox-base.js';
-import { expungedError, learnFacts, openReader } from './message-files.js';
+import { expungedError, learnFacts, openReader, peekMessage } from './message-files.js';
 import { Numbering } from './numbering.js';
 import { refresh } from './reconcile.js';
 import { ViewNews } from './view-news.js';
@@ -215,6 +215,12 @@ export class MaildirView implements MailboxView {
     const box = this.#box;
     const structures = { find: () => cachedStructure(box, uid), keep: (structure: MimePart) => cacheStructure(box, uid, structure) };
     return openReader(box, uid, signal, structures);
+  }
+
+  peekMessage(seq: number): Buffer | undefined {
+    this.#checkState();
+    const row = this.numbering.rowAt(seq);
+    return row < 0 || this.numbering.isGone(seq) ? undefined : peekMessage(this.#box, row);
   }
 
   flagMatches(table: Uint8Array): number[] {

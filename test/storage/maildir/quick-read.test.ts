@@ -24,12 +24,53 @@ describe('quick reads', () => {
     assert.throws(() => reads.read(join(folder, 'none'), 5), { code: 'ENOENT' });
   });
 
-  test('stop for a second after one that was slow', () => {
-    const times = [0, 3, 500, 1003, 1003.1, 1003.2, 1003.3];
-    const reads = new QuickReads(() => times.shift() ?? 2000);
-    assert.equal(reads.read(path, 5)?.toString(), 'hello');
-    assert.equal(reads.read(path, 5), undefined);
-    assert.equal(reads.read(path, 5)?.toString(), 'hello');
-    assert.equal(reads.read(path, 5)?.toString(), 'hello');
+  describe('where storage is slow', () => {
+    /** Each read takes as long as the list says, ms; then none takes any time. */
+    const readsTaking = (durations: readonly number[]) => {
+      let nowMs = 0;
+      const left = [...durations];
+      let isRunning = false;
+      const reads = new QuickReads(() => {
+        if (isRunning) nowMs += left.shift() ?? 0;
+        return nowMs;
+      });
+      const read = (): boolean => {
+        // The clock is read before and after the calls; only then does time pass.
+        isRunning = false;
+        const paused = reads.storage.isPaused;
+        if (paused) return false;
+        reads.storage.run(() => {
+          isRunning = true;
+        });
+        isRunning = false;
+        return true;
+      };
+      return { read, wait: (ms: number) => (nowMs += ms) };
+    };
+
+    test('stop for a second after two slow ones', () => {
+      const { read, wait } = readsTaking([3, 3, 0.1, 3]);
+      assert.deepEqual([read(), read(), read()], [true, true, false]);
+      wait(999);
+      assert.equal(read(), false);
+      wait(1);
+      assert.deepEqual([read(), read(), read()], [true, true, false], 'one more is enough now');
+    });
+
+    test('take one among many quick ones for chance', () => {
+      const quick = Array.from({ length: 32 }, () => 0.01);
+      const { read } = readsTaking([3, ...quick, 3, ...quick, 3, 0.01, 3]);
+      const done = Array.from({ length: 3 + 64 + 2 }, () => read());
+      assert.ok(done.every(Boolean));
+      assert.equal(read(), false);
+    });
+  });
+
+  test('are good for a moment when they are only looked at', () => {
+    const reads = new QuickReads(() => 0);
+    const first = reads.peek(path, 5);
+    assert.equal(first?.toString(), 'hello');
+    assert.equal(reads.peek(path, 4), undefined);
+    assert.equal(reads.peek(path, 5)?.buffer, first?.buffer);
   });
 });
