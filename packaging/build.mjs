@@ -1,11 +1,11 @@
 // Compiles src/ and test/ file by file, and bundles one CommonJS file per process role.
 // Only changed files are written, each by rename, so that several builds may run at once.
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import esbuild from 'esbuild';
+import { markBytes, train } from './train.mjs';
 
 export const root = fileURLToPath(new URL('..', import.meta.url));
 const target = 'node20';
@@ -96,24 +96,79 @@ function entries() {
   return list;
 }
 
-/** The code behind its mark, the loader that the master starts, and what V8 made of the code (role-loader.cjs). */
-async function writeRole(path, text) {
+/** Built-in modules that cost a role's start time (together 10 ms and more) and that most processes need late or never. */
+const lateBuiltins = [
+  'assert',
+  'child_process',
+  'crypto',
+  'dns',
+  'fs/promises',
+  'module',
+  'perf_hooks',
+  'stream/promises',
+  'tls',
+  'v8',
+  'worker_threads',
+  'zlib',
+];
+
+/** Loads those at their first use. esbuild leaves `var NAME = require("node:MODULE");` in front, and then uses only properties of NAME. */
+export function withLateBuiltins(code) {
+  const declaration = /^var (import_\w+) = require\("node:([\w/]+)"\);\n/gm;
+  const late = new Map(
+    [...code.matchAll(declaration)].filter(([, , module]) => lateBuiltins.includes(module)).map(([, name, module]) => [name, module]),
+  );
+  for (const [, name, next] of code.matchAll(/\b(import_\w+)\b( = require)?(?!\.)/g)) if (next === undefined) late.delete(name);
+  const holderOf = (module) => `__late_${module.replace(/\W/g, '_')}`;
+  const holders = new Set([...late.values()].map(holderOf));
+  if (holders.size === 0) return code;
+  const used = code
+    .replace(declaration, (line, name) => (late.has(name) ? '' : line))
+    .replace(/\b(import_\w+)\./g, (use, name) => {
+      const module = late.get(name);
+      return module === undefined ? use : `(${holderOf(module)} ??= require("node:${module}")).`;
+    });
+  return `let ${[...holders].join(', ')};\n${used}`;
+}
+
+/** What pino brings for transports and files: with worker threads, a tenth of what a role has to load. Roles write to standard error themselves. */
+const unusedOfPino = {
+  name: 'unused-of-pino',
+  setup(build) {
+    const unused = /^(\.\/transport|\.\/lib\/transport|worker_threads|thread-stream|sonic-boom|on-exit-leak-free)$/;
+    build.onResolve({ filter: unused }, ({ path, importer }) =>
+      /node_modules\/pino\//.test(importer) ? { path, namespace: 'unused-of-pino' } : undefined,
+    );
+    build.onLoad({ filter: /./, namespace: 'unused-of-pino' }, ({ path }) => ({
+      contents:
+        path === 'worker_threads'
+          ? 'exports.isMainThread = true;'
+          : `module.exports = function () { throw new Error('${path} of pino is left out of the bundles'); };`,
+    }));
+  },
+};
+
+/** The code behind its mark, and the loader that the master starts. */
+function writeRole(path, text) {
   // One octet a character: half the memory, and read as it is. What esbuild leaves are regular expressions, where the escape means the same.
   const code = text.replace(/[^\x00-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
-  const mark = `/* ${createHash('sha256').update(process.version).update(code).digest('hex').slice(0, 41)} */\n`;
+  const mark = `/* ${createHash('sha256')
+    .update(process.version)
+    .update(code)
+    .digest('hex')
+    .slice(0, markBytes - 7)} */\n`;
   writeIfChanged(path, `${mark}(function (exports, require, module, __filename, __dirname) {${code}\n})`);
   writeIfChanged(path.replace(/\.code\.js$/, '.cjs'), readFileSync(join(root, 'packaging', 'role-loader.cjs')));
-  const cache = path.replace(/\.js$/, '.cache');
-  if (existsSync(cache) && readFileSync(cache, 'latin1').startsWith(mark)) return;
-  // Without a cache the role starts all the same.
-  await new Promise((resolve) => {
-    const child = spawn(process.execPath, [join(root, 'packaging', 'code-cache.cjs'), path, cache], {
-      stdio: ['ignore', 'ignore', 'ignore', 'pipe'],
-      timeout: 20_000,
-    });
-    child.on('error', resolve);
-    child.on('close', resolve);
-    child.stdio[3].on('error', () => undefined);
+}
+
+/** Roles whose compiled code is missing, or of another bundle or Node. */
+function untrained() {
+  const folder = join(root, 'dist', 'roles');
+  const names = readdirSync(folder).flatMap((name) => (name.endsWith('.code.js') ? [name.slice(0, -'.code.js'.length)] : []));
+  return names.filter((name) => {
+    const cache = join(folder, `${name}.code.cache`);
+    const mark = readFileSync(join(folder, `${name}.code.js`)).subarray(0, markBytes);
+    return !existsSync(cache) || !readFileSync(cache).subarray(0, markBytes).equals(mark);
   });
 }
 
@@ -140,6 +195,7 @@ async function bundle() {
           define: { 'import.meta.url': '__bundleUrl' },
           inject: [],
           plugins: [
+            ...(isRole ? [unusedOfPino] : []),
             {
               name: 'src',
               setup(build) {
@@ -152,7 +208,7 @@ async function bundle() {
         const code = result.outputFiles[0].text;
         const firstLine = banner ? code.indexOf('\n') + 1 : 0;
         const whole = code.slice(0, firstLine) + prologue + code.slice(firstLine);
-        if (isRole) await writeRole(join(root, file), whole);
+        if (isRole) writeRole(join(root, file), withLateBuiltins(whole));
         else {
           writeIfChanged(join(root, file), whole);
           chmodSync(join(root, file), 0o755);
@@ -171,6 +227,9 @@ export async function build({ tests = true } = {}) {
   let broken = transpile('src', 'dist/src');
   if (tests) broken += transpile('test', 'dist-test');
   broken += await bundle();
+  const stale = broken === 0 ? untrained() : [];
+  const failure = stale.length === 0 ? undefined : await train(root, stale);
+  if (failure !== undefined) console.error(`the roles will start slower, their code could not be compiled ahead: ${failure}`);
   return broken;
 }
 

@@ -7,10 +7,10 @@ const { Script } = require('node:vm');
 /** First line of the code, which is a function of ASCII: a comment with its hash. The cache begins with the same octets. */
 const markBytes = 48;
 
-// V8 takes no compiled code, of Node's own modules neither, under options other than those it was made with. The heap's limit was fixed when the
-// process began, so the option has done its work; a limit with another value than the default would cost 20 ms here.
-if (process.execArgv.some((option) => option.startsWith('--max-old-space-size='))) {
-  require('node:v8').setFlagsFromString('--max-old-space-size=0');
+// V8 takes no compiled code, of Node's own modules neither, under options other than those it was made with. These have done their work when the
+// heap was made at the start of the process, so they are taken back; keeping them would cost 20 ms here.
+for (const option of process.execArgv) {
+  if (/^--(max-old-space-size|min-semi-space-size)=/.test(option)) require('node:v8').setFlagsFromString(`${option.split('=')[0]}=0`);
 }
 
 const path = __filename.replace(/\.cjs$/, '.code.js');

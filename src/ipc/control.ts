@@ -57,6 +57,11 @@ export interface StartMessage {
   /** Keys of TLS session tickets, 48 octets each, newest first, in base64; the same for all processes of all services. */
   readonly tlsTicketKeys?: string | undefined;
   /**
+   * False: the certificate is read when a client speaks TLS, and its faults are told then. A process for one client would spend as much on it as on
+   * its login, and the first process of the service has told them already.
+   */
+  readonly checksTls?: boolean;
+  /**
    * For processes that logged-in connections are handed to: 32 octets in base64, the same for all of them with one identity. A session that leaves
    * such a process is sealed with it, so that only what one of them has written is taken for a session.
    */

@@ -24,7 +24,8 @@ export class LoadMonitor {
   readonly #onChange: (state: LoadState) => void;
   #timer: NodeJS.Timeout | undefined;
   #histogram: IntervalHistogram | undefined;
-  #utilization: EventLoopUtilization = performance.eventLoopUtilization();
+  /** Since the last sample; undefined before `start`. */
+  #utilization: EventLoopUtilization | undefined;
   #dueMs = 0;
   #slowAtMs = Number.NEGATIVE_INFINITY;
   #memory = 0;

@@ -2,7 +2,7 @@
 import { createHmac, timingSafeEqual } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { type PackedSettings, unpackSettings } from '#config/pack.js';
-import type { SettingsSource } from '#config/settings-source.js';
+import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
 import type { ClaimKeys } from '#ipc/claim-keys.js';
 import type { MasterMessage, RoutedMessage, StartMessage } from '#ipc/control.js';
 import { canPassDescriptors } from '#ipc/handle-pass.js';
@@ -55,6 +55,7 @@ export class ServiceProcess implements ServiceContext {
   #receiver: HandoffReceiver | undefined;
   /** The role has a text for clients that are refused. Others, auth and anvil, serve our own processes, which shall not be kept waiting. */
   #shedsLoad = false;
+  #hasToldTlsFault = false;
   #isReady = false;
   #isFinished = false;
 
@@ -181,6 +182,7 @@ export class ServiceProcess implements ServiceContext {
   async startTls(connection: AcceptedConnection, buffered: Buffer): Promise<{ readonly stream: Duplex; readonly peer: Peer }> {
     const { socket, peer } = connection;
     const facts = { localIp: peer.localIp, remoteIp: peer.remoteIp };
+    this.#tellTlsFault(facts);
     const stream = await upgradeToTls({ socket, contexts: this.#tls, facts, buffered });
     const tls = tlsFactsOf(stream, this.#tls.values(facts));
     return { stream, peer: { ...peer, tls, isSecured: true } };
@@ -192,12 +194,12 @@ export class ServiceProcess implements ServiceContext {
 
   /** The role is ready: reports for duty and accepts. */
   ready(): void {
-    this.#warnAboutTls();
     this.#isReady = true;
     this.#updateListeners();
     this.#status.start();
     // Before the first client has to wait for it. In a role that neither sends nor receives connections nothing is loaded.
     if (this.#start.role.endsWith('-login') || this.#receiver !== undefined) setImmediate(() => this.#warnAboutDescriptors());
+    if (this.#start.checksTls !== false) setImmediate(() => this.#warnAboutTls());
     this.#title.changed();
     this.#finishWhenEmpty();
   }
@@ -291,13 +293,19 @@ export class ServiceProcess implements ServiceContext {
     else this.log.warning('handoff.relay-only', text);
   }
 
-  /** A TLS listener without a certificate would only fail once a client comes. */
+  /** A TLS listener without a certificate would only fail once a client comes, who would also have to wait for the certificate to be read. */
   #warnAboutTls(): void {
-    if (!this.#start.listeners.some(({ isTls }) => isTls)) return;
+    if (this.#start.listeners.some(({ isTls }) => isTls)) this.#tellTlsFault({});
+  }
+
+  /** Once, however many clients meet it. */
+  #tellTlsFault(facts: ConnectionFacts): void {
+    if (this.#hasToldTlsFault) return;
     try {
-      this.#tls.get({});
+      this.#tls.get(facts);
     } catch (error) {
       if (!(error instanceof TlsError)) throw error;
+      this.#hasToldTlsFault = true;
       this.log.error('tls.not-configured', error.message);
     }
   }

@@ -198,6 +198,21 @@ describe('accepting', () => {
       await until(() => client.isClosed, 'closed');
       await toy.clients(0);
     });
+
+    it('says once what is wrong with the certificate when clients come, where the start has no time for it', async () => {
+      const listener = master.listen();
+      const settings = { ...tlsSettings, ssl_key: namedCertificate.key };
+      const toy = master.start({ settings, listeners: [{ isTls: true }], checksTls: false }, [listener]);
+      await toy.ready();
+      for (let turn = 0; turn < 2; turn++) {
+        if (turn === 0) assert.doesNotMatch(toy.log, /tls.not-configured/);
+        const { client } = tlsClient(listener.port);
+        await until(() => client.isClosed, 'closed');
+        await toy.clients(0);
+      }
+      await until(() => /tls.not-configured/.test(toy.log), 'log line');
+      assert.equal(toy.log.match(/tls\.not-configured/g)?.length, 1);
+    });
   });
 
   it('lets new clients wait while the process is too busy, and serves them afterwards', async () => {

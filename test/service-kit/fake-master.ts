@@ -23,6 +23,7 @@ export interface ToyOptions {
   readonly listeners?: readonly Partial<InheritedListener>[];
   readonly stopGraceMs?: number;
   readonly ticketKeys?: Buffer;
+  readonly checksTls?: boolean;
   readonly nodeFlags?: readonly string[];
   readonly descriptors?: boolean;
 }
@@ -149,6 +150,7 @@ export class FakeMaster {
         ],
       },
       tlsTicketKeys: options.ticketKeys?.toString('base64'),
+      checksTls: options.checksTls ?? true,
       isDebug: true,
       title: `roost/${role}`,
       isVerboseTitle: true,

@@ -108,6 +108,11 @@ describe('TLS settings', () => {
     it(`ssl_min_protocol = ${text} is ${version}`, () => assert.equal(options({ ssl_min_protocol: text }).minVersion, version));
   }
 
+  it('let a client certificate count for nothing that ssl_ca does not name', () => {
+    assert.deepEqual(options({}).ca, []);
+    assert.equal(options({ ssl_ca: 'ours' }).ca, 'ours');
+  });
+
   it('name a second certificate beside the first', () => {
     const { cert, key } = options({ ssl_cert: 'c1', ssl_key: 'k1', ssl_alt_cert: 'c2', ssl_alt_key: 'k2' });
     assert.deepEqual(

@@ -271,6 +271,7 @@ export class Pool {
     const spawnIdentity = becomes === undefined ? identity : undefined;
     const command = childCommand({ plan, server: this.#server, rolesFolder, identity: spawnIdentity, inheritedFds });
     this.counters.started += 1;
+    const checksTls = plan.limits.clientLimit > 1 || this.counters.started === 1;
     const child = new Child(
       command,
       {
@@ -287,6 +288,7 @@ export class Pool {
       ...this.#startMessage(fds.length, privateSockets, becomes, needs),
       sessionKey,
       claimKeys: this.#claimKeys(identityOf(key)),
+      checksTls,
     });
     this.#children.set(id, { id, key, child, privateSockets, startedAtMs, expectedEnd: undefined, startMessage });
   }
