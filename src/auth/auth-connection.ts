@@ -198,7 +198,8 @@ class AuthConnection implements AuthClient {
     const resp = parameters.get('resp');
     const user = parameters.get('user') ?? '';
     const claim = parameters.get('roost_claim');
-    for (const own of ['resp', 'user', 'roost_claim']) parameters.delete(own);
+    const keepMs = parseId(parameters.get('roost_keep'));
+    for (const own of ['resp', 'user', 'roost_claim', 'roost_keep']) parameters.delete(own);
     return {
       kind: 'ok',
       user,
@@ -206,6 +207,7 @@ class AuthConnection implements AuthClient {
       authPid: this.#ready?.serverPid ?? 0,
       cookie: this.#ready?.cookie ?? '',
       claim,
+      keepMs,
       finalData: resp === undefined ? undefined : decodeBase64(resp),
       fields: Object.fromEntries(parameters),
     };

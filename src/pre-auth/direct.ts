@@ -3,28 +3,35 @@
 import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { connectAuth } from '#auth/auth-connection.js';
-import type { AuthClient } from '#auth/client.js';
+import type { ClaimOpener } from '#auth/claim-token.js';
+import type { AuthClient, UserFields } from '#auth/client.js';
 import type { HandoffRequest } from '#ipc/peer.js';
 import { forgetPause } from '#service-kit/reading.js';
 import type { AcceptedConnection, ClientHandle, HandedConnection, ServiceContext } from '#service-kit/role.js';
+import { RememberedLogins, type SuccessStep } from './remembered-logins.js';
 import { type LoginResult, startPreAuth } from './start.js';
 import { refusalText, refuseOverUserLimit } from './user-limit.js';
 
 export interface DirectOptions {
   readonly protocol: 'imap' | 'pop3';
   readonly context: ServiceContext;
-  /** The handler of `onHandoff`. */
-  readonly startSession: (connection: HandedConnection) => ClientHandle;
+  /** What opens sealed logins. */
+  readonly claims: ClaimOpener | undefined;
+  /** The handler of `onHandoff`; the user is known already when it was not auth that was asked. */
+  readonly startSession: (connection: HandedConnection, user?: UserFields) => ClientHandle;
 }
 
 /**
  * Serves the clients of the service's inet_listeners; without any there is nothing to do.
  * @returns what ends it
  */
-export function serveDirectly({ protocol, context, startSession }: DirectOptions): () => void {
+export function serveDirectly(options: DirectOptions): () => void {
+  const { protocol, context } = options;
   if (!context.hasInetListeners) return () => undefined;
   const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log, takesClaims: true });
-  context.onConnection((connection) => new DirectClient({ protocol, context, startSession }, authClient, connection), {
+  const logins = new RememberedLogins(Date.now);
+  const client = logins.wrap(authClient);
+  context.onConnection((connection) => new DirectClient(options, logins, client, connection), {
     refusal: (_listener, reason) => refusalText(protocol, reason),
   });
   return () => authClient.close();
@@ -33,20 +40,22 @@ export function serveDirectly({ protocol, context, startSession }: DirectOptions
 /** One client: before login the handle is that of the login part, afterwards that of the session. */
 class DirectClient implements ClientHandle {
   readonly #options: DirectOptions;
+  readonly #logins: RememberedLogins;
   readonly #connection: AcceptedConnection;
   readonly #preAuth: ClientHandle;
   #session: ClientHandle | undefined;
 
-  constructor(options: DirectOptions, authClient: AuthClient, connection: AcceptedConnection) {
+  constructor(options: DirectOptions, logins: RememberedLogins, authClient: AuthClient, connection: AcceptedConnection) {
     const { protocol, context } = options;
     this.#options = options;
+    this.#logins = logins;
     this.#connection = connection;
     this.#preAuth = startPreAuth({
       protocol,
       connection,
       context,
       authClient,
-      onLogin: (stream, buffered, request) => this.#logIn(stream, buffered, request),
+      onLogin: (stream, buffered, request, login) => this.#logIn(stream, buffered, request, login),
     });
   }
 
@@ -66,8 +75,8 @@ class DirectClient implements ClientHandle {
     (this.#session ?? this.#preAuth).stop(reason);
   }
 
-  async #logIn(stream: Duplex, buffered: Buffer, request: HandoffRequest): Promise<LoginResult> {
-    const { context, startSession } = this.#options;
+  async #logIn(stream: Duplex, buffered: Buffer, request: HandoffRequest, login: SuccessStep): Promise<LoginResult> {
+    const { context, claims, startSession } = this.#options;
     const refusal = await refuseOverUserLimit(context, request);
     if (refusal !== undefined) return refusal;
     await forgetPause(stream);
@@ -75,14 +84,17 @@ class DirectClient implements ClientHandle {
     const connection = this.#connection;
     // From here on the client is one of those who have logged in: it is not pushed out, and kicked by its session id.
     context.loggedIn(connection, request.sessionId);
-    this.#session = startSession({
+    const user = this.#logins.userOf(login) ?? claims?.openHandoff(request);
+    if (user !== undefined) this.#logins.keep(login, user);
+    const handed: HandedConnection = {
       stream,
       request,
       release: () => connection.release(),
       get writableLength() {
         return stream.writableLength;
       },
-    });
+    };
+    this.#session = startSession(handed, user);
     return { kind: 'taken', mailPid: process.pid };
   }
 }

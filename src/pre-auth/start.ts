@@ -11,6 +11,7 @@ import { formatLoginLine, type LoginFacts, loginFields } from './login-log.js';
 import type { PreAuthMachine, PreAuthNote, PreAuthStep, RefusalKind } from './machine.js';
 import { preAuthOffer } from './offer.js';
 import { Pop3PreAuth } from './pop3.js';
+import type { SuccessStep } from './remembered-logins.js';
 import { makeSessionId } from './session-id.js';
 import { loginSettings } from './settings.js';
 import { whereNow } from './where-now.js';
@@ -45,8 +46,9 @@ export interface PreAuthOptions {
    * The client has logged in. Nothing reads the stream any more until the promise settles; with `taken` the stream belongs to somebody else, and
    * so does `connection.release`.
    * @param buffered octets read but not consumed
+   * @param login what auth said
    */
-  readonly onLogin: (stream: Duplex, buffered: Buffer, request: HandoffRequest) => Promise<LoginResult>;
+  readonly onLogin: (stream: Duplex, buffered: Buffer, request: HandoffRequest, login: SuccessStep) => Promise<LoginResult>;
 }
 
 /** Starts with the greeting (or the TLS handshake); the handle's `isPreAuth` turns false after login. */
@@ -328,7 +330,7 @@ class PreAuthSession implements ClientHandle {
     stream.off('data', this.#onData);
     stream.pause();
     const request = this.#request(step);
-    const result = await this.#options.onLogin(stream, this.#machine.takeRest(), request);
+    const result = await this.#options.onLogin(stream, this.#machine.takeRest(), request, step);
     if (this.#isEnded && result.kind === 'refused') return;
     if (result.kind === 'taken') {
       this.#isTaken = true;

@@ -24,6 +24,8 @@ import type { authSettings } from './settings.js';
 
 /** Smaller caches hold next to nothing and are surely a mistake in the unit. */
 const leastCacheBytes = 1024;
+/** As long as it takes to notice that a passwd-file has changed: a password that is changed holds no longer anywhere. */
+const longestKeepMs = 1_000;
 /** Mechanisms known from Dovecot that a configuration may name. */
 const laterMechanisms = new Set([
   'DIGEST-MD5',
@@ -116,6 +118,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     failures: new FailureDelay({ delayMs: settings.auth_failure_delay, nowMs }),
     finished: new FinishedRequests(nowMs),
     claims: options.claims,
+    keepMs: isCaching ? Math.min(settings.auth_cache_ttl, longestKeepMs) : 0,
     penalties: options.penaltyStore ? new Penalties(options.penaltyStore, nowMs) : undefined,
     log,
     requiresClientCert: settings.auth_ssl_require_client_cert,

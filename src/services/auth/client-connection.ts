@@ -29,6 +29,8 @@ export interface ClientConnectionContext {
   readonly finished: FinishedRequests;
   /** Undefined: successes are kept, and claimed. */
   readonly claims?: ClaimSealer | undefined;
+  /** How long a process that serves its own clients may repeat a success, ms; 0: not at all. */
+  readonly keepMs?: number;
   readonly penalties: Penalties | undefined;
   readonly log: Logger;
   readonly requiresClientCert: boolean;
@@ -280,6 +282,9 @@ export class ClientConnection {
       if (claim === undefined) {
         this.#context.finished.add({ cookie: this.#cookie, loginPid: clientPid, authId: request.id }, { user: state.user, fields });
       } else extra.push(`roost_claim=${claim}`);
+      const { keepMs = 0 } = this.#context;
+      // What depends on the moment, or speaks for somebody else, is asked for each time.
+      if (keepMs > 0 && claim !== undefined && state.masterUser === '' && state.delayUntilMs === 0) extra.push(`roost_keep=${keepMs}`);
       // For the master's choice of a process; login processes only.
       for (const name of ['uid', 'gid']) if (fields.has(name)) extra.push(`roost_${name}=${fields.get(name)}`);
     }

@@ -43,9 +43,9 @@ export const role: Role = {
     const store = createMailStore({ settings: context.settings, log: context.log });
     const claims = createClaimOpener(context.claimKeys);
     const parts: Parts = { context, auth, claims, users: new UserPool(store, 'imap'), never: new AbortController().signal };
-    const startSession = (handed: HandedConnection): ClientHandle => new HandedSession(parts, handed);
-    context.onHandoff(startSession);
-    const stopDirect = serveDirectly({ protocol: 'imap', context, startSession });
+    const startSession = (handed: HandedConnection, known?: UserFields): ClientHandle => new HandedSession(parts, handed, known);
+    context.onHandoff((handed) => startSession(handed));
+    const stopDirect = serveDirectly({ protocol: 'imap', context, claims, startSession });
     return async () => {
       stopDirect();
       auth.close();
@@ -67,7 +67,8 @@ class HandedSession implements ClientHandle {
   /** The client is, so that nobody is there to be told of a failure. */
   #isGone = false;
 
-  constructor(parts: Parts, handed: HandedConnection) {
+  /** @param known who has logged in, where nobody needs to be asked */
+  constructor(parts: Parts, handed: HandedConnection, known: UserFields | undefined) {
     this.#parts = parts;
     this.#handed = handed;
     const { user, sessionId, peer } = handed.request;
@@ -80,7 +81,7 @@ class HandedSession implements ClientHandle {
     const disconnected = parts.context.anvil.connect({ user, remoteIp: peer.remoteIp, service: 'imap', sessionId }, () =>
       this.stop('kicked'),
     );
-    this.#run()
+    this.#run(known)
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
         disconnected();
@@ -101,11 +102,11 @@ class HandedSession implements ClientHandle {
     this.#connection?.stop(reason);
   }
 
-  async #run(): Promise<void> {
+  async #run(known: UserFields | undefined): Promise<void> {
     const { context, claims, users, never } = this.#parts;
     const { stream, request } = this.#handed;
     const moved = readMovedSession(context, request);
-    const fields = moved?.user ?? claims?.openHandoff(request) ?? (await this.#claim());
+    const fields = moved?.user ?? known ?? claims?.openHandoff(request) ?? (await this.#claim());
     await using lease = await users.lease(fields, never);
     const { user } = lease;
     const settings = context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }).get(imapSettings);

@@ -1,7 +1,7 @@
 // The pop3 role: sessions after login.
 import { join } from 'node:path';
 import { type ClaimOpener, createClaimOpener } from '#auth/claim-token.js';
-import type { AuthMasterClient } from '#auth/client.js';
+import type { AuthMasterClient, UserFields } from '#auth/client.js';
 import { connectAuthMaster } from '#auth/master-connection.js';
 import type { SettingsOf } from '#config/define.js';
 import type { Logger } from '#log/logger.js';
@@ -38,9 +38,9 @@ export const role: Role = {
     const store = createMailStore({ settings: context.settings, log: context.log });
     const claims = createClaimOpener(context.claimKeys);
     const parts: Parts = { context, auth, claims, store, settings: context.settings.get(pop3Settings), locked: new Set() };
-    const start = (handed: HandedConnection): ClientHandle => startSession(parts, handed);
-    context.onHandoff(start);
-    const stopDirect = serveDirectly({ protocol: 'pop3', context, startSession: start });
+    const start = (handed: HandedConnection, known?: UserFields): ClientHandle => startSession(parts, handed, known);
+    context.onHandoff((handed) => start(handed));
+    const stopDirect = serveDirectly({ protocol: 'pop3', context, claims, startSession: start });
     return async () => {
       stopDirect();
       auth.close();
@@ -49,7 +49,8 @@ export const role: Role = {
   },
 };
 
-function startSession(parts: Parts, handed: HandedConnection): ClientHandle {
+/** @param known who has logged in, where nobody needs to be asked */
+function startSession(parts: Parts, handed: HandedConnection, known: UserFields | undefined): ClientHandle {
   const { user, sessionId } = handed.request;
   const log = parts.context.log.child({ user, sessionId }, `pop3(${user})<${process.pid}><${sessionId}>: `);
   const connection = new Pop3Connection(handed.stream, log, {
@@ -64,7 +65,7 @@ function startSession(parts: Parts, handed: HandedConnection): ClientHandle {
   const disconnected = parts.context.anvil.connect({ user, remoteIp: handed.request.peer.remoteIp, service: 'pop3', sessionId }, () =>
     handle.stop('kicked'),
   );
-  void run(parts, handed, connection, log).finally(() => {
+  void run({ parts, handed, connection, log, known }).finally(() => {
     disconnected();
     connection.close();
     handed.release();
@@ -72,12 +73,20 @@ function startSession(parts: Parts, handed: HandedConnection): ClientHandle {
   return handle;
 }
 
-async function run(parts: Parts, handed: HandedConnection, connection: Pop3Connection, log: Logger): Promise<void> {
+interface Start {
+  readonly parts: Parts;
+  readonly handed: HandedConnection;
+  readonly connection: Pop3Connection;
+  readonly log: Logger;
+  readonly known: UserFields | undefined;
+}
+
+async function run({ parts, handed, connection, log, known }: Start): Promise<void> {
   const never = new AbortController().signal;
   const { request } = handed;
   let isLocked = false;
   try {
-    const sealed = parts.claims?.openHandoff(request);
+    const sealed = known ?? parts.claims?.openHandoff(request);
     const claimed =
       sealed === undefined
         ? await parts.auth.claim(request, AbortSignal.timeout(loginTimeoutMs))

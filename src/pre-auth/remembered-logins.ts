@@ -1,0 +1,87 @@
+// Direct mode: logins that succeeded a moment ago, so that a client that opens several connections at once is asked about once. Kept is an
+// HMAC of all that the answer depended on, under a key of this process, and what auth said: never the password. Auth says how long it holds, at
+// most as long as it takes itself to notice that a password was changed; failures are not remembered.
+import { createHmac, randomBytes } from 'node:crypto';
+import type { AuthClient, AuthExchange, AuthRequest, AuthStep, UserFields } from '#auth/client.js';
+
+const maxRemembered = 10_000;
+
+export type SuccessStep = Extract<AuthStep, { kind: 'ok' }>;
+
+interface Remembered {
+  readonly step: SuccessStep;
+  readonly user: UserFields;
+  readonly untilMs: number;
+}
+
+export class RememberedLogins {
+  readonly #nowMs: () => number;
+  readonly #key = randomBytes(32);
+  readonly #logins = new Map<string, Remembered>();
+  /** What a step that auth has just given would be found by. */
+  readonly #names = new WeakMap<SuccessStep, string>();
+
+  constructor(nowMs: () => number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** The same client, which is not asked for what is remembered. */
+  wrap(client: AuthClient): AuthClient {
+    return {
+      mechanisms: () => client.mechanisms(),
+      begin: (request) => this.#begin(client, request),
+      close: () => client.close(),
+    };
+  }
+
+  /** The user of a step that was not given by auth but remembered. */
+  userOf(step: SuccessStep): UserFields | undefined {
+    const name = this.#names.get(step);
+    const found = name === undefined ? undefined : this.#logins.get(name);
+    return found?.step === step ? found.user : undefined;
+  }
+
+  /** Remembers a step that auth has given, if auth allows it. */
+  keep(step: SuccessStep, user: UserFields): void {
+    const name = this.#names.get(step);
+    if (name === undefined || step.keepMs === undefined || step.keepMs <= 0 || this.#logins.get(name)?.step === step) return;
+    const nowMs = this.#nowMs();
+    this.#logins.delete(name);
+    this.#logins.set(name, { step, user, untilMs: nowMs + step.keepMs });
+    // In order of insertion, so the first young one ends the search.
+    for (const [old, { untilMs }] of this.#logins) {
+      if (untilMs > nowMs && this.#logins.size <= maxRemembered) break;
+      this.#logins.delete(old);
+    }
+  }
+
+  #begin(client: AuthClient, request: AuthRequest): AuthExchange {
+    // One step, which holds the whole proof; other mechanisms are made so that nothing of them can be repeated.
+    if (request.mechanism !== 'PLAIN' || request.initialResponse === undefined) return client.begin(request);
+    const name = this.#nameOf(request, request.initialResponse);
+    const known = this.#logins.get(name);
+    if (known !== undefined && known.untilMs > this.#nowMs()) return remembered(known.step);
+    const exchange = client.begin(request);
+    return {
+      next: async () => {
+        const step = await exchange.next();
+        if (step.kind === 'ok') this.#names.set(step, name);
+        return step;
+      },
+      respond: (response) => exchange.respond(response),
+      cancel: () => exchange.cancel(),
+    };
+  }
+
+  /** Of all that a database may look at, except the client's port. */
+  #nameOf({ service, peer, mechanism }: AuthRequest, response: Buffer): string {
+    const { remoteIp, localIp, localPort, isSecured, isTrusted, tls } = peer;
+    const facts = [service, mechanism, remoteIp, localIp, localPort, isSecured, isTrusted, tls ?? ''];
+    return createHmac('sha256', this.#key).update(JSON.stringify(facts)).update('\0').update(response).digest('base64');
+  }
+}
+
+function remembered(step: SuccessStep): AuthExchange {
+  const answer = Promise.resolve(step);
+  return { next: () => answer, respond: () => answer, cancel: () => undefined };
+}
