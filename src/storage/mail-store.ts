@@ -44,6 +44,7 @@ function createDriver(settings: SettingsSource, log: Logger): MailboxDriver {
     ignoreSizesInNames: mail.maildir_broken_filename_sizes,
     emptyNew: mail.maildir_empty_new,
     pollMs: mail.mailbox_idle_check_interval,
+    tmpScanMs: mail.mail_temp_scan_interval,
     log,
   });
 }

@@ -4,9 +4,11 @@
 import { open, rename, unlink, utimes } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { errnoOf } from './coded-error.js';
+import { type FilePermissions, givePermissions, privatePermissions } from './file-permissions.js';
 
 export interface AtomicWriteOptions {
-  readonly mode?: number;
+  /** Private unless told. */
+  readonly permissions?: FilePermissions;
   /** Durable when resolved; true unless said otherwise. */
   readonly sync?: boolean;
   /** Name of the temporary file; `<path>.<pid>.tmp` when undefined. */
@@ -18,8 +20,10 @@ export interface AtomicWriteOptions {
 export async function writeFileAtomic(path: string, contents: string | Uint8Array, options: AtomicWriteOptions = {}): Promise<void> {
   const sync = options.sync ?? true;
   const temporaryPath = options.temporaryPath ?? `${path}.${process.pid}.tmp`;
-  const file = await open(temporaryPath, 'w', options.mode ?? 0o600);
+  const permissions = options.permissions ?? privatePermissions;
+  const file = await open(temporaryPath, 'w', permissions.mode);
   try {
+    givePermissions(file.fd, permissions);
     await file.writeFile(contents);
     if (sync) await file.sync();
     await file.close();

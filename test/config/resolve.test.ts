@@ -91,7 +91,7 @@ describe('A configuration with problems', () => {
       test,
       [
         'mail_nfs_storage = yes',
-        'mail_plugins = quota acl',
+        'mail_plugins = quota acl fts virtual',
         'director_servers = 10.0.0.1',
         'service doveadm {',
         '  inet_listener {',
@@ -111,14 +111,16 @@ describe('A configuration with problems', () => {
     assert.equal(warnings.length, 1);
     for (const part of [
       'mail_nfs_storage (1)',
-      'quota (2)',
-      'acl (2)',
+      'mail_plugins = fts (2)',
+      'mail_plugins = virtual (2)',
       'director_servers (3)',
       'service doveadm (4)',
       'metric x { } (13)',
     ]) {
       assert.ok(warnings[0]?.includes(part), `${part} in ${warnings[0]}`);
     }
+    // Their work is done without a plugin.
+    for (const plugin of ['quota', 'acl']) assert.ok(!warnings[0]?.includes(`mail_plugins = ${plugin}`));
     // Equal to Dovecot's default: nothing is lost.
     assert.ok(!warnings[0]?.includes('mmap_disable'));
   });

@@ -1,8 +1,8 @@
 // Settings of every process that opens mail: imap, pop3, lmtp, smtp, imap-hibernate and the administrator's commands.
 import { boolean, choice, defineSettings, list, string, time, uint } from '../define.js';
 
-/** Names of mail_plugins that Roost has; others are accepted, and named in the warning about settings without effect. */
-export const implementedPlugins: ReadonlySet<string> = new Set();
+/** Names of mail_plugins whose work Roost does; others are accepted, and named in the warning about settings without effect. */
+export const implementedPlugins: ReadonlySet<string> = new Set(['quota', 'imap_quota', 'acl', 'imap_acl', 'imap_zlib']);
 
 export const mailSettings = defineSettings('mail', {
   mail_location: string('', 'Where mail is: maildir:~/Maildir; empty: looked for in the usual places'),
@@ -11,7 +11,6 @@ export const mailSettings = defineSettings('mail', {
   mail_gid: string('', 'Group id of mail processes for users whose userdb gives none'),
   mail_access_groups: list('', 'Further groups of mail processes'),
   mail_plugins: list('', 'Optional parts to load'),
-  mail_log_prefix: string('%s(%u)<%{pid}><%{session}>: ', 'What log lines of mail processes begin with'),
   mail_fsync: choice(
     ['optimized', 'always', 'never'],
     'optimized',
@@ -22,9 +21,9 @@ export const mailSettings = defineSettings('mail', {
   mail_max_userip_connections: uint('50', 'Connections of one user from one address; 0: no limit. Dovecot has 10, too few behind NAT', {
     unlimited: true,
   }),
-  mail_temp_scan_interval: time('1 weeks', 'How often left-over files in tmp/ are looked for'),
+  mail_temp_scan_interval: time('1 weeks', 'How often left-over files in tmp/ are looked for; 0: never'),
   mailbox_idle_check_interval: time('30 secs', 'How often mailboxes in IDLE are looked at where the kernel cannot tell of changes'),
-  maildir_stat_dirs: boolean('no', 'List only directories as mailboxes, at the cost of a stat each'),
+  maildir_stat_dirs: boolean('no', 'Accepted: only directories and links to them are listed as mailboxes in any case'),
   maildir_copy_with_hardlinks: boolean('yes', 'Copy messages by linking'),
   maildir_very_dirty_syncs: boolean('no', 'Trust that nobody else changes the Maildirs'),
   maildir_broken_filename_sizes: boolean('no', 'Do not trust sizes in file names'),

@@ -9,6 +9,7 @@ import { closeSync, fstatSync, openSync, read, readSync, renameSync, unlinkSync,
 import { promisify } from 'node:util';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
+import { type FilePermissions, givePermissions, privatePermissions } from '#util/file-permissions.js';
 import { SlowWatch } from '#util/slow-watch.js';
 import {
   type CachedMessage,
@@ -52,11 +53,13 @@ export class CacheFile {
   #isUnusable = false;
   #isMisaligned = false;
   readonly #storage = new SlowWatch();
+  readonly #permissions: FilePermissions;
   readonly #firstNames: readonly string[];
   #lengthInSnapshot = 0;
 
   /** @param firstNames header fields cached from the start, lower-case */
-  constructor(path: string, firstNames: readonly string[], log: Logger) {
+  constructor(path: string, firstNames: readonly string[], log: Logger, permissions: FilePermissions = privatePermissions) {
+    this.#permissions = permissions;
     this.#path = path;
     this.#firstNames = firstNames;
     this.#log = log;
@@ -197,9 +200,13 @@ export class CacheFile {
   #make(uidValidity: number): void {
     const temporary = `${this.#path}.${process.pid}.tmp`;
     const first = encodeNamesRecord(1, this.#firstNames);
-    writeFileSync(temporary, Buffer.concat([encodeCacheHeader({ cacheId: randomInt(1, 0xffffffff), uidValidity }), first]), {
-      mode: 0o600,
-    });
+    const fd = openSync(temporary, 'w', this.#permissions.mode);
+    try {
+      givePermissions(fd, this.#permissions);
+      writeFileSync(fd, Buffer.concat([encodeCacheHeader({ cacheId: randomInt(1, 0xffffffff), uidValidity }), first]));
+    } finally {
+      closeSync(fd);
+    }
     renameSync(temporary, this.#path);
   }
 

@@ -10,10 +10,11 @@
 //
 // A record that was cut off (crash, full disk) is skipped; the state before it is right, so whoever meets it compacts. When a process starts and
 // finds valid records behind a broken one, it cannot know what was lost, and the index is built anew from the Maildir.
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, statSync, unlinkSync, writeFileSync, writeSync, writevSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, openSync, renameSync, statSync, unlinkSync, writeSync, writevSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
 import { takeDotLock, tryDotLock } from '#util/dot-lock.js';
+import { type FilePermissions, givePermissions, privatePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import { appendBehind } from './append-behind.js';
 import { bootId } from './boot-id.js';
@@ -29,6 +30,8 @@ export interface IndexOptions extends IndexLimits {
   readonly compactLogBytes?: number;
   /** Folder of the index files; undefined: in memory only. */
   readonly folder: string | undefined;
+  /** Of the files and, with the right to enter it, of the folder; private unless told. */
+  readonly permissions?: () => FilePermissions;
   readonly log: Logger;
 }
 
@@ -395,8 +398,9 @@ export class MailboxIndex {
     const logPath = `${folder}/roost.index.log`;
     const snapshotPath = `${folder}/roost.index`;
     const parts = encodeSnapshot(this.state, { logId, offset: logHeaderBytes }, bootId());
-    writeParts(`${snapshotPath}.tmp`, parts);
-    writeFileSync(`${logPath}.tmp`, encodeLogHeader(logId, bootId()), { mode: 0o600 });
+    const permissions = this.#options.permissions?.() ?? privatePermissions;
+    writeParts(`${snapshotPath}.tmp`, parts, permissions);
+    writeParts(`${logPath}.tmp`, [encodeLogHeader(logId, bootId())], permissions);
     renameSync(`${snapshotPath}.tmp`, snapshotPath);
     renameSync(`${logPath}.tmp`, logPath);
     const log = openLog(logPath);
@@ -445,9 +449,10 @@ function randomLogId(): number {
   return Math.floor(Math.random() * Number.MAX_SAFE_INTEGER) + 1;
 }
 
-function writeParts(path: string, parts: readonly Buffer[]): void {
-  const fd = openSync(path, 'w', 0o600);
+function writeParts(path: string, parts: readonly Buffer[], permissions: FilePermissions): void {
+  const fd = openSync(path, 'w', permissions.mode);
   try {
+    givePermissions(fd, permissions);
     for (const part of parts) {
       let written = 0;
       while (written < part.length) written += writeSync(fd, part, written);

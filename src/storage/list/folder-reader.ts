@@ -2,6 +2,7 @@
 
 import { type Dirent, readdirSync, statSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
+import { join } from 'node:path';
 import { errnoOf } from '#util/coded-error.js';
 import { SlowWatch } from '#util/slow-watch.js';
 import { asStorageError } from './locked-rewrite.js';
@@ -44,7 +45,9 @@ export class FolderReader {
       const all = isQuick
         ? this.#storage.run(() => readdirSync(path, { withFileTypes: true }))
         : await readdir(path, { withFileTypes: true });
-      const found = all.filter((entry) => entry.isDirectory() || entry.isSymbolicLink());
+      const found: Dirent[] = [];
+      for (const entry of all)
+        if (entry.isDirectory() || (entry.isSymbolicLink() && (await isFolder(join(path, entry.name))))) found.push(entry);
       // Lock files come and go in a Maildir; what is made from the list of folders can stay.
       const entries = known !== undefined && isSame(known.entries, found) ? known.entries : found;
       this.#folders.set(path, { stamp, names: all.length, isDoubtful: readAtMs - Number(stats.mtimeMs) < doubtMs, entries });

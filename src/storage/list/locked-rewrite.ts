@@ -3,6 +3,7 @@ import { dirname } from 'node:path';
 import { writeFileAtomic } from '#util/atomic-file.js';
 import { errnoOf } from '#util/coded-error.js';
 import { DotLockError, takeDotLock } from '#util/dot-lock.js';
+import { permissionsIn } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 
 const lockTimeoutMs = 30_000;
@@ -17,7 +18,7 @@ export async function rewriteLocked(path: string, produce: () => Promise<string 
     const lock = await takeLock(path, signal);
     try {
       const contents = await produce();
-      if (contents !== undefined) await writeFileAtomic(path, contents);
+      if (contents !== undefined) await writeFileAtomic(path, contents, { permissions: permissionsIn(dirname(path)) });
     } finally {
       lock.release();
     }

@@ -32,6 +32,7 @@ export function unseenRecords(box: MaildirBox, found: readonly FoundFile[]): num
 export interface ScanRead {
   readonly unknown: readonly FoundFile[];
   readonly state: IndexState;
+  /** The highest one when the listing was compared with the index. */
   readonly modSeq: number;
   /** Before the listing began. */
   readonly times: FolderTimes;

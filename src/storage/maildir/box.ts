@@ -4,6 +4,7 @@
 // dovecot-uidlist (all processes, Dovecot included).
 import { statSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
+import { type FilePermissions, permissionsIn } from '#util/file-permissions.js';
 import { Mutex } from '#util/keyed-mutex.js';
 import { SharedRun } from '#util/shared-run.js';
 import { ChangeNotifier } from '../change-notifier.js';
@@ -70,7 +71,7 @@ export class MaildirBox {
   lookedAtMs = 0;
   readonly views = new Set<{ readonly numbering: Numbering }>();
   readonly correcting = new Set<number>();
-  #fileMode: number | undefined;
+  #permissions: FilePermissions | undefined;
 
   constructor(paths: MailboxPaths, options: MaildirOptions, names: NameMaker, log: Logger) {
     this.paths = paths;
@@ -110,7 +111,7 @@ export class MaildirBox {
   async load(build: () => Promise<void>, signal: AbortSignal): Promise<void> {
     await this.mutex.run(async () => {
       if (this.isLoaded) return;
-      this.#fileMode = undefined;
+      this.#permissions = undefined;
       this.index = await MailboxIndex.open(this.#indexOptions());
       if (this.index.isBuilding) {
         await build();
@@ -120,7 +121,8 @@ export class MaildirBox {
         this.index.append([modSeqRecord(freshModSeq())]);
       }
       const { indexDir } = this.paths;
-      this.cache = indexDir === undefined ? undefined : new CacheFile(`${indexDir}/roost.cache`, firstCachedNames, this.log);
+      this.cache =
+        indexDir === undefined ? undefined : new CacheFile(`${indexDir}/roost.cache`, firstCachedNames, this.log, this.permissions);
       this.isLoaded = true;
     }, signal);
   }
@@ -160,6 +162,7 @@ export class MaildirBox {
       maxKeywordLength: this.options.maxKeywordLength,
       maxHistoryRanges: this.options.maxExpungeHistory,
       folder: this.paths.indexDir,
+      permissions: () => this.permissions,
       ...(this.options.compactLogBytes === undefined ? {} : { compactLogBytes: this.options.compactLogBytes }),
       log: this.log,
     };
@@ -173,10 +176,10 @@ export class MaildirBox {
     return `${this.paths.controlDir}/dovecot-keywords`;
   }
 
-  /** Permission bits for files we make: the bits of a shared folder are those of the files in it. */
-  get fileMode(): number {
-    this.#fileMode ??= (statSync(this.paths.mailDir, { throwIfNoEntry: false })?.mode ?? 0o600) & 0o666;
-    return this.#fileMode;
+  /** For files we make. */
+  get permissions(): FilePermissions {
+    this.#permissions ??= permissionsIn(this.paths.mailDir);
+    return this.#permissions;
   }
 
   checkExists(): void {

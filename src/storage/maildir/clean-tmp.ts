@@ -1,13 +1,18 @@
-// Files left in tmp/ by programs that died while they delivered: removed when they are 36 hours old (the Maildir convention), looked for once a week
+// Files left in tmp/ by programs that died while they delivered: removed when they are 36 hours old (the Maildir convention), looked for once a week or as
+// mail_temp_scan_interval says
 // (the folder's atime tells when it was read last).
 import { readdir, stat, unlink, utimes } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
 
 export const staleTmpMs = 36 * 60 * 60 * 1000;
-const scanEveryMs = 7 * 24 * 60 * 60 * 1000;
+export const defaultTmpScanMs = 7 * 24 * 60 * 60 * 1000;
 
-/** @returns how many files were removed; 0 when it is not time to look */
-export async function cleanTmp(folder: string, nowMs = Date.now()): Promise<number> {
+/**
+ * @param scanEveryMs 0: never
+ * @returns how many files were removed; 0 when it is not time to look
+ */
+export async function cleanTmp(folder: string, scanEveryMs = defaultTmpScanMs, nowMs = Date.now()): Promise<number> {
+  if (scanEveryMs === 0) return 0;
   try {
     const before = await stat(folder);
     if (nowMs - before.atimeMs < scanEveryMs) return 0;

@@ -1,10 +1,12 @@
 // The Maildir format: boxes by path, shared by all sessions of the process.
 import { randomBytes } from 'node:crypto';
 import { statSync } from 'node:fs';
-import { mkdir, rename, rm, unlink, writeFile } from 'node:fs/promises';
+import { mkdir, open, rename, rm, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { errnoOf } from '#util/coded-error.js';
 import { takeDotLock } from '#util/dot-lock.js';
+import { type FilePermissions, givePermissions, permissionsIn, privatePermissions } from '#util/file-permissions.js';
 import type { MailboxDriver, MailboxPaths, OpenMailboxOptions } from '../driver.js';
 import { StorageError } from '../errors.js';
 import type { Mailbox } from '../mailbox.js';
@@ -63,7 +65,7 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     if (box.isLoaded) return;
     if (!this.#boxes.has(box.paths.mailDir)) this.#boxes.set(box.paths.mailDir, box);
     box.background(
-      cleanTmp(box.tmpDir).then(() => undefined),
+      cleanTmp(box.tmpDir, this.#options.tmpScanMs).then(() => undefined),
       'clean tmp/',
     );
     await box.load(() => refreshHeld(box, undefined, signal), signal);
@@ -92,19 +94,22 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
   ): Promise<{ readonly guid: string }> {
     signal.throwIfAborted();
     try {
-      await mkdir(paths.mailDir, { recursive: true, mode: 0o700 });
-      for (const folder of ['tmp', 'new']) await mkdir(`${paths.mailDir}/${folder}`, { recursive: true, mode: 0o700 });
-      if (options.isMaildirFolder) await writeFile(`${paths.mailDir}/maildirfolder`, '', { mode: 0o600 });
+      // A mailbox is for those for whom the folder is in which it lies; an account's own folder for nobody else.
+      const isAccount = paths.mailDir === paths.accountControlDir;
+      const parent = isAccount ? privatePermissions : permissionsIn(dirname(paths.mailDir));
+      await makeFolder(paths.mailDir, parent);
+      const permissions = isAccount ? permissionsIn(paths.mailDir) : parent;
+      for (const folder of ['tmp', 'new']) await makeFolder(`${paths.mailDir}/${folder}`, permissions);
+      if (options.isMaildirFolder) await writeNew(`${paths.mailDir}/maildirfolder`, '', permissions);
       await mkdir(paths.controlDir, { recursive: true, mode: 0o700 });
       await mkdir(paths.accountControlDir, { recursive: true, mode: 0o700 });
       const guid = randomBytes(16).toString('hex');
       const uidValidity = await nextUidValidity(paths.accountControlDir);
       const header = formatUidListHeader({ uidValidity, uidNext: 1, guid, extras: [] });
       // cur/ comes last: it is what makes the folder a mailbox.
-      await writeFile(`${paths.controlDir}/dovecot-uidlist`, header, { mode: 0o600, flag: 'wx' }).catch((error: unknown) => {
-        if (errnoOf(error) !== 'EEXIST') throw error;
-      });
+      await writeNew(`${paths.controlDir}/dovecot-uidlist`, header, permissions);
       await mkdir(`${paths.mailDir}/cur`, { mode: 0o700 });
+      await openFolder(`${paths.mailDir}/cur`, permissions);
       return { guid };
     } catch (error) {
       if (errnoOf(error) === 'EEXIST') {
@@ -225,6 +230,37 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
 /** Bounded: one stat of a name that is almost always in the kernel's cache. */
 function isMaildir({ mailDir }: MailboxPaths): boolean {
   return statSync(`${mailDir}/cur`, { throwIfNoEntry: false })?.isDirectory() === true;
+}
+
+/** A folder that may be there already. */
+async function makeFolder(path: string, permissions: FilePermissions): Promise<void> {
+  if ((await mkdir(path, { recursive: true, mode: 0o700 })) !== undefined) await openFolder(path, permissions);
+}
+
+/** Whoever may read files of these permissions may enter the folder. */
+async function openFolder(path: string, { mode, gid }: FilePermissions): Promise<void> {
+  if (mode === privatePermissions.mode && gid === undefined) return;
+  const folder = await open(path, 'r');
+  try {
+    givePermissions(folder.fd, { mode: mode | ((mode & 0o444) >> 2), gid });
+  } finally {
+    await folder.close();
+  }
+}
+
+/** Leaves a file alone that is there. */
+async function writeNew(path: string, contents: string, permissions: FilePermissions): Promise<void> {
+  try {
+    const file = await open(path, 'wx', permissions.mode);
+    try {
+      givePermissions(file.fd, permissions);
+      await file.writeFile(contents);
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+  }
 }
 
 async function removeFile(path: string): Promise<void> {

@@ -48,7 +48,7 @@ async function writeLetters(box: MaildirBox, letters: readonly string[]): Promis
   try {
     await writeFileAtomic(box.keywordsPath, formatKeywordsFile(letters), {
       sync: box.options.fsync !== 'never',
-      mode: box.fileMode,
+      permissions: box.permissions,
       temporaryPath: `${box.keywordsPath}.tmp`,
       ...(newerThanSeconds === undefined ? {} : { newerThanSeconds }),
     });

@@ -5,6 +5,7 @@ import type { Logger } from '#log/logger.js';
 import { writeFileAtomic } from '#util/atomic-file.js';
 import { errnoOf } from '#util/coded-error.js';
 import { type DotLock, DotLockError, takeDotLock } from '#util/dot-lock.js';
+import type { FilePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import { type Columns, rowBit } from '../index/columns.js';
 import { type FileStamp, noStamp } from '../index/index-state.js';
@@ -101,7 +102,13 @@ export class UidListFile {
   }
 
   /** Replaces the file with these records. @returns the stamp afterwards */
-  async rewrite(header: Omit<UidListHeader, 'version'>, rows: Columns, more: string, sync: boolean, mode: number): Promise<FileStamp> {
+  async rewrite(
+    header: Omit<UidListHeader, 'version'>,
+    rows: Columns,
+    more: string,
+    sync: boolean,
+    permissions: FilePermissions,
+  ): Promise<FileStamp> {
     const parts: string[] = [formatUidListHeader(header)];
     for (let row = 0; row < rows.length; row += 1) {
       if (((rows.bits[row] as number) & rowBit.dead) !== 0) continue;
@@ -112,7 +119,7 @@ export class UidListFile {
     try {
       await writeFileAtomic(this.path, Buffer.from(parts.join(''), 'latin1'), {
         sync,
-        mode,
+        permissions,
         temporaryPath: `${this.path}.tmp`,
         ...(old.inode === 0 ? {} : { newerThanSeconds: Math.floor(old.mtimeMs / 1000) }),
       });

@@ -72,7 +72,7 @@ export async function rewriteListing(box: MaildirBox, more: string): Promise<voi
   const header = { uidValidity: state.uidValidity, uidNext: state.uidNext, guid: state.guid, extras: state.uidListExtras };
   let unclaimed = '';
   for (const [name, { uid, extension }] of box.unclaimed) if (uid > state.highestUid) unclaimed += `${uid} ${extension}:${name}\n`;
-  box.listRead = await box.list.rewrite(header, state.columns, unclaimed + more, box.options.fsync !== 'never', box.fileMode);
+  box.listRead = await box.list.rewrite(header, state.columns, unclaimed + more, box.options.fsync !== 'never', box.permissions);
 }
 
 function takeListing(box: MaildirBox, list: UidListRead): void {

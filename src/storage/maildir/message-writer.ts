@@ -4,6 +4,7 @@
 // trip through the thread pool does; what is larger is streamed. fsync always happens off the event loop, so that several overlap.
 import { close, closeSync, fsync, futimesSync, mkdirSync, openSync, unlinkSync, writev, writevSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
+import { givePermissions } from '#util/file-permissions.js';
 import type { MaildirBox } from './box.js';
 import { storageErrorOf } from './file-calls.js';
 
@@ -71,7 +72,7 @@ export class TemporaryMessage {
   #open(): void {
     if (this.#fd >= 0) return;
     try {
-      this.#fd = openSync(this.path, this.#openFlags, this.#box.fileMode);
+      this.#fd = openSync(this.path, this.#openFlags, this.#box.permissions.mode);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
       // Some programs make Maildirs without tmp/ or new/.
@@ -82,8 +83,9 @@ export class TemporaryMessage {
           if (errnoOf(mkdirError) !== 'EEXIST') throw mkdirError;
         }
       }
-      this.#fd = openSync(this.path, this.#openFlags, this.#box.fileMode);
+      this.#fd = openSync(this.path, this.#openFlags, this.#box.permissions.mode);
     }
+    givePermissions(this.#fd, this.#box.permissions);
     this.#isMade = true;
   }
 

@@ -1,4 +1,5 @@
 import type { Logger } from '#log/logger.js';
+import { defaultTmpScanMs } from './clean-tmp.js';
 
 /** When to wait for the disk (mail_fsync): `optimized` where a loss would lose mail, `always` for flags and expunges as well. */
 export type FsyncMode = 'optimized' | 'always' | 'never';
@@ -19,6 +20,8 @@ export interface MaildirOptions {
   readonly emptyNew: boolean;
   /** How often mailboxes are looked at that cannot be watched (mailbox_idle_check_interval). */
   readonly pollMs: number;
+  /** How often left-over files in tmp/ are looked for (mail_temp_scan_interval); 0: never. */
+  readonly tmpScanMs: number;
   /** Folders watched through inotify at once; beyond it, polling. */
   readonly maxWatches: number;
   /** Mailboxes kept open that nobody uses. */
@@ -40,6 +43,7 @@ export const defaultMaildirOptions: Omit<MaildirOptions, 'log'> = {
   ignoreSizesInNames: false,
   emptyNew: false,
   pollMs: 30_000,
+  tmpScanMs: defaultTmpScanMs,
   maxWatches: 4096,
   idleMailboxes: 100,
   maxExpungeHistory: 20_000,

@@ -167,6 +167,8 @@ async function scanUntilSettled(box: MaildirBox, order: ScanOrder, signal: Abort
       inCur = true;
       continue;
     }
+    // Before our own records bring in what peers wrote since.
+    const modSeq = state.highestModSeq;
     const missing = result.missing.filter((row) => missedBefore.has(state.columns.uid[row] as number));
     applyScan(
       box,
@@ -175,7 +177,7 @@ async function scanUntilSettled(box: MaildirBox, order: ScanOrder, signal: Abort
       order.lettersChanged,
     );
     await resolveDuplicates(box, result.duplicates);
-    return { unknown: result.unknown, state, modSeq: state.highestModSeq, times, readAtMs, inNew, inCur, isSettled };
+    return { unknown: result.unknown, state, modSeq, times, readAtMs, inNew, inCur, isSettled };
   }
 }
 

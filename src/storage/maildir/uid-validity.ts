@@ -3,6 +3,7 @@
 import { chmod, open, readdir, readFile, rename } from 'node:fs/promises';
 import { writeFileAtomic } from '#util/atomic-file.js';
 import { errnoOf } from '#util/coded-error.js';
+import { permissionsIn } from '#util/file-permissions.js';
 
 const prefix = 'dovecot-uidvalidity';
 const attempts = 20;
@@ -15,7 +16,11 @@ export async function nextUidValidity(folder: string, nowMs = Date.now()): Promi
     if (next > 0xffffffff) break;
     if (await claim(folder, used.fileName, `${prefix}.${hex(next)}`)) {
       // The number is ours alone, so the temporary file is, too: several mailboxes may be made at once.
-      await writeFileAtomic(`${folder}/${prefix}`, hex(next), { sync: false, temporaryPath: `${folder}/${prefix}.${hex(next)}.tmp` });
+      await writeFileAtomic(`${folder}/${prefix}`, hex(next), {
+        sync: false,
+        permissions: permissionsIn(folder),
+        temporaryPath: `${folder}/${prefix}.${hex(next)}.tmp`,
+      });
       return next;
     }
   }

@@ -173,6 +173,7 @@ class Quota implements AccountQuota {
   #rootsFor(mailboxName: string): readonly Root[] {
     const namespace = this.options.namespaceOf(mailboxName);
     return this.#roots.filter(({ settings, rules }) => {
+      if (settings.ignoresUnlimited && !rules.hasLimits) return false;
       const isCovered =
         settings.namespacePrefix === undefined ? namespace?.type === 'private' : namespace?.prefix === settings.namespacePrefix;
       return isCovered && !rules.isIgnored(mailboxName, namespace?.separator ?? '/');

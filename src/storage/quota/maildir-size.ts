@@ -7,8 +7,10 @@
 // the count is repeated; when it still changes, the new file is removed again, so that the next user counts.
 import { constants } from 'node:fs';
 import { open, readFile, stat, unlink } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { writeFileAtomic } from '#util/atomic-file.js';
 import { errnoOf } from '#util/coded-error.js';
+import { permissionsIn } from '#util/file-permissions.js';
 import { asStorageError } from '../list/locked-rewrite.js';
 import { countMaildirs } from './count-maildirs.js';
 import type { NumericLimits } from './rules.js';
@@ -91,7 +93,7 @@ export function createMaildirSizeBackend({ path, limits, folders, now = Date.now
       const counted = await countMaildirs(await folders(signal), signal);
       const { bytes, messages } = counted;
       const contents = `${formatLimitLine(limits)}\n${bytes} ${messages}\n`;
-      await writeFileAtomic(path, contents).catch((error: unknown) => {
+      await writeFileAtomic(path, contents, { permissions: permissionsIn(dirname(path)) }).catch((error: unknown) => {
         throw asStorageError(error, path);
       });
       if (!(await counted.hasChanged())) return { bytes, messages };

@@ -13,6 +13,8 @@ export interface QuotaRootSettings {
   readonly isEnforced: boolean;
   /** Not shown to clients. */
   readonly isHidden: boolean;
+  /** Not there for users without a limit. */
+  readonly ignoresUnlimited: boolean;
   readonly rules: readonly QuotaRule[];
   readonly warnings: readonly QuotaWarning[];
   /** As written. */
@@ -51,6 +53,7 @@ export function readQuotaSettings(read: (key: string) => string | undefined): Qu
       namespacePrefix: options.find((option) => option.startsWith('ns='))?.slice(3),
       isEnforced: !options.includes('noenforcing'),
       isHidden: options.includes('hidden'),
+      ignoresUnlimited: options.includes('ignoreunlimited'),
       rules: readAll(`${rootKey}_rule`, read, parseQuotaRule, problems),
       warnings: readAll(`${rootKey}_warning`, read, parseQuotaWarning, problems),
       grace: read(`${rootKey}_grace`) ?? '10%',

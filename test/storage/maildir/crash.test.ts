@@ -1,5 +1,5 @@
 // Processes are killed in the middle of their work. What they had acknowledged must be there, under the same UIDs, and only once.
-// ROOST_CRASH_ROUNDS sets how often (25 unless told, twice).
+// ROOST_CRASH_ROUNDS sets how often (25 unless told), ROOST_CRASH_PROCESSES with how many processes at once (1,2 unless told).
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -217,8 +217,10 @@ async function keepEvidence(root: string, acknowledged: Acknowledged): Promise<v
   process.stderr.write(`kept ${root}\n`);
 }
 
-for (const processes of [1, 2]) {
-  describe(`a Maildir whose ${processes === 1 ? 'process is' : 'two processes are'} killed at any moment`, () => {
+const processCounts = (process.env['ROOST_CRASH_PROCESSES'] ?? '1,2').split(',').map(Number);
+
+for (const processes of processCounts) {
+  describe(`a Maildir whose ${processes === 1 ? 'process is' : `${processes} processes are`} killed at any moment`, () => {
     it(`keeps what was acknowledged, once and under the same UIDs, over ${kills} kills`, { timeout: 60_000 + kills * 5000 }, async () => {
       const root = await mkdtemp(join(tmpdir(), 'roost-crash-'));
       const acknowledged = new Acknowledged();

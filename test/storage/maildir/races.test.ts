@@ -1,14 +1,19 @@
 // Moments at which another process is faster, made to happen.
 import assert from 'node:assert/strict';
-import { readdirSync, renameSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
+import { appendFileSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
+import { noStamps } from '#storage/index/index-state.js';
+import { addRecord, stampsRecord } from '#storage/index/log-record.js';
 import type { MailboxView } from '#storage/mailbox.js';
 import { append, contentOf, fill, never, openView, rejectsWith, seen, sync, uidsOf } from '../../contract/world.js';
-import { onListing } from '../../support/listing-hook.js';
+import { onListing, onWrite } from '../../support/file-hooks.js';
 import { MaildirWorld } from './world.js';
 
-afterEach(() => onListing(undefined));
+afterEach(() => {
+  onListing(undefined);
+  onWrite(undefined);
+});
 
 const text = 'Subject: foreign\r\n\r\nx\r\n';
 
@@ -94,6 +99,37 @@ describe('A file that goes while its folder is listed', () => {
       assert.deepEqual(await uidsSeenBy(world, 'A'), [1]);
     });
   }
+
+  it('is not given a second UID when a peer gives it one just after the listing', async () => {
+    await using world = await MaildirWorld.make();
+    const mailbox = await world.create('A');
+    const { mailDir } = world.paths('A');
+    await append(mailbox, text, { flags: seen });
+    await using view = await openView(mailbox);
+    const cur = join(mailDir, 'cur');
+    const [first = ''] = readdirSync(cur);
+    // The change of flags is what this process writes to the index log when it has compared the listing; there a peer is faster.
+    renameSync(join(cur, first), join(cur, first.replace(/:2,.*/, ':2,FS')));
+    const baseName = '1795333849.M406000P5190.host';
+    writeFileSync(join(cur, `${baseName}:2,`), text);
+    const list = join(mailDir, 'dovecot-uidlist');
+    let isDone = false;
+    onWrite(() => {
+      if (isDone) return;
+      isDone = true;
+      appendFileSync(list, `2 :${baseName}\n`);
+      const { ino, size, mtimeMs } = statSync(list);
+      const common = { flags: 0, keywords: [], suffix: ':2,', isInNew: false, extension: '', internalDate: 1, saveDate: 1 };
+      const stamps = stampsRecord({ ...noStamps, uidList: { inode: ino, size, mtimeMs } });
+      appendFileSync(join(mailDir, 'roost.index.log'), Buffer.concat([addRecord([{ ...common, uid: 2, baseName }]), stamps]));
+    });
+    await sync(view);
+    onWrite(undefined);
+    await sync(view);
+    assert.ok(isDone);
+    assert.deepEqual(uidsOf(view), [1, 2]);
+    assert.deepEqual(readFileSync(list, 'latin1').match(/^\d+ :1795333849.*/gm), [`2 :${baseName}`]);
+  });
 
   it('because a peer gave it a UID and expunged it stays expunged', async () => {
     await using world = await MaildirWorld.make();

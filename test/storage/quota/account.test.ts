@@ -143,6 +143,20 @@ describe('quota', () => {
     assert.equal((await user.quotaRoots('INBOX', never))[0]?.usage.storageBytes, 50);
   });
 
+  it('is not there for users without a limit where it says ignoreunlimited', async (test) => {
+    for (const [rule, expected] of [
+      ['quota_rule = *:bytes=1000', ['Q']],
+      ['quota_rule = *:bytes=0', []],
+    ] as const) {
+      const { open } = makeStore(test, config('quota = count:Q:ignoreunlimited', rule));
+      await using user = await open();
+      assert.deepEqual(
+        (await user.quotaRoots('INBOX', never)).map(({ name }) => name),
+        expected,
+      );
+    }
+  });
+
   it('is nothing without settings', async (test) => {
     const { open } = makeStore(test);
     await using user = await open();
