@@ -1,5 +1,5 @@
 // Reading roost.index and roost.index.log when a mailbox is opened.
-import { close, fstat, open, read } from 'node:fs';
+import { close, constants, fstat, open, read } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
@@ -30,14 +30,27 @@ const readFile = promisify(read);
 
 /** Largest log read at once; one this large was never compacted, so building anew is as fast. */
 const maxLogBytes = 512 * 1024 * 1024;
+/** Times that the files are opened again because they were replaced meanwhile. */
+const mostReplacements = 100;
+const replaced = 'the files are replaced all the time';
 
 /**
  * @param isQuiet no log line when the files are unusable
  * @returns undefined when there is no usable index
  */
 export async function loadIndex(folder: string, limits: IndexLimits, log: Logger, isQuiet = false): Promise<LoadedIndex | undefined> {
-  const snapshotFd = await openIfThere(`${folder}/roost.index`, 'r');
-  const logFd = await openIfThere(`${folder}/roost.index.log`, 'a+');
+  for (let attempt = 1; ; attempt += 1) {
+    const outcome = await loadOnce(folder, limits);
+    if (typeof outcome !== 'string') return outcome;
+    if (outcome === replaced && attempt < mostReplacements) continue;
+    if (!isQuiet) log.warning('index.rebuilt', `Index in ${folder} is rebuilt: ${outcome}`, { folder, reason: outcome });
+    return undefined;
+  }
+}
+
+async function loadOnce(folder: string, limits: IndexLimits): Promise<LoadedIndex | string | undefined> {
+  const snapshotFd = await openIfThere(`${folder}/roost.index`, constants.O_RDONLY);
+  const logFd = await openIfThere(`${folder}/roost.index.log`, constants.O_RDWR | constants.O_APPEND);
   let isKept = false;
   try {
     if (snapshotFd === undefined && logFd === undefined) return undefined;
@@ -47,18 +60,17 @@ export async function loadIndex(folder: string, limits: IndexLimits, log: Logger
       isKept = true;
       return outcome;
     }
-    if (!isQuiet) log.warning('index.rebuilt', `Index in ${folder} is rebuilt: ${outcome}`, { folder, reason: outcome });
-    return undefined;
+    // A peer compacts: one of the two may be the old file and the other the new one.
+    for (const fd of [snapshotFd, logFd]) if (fd !== undefined && (await statFile(fd)).nlink === 0) return replaced;
+    return outcome;
   } finally {
     if (snapshotFd !== undefined) await closeFile(snapshotFd);
     if (logFd !== undefined && !isKept) await closeFile(logFd);
   }
 }
 
-async function openIfThere(path: string, flags: string): Promise<number | undefined> {
+async function openIfThere(path: string, flags: number): Promise<number | undefined> {
   try {
-    // "a+" would make a missing log.
-    if (flags === 'a+') await closeFile(await openFile(path, 'r+'));
     return await openFile(path, flags);
   } catch (error) {
     const errno = errnoOf(error);

@@ -1,10 +1,12 @@
 // A process that slept while its log was replaced more than once cannot follow from log to log.
 import assert from 'node:assert/strict';
+import { closeSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { silentLogger } from '#log/logger.js';
+import { loadIndex } from '#storage/index/load-index.js';
 import { addRecord, resetRecord } from '#storage/index/log-record.js';
 import { MailboxIndex } from '#storage/index/mailbox-index.js';
 
@@ -59,6 +61,27 @@ describe('A process whose index log was replaced', () => {
       });
     });
   }
+
+  it('while it reads the files reads them again', async () => {
+    await withFolder(async (open, folder) => {
+      const busy = await open();
+      for (let round = 0; round < 300; round += 1) {
+        const loading = loadIndex(folder, { maxKeywordLength: 50, maxHistoryRanges: 100 }, silentLogger);
+        let isLoaded = false;
+        void loading.finally(() => {
+          isLoaded = true;
+        });
+        for (let turn = 0; !isLoaded && turn < 3; turn += 1) {
+          busy.compact();
+          await new Promise((resolve) => setImmediate(resolve));
+        }
+        const loaded = await loading;
+        assert.ok(loaded !== undefined, `round ${round}`);
+        closeSync(loaded.fd);
+        assert.equal(loaded.state.columns.length, 1);
+      }
+    });
+  });
 
   it('appends again and again before it has read the new files', async () => {
     await withFolder(async (open) => {
