@@ -79,11 +79,12 @@ export class ImapPreAuth implements PreAuthMachine {
     return `+ ${octets.toString('base64')}\r\n`;
   }
 
-  authFailed(failure: AuthFailure, reason: string | undefined, where: string): string {
+  authFailed(failure: AuthFailure, reason: string | undefined, where: string, referral?: string): string {
     this.#isExchanging = false;
     const { code, text } = failureText(failure, reason === undefined ? undefined : oneLine(reason), where);
     if (failure === 'auth_mech_invalid') return `${this.#tag} NO [ALERT] ${text}\r\n`;
     if (failure === 'invalid_base64' || failure === 'aborted') return `${this.#tag} BAD ${text}\r\n`;
+    if (referral !== undefined) return `${this.#tag} NO [REFERRAL ${oneLine(referral)}] ${text}\r\n`;
     return `${this.#tag} NO ${code === undefined ? '' : `[${code}] `}${text}\r\n`;
   }
 
@@ -222,7 +223,7 @@ export class ImapPreAuth implements PreAuthMachine {
 
   #capabilities(): string {
     const offer = this.#offer;
-    const words = ['IMAP4rev1', 'SASL-IR', 'ID', 'ENABLE', 'IDLE', 'LITERAL+'];
+    const words = ['IMAP4rev1', 'SASL-IR', 'LOGIN-REFERRALS', 'ID', 'ENABLE', 'IDLE', offer?.isLiteralMinus ? 'LITERAL-' : 'LITERAL+'];
     if (offer?.offersTls) words.push('STARTTLS');
     if (!offer?.allowsPlaintext || offer.requiresTls) words.push('LOGINDISABLED');
     if (!offer?.requiresTls) {

@@ -5,6 +5,8 @@ import type { AuthFailure, AuthMechanism } from '#auth/client.js';
 export interface PreAuthOffer {
   readonly greeting: string;
   readonly mechanisms: readonly AuthMechanism[];
+  /** RFC 7888: non-synchronizing literals are announced for small ones only. */
+  readonly isLiteralMinus?: boolean;
   /** STARTTLS is possible: TLS is configured and not active yet. */
   readonly offersTls: boolean;
   readonly isTls: boolean;
@@ -48,7 +50,8 @@ export interface PreAuthMachine {
   takeRest(): Buffer;
   challenge(octets: Buffer): string;
   /** Ends the exchange. */
-  authFailed(code: AuthFailure, reason: string | undefined, where: string): string;
+  /** @param referral where this user can log in instead, as URL of the protocol (RFC 2221) */
+  authFailed(code: AuthFailure, reason: string | undefined, where: string, referral?: string): string;
   /** The client waits long for auth; '' when the protocol has no word for it. */
   stillWaiting(): string;
   /** Login was right but cannot be served; the connection ends after it. */

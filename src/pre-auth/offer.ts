@@ -18,6 +18,7 @@ export function preAuthOffer(source: SettingsSource, peer: Peer, mechanisms: rea
   const isSecured = isTls || (peer.isSecured && (tls.ssl !== 'required' || isLocal));
   return {
     greeting: login.login_greeting,
+    isLiteralMinus: login.imap_literal_minus,
     mechanisms,
     isTls,
     offersTls: !isTls && tls.ssl !== 'no' && tls.ssl_cert !== '',

@@ -11,6 +11,7 @@ import { formatLoginLine, type LoginFacts, loginFields } from './login-log.js';
 import type { PreAuthMachine, PreAuthNote, PreAuthStep, RefusalKind } from './machine.js';
 import { preAuthOffer } from './offer.js';
 import { Pop3PreAuth } from './pop3.js';
+import { referralOf } from './referral.js';
 import type { SuccessStep } from './remembered-logins.js';
 import { makeSessionId } from './session-id.js';
 import { loginSettings } from './settings.js';
@@ -301,13 +302,13 @@ class PreAuthSession implements ClientHandle {
     this.#resume();
   }
 
-  #refuse(step: Extract<AuthStep, { kind: 'fail' }>): void {
+  #refuse(step: Extract<AuthStep, { kind: 'fail' }>, referral?: string): void {
     this.#exchange = undefined;
     this.#setPhase('idle');
     this.#lastFailure = step.code;
     this.#failures += 1;
     if (step.user !== undefined) this.#user = step.user;
-    this.#write(this.#machine.authFailed(step.code, step.reason, whereNow()));
+    this.#write(this.#machine.authFailed(step.code, step.reason, whereNow(), referral));
     if (this.#failures < maxFailures) {
       this.#resume();
       return;
@@ -320,7 +321,10 @@ class PreAuthSession implements ClientHandle {
     this.#exchange = undefined;
     this.#user = step.user;
     if ('nologin' in step.fields) {
-      this.#refuse({ kind: 'fail', code: 'login_disabled', reason: step.fields['reason'], user: step.user });
+      this.#refuse(
+        { kind: 'fail', code: 'login_disabled', reason: step.fields['reason'], user: step.user },
+        referralOf(this.#options.protocol, step.user, step.fields),
+      );
       return;
     }
     this.#successes += 1;

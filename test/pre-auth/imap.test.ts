@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { ImapPreAuth } from '#pre-auth/imap.js';
 import { maxImapLineBytes, maxImapLiteralBytes } from '#pre-auth/imap-input.js';
 import type { PreAuthOffer } from '#pre-auth/machine.js';
+import { referralOf } from '#pre-auth/referral.js';
 import { everySplit, openOffer, runMachine } from './machine-fixture.js';
 
 function machine(offer: Partial<PreAuthOffer> = {}): ImapPreAuth {
@@ -18,18 +19,18 @@ describe('IMAP before login', () => {
   it('greets with its capabilities', () => {
     assert.equal(
       machine().greeting(),
-      '* OK [CAPABILITY IMAP4rev1 SASL-IR ID ENABLE IDLE LITERAL+ STARTTLS AUTH=PLAIN AUTH=SCRAM-SHA-256] Roost ready.\r\n',
+      '* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS AUTH=PLAIN AUTH=SCRAM-SHA-256] Roost ready.\r\n',
     );
   });
 
   it('hides plaintext mechanisms and says LOGINDISABLED where passwords would be in the clear', () => {
     assert.equal(
       machine({ allowsPlaintext: false }).greeting(),
-      '* OK [CAPABILITY IMAP4rev1 SASL-IR ID ENABLE IDLE LITERAL+ STARTTLS LOGINDISABLED AUTH=SCRAM-SHA-256] Roost ready.\r\n',
+      '* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS LOGINDISABLED AUTH=SCRAM-SHA-256] Roost ready.\r\n',
     );
     assert.equal(
       machine({ allowsPlaintext: false, requiresTls: true }).greeting(),
-      '* OK [CAPABILITY IMAP4rev1 SASL-IR ID ENABLE IDLE LITERAL+ STARTTLS LOGINDISABLED] Roost ready.\r\n',
+      '* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS LOGINDISABLED] Roost ready.\r\n',
     );
   });
 
@@ -39,7 +40,7 @@ describe('IMAP before login', () => {
     [
       'a CAPABILITY\r\n',
       [
-        '* CAPABILITY IMAP4rev1 SASL-IR ID ENABLE IDLE LITERAL+ STARTTLS AUTH=PLAIN AUTH=SCRAM-SHA-256\r\na OK Pre-login capabilities listed, post-login capabilities have more.\r\n',
+        '* CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ STARTTLS AUTH=PLAIN AUTH=SCRAM-SHA-256\r\na OK Pre-login capabilities listed, post-login capabilities have more.\r\n',
       ],
     ],
     ['a LOGOUT\r\n', ['* BYE Logging out\r\na OK Logout completed.\r\n']],
@@ -90,6 +91,10 @@ describe('IMAP before login', () => {
     assert.deepEqual(run('a X\r\nb Y\r\nc Z\r\nd NOOP\r\n'), [`a ${bad}`, `b ${bad}`, `c ${bad}* BYE Too many invalid IMAP commands.\r\n`]);
   });
 
+  it('announces LITERAL- where the mail process wants it so', () => {
+    assert.match(machine({ isLiteralMinus: true }).greeting(), / IDLE LITERAL- /);
+  });
+
   it('leaves what follows the login for the mail process', () => {
     const made = machine();
     made.push(Buffer.from('a CAPABILITY\r\nb LOGIN bob secret\r\nc SELECT INBOX\r\n'));
@@ -104,6 +109,26 @@ describe('IMAP before login', () => {
     runMachine(made, ['a ID ("Name" "Mail" "version" "1")\r\nb LOGIN x y\r\n']);
     assert.deepEqual(made.handoffFields(), { tag: 'b', capability: '', id: '{"name":"Mail","version":"1"}' });
   });
+
+  it('refers a user to another server', () => {
+    const made = machine();
+    runMachine(made, ['a LOGIN bob x\r\n']);
+    const referral = referralOf('imap', 'bob', { nologin: '', host: 'two.example.test', port: '1143' });
+    assert.equal(
+      made.authFailed('login_disabled', 'Try there', 'here', referral),
+      'a NO [REFERRAL imap://bob;AUTH=*@two.example.test:1143/] Try there\r\n',
+    );
+  });
+
+  for (const [fields, expected] of [
+    [{ host: 'h' }, 'imap://b%40x;AUTH=*@h/'],
+    [{ host: 'h', port: '143' }, 'imap://b%40x;AUTH=*@h/'],
+    [{ host: '::1', port: '99' }, undefined],
+    [{ host: 'h]\r\nb OK' }, undefined],
+    [{ port: '1' }, undefined],
+  ] as const) {
+    it(`makes ${expected} of ${JSON.stringify(fields)}`, () => assert.equal(referralOf('imap', 'b@x', fields), expected));
+  }
 
   for (const [code, reason, expected] of [
     ['mismatch', undefined, 'a NO [AUTHENTICATIONFAILED] Authentication failed.\r\n'],

@@ -4,7 +4,7 @@ import { imapLoginRole, pop3LoginRole } from '#services/login/main.js';
 import { type LineClient, startLogin } from './fixture.js';
 
 const greeting =
-  '* OK [CAPABILITY IMAP4rev1 SASL-IR ID ENABLE IDLE LITERAL+ AUTH=PLAIN AUTH=LOGIN AUTH=CRAM-MD5 AUTH=SCRAM-SHA-256] Roost ready.';
+  '* OK [CAPABILITY IMAP4rev1 SASL-IR LOGIN-REFERRALS ID ENABLE IDLE LITERAL+ AUTH=PLAIN AUTH=LOGIN AUTH=CRAM-MD5 AUTH=SCRAM-SHA-256] Roost ready.';
 
 async function end(client: LineClient): Promise<void> {
   while ((await client.line()) !== undefined);
