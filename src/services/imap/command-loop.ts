@@ -13,6 +13,7 @@ import { internalError, replyToStorageError, shouldLog } from './error-reply.js'
 import { BrokenLiteralError, UnknownEncodingError } from './fetch-content.js';
 import { ClientGoneError, type MessageInput } from './message-input.js';
 import { bad, no, type Outcome } from './outcome.js';
+import { Overlap } from './overlap.js';
 import { UidRequiredError } from './search-plan.js';
 import type { Session, SessionInput, SessionNews } from './session.js';
 import { writeUpdates } from './update-writer.js';
@@ -43,6 +44,7 @@ export interface LastCommand {
 export class CommandLoop implements SessionInput {
   readonly #stream: ClientStream;
   readonly #decoder: CommandDecoder;
+  readonly #overlap: Overlap;
   readonly #log: Logger;
   #badCommands = 0;
   #compressRequested = false;
@@ -66,6 +68,13 @@ export class CommandLoop implements SessionInput {
       },
       (name, before, isFirst) => lookUp(name)?.row.message?.isMessage(before, isFirst) ?? false,
     );
+    this.#overlap = new Overlap({
+      stream: this.#stream,
+      decoder: this.#decoder,
+      isAllowed: ({ name, reader }) => isAllowedBesideSearch(name, reader),
+      answer: (session, step) => this.#answerBeside(session, step),
+      isStopping: () => this.#stopRequested,
+    });
   }
 
   get lastCommand(): LastCommand | undefined {
@@ -83,6 +92,14 @@ export class CommandLoop implements SessionInput {
 
   compressAfterReply(): void {
     this.#compressRequested = true;
+  }
+
+  beside<Result>(work: () => Promise<Result>): Promise<Result> {
+    return this.#session === undefined ? work() : this.#overlap.during(this.#session, work);
+  }
+
+  get isAnsweringBeside(): boolean {
+    return this.#overlap.isAnswering;
   }
 
   /** Ends the loop before its next command (also in the middle of IDLE). */
@@ -140,7 +157,7 @@ export class CommandLoop implements SessionInput {
     if (idleTag !== undefined) await this.#resumeIdle(session, idleTag);
     for (let isFirst = idleTag !== undefined; ; isFirst = false) {
       if (!isFirst) {
-        const step = this.#decoder.next();
+        const step = this.#overlap.takeHeld() ?? this.#decoder.next();
         // Here and below, each async function that is on the way to an idle client costs it half a KB for as long as it waits.
         if (step.kind === 'command') await this.#runCommand(session, step);
         else {
@@ -204,6 +221,22 @@ export class CommandLoop implements SessionInput {
             return run(session, new Call(session, step.tag, found.isUid));
           });
     await this.#finish(session, step.tag, found, outcome, startedAt);
+  }
+
+  /** A command that runs while another one searches. The mailbox is not synced: its changes come with the reply of the search. */
+  async #answerBeside(session: Session, step: DecodeStep & { kind: 'command' }): Promise<void> {
+    const found = lookUp(step.name);
+    if (found === undefined) return;
+    const startedAt = performance.now();
+    const outcome = await this.#attempt(session, found.row, () => {
+      prepareReader(session, step.reader);
+      const refusal = checkState(session, found);
+      if (refusal !== undefined) return refusal;
+      return found.row.prepare(step.reader, found.isUid)(session, new Call(session, step.tag, found.isUid));
+    });
+    if (outcome === undefined) return;
+    this.#badCommands = outcome.kind === 'bad' ? this.#badCommands + 1 : 0;
+    session.text(formatTagged(step.tag, outcome, performance.now() - startedAt, 0));
   }
 
   async #resumeIdle(session: Session, tag: string): Promise<void> {
@@ -390,6 +423,12 @@ function lookUp(name: string): Found | undefined {
   }
   const row = findCommand(name.slice(4));
   return row?.flags.has('has-uid-form') || row?.flags.has('uid-only') ? { row, isUid: true } : undefined;
+}
+
+function isAllowedBesideSearch(name: string, reader: CommandReader): boolean {
+  const row = lookUp(name)?.row;
+  if (row === undefined) return false;
+  return row.flags.has('beside-search') || (row.besideSearch?.test(reader.text.slice(reader.position)) ?? false);
 }
 
 /** What the session's state means for the grammar. */

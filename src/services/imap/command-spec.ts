@@ -18,6 +18,8 @@ export type CommandFlag =
   | 'no-updates'
   /** Looks at the folder of the selected mailbox itself; with the workaround delay-newmail, the only commands that announce new messages. */
   | 'asks-for-news'
+  /** May be answered while a search goes on: it neither syncs the selected mailbox nor changes anything (overlap.ts). */
+  | 'beside-search'
   /** Removes messages from the selected mailbox: its client hears of it whatever NOTIFY says. */
   | 'removes-messages'
   /** RFC 9738, RFC 9585: may take long over many messages. */
@@ -36,6 +38,8 @@ export interface CommandSpec<Command> {
   /** `any`: also when a mailbox is selected, as `authenticated`; the difference is that it works after LOGOUT was asked for by the master. */
   readonly state: CommandState;
   readonly flags: readonly CommandFlag[];
+  /** With it only commands whose arguments look so may be answered while a search goes on (overlap.ts). */
+  readonly besideSearch?: RegExp;
   /** Behind the name; must consume everything. @throws ImapSyntaxError, MailboxNameError, BadCharsetError */
   parse(reader: CommandReader, isUid: boolean): Command;
   run(session: Session, command: Command, call: CommandCall): Promise<Outcome>;
@@ -58,6 +62,7 @@ export interface CommandRow {
   readonly name: string;
   readonly state: CommandState;
   readonly flags: ReadonlySet<CommandFlag>;
+  readonly besideSearch: RegExp | undefined;
   /** Parses, and returns what is to be run. */
   readonly prepare: (reader: CommandReader, isUid: boolean) => (session: Session, call: CommandCall) => Promise<Outcome>;
   readonly message: MessageCommandSpec | undefined;
@@ -68,6 +73,7 @@ export function row<Command>(spec: CommandSpec<Command>): CommandRow {
     name: spec.name,
     state: spec.state,
     flags: new Set(spec.flags),
+    besideSearch: spec.besideSearch,
     prepare: (reader, isUid) => {
       const command = spec.parse(reader, isUid);
       return (session, call) => spec.run(session, command, call);
@@ -81,6 +87,7 @@ export function messageRow(spec: MessageCommandSpec): CommandRow {
     name: spec.name,
     state: spec.state,
     flags: new Set(spec.flags),
+    besideSearch: undefined,
     prepare: (reader) => (session, call) => spec.runWithoutLiteral(session, reader, call),
     message: spec,
   };

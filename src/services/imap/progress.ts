@@ -15,7 +15,7 @@ export async function withProgress<Result>(
 ): Promise<Result> {
   const progress: Progress = { done: undefined, goal: undefined };
   const timer = setInterval(() => {
-    if (session.isGone || session.output.isFull) return;
+    if (session.isGone || session.output.isFull || session.input.isAnsweringBeside) return;
     session.text(`* OK [INPROGRESS (${encodeString(tag)} ${progress.done ?? 'NIL'} ${progress.goal ?? 'NIL'})] Still working.\r\n`);
     session.output.flush();
   }, intervalMs);

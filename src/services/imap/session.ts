@@ -25,6 +25,13 @@ export type Feature = 'CONDSTORE' | 'QRESYNC' | 'UTF8=ACCEPT' | 'IMAP4REV2' | 'U
 export interface SessionInput {
   /** The next line, which is not a command. Undefined when the connection ends or shall end. */
   readLine(): Promise<string | undefined>;
+  /**
+   * Answers other commands of the client while this one works (overlap.ts).
+   * @param work writes nothing and does not sync the selected mailbox
+   */
+  beside<Result>(work: () => Promise<Result>): Promise<Result>;
+  /** One of them is being answered: nothing else may be written. */
+  readonly isAnsweringBeside: boolean;
   /** Compresses both directions once the tagged reply was written. */
   compressAfterReply(): void;
   readonly isCompressed: boolean;

@@ -38,7 +38,7 @@ const shown = (session: Session, text: string): string => encodeAstring(encodeUt
 export const getAclRow = row({
   name: 'GETACL',
   state: 'authenticated',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
     if (!session.settings.imap_acl) return off;
@@ -59,7 +59,7 @@ export const getAclRow = row({
 export const myRightsRow = row({
   name: 'MYRIGHTS',
   state: 'authenticated',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
     if (!session.settings.imap_acl) return off;
@@ -71,7 +71,7 @@ export const myRightsRow = row({
 export const listRightsRow = row({
   name: 'LISTRIGHTS',
   state: 'authenticated',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseAclIdentifier,
   async run(session, { mailbox, identifier }, { signal }) {
     if (!session.settings.imap_acl) return off;

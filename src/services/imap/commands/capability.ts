@@ -6,7 +6,7 @@ import { ok } from '../outcome.js';
 export const capabilityRow = row({
   name: 'CAPABILITY',
   state: 'any',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseNothing,
   async run(session) {
     session.text(`* CAPABILITY ${capabilitiesOf(session)}\r\n`);

@@ -205,6 +205,8 @@ export const fetchRow = row({
   name: 'FETCH',
   state: 'selected',
   flags: ['uses-sequences', 'has-uid-form', 'heavy'],
+  // Nothing that has to be prepared, which a search does, too, and nothing that sets \Seen.
+  besideSearch: /^ +[0-9:*,]+ +\(?(?:(?:UID|FLAGS|MODSEQ|EMAILID|BODY\.PEEK\[[0-9.]*(?:HEADER|TEXT|MIME)?\](?:<\d+\.\d+>)?) ?)+\)?$/i,
   parse: parseFetch,
   run,
 });

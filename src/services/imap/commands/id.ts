@@ -31,7 +31,7 @@ export function formatIdLog(setting: string, fields: readonly (readonly [string,
 export const idRow = row({
   name: 'ID',
   state: 'any',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseId,
   async run(session, { fields }) {
     const line = formatIdLog(session.settings.imap_id_log, fields);

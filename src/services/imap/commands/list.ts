@@ -52,7 +52,7 @@ function matchesSelection(entry: MailboxListEntry, { selection }: ListCommand): 
 export const listRow = row({
   name: 'LIST',
   state: 'authenticated',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseList,
   async run(session, command, { signal }) {
     if (command.patterns.length === 1 && command.patterns[0] === '' && command.selection.size === 0)
@@ -117,7 +117,7 @@ async function writeMetadata(session: Session, name: string, wanted: readonly st
 export const lsubRow = row({
   name: 'LSUB',
   state: 'authenticated',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseLsub,
   async run(session, command, { signal }) {
     if (command.patterns[0] === '') return writeRoot(session, command, 'LSUB');

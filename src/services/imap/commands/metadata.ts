@@ -70,5 +70,11 @@ async function set(session: Session, { mailbox, entries }: SetMetadataCommand, {
   return ok('Setmetadata completed.');
 }
 
-export const getMetadataRow = row({ name: 'GETMETADATA', state: 'authenticated', flags: [], parse: parseGetMetadata, run: get });
+export const getMetadataRow = row({
+  name: 'GETMETADATA',
+  state: 'authenticated',
+  flags: ['beside-search'],
+  parse: parseGetMetadata,
+  run: get,
+});
 export const setMetadataRow = row({ name: 'SETMETADATA', state: 'authenticated', flags: [], parse: parseSetMetadata, run: set });

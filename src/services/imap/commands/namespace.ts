@@ -20,7 +20,7 @@ function listOf(session: Session, type: 'private' | 'shared' | 'public'): string
 export const namespaceRow = row({
   name: 'NAMESPACE',
   state: 'authenticated',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseNothing,
   async run(session) {
     session.text(`* NAMESPACE ${listOf(session, 'private')} ${listOf(session, 'shared')} ${listOf(session, 'public')}\r\n`);

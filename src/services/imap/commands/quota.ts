@@ -34,7 +34,7 @@ async function findRoot(session: Session, octets: string, signal: AbortSignal): 
 export const getQuotaRow = row({
   name: 'GETQUOTA',
   state: 'authenticated',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseGetQuota,
   async run(session, { root: name }, { signal }) {
     const root = await findRoot(session, name, signal);
@@ -47,7 +47,7 @@ export const getQuotaRow = row({
 export const getQuotaRootRow = row({
   name: 'GETQUOTAROOT',
   state: 'authenticated',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
     // RFC 9208 4.1.3: the mailbox need not exist.

@@ -22,7 +22,7 @@ async function run(session: Session, command: SearchCommand, call: CommandCall):
   if (program.usesModSeq) session.useModSeqs();
   let found: number[];
   try {
-    found = await withProgress(session, call, () => view.search(limited.part, call.signal));
+    found = await withProgress(session, call, () => session.input.beside(() => view.search(limited.part, call.signal)));
   } catch (error) {
     // RFC 5182 2.1: a SAVE that fails leaves an empty result.
     if (returns?.save) session.savedSearch = [];

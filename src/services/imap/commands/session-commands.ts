@@ -6,7 +6,7 @@ import { bad, ok } from '../outcome.js';
 export const noopRow = row({
   name: 'NOOP',
   state: 'any',
-  flags: ['asks-for-news'],
+  flags: ['asks-for-news', 'beside-search'],
   parse: parseNothing,
   run: async () => ok('NOOP completed.'),
 });
@@ -14,7 +14,7 @@ export const noopRow = row({
 export const checkRow = row({
   name: 'CHECK',
   state: 'selected',
-  flags: ['asks-for-news'],
+  flags: ['asks-for-news', 'beside-search'],
   parse: parseNothing,
   run: async () => ok('Check completed.'),
 });

@@ -21,10 +21,12 @@ async function run(session: Session, command: SortCommand, call: CommandCall): P
   if (program.usesModSeq) session.useModSeqs();
   let entries: SortEntry[];
   try {
-    entries = await withProgress(session, call, async (progress) => {
-      const matching = await view.search(limited.part, call.signal);
-      return sortMessages(view, matching, { criteria, progress }, call.signal);
-    });
+    entries = await withProgress(session, call, (progress) =>
+      session.input.beside(async () => {
+        const matching = await view.search(limited.part, call.signal);
+        return sortMessages(view, matching, { criteria, progress }, call.signal);
+      }),
+    );
   } catch (error) {
     // RFC 5182 2.1: a SAVE that fails leaves an empty result.
     if (returns?.save) session.savedSearch = [];

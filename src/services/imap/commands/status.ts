@@ -52,7 +52,7 @@ export async function statusLine(session: Session, name: string, items: readonly
 export const statusRow = row({
   name: 'STATUS',
   state: 'authenticated',
-  flags: [],
+  flags: ['beside-search'],
   parse: parseStatus,
   async run(session, { mailbox, items }, { signal }) {
     session.text(`${await statusLine(session, mailbox, items, signal)}\r\n`);

@@ -78,10 +78,12 @@ export const threadRow = row({
     const { view } = session;
     if (program.usesModSeq) session.useModSeqs();
     const limited = limitSearch(session, view, planSearch(session, program));
-    const messages = await withProgress(session, call, async (progress) => {
-      const seqs = await view.search(limited.part, signal);
-      return readMessages(view, seqs, { algorithm, isUid, progress }, signal);
-    });
+    const messages = await withProgress(session, call, (progress) =>
+      session.input.beside(async () => {
+        const seqs = await view.search(limited.part, signal);
+        return readMessages(view, seqs, { algorithm, isUid, progress }, signal);
+      }),
+    );
     const threads = await runStepsInSlices(algorithms[algorithm](messages), signal);
     const text = await runStepsInSlices(threadTextSteps(threads), signal);
     session.text(`* THREAD${text === '' ? '' : ` ${text}`}\r\n`);
