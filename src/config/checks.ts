@@ -103,7 +103,7 @@ function namePlugins(config: ResolvedConfig, withoutEffect: string[]): void {
 }
 
 function checkProtocols(config: ResolvedConfig, services: readonly ServiceSettings[], problems: ProblemList): void {
-  const served = new Set(services.map(({ protocol }) => protocol).filter((protocol) => protocol !== ''));
+  const served = new Set(services.flatMap(({ protocol }) => protocol.split(' ')).filter((protocol) => protocol !== ''));
   const place = config.layers[0]?.values.get('protocols')?.place;
   const names = generalOf(config).protocols;
   for (const name of names) {
@@ -117,7 +117,7 @@ function checkProtocols(config: ResolvedConfig, services: readonly ServiceSettin
 }
 
 /** Services of which there can be one process only: they hold the state that others ask for. */
-const singleServices: ReadonlySet<string> = new Set(['anvil', 'auth', 'stats']);
+const singleServices: ReadonlySet<string> = new Set(['anvil', 'auth']);
 
 function checkService(service: ServiceSettings, config: ResolvedConfig, problems: ProblemList): void {
   const { name, role, written } = service;

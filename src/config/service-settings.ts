@@ -174,7 +174,7 @@ function buildService(name: string, stock: StockService | undefined, block: Conf
     listenBacklog: read.number('listen_backlog'),
     unixListeners: unixListeners(stock, block, context),
     inetListeners: inetListeners(stock, block, context),
-    isEnabled: executable !== '' && (protocol === '' || general.protocols.includes(protocol)),
+    isEnabled: executable !== '' && (protocol === '' || protocol.split(' ').some((name) => general.protocols.includes(name))),
     written: new Map([...written].map(([key, { place }]) => [key, place])),
     place: block?.place,
   };

@@ -103,6 +103,21 @@ export const stockServices: readonly StockService[] = [
       unix('token-login/tokenlogin', '0666'),
     ],
   },
+  {
+    name: 'deliver',
+    // Not in Dovecot, whose lmtp is root and changes its effective user. A Node process has one user for all its threads, so smtp and lmtp pass
+    // messages for users that they do not run as on to processes that do.
+    values: {
+      protocol: 'lmtp smtp',
+      executable: 'deliver',
+      thread_pool_size: mailThreads,
+      extra_groups: internalGroup,
+      client_limit: '100',
+      process_limit: '32',
+      service_count: '0',
+    },
+    listeners: [],
+  },
   loginService('imap', [inet('imap', '143'), inet('imaps', '993', 'yes')]),
   loginService('pop3', [inet('pop3', '110'), inet('pop3s', '995', 'yes')]),
   {
@@ -173,11 +188,6 @@ export const stockServices: readonly StockService[] = [
       service_count: '0',
     },
     listeners: [inet('smtp', '25')],
-  },
-  {
-    name: 'stats',
-    values: { executable: 'stats', user: internal, process_limit: '1', client_limit: '4096', idle_kill: never },
-    listeners: [unix('stats-reader', '0600'), unix('stats-writer', '0660', '', internalGroup), unix('login/stats-writer', '0600', login)],
   },
 ];
 

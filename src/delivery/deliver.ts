@@ -27,6 +27,7 @@ const noFlags = { system: 0, keywords: [] } as const;
 /** Receives the message for one recipient. After the first failure it takes no more octets and keeps the failure for the outcome. */
 export class RecipientDelivery {
   readonly recipient: Recipient;
+  readonly isRemote = false;
   #user: MailUser | undefined;
   #transaction: AppendTransaction | undefined;
   #writer: MessageWriter | undefined;

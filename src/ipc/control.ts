@@ -68,6 +68,11 @@ export interface StartMessage {
   readonly sessionKey?: string | undefined;
   /** For auth, which seals logins, and for the processes that open them. Never for login processes. */
   readonly claimKeys?: ClaimKeys | undefined;
+  /**
+   * Whose mail the process may open: `all` where the server was not started as root; `own`: users with the uid that the process runs as, and those
+   * of whom userdb says no uid; `named`: only users whose uid userdb names.
+   */
+  readonly serves: 'all' | 'own' | 'named';
   /** The child was started as root and changes to this identity before it does anything else; undefined: it has its identity already. */
   readonly becomes?: { readonly uid: number; readonly gid: number; readonly groups: readonly number[] } | undefined;
   readonly isDebug: boolean;

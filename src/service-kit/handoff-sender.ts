@@ -14,7 +14,7 @@ import type { ControlLink } from './control-link.js';
 import { descriptorOf } from './listeners.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
 import { Relay } from './relay.js';
-import type { HandoffOutcome } from './role.js';
+import type { HandoffOutcome, OpenedSession } from './role.js';
 
 const connectTimeoutMs = 5_000;
 const descriptorTimeoutMs = 5_000;
@@ -187,7 +187,33 @@ export class HandoffSender {
     }
   }
 
+  /** Never throws. A connection of our own, for which the other end is told what `request` says. */
+  async open(request: HandoffRequest): Promise<OpenedSession> {
+    let reason = '';
+    for (let count = 0; count < maxRoutes; count += 1) {
+      const route = await this.#route(request);
+      if (route.outcome !== 'ok') return { kind: route.outcome === 'full' ? 'full' : 'failed', reason: route.reason };
+      const opened = await this.#connect(route, request, Buffer.alloc(0));
+      if (opened instanceof Socket) {
+        continueReading(opened);
+        return { kind: 'open', stream: opened };
+      }
+      reason = opened.kind === 'passed' ? '' : `${request.service} process ${route.pid}: ${opened.reason}`;
+      this.#control.send({ kind: 'route-failed', ticket: route.ticket, reason });
+      if (opened.kind === 'failed') break;
+    }
+    return { kind: 'failed', reason };
+  }
+
   async #relay(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt> {
+    const service = await this.#connect(route, job.request, readAhead);
+    if (!(service instanceof Socket)) return service;
+    this.#startRelay(job, service);
+    return { kind: 'passed' };
+  }
+
+  /** A connection to the private socket of a mail process, which has taken it. */
+  async #connect(route: Route, request: HandoffRequest, readAhead: Buffer): Promise<Socket | Attempt> {
     const { ticket } = route;
     let service: Socket;
     try {
@@ -196,9 +222,7 @@ export class HandoffSender {
       return failedAttempt(error);
     }
     service.on('error', ignore);
-    service.write(
-      encodeFrame({ kind: 'relay', ticket, request: job.request, readAhead: readAhead.toString('base64') }, maxHandoffFrameBytes),
-    );
+    service.write(encodeFrame({ kind: 'relay', ticket, request, readAhead: readAhead.toString('base64') }, maxHandoffFrameBytes));
     const sentAtMs = performance.now();
     const frame = await readFirstFrame(service, { maxFrameBytes: 1024, timeoutMs: replyTimeoutMs });
     if (frame === undefined) {
@@ -210,8 +234,7 @@ export class HandoffSender {
       service.destroy();
       return refusedAttempt(reply?.code ?? 'invalid');
     }
-    this.#startRelay(job, service);
-    return { kind: 'passed' };
+    return service;
   }
 }
 

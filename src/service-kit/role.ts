@@ -54,6 +54,10 @@ export type HandoffOutcome =
   | { readonly kind: 'full'; readonly reason: string }
   | { readonly kind: 'failed'; readonly reason: string };
 
+export type OpenedSession =
+  | { readonly kind: 'open'; readonly stream: Socket }
+  | { readonly kind: 'full' | 'failed'; readonly reason: string };
+
 /** A logged-in session as anvil counts it. */
 export interface AnvilSession {
   readonly user: string;
@@ -116,6 +120,14 @@ export interface ServiceContext {
   onConnection(handler: (connection: AcceptedConnection) => ClientHandle, policy?: ConnectionPolicy): void;
   /** Direct mode: an accepted client has logged in and is served here. The kit then finds it by its session id. */
   loggedIn(connection: AcceptedConnection, sessionId: string): void;
+  /**
+   * May this process open the mail of a user with this uid? Where the server was started as root, each process opens the mail of the user it runs
+   * as only, whatever a login process or a userdb says.
+   * @param uid as userdb says; undefined when it says nothing
+   */
+  mayServe(uid: number | undefined): boolean;
+  /** Opens a connection to a process of a service that takes hand-offs, in place of a client. Never throws. */
+  openSession(request: Pick<HandoffRequest, 'service' | 'user' | 'fields'>): Promise<OpenedSession>;
   /** Mail roles: starts taking handed-off connections. */
   onHandoff(handler: (connection: HandedConnection) => ClientHandle): void;
   /**

@@ -1,5 +1,5 @@
 // One running process of a service: what the role sees (ServiceContext) and what the master hears.
-import { createHmac, timingSafeEqual } from 'node:crypto';
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { type PackedSettings, unpackSettings } from '#config/pack.js';
 import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
@@ -17,13 +17,29 @@ import { canPassSession, HandoffSender } from './handoff-sender.js';
 import { Listeners } from './listeners.js';
 import { LoadMonitor, maxFilesShare } from './load-monitor.js';
 import type { Relay } from './relay.js';
-import type { AcceptedConnection, ClientHandle, ConnectionPolicy, HandedConnection, HandoffOutcome, ServiceContext } from './role.js';
+import type {
+  AcceptedConnection,
+  ClientHandle,
+  ConnectionPolicy,
+  HandedConnection,
+  HandoffOutcome,
+  OpenedSession,
+  ServiceContext,
+} from './role.js';
 import { connectionSettings } from './settings.js';
 import { StatusReporter } from './status-reporter.js';
 import { ProcessTitle } from './title.js';
 import { TlsContexts, TlsError, tlsFactsOf, upgradeToTls } from './tls.js';
 
 const busyText = 'Server is too busy, try again later';
+
+/** Of a connection that is no client's. */
+const noLogin = {
+  authPid: 0,
+  authId: 0,
+  cookie: '',
+  peer: { remoteIp: '', remotePort: 0, localIp: '', localPort: 0, tls: undefined, isSecured: true, isTrusted: false },
+} as const;
 
 export interface ServiceProcessEvents {
   /** Stopping, and the last client has gone. */
@@ -99,6 +115,17 @@ export class ServiceProcess implements ServiceContext {
 
   get hasInetListeners(): boolean {
     return this.#start.listeners.some(({ kind }) => kind === 'inet');
+  }
+
+  mayServe(uid: number | undefined): boolean {
+    const { serves } = this.#start;
+    if (serves === 'all') return true;
+    return uid === undefined ? serves === 'own' : uid === process.getuid?.();
+  }
+
+  openSession(request: Pick<HandoffRequest, 'service' | 'user' | 'fields'>): Promise<OpenedSession> {
+    const sessionId = randomBytes(12).toString('base64url');
+    return this.#sender.open({ ...noLogin, ...request, loginPid: process.pid, sessionId });
   }
 
   onReload(handler: () => void): void {

@@ -118,6 +118,7 @@ export class FakeMaster {
     this.#toys.push(toy);
     const start: StartMessage = {
       kind: 'start',
+      serves: 'all',
       service: role,
       role,
       generation: 1,

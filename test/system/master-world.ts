@@ -257,6 +257,8 @@ function service(name: 'toy' | 'mail', change: ServiceChange, listeners: readonl
     takesHandoffs: name === 'mail',
     isPerUser: false,
     identity: undefined,
+    serves: 'all',
+    senders: undefined,
     extraGroups: [],
     isConfined: false,
     vszLimitBytes: 0,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type ClaimOpener, createClaimOpener } from '#auth/claim-token.js';
 import type { AuthMasterClient, UserFields } from '#auth/client.js';
 import { connectAuthMaster } from '#auth/master-connection.js';
+import { userUid } from '#auth/user-uid.js';
 import type { Logger } from '#log/logger.js';
 import { serveDirectly } from '#pre-auth/direct.js';
 import { loginSettings } from '#pre-auth/settings.js';
@@ -107,6 +108,8 @@ class HandedSession implements ClientHandle {
     const { stream, request } = this.#handed;
     const moved = readMovedSession(context, request);
     const fields = moved?.user ?? known ?? claims?.openHandoff(request) ?? (await this.#claim());
+    if (!context.mayServe(userUid(fields)))
+      throw new Error(`uid ${fields.fields['uid']} of userdb is not the one that this process runs as`);
     await using lease = await users.lease(fields, never);
     const { user } = lease;
     const settings = context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }).get(imapSettings);

@@ -38,11 +38,11 @@ const secretSections: ReadonlySet<string> = new Set(['passdb', 'userdb']);
 /** Roles that logged-in connections are handed to. */
 const mailRoles: ReadonlySet<string> = new Set(['imap', 'pop3']);
 /** They, and those that sessions are passed on to; all run as the user they serve. */
-const sessionRoles: ReadonlySet<string> = new Set([...mailRoles, 'imap-hibernate']);
-/** Roles that deliver for many users. */
+const sessionRoles: ReadonlySet<string> = new Set([...mailRoles, 'imap-hibernate', 'deliver']);
+/** Roles that take messages for many users; what is not their own user's they pass on to the service `deliver`. */
 const deliveryRoles: ReadonlySet<string> = new Set(['lmtp', 'smtp']);
 /** Roles whose state or half-finished work other processes depend on: kept over a reload while nothing of theirs changes. */
-const keptRoles: ReadonlySet<string> = new Set(['anvil', 'auth', 'stats']);
+const keptRoles: ReadonlySet<string> = new Set(['anvil', 'auth']);
 const refusals: Readonly<Record<string, RefusalProtocol>> = { imap: 'imap', pop3: 'pop3', smtp: 'smtp', lmtp: 'smtp' };
 
 type General = SettingsOf<typeof generalSettings>;
@@ -72,7 +72,11 @@ class Planner {
     const baseDir = resolve(general.base_dir);
     const mailIdentity = this.#mailIdentity();
     const enabled = serviceSettings(this.#config).filter(({ isEnabled }) => isEnabled);
-    const services = enabled.filter(({ role }) => this.#options.hasRole(role)).map((service) => this.#planService(service, mailIdentity));
+    // Where one user owns all processes there is nobody else to deliver for.
+    const isNeeded = ({ role }: ServiceSettings): boolean => role !== 'deliver' || this.#options.isRoot;
+    const services = enabled
+      .filter((service) => this.#options.hasRole(service.role) && isNeeded(service))
+      .map((service) => this.#planService(service, mailIdentity));
     if (!this.#options.isRoot) {
       this.#notices.push('not started as root: all processes run as the same user, user and group settings are not applied');
     }
@@ -122,7 +126,7 @@ class Planner {
   #planService(service: ServiceSettings, mailIdentity: Identity | undefined): ServicePlan {
     const { name, role } = service;
     const listensItself = mailRoles.has(role) && service.inetListeners.length > 0;
-    const target = { name, protocol: service.protocol };
+    const target = { name, protocol: role === 'deliver' ? 'lmtp' : service.protocol };
     const isLogin = service.type === 'login' || role.endsWith('-login');
     // Private keys go where TLS ends. Mail processes behind a login process declare the settings, too, for what they offer in direct mode.
     const speaksTls = isLogin || service.inetListeners.length > 0;
@@ -147,6 +151,8 @@ class Planner {
       takesHandoffs,
       isPerUser,
       identity,
+      serves: !this.#options.isRoot ? 'all' : this.#hasNoMailUser(service, mailIdentity) ? 'named' : 'own',
+      senders: this.#options.isRoot && role === 'deliver' ? this.#internalIdentity() : undefined,
       extraGroups: this.#options.isRoot ? service.extraGroups.map((group) => this.#groupOr(group)) : [],
       isConfined: isLogin,
       limits: {
@@ -257,12 +263,18 @@ class Planner {
     }
     if (sessionRoles.has(service.role)) return undefined;
     if (!deliveryRoles.has(service.role)) return undefined;
-    if (mailIdentity === undefined) {
-      this.#notices.push(
-        `service(${service.name}): runs as root, because neither service ${service.name} { user }, mail_uid nor a static userdb says whom to run as`,
-      );
-    }
-    return mailIdentity;
+    // Without one user for all mail these processes touch none: for each user there is a process of the service `deliver`.
+    return mailIdentity ?? this.#internalIdentity();
+  }
+
+  /** A service that takes messages, and nobody says whom to run as. */
+  #hasNoMailUser({ role, user }: ServiceSettings, mailIdentity: Identity | undefined): boolean {
+    return deliveryRoles.has(role) && (user === '' || user === 'root') && mailIdentity === undefined;
+  }
+
+  #internalIdentity(): Identity {
+    const { default_internal_user: user, default_internal_group: group } = this.#general;
+    return { uid: this.#userOr(user).uid, gid: this.#groupOr(group) };
   }
 
   /** mail_uid and mail_gid; or what the only static userdb gives to every user. */

@@ -51,6 +51,10 @@ export interface ServicePlan {
   /** Runs with the identity of the user it serves (only when the master is root). */
   readonly isPerUser: boolean;
   readonly identity: Identity | undefined;
+  /** Whose mail its processes may open (ipc/control.ts). */
+  readonly serves: 'all' | 'own' | 'named';
+  /** Who may connect to the private sockets of its processes; undefined: login processes. */
+  readonly senders: Identity | undefined;
   /** Supplementary groups; only with an identity. */
   readonly extraGroups: readonly number[];
   /** Node's permission model: no file writes, no processes, reads limited to the code. */

@@ -256,7 +256,7 @@ export class Pool {
     let privateSockets: OpenPrivateSockets | undefined;
     try {
       if (plan.takesHandoffs) {
-        const access = { owner: identityOf(key) ?? plan.identity, login: this.#server.loginIdentity };
+        const access = { owner: identityOf(key) ?? plan.identity, login: plan.senders ?? this.#server.loginIdentity };
         privateSockets = openPrivateSockets(sockets, this.#server.baseDir, `${plan.name}.${id}`, access);
       }
     } catch (error) {
@@ -333,6 +333,7 @@ export class Pool {
               descriptorPath: open.descriptorPath,
             },
       settings: plan.settingsFor(needs),
+      serves: plan.serves,
       tlsTicketKeys: this.#environment.tlsTicketKeys,
       becomes,
       isDebug: this.#server.isDebug,

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { type ClaimOpener, createClaimOpener } from '#auth/claim-token.js';
 import type { AuthMasterClient, UserFields } from '#auth/client.js';
 import { connectAuthMaster } from '#auth/master-connection.js';
+import { userUid } from '#auth/user-uid.js';
 import type { SettingsOf } from '#config/define.js';
 import type { Logger } from '#log/logger.js';
 import { serveDirectly } from '#pre-auth/direct.js';
@@ -91,11 +92,10 @@ async function run({ parts, handed, connection, log, known }: Start): Promise<vo
       sealed === undefined
         ? await parts.auth.claim(request, AbortSignal.timeout(loginTimeoutMs))
         : ({ kind: 'found', user: sealed } as const);
-    if (claimed.kind !== 'found') {
-      log.error(
-        'session.claim-failed',
-        `Login refused: ${claimed.kind === 'temp_fail' ? claimed.reason : 'the authentication is not known to auth'}`,
-      );
+    const isOwn = claimed.kind !== 'found' || parts.context.mayServe(userUid(claimed.user));
+    if (claimed.kind !== 'found' || !isOwn) {
+      const reason = isOwn ? 'the authentication is not known to auth' : 'the uid of userdb is not the one that this process runs as';
+      log.error('session.claim-failed', `Login refused: ${claimed.kind === 'temp_fail' ? claimed.reason : reason}`);
       connection.send('-ERR [SYS/TEMP] Internal login failure. Refer to server log for more information.\r\n');
       return await connection.flush();
     }

@@ -1,16 +1,18 @@
 // The smtp and lmtp roles: take messages and deliver them into the recipients' mailboxes. Nothing is relayed.
 import { randomBytes } from 'node:crypto';
+import type { Socket } from 'node:net';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { connectAuthMaster } from '#auth/master-connection.js';
 import type { SettingsSource } from '#config/settings-source.js';
+import type { Recipient } from '#delivery/deliver.js';
 import { deliverySettings, lmtpSettings, smtpSettings } from '#delivery/settings.js';
-import type { Role } from '#service-kit/role.js';
+import type { Role, ServiceContext } from '#service-kit/role.js';
 import { tlsSettings } from '#service-kit/settings.js';
 import { createMailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
 import { LazyAbort } from '#util/lazy-abort.js';
 import { SmtpConnection } from './connection.js';
-import { type SessionOptions, SmtpSession } from './session.js';
+import { type SessionOptions, type SessionParts, SmtpSession } from './session.js';
 
 function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
   return {
@@ -25,7 +27,15 @@ function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
       const { smtp_max_errors: maxErrors } = context.settings.get(smtpSettings);
       context.onConnection(
         (accepted) => {
-          const session = new SmtpSession(options, { auth, store, log: context.log, signal: ended.signal }, accepted.peer, newSessionId());
+          const parts: SessionParts = {
+            auth,
+            store,
+            log: context.log,
+            signal: ended.signal,
+            mayServe: (uid) => context.mayServe(uid),
+            openUserProcess: (recipient) => openUserProcess(context, recipient),
+          };
+          const session = new SmtpSession(options, parts, accepted.peer, newSessionId());
           const connection = new SmtpConnection(accepted, context, session, { maxErrors, log: context.log, hostname: options.hostname });
           void connection.run();
           return connection;
@@ -39,6 +49,56 @@ function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
       };
     },
   };
+}
+
+/** Delivers as the user it runs as, what smtp and lmtp processes that run as somebody else have taken. */
+export const deliverRole: Role = {
+  name: 'deliver',
+  settings: [...mailStoreSettings, deliverySettings, lmtpSettings, smtpSettings, tlsSettings],
+  sections: mailStoreSections,
+  async start(context) {
+    const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
+    const store = createMailStore({ settings: context.settings, log: context.log });
+    const ended = new AbortController();
+    const outer = sessionOptions('lmtp', context.settings, false);
+    // What was taken once is not refused for its size or its line ends now that our own header fields are in front of it.
+    const options: SessionOptions = { ...outer, isInner: true, maxMessageBytes: Number.MAX_SAFE_INTEGER, refusesBareNewline: false };
+    const parts: SessionParts = {
+      auth,
+      store,
+      log: context.log,
+      signal: ended.signal,
+      mayServe: (uid) => context.mayServe(uid),
+      openUserProcess: undefined,
+    };
+    context.onHandoff(({ stream, request, release }) => {
+      const session = new SmtpSession(options, parts, { ...request.peer, isTrusted: false }, request.sessionId);
+      const accepted = { socket: stream as Socket, peer: request.peer, listener: innerListener, release };
+      const connection = new SmtpConnection(accepted, noTls, session, { maxErrors: 1, log: context.log, hostname: options.hostname });
+      void connection.run();
+      return connection;
+    });
+    return async () => {
+      ended.abort();
+      auth.close();
+      await store.close();
+    };
+  },
+};
+
+const innerListener = { kind: 'unix', name: 'deliver', isTls: false } as const;
+const noTls = { startTls: () => Promise.reject(new Error('no TLS between our own processes')) };
+
+/** @throws Error with the reason when no process can be had */
+async function openUserProcess(context: ServiceContext, { user }: Recipient): Promise<Socket> {
+  const { uid = '', gid = '' } = user.fields;
+  const opened = await context.openSession({
+    service: 'deliver',
+    user: user.user,
+    fields: { ...(uid === '' ? {} : { roost_uid: uid }), ...(gid === '' ? {} : { roost_gid: gid }) },
+  });
+  if (opened.kind === 'open') return opened.stream;
+  throw new Error(opened.reason);
 }
 
 export const smtpRole = receivingRole('smtp');
@@ -73,6 +133,6 @@ function sessionOptions(protocol: 'smtp' | 'lmtp', settings: SettingsSource, has
     isFullTemporary: delivery.quota_full_tempfail,
     offersTls: hasNetwork && settings.get(tlsSettings).ssl !== 'no' && settings.get(tlsSettings).ssl_cert !== '',
     deliverLogFormat: delivery.deliver_log_format,
-    runsAsRoot: process.getuid?.() === 0,
+    isInner: false,
   };
 }

@@ -1,5 +1,6 @@
 // State of one SMTP or LMTP conversation: which command may come now, and what it gets. Octets, timers and TLS are connection.ts.
 import type { AuthMasterClient } from '#auth/client.js';
+import { userUid } from '#auth/user-uid.js';
 import { type BeginOptions, type Recipient, RecipientDelivery, type UserOpener } from '#delivery/deliver.js';
 import { findRecipient, type RecipientLookup, type RecipientRules } from '#delivery/recipient.js';
 import type { Peer } from '#ipc/peer.js';
@@ -8,6 +9,7 @@ import type { MailPath } from '#protocol/smtp/address.js';
 import type { Parameters, SmtpCommand } from '#protocol/smtp/commands.js';
 import { reply, type SmtpReply } from '#protocol/smtp/reply.js';
 import { failureReply } from './outcome-reply.js';
+import { type OpenUserProcess, RemoteDelivery } from './remote-delivery.js';
 import { receivedField } from './trace-header.js';
 import { type BodyVerdict, type Delivered, type Envelope, MessageIntake } from './transaction.js';
 
@@ -26,8 +28,8 @@ export interface SessionOptions {
   readonly isFullTemporary: boolean;
   readonly offersTls: boolean;
   readonly deliverLogFormat: string;
-  /** Nothing is delivered as root: the files would be root's, and the user could not read them. */
-  readonly runsAsRoot: boolean;
+  /** The conversation is with a process of ours that has taken the message from outside (remote-delivery.ts). */
+  readonly isInner: boolean;
 }
 
 export interface SessionParts {
@@ -35,6 +37,10 @@ export interface SessionParts {
   readonly store: UserOpener;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  /** May this process deliver to a user with this uid? */
+  readonly mayServe: (uid: number | undefined) => boolean;
+  /** To those it may not deliver to itself; undefined where there is no other way. */
+  readonly openUserProcess: OpenUserProcess | undefined;
 }
 
 /** What the connection does after a command. */
@@ -213,9 +219,9 @@ export class SmtpSession {
           ? refuse(550, '5.7.1', `<${path.text}> Relaying denied: no such user here`)
           : refuse(550, '5.1.1', `<${path.text}> User doesn't exist: ${path.text}`);
       case 'found': {
-        if (this.#options.runsAsRoot) {
-          const { protocol } = this.#options;
-          const text = `Can't deliver to ${path.text}: no one user owns all mail, so set mail_uid and mail_gid, or service ${protocol} { user }`;
+        const isOwn = this.#parts.mayServe(userUid(found.user));
+        if (!isOwn && this.#parts.openUserProcess === undefined) {
+          const text = `Can't deliver to ${path.text}: the user has uid ${found.user.fields['uid'] ?? '(none)'}, this process another`;
           this.#parts.log.error('smtp.no-identity', text, { recipient: path.text });
           return refuse(451, '4.3.0', `<${path.text}> Temporary internal error`);
         }
@@ -225,7 +231,7 @@ export class SmtpSession {
         );
         // In SMTP the same mailbox gets one copy; LMTP owes one outcome for each RCPT.
         if (this.#options.protocol === 'smtp' && isKnown) return answer(reply(250, '2.1.5', 'OK'));
-        return this.#addRecipient(envelope, { user: found.user, address: path.text, mailbox });
+        return this.#addRecipient(envelope, { user: found.user, address: path.text, mailbox }, isOwn);
       }
     }
   }
@@ -245,10 +251,15 @@ export class SmtpSession {
     this.#lookups.abort();
   }
 
-  async #addRecipient(envelope: Envelope, recipient: Recipient): Promise<Step> {
-    const delivery = new RecipientDelivery(recipient);
-    // SMTP has only one reply after the data, so a mailbox that is full or broken must be refused now.
-    if (this.#options.protocol === 'smtp') {
+  async #addRecipient(envelope: Envelope, recipient: Recipient, isOwn: boolean): Promise<Step> {
+    const { openUserProcess } = this.#parts;
+    const delivery =
+      isOwn || openUserProcess === undefined
+        ? new RecipientDelivery(recipient)
+        : new RemoteDelivery(recipient, { sender: envelope.sender.text, isUtf8: this.#isUtf8 }, openUserProcess);
+    // SMTP has only one reply after the data, so a mailbox that is full or broken must be refused now. Where another process delivers, the
+    // one that the client talks to may be an SMTP one.
+    if (this.#options.protocol === 'smtp' || this.#options.isInner || delivery.isRemote) {
       await delivery.begin(this.#parts.store, this.#beginOptions(envelope), this.#parts.signal);
       if (delivery.failure !== undefined) {
         const { failure } = delivery;
@@ -307,6 +318,7 @@ export class SmtpSession {
   }
 
   #prefix(recipient: Recipient): string {
+    if (this.#options.isInner) return '';
     const envelope = this.#envelope;
     const sender = envelope?.sender.text ?? '';
     const single = envelope?.recipients.length === 1 ? recipient.address : undefined;
@@ -387,7 +399,8 @@ export class SmtpSession {
     return worst ?? reply(250, '2.0.0', `OK ${this.#sessionId} Saved`);
   }
 
-  #logOutcome({ recipient, outcome }: Delivered, intake: MessageIntake, sender: string): void {
+  #logOutcome({ recipient, isRemote, outcome }: Delivered, intake: MessageIntake, sender: string): void {
+    if (isRemote && outcome.kind === 'saved') return;
     const result =
       outcome.kind === 'saved' ? `saved mail to ${outcome.mailbox}` : `save failed to ${recipient.mailbox}: ${outcome.error.message}`;
     const messageId = intake.headers.field('message-id');

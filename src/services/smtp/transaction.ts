@@ -1,8 +1,22 @@
 // One mail transaction: sender, recipients, the message on its way into their mailboxes, and the outcome for each.
 
-import type { BeginOptions, DeliveryOutcome, Recipient, RecipientDelivery, UserOpener } from '#delivery/deliver.js';
+import type { BeginOptions, DeliveryOutcome, Recipient, UserOpener } from '#delivery/deliver.js';
 import { HeaderFacts } from '#delivery/header-facts.js';
 import type { MailPath } from '#protocol/smtp/address.js';
+import type { StorageError } from '#storage/errors.js';
+
+/** The message on its way to one recipient; delivery/deliver.ts, or remote-delivery.ts. After the first failure it takes no more octets. */
+export interface Delivery {
+  readonly recipient: Recipient;
+  /** Another process delivers, and logs it. */
+  readonly isRemote: boolean;
+  readonly failure: StorageError | undefined;
+  begin(opener: UserOpener, options: BeginOptions, signal: AbortSignal): Promise<void>;
+  write(chunk: Buffer): Promise<void>;
+  end(): Promise<void>;
+  commit(signal: AbortSignal): Promise<DeliveryOutcome>;
+  abort(): Promise<void>;
+}
 
 /** RFC 5321 6.3. */
 const maxReceivedFields = 100;
@@ -21,6 +35,7 @@ export type BodyVerdict =
 
 export interface Delivered {
   readonly recipient: Recipient;
+  readonly isRemote: boolean;
   readonly outcome: DeliveryOutcome;
 }
 
@@ -29,20 +44,20 @@ export interface Envelope {
   readonly sender: MailPath;
   readonly expectedBytes: number | undefined;
   /** SMTP: each has its file open already, so that a mailbox that cannot take the message is refused at RCPT TO. */
-  readonly recipients: RecipientDelivery[];
+  readonly recipients: Delivery[];
 }
 
 /** Streams a message body into all recipients' mailboxes. */
 export class MessageIntake {
   readonly headers = new HeaderFacts();
-  readonly #deliveries: readonly RecipientDelivery[];
+  readonly #deliveries: readonly Delivery[];
   readonly #maxBytes: number;
   #pending: Buffer[] = [];
   #pendingBytes = 0;
   #received = 0;
   #isTooLarge = false;
 
-  constructor(deliveries: readonly RecipientDelivery[], maxBytes: number) {
+  constructor(deliveries: readonly Delivery[], maxBytes: number) {
     this.#deliveries = deliveries;
     this.#maxBytes = maxBytes;
   }
@@ -82,7 +97,11 @@ export class MessageIntake {
 
   /** LMTP: each recipient for itself. */
   async commitEach(signal: AbortSignal): Promise<readonly Delivered[]> {
-    return this.#each(async (delivery) => ({ recipient: delivery.recipient, outcome: await delivery.commit(signal) }));
+    return this.#each(async (delivery) => ({
+      recipient: delivery.recipient,
+      isRemote: delivery.isRemote,
+      outcome: await delivery.commit(signal),
+    }));
   }
 
   /**
@@ -93,7 +112,9 @@ export class MessageIntake {
     const failed = this.#deliveries.some((delivery) => delivery.failure !== undefined);
     if (!failed) return this.commitEach(signal);
     const outcomes = this.#deliveries.flatMap((delivery): Delivered[] =>
-      delivery.failure === undefined ? [] : [{ recipient: delivery.recipient, outcome: { kind: 'failed', error: delivery.failure } }],
+      delivery.failure === undefined
+        ? []
+        : [{ recipient: delivery.recipient, isRemote: delivery.isRemote, outcome: { kind: 'failed', error: delivery.failure } }],
     );
     await this.abort();
     return outcomes;
@@ -112,7 +133,7 @@ export class MessageIntake {
     await Promise.all(this.#deliveries.map((delivery) => delivery.write(chunk)));
   }
 
-  async #each<Result>(step: (delivery: RecipientDelivery) => Promise<Result>): Promise<readonly Result[]> {
+  async #each<Result>(step: (delivery: Delivery) => Promise<Result>): Promise<readonly Result[]> {
     const results: Result[] = [];
     for (let from = 0; from < this.#deliveries.length; from += maxConcurrentCommits) {
       results.push(...(await Promise.all(this.#deliveries.slice(from, from + maxConcurrentCommits).map(step))));

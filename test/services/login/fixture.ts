@@ -144,6 +144,8 @@ function fakeContext(
       setPenalty: () => undefined,
     },
     onReload: () => undefined,
+    mayServe: () => true,
+    openSession: () => Promise.resolve({ kind: 'failed', reason: 'not here' }),
     titleChanged: () => undefined,
   };
 }

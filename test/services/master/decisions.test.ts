@@ -117,6 +117,8 @@ describe('The options of a child', () => {
     takesHandoffs: false,
     isPerUser: false,
     identity: undefined,
+    serves: 'all',
+    senders: undefined,
     extraGroups: [],
     isConfined: true,
     vszLimitBytes: 256 * megabyte,

@@ -134,11 +134,14 @@ describe('Mail processes of a master that is root', () => {
     assert.deepEqual(of.mailIdentity, { uid: 6000, gid: 6001 });
   });
 
-  it('are not prestarted while nobody says whom to run as, and delivery says that it runs as root', () => {
+  it('are not prestarted while nobody says whom to run as; what takes messages then touches no mail', () => {
     const of = plan(`${base}service imap {\n  process_min_avail = 2\n}\n`);
     assert.equal(service(of, 'imap').limits.processMinAvail, 0);
     assert.ok(of.notices.some((notice) => notice.startsWith('service(imap): process_min_avail has no effect')));
-    assert.ok(of.notices.some((notice) => notice.startsWith('service(lmtp): runs as root')));
+    const [lmtp, deliver] = [service(of, 'lmtp'), service(of, 'deliver')];
+    assert.deepEqual([lmtp.identity, lmtp.serves, lmtp.takesHandoffs], [{ uid: 103, gid: 103 }, 'named', false]);
+    assert.deepEqual([deliver.isPerUser, deliver.serves, deliver.takesHandoffs, deliver.listeners.length], [true, 'own', true, 0]);
+    assert.deepEqual(deliver.senders, { uid: 103, gid: 103 });
   });
 
   it('run as the user of the service block where there is one', () => {

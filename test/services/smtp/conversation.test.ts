@@ -15,7 +15,12 @@ interface World {
   readonly ended: Promise<void>;
 }
 
-async function start(protocol: 'smtp' | 'lmtp', overrides: Partial<SessionOptions> = {}, peer: Peer = loopbackPeer): Promise<World> {
+async function start(
+  protocol: 'smtp' | 'lmtp',
+  overrides: Partial<SessionOptions> = {},
+  peer: Peer = loopbackPeer,
+  { servesAll = true } = {},
+): Promise<World> {
   const world = new DeliveryWorld();
   for (const user of ['anna', 'bob', 'carl@example.test']) await world.addUser(user);
   const [serverSide, clientSide] = duplexPair();
@@ -34,12 +39,19 @@ async function start(protocol: 'smtp' | 'lmtp', overrides: Partial<SessionOption
     isFullTemporary: false,
     offersTls: false,
     deliverLogFormat: 'msgid=%m: %$',
-    runsAsRoot: false,
+    isInner: false,
     ...overrides,
   };
   const session = new SmtpSession(
     options,
-    { auth: world.auth, store: world.store, log: silentLogger, signal: new AbortController().signal },
+    {
+      auth: world.auth,
+      store: world.store,
+      log: silentLogger,
+      signal: new AbortController().signal,
+      mayServe: () => servesAll,
+      openUserProcess: undefined,
+    },
     peer,
     'sess1',
   );
@@ -248,8 +260,8 @@ describe('SMTP ingest', () => {
     await ended;
   });
 
-  it('delivers nothing as root', async () => {
-    const { client, ended } = await start('smtp', { runsAsRoot: true });
+  it('delivers nothing to users that it may not serve', async () => {
+    const { client, ended } = await start('smtp', { isInner: false }, loopbackPeer, { servesAll: false });
     await talk(client, [...hello, ['RCPT TO:<anna@localhost>', /^451 4\.3\.0/], ['QUIT', /^221/]]);
     await ended;
   });
