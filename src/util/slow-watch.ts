@@ -2,8 +2,8 @@
 //
 // What the kernel has in memory takes some microseconds; a trip through the thread pool takes ten times that. How long the calls take is watched:
 // where slow ones come close together (a cold disk, a file server) the thread pool is used for a while, so that slow storage holds the event loop for
-// one short call a second. A single slow one among many is a busy machine that gave the processor to somebody else: the thread pool would only add
-// to that.
+// one short call a second. A single slow one among many, or one during which the processor went to somebody else, is a busy machine: the thread pool
+// would only add to that.
 
 /** Far above what a call takes that the kernel answers from memory, even on a busy machine. */
 const slowMs = 2;
@@ -11,15 +11,29 @@ const pauseMs = 1000;
 /** After this many quick calls a slow one is taken for chance. */
 const quickCallsToTrust = 32;
 
+/** Calls between two looks at how often the processor was taken away. */
+const callsBetweenLooks = 32;
+
+function timesPreempted(): number {
+  return process.resourceUsage().involuntaryContextSwitches;
+}
+
 /** One for each place: folders may be on different storage. */
 export class SlowWatch {
   #pausedUntil = 0;
   #quickCalls = quickCallsToTrust;
+  #calls = 0;
+  #preempted = 0;
   readonly #now: () => number;
+  readonly #timesPreempted: () => number;
 
-  /** @param now milliseconds, never going back */
-  constructor(now: () => number = () => performance.now()) {
+  /**
+   * @param now milliseconds, never going back
+   * @param preempted how often the processor was taken away from this process; waiting for storage does not count
+   */
+  constructor(now: () => number = () => performance.now(), preempted: () => number = timesPreempted) {
     this.#now = now;
+    this.#timesPreempted = preempted;
   }
 
   /** Something was slow a moment ago: use the thread pool. */
@@ -29,16 +43,24 @@ export class SlowWatch {
 
   /** Runs one short synchronous call, and takes note of how long it took. */
   run<Result>(call: () => Result): Result {
+    if (this.#calls % callsBetweenLooks === 0) this.#preempted = this.#timesPreempted();
+    this.#calls += 1;
     const startedAt = this.#now();
     try {
       return call();
     } finally {
       const endedAt = this.#now();
       if (endedAt - startedAt <= slowMs) this.#quickCalls += 1;
-      else {
+      else if (!this.#wasPreempted()) {
         if (this.#quickCalls < quickCallsToTrust) this.#pausedUntil = endedAt + pauseMs;
         this.#quickCalls = 0;
       }
     }
+  }
+
+  #wasPreempted(): boolean {
+    const before = this.#preempted;
+    this.#preempted = this.#timesPreempted();
+    return this.#preempted > before;
   }
 }

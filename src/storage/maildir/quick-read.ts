@@ -10,9 +10,8 @@ export const maxQuickBytes = 64 * 1024;
 export class QuickReads {
   readonly storage: SlowWatch;
 
-  /** @param now milliseconds, never going back */
-  constructor(now?: () => number) {
-    this.storage = new SlowWatch(now);
+  constructor(storage = new SlowWatch()) {
+    this.storage = storage;
   }
 
   /**
