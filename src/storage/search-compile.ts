@@ -3,7 +3,7 @@ import { intersectRanges, normalizeRanges, rangesContain } from '#util/number-se
 import { emailIdOf, threadIdHeaders, threadIdOf } from './object-id.js';
 import type { NumberRange, SearchQuery } from './search.js';
 import { type Outcome, type SearchSource, unknown } from './search-source.js';
-import { dayOfHeaderDate, headerContains, headerDate, TextNeedles } from './search-text.js';
+import { dayOfHeaderDate, headerDate, headerKey, keyContains, TextNeedles } from './search-text.js';
 import type { MessageNeeds } from './types.js';
 
 type Test = (seq: number, stage: number) => Outcome;
@@ -135,8 +135,20 @@ class Compiler {
       case 'header': {
         const field = query.field.toLowerCase();
         this.#headers.add(field);
-        const contains = headerContains(query.text);
-        return this.#from(2, (seq) => contains(source.headerFieldsAt(seq, [field])));
+        const contains = keyContains(query.text);
+        const keys = source.headerKeys?.(field);
+        const names = [field];
+        const read = this.#from(2, (seq) => {
+          const key = headerKey(source.headerFieldsAt(seq, names));
+          keys?.set(source.uidAt(seq), key);
+          return contains(key);
+        });
+        if (keys === undefined) return read;
+        return (seq, stage) => {
+          const key = keys.get(source.uidAt(seq));
+          if (key === undefined) return read(seq, stage);
+          return contains(key) ? 1 : 0;
+        };
       }
       case 'body':
       case 'text': {

@@ -17,7 +17,7 @@ const sliceMs = 10;
 /** Messages whose columns are tested between two looks at the clock. */
 const columnSlice = 2048;
 /** Messages prepared at once: bounds the header octets held at a time. */
-const prepareSlice = 100;
+const prepareSlice = 500;
 
 /**
  * Ascending sequence numbers of the messages that match.

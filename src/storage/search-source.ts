@@ -1,4 +1,5 @@
 // What the parts of a search share.
+import type { FieldKeys } from './header-keys.js';
 import type { MailboxView } from './mailbox.js';
 
 /** Not decided by what is known so far. */
@@ -25,6 +26,8 @@ export type SearchSource = Pick<
   | 'openMessage'
 > & {
   readonly nowMs?: number;
+  /** What earlier searches have found out about a field, lower-case. */
+  headerKeys?(field: string): FieldKeys;
   /**
    * The whole message as the client sees it where it can be read at once, without waiting; the octets are good until the next call. Undefined: use
    * `openMessage`.

@@ -69,12 +69,18 @@ export class TextNeedles {
   }
 }
 
-/** A test of raw header fields of one name: some field contains the text; '' asks for the field only. */
-export function headerContains(text: string): (rawFields: Buffer) => boolean {
+/** All raw fields of one name as they are compared, a line each; null when there is none. */
+export function headerKey(rawFields: Buffer): string | null {
+  if (rawFields.length === 0) return null;
+  return splitHeader(rawFields)
+    .map((field) => searchKey(decodeWords(fieldText(rawFields, field))))
+    .join('\n');
+}
+
+/** A test of a `headerKey`: some field contains the text; '' asks for the field only. */
+export function keyContains(text: string): (key: string | null) => boolean {
   const needle = searchKey(text);
-  return (rawFields) =>
-    rawFields.length > 0 &&
-    (needle === '' || splitHeader(rawFields).some((field) => searchKey(decodeWords(fieldText(rawFields, field))).includes(needle)));
+  return (key) => key?.includes(needle) === true;
 }
 
 /** Day of a Date field as written, without its time zone (RFC 9051 6.4.4 SENTON); undefined when there is none. */

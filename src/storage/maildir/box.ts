@@ -10,6 +10,7 @@ import { SharedRun } from '#util/shared-run.js';
 import { ChangeNotifier } from '../change-notifier.js';
 import type { MailboxPaths } from '../driver.js';
 import { StorageError } from '../errors.js';
+import { HeaderKeys } from '../header-keys.js';
 import { CacheFile } from '../index/cache-file.js';
 import { rowBit } from '../index/columns.js';
 import type { FileStamp, IndexState, Stamps } from '../index/index-state.js';
@@ -48,6 +49,7 @@ export class MaildirBox {
   readonly mutex = new Mutex();
   readonly notifier = new ChangeNotifier();
   readonly quickReads = new QuickReads();
+  readonly headerKeys = new HeaderKeys();
   readonly syncNew: SharedRun;
   readonly syncCur: SharedRun;
   readonly syncList: SharedRun;
@@ -150,6 +152,7 @@ export class MaildirBox {
     this.saveCachePositions(cachePositionsBytes / 16);
     this.cache?.close();
     this.cache = undefined;
+    this.headerKeys.clear();
     this.index.close();
     const { guid, uidValidity, uidNext, highestModSeq } = this.index.state;
     this.index = MailboxIndex.empty(this.#indexOptions());

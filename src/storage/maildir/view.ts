@@ -1,6 +1,7 @@
 import type { MimePart } from '#mail/mime-part.js';
 import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
+import type { FieldKeys } from '../header-keys.js';
 import { rowBit } from '../index/columns.js';
 import { recentRecord } from '../index/log-record.js';
 import { MailboxIndex } from '../index/mailbox-index.js';
@@ -215,6 +216,10 @@ export class MaildirView implements MailboxView {
     const box = this.#box;
     const structures = { find: () => cachedStructure(box, uid), keep: (structure: MimePart) => cacheStructure(box, uid, structure) };
     return openReader(box, uid, signal, structures);
+  }
+
+  headerKeys(field: string): FieldKeys {
+    return this.#box.headerKeys.of(field, this.#box.state.uidValidity);
   }
 
   peekMessage(seq: number): Buffer | undefined {
