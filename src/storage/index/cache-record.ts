@@ -3,7 +3,7 @@
 // A record belongs to a UID and points to the message's previous record, if it adds to one. A message never changes, so records never do.
 // Record of UID 0: a numbered list of header field names, to which the header sections of later records refer.
 import { crc32 } from '#util/crc32.js';
-import { ByteReader, ByteWriter } from './byte-writer.js';
+import { ByteReader } from './byte-writer.js';
 
 export const cacheMagic = 'ROOSTCA1';
 export const cacheVersion = 1;
@@ -57,40 +57,52 @@ export function emptyCachedMessage(): CachedMessage {
   return { envelope: undefined, body: undefined, bodyStructure: undefined, tree: undefined, preview: undefined, header: undefined };
 }
 
-/** @param previous offset of the message's record before, in units; 0: none */
+const messageSections = ['envelope', 'body', 'bodyStructure', 'tree', 'preview'] as const;
+
+/** @param previous offset of the message's record before, in units; 0: none. @returns nothing (no octets) when it would be too long */
 export function encodeCacheRecord(uid: number, previous: number, message: CachedMessage): Buffer {
-  return encode(uid, previous, (writer) => {
-    for (const field of ['envelope', 'body', 'bodyStructure', 'tree', 'preview'] as const) {
-      const value = message[field];
-      if (value !== undefined) writeSection(writer, sectionKind[field], 0, value);
-    }
-    if (message.header !== undefined) writeSection(writer, sectionKind.header, message.header.names, message.header.bytes);
-  });
+  let length = cacheRecordHeaderBytes + 2;
+  for (const field of messageSections) length += sectionBytes(message[field]);
+  length += sectionBytes(message.header?.bytes);
+  length = Math.ceil(length / cacheUnit) * cacheUnit;
+  if (length > maxCacheRecordBytes) return Buffer.alloc(0);
+  const record = Buffer.allocUnsafe(length);
+  record.writeUInt32LE(uid, 8);
+  record.writeUInt32LE(previous, 12);
+  let at = cacheRecordHeaderBytes;
+  for (const field of messageSections) {
+    const value = message[field];
+    if (value !== undefined) at = putSection(record, at, sectionKind[field], 0, value);
+  }
+  if (message.header !== undefined) at = putSection(record, at, sectionKind.header, message.header.names, message.header.bytes);
+  // A section of kind 0 ends the record before the padding.
+  record.fill(0, at);
+  return sealRecord(record);
+}
+
+function sectionBytes(value: Buffer | undefined): number {
+  return value === undefined ? 0 : value.length + 8;
+}
+
+function putSection(record: Buffer, at: number, kind: number, argument: number, bytes: Buffer): number {
+  record.writeUInt16LE(kind, at);
+  record.writeUInt16LE(argument, at + 2);
+  record.writeUInt32LE(bytes.length, at + 4);
+  record.set(bytes, at + 8);
+  return at + 8 + bytes.length;
+}
+
+function sealRecord(record: Buffer): Buffer {
+  record.writeUInt32LE(((cacheRecordMagic << 24) | record.length) >>> 0, 0);
+  record.writeUInt32LE(crc32(record.subarray(8)), 4);
+  return record;
 }
 
 export function encodeNamesRecord(number: number, names: readonly string[]): Buffer {
-  return encode(0, 0, (writer) => writeSection(writer, sectionKind.names, number, Buffer.from(names.join('\n'), 'latin1')));
-}
-
-function writeSection(writer: ByteWriter, kind: number, argument: number, bytes: Buffer): void {
-  writer.u16(kind);
-  writer.u16(argument);
-  writer.u32(bytes.length);
-  writer.bytes(bytes);
-}
-
-function encode(uid: number, previous: number, build: (writer: ByteWriter) => void): Buffer {
-  const writer = new ByteWriter(2048);
-  for (const value of [0, 0, uid, previous]) writer.u32(value);
-  build(writer);
-  // A section of kind 0 ends the record before the padding.
-  writer.u16(0);
-  writer.align(cacheUnit);
-  const bytes = writer.finish();
-  if (bytes.length > maxCacheRecordBytes) return Buffer.alloc(0);
-  bytes.writeUInt32LE(((cacheRecordMagic << 24) | bytes.length) >>> 0, 0);
-  bytes.writeUInt32LE(crc32(bytes.subarray(8)), 4);
-  return bytes;
+  const bytes = Buffer.from(names.join('\n'), 'latin1');
+  const record = Buffer.alloc(Math.ceil((cacheRecordHeaderBytes + 2 + sectionBytes(bytes)) / cacheUnit) * cacheUnit);
+  putSection(record, cacheRecordHeaderBytes, sectionKind.names, number, bytes);
+  return sealRecord(record);
 }
 
 /** Length of the record that begins here, or 0 when none can. Looks at four octets. */

@@ -1,15 +1,16 @@
 // What `prepare` makes ready for a slice of messages: structures in wire form, header fields, previews.
-import { selectFields } from '#mail/header.js';
+import { FieldSet, selectFields } from '#mail/header.js';
 import type { MimePart } from '#mail/mime-part.js';
 import { parseStructure } from '#mail/mime-tree.js';
 import { previewOf } from '#mail/preview.js';
 import { body, bodyStructure, envelope } from '#mail/wire.js';
+import { Slicer } from '#util/deadline.js';
 import { StorageError } from '../errors.js';
 import { type CachedMessage, emptyCachedMessage } from '../index/cache-record.js';
 import type { MessageReader } from '../mailbox.js';
 import type { MessageNeeds } from '../types.js';
 import type { MaildirBox } from './box.js';
-import { eachLimit, filesInFlight, openReader } from './message-files.js';
+import { eachLimit, filesInFlight, openReader, peekMessage } from './message-files.js';
 import { decodeStructure, encodeStructure } from './structure-text.js';
 
 export interface Contents {
@@ -53,22 +54,32 @@ export async function loadContents(
   }
   if (missing.length === 0) return loaded;
   const list = cache?.learn(state, needs.headers ?? []);
+  const order: ReadOrder = {
+    needs,
+    list,
+    fields: list === undefined ? undefined : new FieldSet(state.cacheNames.get(list) ?? []),
+  };
   const learned = new Map<number, CachedMessage>();
-  await eachLimit(missing, filesInFlight, async (uid) => {
+  const take = (uid: number, { contents, news }: Described): void => {
+    loaded.set(uid, contents);
+    learned.set(uid, news);
+  };
+  const slicer = new Slicer();
+  const others: number[] = [];
+  for (const uid of missing) {
+    const row = needs.preview === true ? -1 : box.state.columns.rowOf(uid);
+    const bytes = row < 0 || box.state.columns.isDead(row) ? undefined : peekMessage(box, row);
+    if (bytes === undefined) others.push(uid);
+    else take(uid, describeWhole(bytes, order, cached.get(uid) ?? emptyCachedMessage()));
+    if (slicer.isDue) await slicer.pause();
+    signal.throwIfAborted();
+  }
+  await eachLimit(others, filesInFlight, async (uid) => {
     signal.throwIfAborted();
     try {
       const reader = await openReader(box, uid, signal);
       try {
-        const known = cached.get(uid) ?? emptyCachedMessage();
-        const { contents, news } = await readContents(
-          reader,
-          needs,
-          known,
-          list,
-          list === undefined ? [] : (state.cacheNames.get(list) ?? []),
-        );
-        loaded.set(uid, contents);
-        learned.set(uid, news);
+        take(uid, await readContents(reader, order, cached.get(uid) ?? emptyCachedMessage()));
       } finally {
         await reader.close();
       }
@@ -118,19 +129,53 @@ function fromCache(box: MaildirBox, message: CachedMessage, needs: MessageNeeds)
   };
 }
 
-/** Reads what is needed and not known; `news` is what is worth keeping of it. */
-async function readContents(
-  reader: MessageReader,
-  needs: MessageNeeds,
-  known: CachedMessage,
-  list: number | undefined,
-  names: readonly string[],
-): Promise<{ readonly contents: Contents; readonly news: CachedMessage }> {
-  const needsStructure = needs.body === true || needs.bodyStructure === true || needs.preview === true;
-  const { header, structure } = needsStructure ? await readStructure(reader) : { header: await readHeader(reader), structure: undefined };
-  const preview = needs.preview === true && structure !== undefined ? await previewOf(reader, structure) : undefined;
+interface ReadOrder {
+  readonly needs: MessageNeeds;
+  /** Number of the list of header names that new records hold, and the names. */
+  readonly list: number | undefined;
+  readonly fields: FieldSet | undefined;
+}
+
+interface Described {
+  readonly contents: Contents;
+  /** What is worth keeping. */
+  readonly news: CachedMessage;
+}
+
+function needsStructure(needs: MessageNeeds): boolean {
+  return needs.body === true || needs.bodyStructure === true || needs.preview === true;
+}
+
+/** Reads what is needed and not known. */
+async function readContents(reader: MessageReader, order: ReadOrder, known: CachedMessage): Promise<Described> {
+  const { needs } = order;
+  if (!needsStructure(needs)) return describe({ header: await readHeader(reader), structure: undefined, preview: undefined }, order, known);
+  const { header, structure } = await readStructure(reader);
+  const preview = needs.preview === true ? await previewOf(reader, structure) : undefined;
+  return describe({ header, structure, preview }, order, known);
+}
+
+/** The same for a message that is in memory for this moment, without a preview. */
+function describeWhole(bytes: Buffer, order: ReadOrder, known: CachedMessage): Described {
+  const structure = needsStructure(order.needs) ? parseStructure(bytes) : undefined;
+  const end = structure === undefined ? headerEnd(bytes) : structure.bodyStart;
+  const header = end < 0 ? bytes : bytes.subarray(0, end);
+  const { contents, news } = describe({ header, structure, preview: undefined }, order, known);
+  // Everything else was made anew.
+  if (contents.header !== undefined) contents.header = Buffer.from(contents.header);
+  if (news.header !== undefined) news.header = { names: news.header.names, bytes: Buffer.from(news.header.bytes) };
+  return { contents, news };
+}
+
+interface ReadParts {
+  readonly header: Buffer;
+  readonly structure: MimePart | undefined;
+  readonly preview: string | undefined;
+}
+
+function describe({ header, structure, preview }: ReadParts, { needs, list, fields }: ReadOrder, known: CachedMessage): Described {
   // A header read for one thing is used for all: clients ask for the rest soon.
-  const fields = list === undefined ? undefined : selectFields(header, names);
+  const selected = fields === undefined ? undefined : selectFields(header, fields);
   const news: CachedMessage = {
     envelope: known.envelope === undefined ? envelope(header) : undefined,
     body: structure === undefined || known.body !== undefined ? undefined : body(structure),
@@ -138,9 +183,9 @@ async function readContents(
     tree: structure === undefined || known.tree !== undefined ? undefined : encodeStructure(structure),
     preview: preview === undefined ? undefined : Buffer.from(preview),
     header:
-      list === undefined || fields === undefined || fields.length > maxCachedHeaderBytes || known.header?.names === list
+      list === undefined || selected === undefined || selected.length > maxCachedHeaderBytes || known.header?.names === list
         ? undefined
-        : { names: list, bytes: fields },
+        : { names: list, bytes: selected },
   };
   const contents: Contents = {
     envelope: news.envelope ?? known.envelope,

@@ -1,6 +1,7 @@
 // Finding and reading message files of index rows, and learning sizes and dates that their names do not tell.
-import { fstatSync, stat as statCallback } from 'node:fs';
+import { fstatSync, stat as statCallback, statSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
+import { Slicer } from '#util/deadline.js';
 import { StorageError } from '../errors.js';
 import { rowBit, unknown32 } from '../index/columns.js';
 import { type LearnedSizes, sizesRecord } from '../index/log-record.js';
@@ -137,13 +138,40 @@ export async function learnFacts(box: MaildirBox, uids: readonly number[], needs
   if (missing.length === 0) return missing;
   const learned: LearnedSizes[] = [];
   const gone: number[] = [];
-  await eachLimit(missing, filesInFlight, async (uid) => {
+  const others: number[] = [];
+  const slicer = new Slicer();
+  for (const uid of missing) {
+    const fact = learnQuickly(box, uid, needs);
+    if (fact === undefined) others.push(uid);
+    else learned.push(fact);
+    if (slicer.isDue) await slicer.pause();
+    signal.throwIfAborted();
+  }
+  await eachLimit(others, filesInFlight, async (uid) => {
     const fact = await learnOne(box, uid, needs, signal);
     if (fact === undefined) gone.push(uid);
     else learned.push(fact);
   });
   if (learned.length > 0) box.index.append([sizesRecord(learned.sort((a, b) => a.uid - b.uid))]);
   return gone;
+}
+
+/** Dates that one stat tells. @returns undefined when more is needed, or storage is slow */
+function learnQuickly(box: MaildirBox, uid: number, needs: FactNeeds): LearnedSizes | undefined {
+  const { columns } = box.state;
+  const row = columns.rowOf(uid);
+  if (row < 0 || columns.isDead(row) || (needs.size && columns.virtualSize[row] === unknown32)) return undefined;
+  const { storage } = box.quickReads;
+  if (storage.isPaused) return undefined;
+  try {
+    const stat = storage.run(() => statSync(pathOfRow(box, row), { throwIfNoEntry: false }));
+    if (stat === undefined) return undefined;
+    const times = { internalDate: seconds(stat.mtimeMs), saveDate: seconds(stat.ctimeMs) };
+    return { uid, size: unknown32, virtualSize: unknown32, ...keepKnown(box, uid, times) };
+  } catch {
+    // The long way reports what fails.
+    return undefined;
+  }
 }
 
 async function learnOne(box: MaildirBox, uid: number, needs: FactNeeds, signal: AbortSignal): Promise<LearnedSizes | undefined> {
