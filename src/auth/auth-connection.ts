@@ -69,6 +69,10 @@ class AuthConnection implements AuthClient {
     this.#connect();
   }
 
+  get knownMechanisms(): readonly AuthMechanism[] | undefined {
+    return this.#lastMechanisms;
+  }
+
   async mechanisms(): Promise<readonly AuthMechanism[]> {
     if (this.#lastMechanisms) return this.#lastMechanisms;
     const ready = await this.#whenReady();
@@ -78,9 +82,8 @@ class AuthConnection implements AuthClient {
   begin(request: AuthRequest): AuthExchange {
     let id: number | undefined;
     let isCancelled = false;
-    const start = async (): Promise<AuthStep> => {
-      const ready = await this.#whenReady();
-      if (!ready || isCancelled) return temporary;
+    const start = (ready: Handshake | undefined): Promise<AuthStep> => {
+      if (!ready || isCancelled) return Promise.resolve(temporary);
       id = this.#allocateId();
       const fields = ['AUTH', String(id), request.mechanism.toUpperCase(), `service=${request.service}`, ...peerParameters(request.peer)];
       fields.push(`session=${request.sessionId}`);
@@ -92,7 +95,7 @@ class AuthConnection implements AuthClient {
       return step;
     };
     return {
-      next: start,
+      next: () => (this.#ready === undefined ? this.#whenReady().then(start) : start(this.#ready)),
       respond: (response) => {
         if (id === undefined || !this.#challenged.delete(id)) return Promise.resolve(temporary);
         const step = this.#expect(id, undefined);

@@ -56,6 +56,8 @@ export interface AuthExchange {
 }
 
 export interface AuthClient {
+  /** The same as `mechanisms` where it need not be waited for. */
+  readonly knownMechanisms?: readonly AuthMechanism[] | undefined;
   /** Offered mechanisms, once connected. */
   mechanisms(): Promise<readonly AuthMechanism[]>;
   /** Never throws for authentication results; a broken connection to auth is `temp_fail`. */

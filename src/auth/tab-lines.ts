@@ -4,9 +4,11 @@ import { parseTabLine } from '#ipc/tab-escape.js';
 /** Longest line either side may send, LF included. */
 export const maxAuthLineBytes = 16_384;
 
+const nothing = Buffer.alloc(0);
+
 /** Splits received octets into lines. A line over the limit ends the connection: the peer cannot be trusted to be in step any more. */
 export class TabLines {
-  #pending: Buffer = Buffer.alloc(0);
+  #pending: Buffer = nothing;
 
   /** Complete lines as unescaped fields, or 'too-long'. The incomplete rest is kept. */
   push(chunk: Buffer): readonly (readonly string[])[] | 'too-long' {
@@ -22,7 +24,7 @@ export class TabLines {
     }
     if (octets.length - from > maxAuthLineBytes) return 'too-long';
     // A copy: the chunk may be a large pooled buffer.
-    this.#pending = Buffer.from(octets.subarray(from));
+    this.#pending = from === octets.length ? nothing : Buffer.from(octets.subarray(from));
     return lines;
   }
 }

@@ -23,7 +23,8 @@ export function tabUnescape(text: string): string {
 
 /** One line without its LF to its fields, unescaped. */
 export function parseTabLine(line: string): string[] {
-  return line.split('\t').map(tabUnescape);
+  const fields = line.split('\t');
+  return line.includes('\u0001') ? fields.map(tabUnescape) : fields;
 }
 
 /** Fields to one line with its LF. */

@@ -28,6 +28,9 @@ export class RememberedLogins {
   /** The same client, which is not asked for what is remembered. */
   wrap(client: AuthClient): AuthClient {
     return {
+      get knownMechanisms() {
+        return client.knownMechanisms;
+      },
       mechanisms: () => client.mechanisms(),
       begin: (request) => this.#begin(client, request),
       close: () => client.close(),

@@ -2,11 +2,13 @@
 // anybody: one client cannot come twice from the same port in one microsecond.
 import { isIPv4, isIPv6 } from 'node:net';
 
+const idMicros = 2 ** 48;
+
 /** @param nowMicros microseconds since the epoch */
-export function makeSessionId(remoteIp: string, remotePort: number, nowMicros: bigint): string {
+export function makeSessionId(remoteIp: string, remotePort: number, nowMicros: number): string {
   const address = addressOctets(remoteIp);
   const octets = Buffer.allocUnsafe(8 + address.length);
-  octets.writeUIntLE(Number(nowMicros & 0xffff_ffff_ffffn), 0, 6);
+  octets.writeUIntLE(nowMicros % idMicros, 0, 6);
   octets.writeUInt16LE(remotePort & 0xffff, 6);
   address.copy(octets, 8);
   const text = octets.toString('base64');

@@ -1,7 +1,7 @@
 // Drives a connection from accept to login: greeting, TLS, SASL relay, timers, log lines. Used by the login roles, which hand the client over, and
 // by mail roles in direct mode, which serve it themselves.
 import type { Duplex } from 'node:stream';
-import type { AuthClient, AuthExchange, AuthStep } from '#auth/client.js';
+import type { AuthClient, AuthExchange, AuthMechanism, AuthStep } from '#auth/client.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import type { AcceptedConnection, ClientHandle, ServiceContext } from '#service-kit/role.js';
 import { type AttemptRecord, disconnectReason } from './disconnect-reason.js';
@@ -95,11 +95,8 @@ class PreAuthSession implements ClientHandle {
     this.#machine = options.protocol === 'imap' ? new ImapPreAuth() : new Pop3PreAuth();
     this.#stream = options.connection.socket;
     this.#peer = options.connection.peer;
-    this.#sessionId = makeSessionId(
-      this.#peer.remoteIp,
-      this.#peer.remotePort,
-      BigInt(Date.now()) * 1000n + ((process.hrtime.bigint() / 1000n) % 1000n),
-    );
+    const nowMicros = Date.now() * 1000 + Math.floor((performance.now() * 1000) % 1000);
+    this.#sessionId = makeSessionId(this.#peer.remoteIp, this.#peer.remotePort, nowMicros);
   }
 
   get isPreAuth(): boolean {
@@ -125,7 +122,10 @@ class PreAuthSession implements ClientHandle {
   start(): void {
     this.#attach();
     this.#startIdleTimer();
-    this.#begin().catch((error: unknown) => this.#fail(error));
+    const { connection, authClient } = this.#options;
+    const mechanisms = authClient.knownMechanisms;
+    if (mechanisms !== undefined && (!connection.listener.isTls || connection.peer.tls)) this.#greet(mechanisms);
+    else this.#begin().catch((error: unknown) => this.#fail(error));
   }
 
   async #begin(): Promise<void> {
@@ -134,7 +134,10 @@ class PreAuthSession implements ClientHandle {
       if (!(await this.#upgrade(Buffer.alloc(0)))) return;
     }
     const mechanisms = await this.#options.authClient.mechanisms();
-    if (this.#isEnded) return;
+    if (!this.#isEnded) this.#greet(mechanisms);
+  }
+
+  #greet(mechanisms: readonly AuthMechanism[]): void {
     if (mechanisms.length === 0) {
       this.#write(this.#machine.bye(`[${this.#unavailableCode()}] Temporary authentication failure. [${whereNow()}]`));
       this.#finish('Disconnected: Auth process broken');
