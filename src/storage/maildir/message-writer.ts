@@ -1,10 +1,12 @@
 // One message on its way into tmp/: buffered, written, given its date, fsynced.
 //
 // What is small enough to be written at once (most mail) is written by synchronous calls, which only touch the page cache and cost half of what a
-// trip through the thread pool does; what is larger is streamed. fsync always happens off the event loop, so that several overlap.
-import { close, closeSync, fsync, futimesSync, mkdirSync, openSync, unlinkSync, writev, writevSync } from 'node:fs';
+// trip through the thread pool does; what is larger is streamed. fsync always happens off the event loop, so that several overlap. While one is under
+// way a new file may have to wait until the journal of the file system is written (ext4), so then it is made off the event loop, too.
+import { close, closeSync, fsync, futimesSync, mkdirSync, open, openSync, unlinkSync, writev, writevSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { givePermissions } from '#util/file-permissions.js';
+import { StorageError } from '../errors.js';
 import type { MaildirBox } from './box.js';
 import { storageErrorOf } from './file-calls.js';
 
@@ -12,6 +14,8 @@ import { storageErrorOf } from './file-calls.js';
 const flushBytes = 128 * 1024;
 
 export class TemporaryMessage {
+  /** Messages of this process that are being synced. */
+  static #syncing = 0;
   readonly path: string;
   readonly name: string;
   size = 0;
@@ -22,6 +26,7 @@ export class TemporaryMessage {
   #pendingBytes = 0;
   readonly #openFlags: string;
   #isMade = false;
+  #isDiscarded = false;
 
   /**
    * @param dateSeconds INTERNALDATE: becomes the file's mtime
@@ -46,10 +51,10 @@ export class TemporaryMessage {
   async end(): Promise<void> {
     if (this.#pendingBytes >= flushBytes / 2) await this.#flush();
     try {
-      this.#open();
+      if (this.#fd < 0) await this.#open();
       if (this.#pendingBytes > 0) this.#writeNow();
       futimesSync(this.#fd, this.#dateSeconds, this.#dateSeconds);
-      if (this.#box.options.fsync !== 'never') await syncFd(this.#fd);
+      if (this.#box.options.fsync !== 'never') await this.#sync();
     } catch (error) {
       throw storageErrorOf(error, `write ${this.path}`);
     } finally {
@@ -59,6 +64,7 @@ export class TemporaryMessage {
 
   /** Removes the file if it is still in tmp/. */
   discard(): void {
+    this.#isDiscarded = true;
     this.#close();
     this.#pending = [];
     if (!this.#isMade) return;
@@ -69,10 +75,20 @@ export class TemporaryMessage {
     }
   }
 
-  #open(): void {
-    if (this.#fd >= 0) return;
+  async #sync(): Promise<void> {
+    TemporaryMessage.#syncing += 1;
     try {
-      this.#fd = openSync(this.path, this.#openFlags, this.#box.permissions.mode);
+      await syncFd(this.#fd);
+    } finally {
+      TemporaryMessage.#syncing -= 1;
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { mode } = this.#box.permissions;
+    try {
+      this.#fd =
+        TemporaryMessage.#syncing === 0 ? openSync(this.path, this.#openFlags, mode) : await openLater(this.path, this.#openFlags, mode);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
       // Some programs make Maildirs without tmp/ or new/.
@@ -83,10 +99,14 @@ export class TemporaryMessage {
           if (errnoOf(mkdirError) !== 'EEXIST') throw mkdirError;
         }
       }
-      this.#fd = openSync(this.path, this.#openFlags, this.#box.permissions.mode);
+      this.#fd = openSync(this.path, this.#openFlags, mode);
+    }
+    this.#isMade = true;
+    if (this.#isDiscarded) {
+      this.discard();
+      throw new StorageError('cannot', 'the message was given up');
     }
     givePermissions(this.#fd, this.#box.permissions);
-    this.#isMade = true;
   }
 
   #writeNow(): void {
@@ -107,7 +127,7 @@ export class TemporaryMessage {
     this.#pending = [];
     this.#pendingBytes = 0;
     try {
-      this.#open();
+      if (this.#fd < 0) await this.#open();
       while (left > 0) {
         const written = await writeSome(this.#fd, buffers);
         left -= written;
@@ -144,6 +164,15 @@ function writeSome(fd: number, buffers: Uint8Array[]): Promise<number> {
   return new Promise((resolve, reject) => {
     writev(fd, buffers, (error, written) => {
       if (error === null) resolve(written);
+      else reject(error);
+    });
+  });
+}
+
+function openLater(path: string, flags: string, mode: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    open(path, flags, mode, (error, fd) => {
+      if (error === null) resolve(fd);
       else reject(error);
     });
   });
