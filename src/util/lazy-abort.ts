@@ -20,6 +20,11 @@ export class LazyAbort {
     return this.#controller.signal;
   }
 
+  /** Nothing waits on the signal any more: the next to ask gets another. What still holds the old one hears of nothing. */
+  forget(): void {
+    if (this.#reason === undefined) this.#controller = undefined;
+  }
+
   /** The first reason holds. */
   abort(reason: Error): void {
     if (this.#reason !== undefined) return;

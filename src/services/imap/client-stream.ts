@@ -118,8 +118,10 @@ export class ClientStream {
 
   #wake(): void {
     const wake = this.#wakeReader;
+    if (wake === undefined) return;
     this.#wakeReader = undefined;
-    wake?.();
+    this.#isInterrupted = false;
+    wake();
   }
 
   #closed(): void {
@@ -146,18 +148,15 @@ export class ClientStream {
     return chunk;
   }
 
-  /** Resolves when `take` may give something, at the end of the input, and when `interrupt` is called. */
+  /** Calls back once: when `take` may give something, at the end of the input, and when `interrupt` is called. */
+  whenReadable(callback: () => void): void {
+    this.#wakeReader = callback;
+    if (this.#waitingBytes > 0 || this.#hasEnded || this.#isInterrupted) this.#wake();
+  }
+
+  /** Resolves when `whenReadable` would call. */
   readable(): Promise<void> {
-    if (this.#waitingBytes > 0 || this.#hasEnded || this.#isInterrupted) {
-      this.#isInterrupted = false;
-      return Promise.resolve();
-    }
-    return new Promise<void>((resolve) => {
-      this.#wakeReader = () => {
-        this.#isInterrupted = false;
-        resolve();
-      };
-    });
+    return new Promise((resolve) => this.whenReadable(resolve));
   }
 
   /** Makes a pending or the next `readable` resolve. */

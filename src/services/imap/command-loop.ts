@@ -134,15 +134,40 @@ export class CommandLoop implements SessionInput {
     }
   }
 
-  async readLine(): Promise<string | undefined> {
+  /** By callbacks: clients that idle are many, and an async function that waits holds half a KB. */
+  readLine(): Promise<string | undefined> {
     const session = this.#session;
-    if (session === undefined) return undefined;
+    if (session === undefined) return Promise.resolve(undefined);
     this.#decoder.expectLine();
+    return new Promise((resolve, reject) => {
+      const startedAt = performance.now();
+      const look = (): void => {
+        try {
+          const found = this.#lineOrEnd();
+          if (found !== undefined) {
+            this.#waitedMs += performance.now() - startedAt;
+            resolve(found.line);
+            return;
+          }
+          session.output.flush();
+          this.#stream.whenReadable(look);
+        } catch (error) {
+          reject(error);
+        }
+      };
+      look();
+    });
+  }
+
+  /** Undefined when more octets have to come. */
+  #lineOrEnd(): { readonly line: string | undefined } | undefined {
     for (;;) {
       const step = this.#decoder.next();
-      if (step.kind === 'line') return step.text;
-      if (step.kind !== 'more') return '';
-      if (!(await this.#fill(session))) return undefined;
+      if (step.kind === 'line') return { line: step.text };
+      if (step.kind !== 'more') return { line: '' };
+      const chunk = this.#stream.take();
+      if (chunk !== undefined) this.#decoder.push(chunk);
+      else return this.#stream.isAtEnd || this.#stopRequested ? { line: undefined } : undefined;
     }
   }
 
@@ -244,7 +269,7 @@ export class CommandLoop implements SessionInput {
     if (found === undefined) return;
     const startedAt = performance.now();
     this.#last = { name: 'IDLE', startedAt, finishedAt: undefined };
-    const outcome = await this.#attempt(session, found.row, () => runIdle(session, { tag, signal: session.signal }));
+    const outcome = await this.#attempt(session, found.row, () => runIdle(session, { tag }));
     await this.#finish(session, tag, found, outcome, startedAt);
   }
 
@@ -313,32 +338,38 @@ export class CommandLoop implements SessionInput {
   }
 
   /** Runs a command's work and turns whatever it throws into a reply. Undefined: nobody is there to reply to. */
-  async #attempt(session: Session, row: CommandRow, work: () => Promise<Outcome> | Outcome): Promise<Outcome | undefined> {
+  #attempt(session: Session, row: CommandRow, work: () => Promise<Outcome> | Outcome): Promise<Outcome | undefined> {
     try {
-      return await work();
+      const outcome = work();
+      if (!(outcome instanceof Promise)) return Promise.resolve(outcome);
+      return outcome.catch((error: unknown) => this.#replyTo(session, row, error));
     } catch (error) {
-      if (error instanceof ClientGoneError || session.isGone) return undefined;
-      if (error instanceof BrokenLiteralError) {
-        this.#log.error('imap.fetch', error.message, { error });
-        this.#isBroken = true;
-        this.#stream.destroy();
-        return undefined;
-      }
-      if (error instanceof ImapSyntaxError) return bad(`Error in IMAP command ${row.name}: ${error.message}`);
-      if (error instanceof MailboxNameError) return no(error.message, 'CANNOT');
-      if (error instanceof UidRequiredError) return bad(error.message, 'UIDREQUIRED');
-      if (error instanceof UnknownEncodingError) return no('The encoding of this part is not known.', 'UNKNOWN-CTE');
-      if (error instanceof BadCharsetError) return no(error.message, 'BADCHARSET (US-ASCII UTF-8)');
-      if (error instanceof StorageError) {
-        if (shouldLog(error)) this.#log.error('imap.command', `${row.name} failed: ${error.message}`, { error, command: row.name });
-        return replyToStorageError(error);
-      }
-      this.#log.error('imap.command', `${row.name} failed: ${error instanceof Error ? error.message : String(error)}`, {
-        error,
-        command: row.name,
-      });
-      return internalError(new Date(session.now()));
+      return Promise.resolve(this.#replyTo(session, row, error));
     }
+  }
+
+  #replyTo(session: Session, row: CommandRow, error: unknown): Outcome | undefined {
+    if (error instanceof ClientGoneError || session.isGone) return undefined;
+    if (error instanceof BrokenLiteralError) {
+      this.#log.error('imap.fetch', error.message, { error });
+      this.#isBroken = true;
+      this.#stream.destroy();
+      return undefined;
+    }
+    if (error instanceof ImapSyntaxError) return bad(`Error in IMAP command ${row.name}: ${error.message}`);
+    if (error instanceof MailboxNameError) return no(error.message, 'CANNOT');
+    if (error instanceof UidRequiredError) return bad(error.message, 'UIDREQUIRED');
+    if (error instanceof UnknownEncodingError) return no('The encoding of this part is not known.', 'UNKNOWN-CTE');
+    if (error instanceof BadCharsetError) return no(error.message, 'BADCHARSET (US-ASCII UTF-8)');
+    if (error instanceof StorageError) {
+      if (shouldLog(error)) this.#log.error('imap.command', `${row.name} failed: ${error.message}`, { error, command: row.name });
+      return replyToStorageError(error);
+    }
+    this.#log.error('imap.command', `${row.name} failed: ${error instanceof Error ? error.message : String(error)}`, {
+      error,
+      command: row.name,
+    });
+    return internalError(new Date(session.now()));
   }
 
   async #finish(session: Session, tag: string, found: Found | undefined, outcome: Outcome | undefined, startedAt: number): Promise<void> {

@@ -43,10 +43,12 @@ export function toFlagSet(flags: readonly string[]): { readonly set: FlagSet; re
 
 /** Texts of flag sets, cached by the identity of the keyword array (the storage hands out one array for each set). */
 export class FlagText {
-  readonly #byKeywords = new WeakMap<readonly string[], string[]>();
+  /** Made for the first text: most sessions ask for none. */
+  #byKeywords: WeakMap<readonly string[], string[]> | undefined;
 
   /** `(\Seen work)` */
   list(system: number, keywords: readonly string[]): string {
+    this.#byKeywords ??= new WeakMap();
     let texts = this.#byKeywords.get(keywords);
     if (texts === undefined) {
       texts = [];

@@ -42,9 +42,12 @@ const noChanges: ContextChanges = { lines: [], wanted: new Map() };
 /** Positions in one line. */
 const maxPairsPerLine = 500;
 
+/** What most sessions have. Never added to. */
+const none = new Map<string, Context>();
+
 /** The contexts of the selected mailbox. */
 export class SearchContexts {
-  readonly #contexts = new Map<string, Context>();
+  #contexts = none;
   /** All changes up to these were looked at. */
   #modSeq = 0;
   #knownModSeq = 0;
@@ -63,12 +66,13 @@ export class SearchContexts {
   }
 
   clear(): void {
-    this.#contexts.clear();
+    this.#contexts = none;
   }
 
   /** @param since the view's highestModSeq when the search began */
   add(view: MailboxView, { tag, isUid, query, found, sorted, items }: NewContext, since: number): void {
     if (this.#contexts.size === 0) {
+      this.#contexts = new Map();
       this.#modSeq = since;
       this.#knownModSeq = 0;
       this.#count = view.count;

@@ -147,6 +147,11 @@ export class Session {
     return this.#life.signal;
   }
 
+  /** Nothing of this session is under way, and it may last: lets go of what only work needs. */
+  rest(): void {
+    this.#life.forget();
+  }
+
   /** The client is. Costs nothing, where `signal` may have to be made. */
   get isGone(): boolean {
     return this.#life.isAborted;

@@ -14,10 +14,10 @@ export class ViewNews {
   recentRanges: [number, number][] = [];
   /** Below every expunge that a lost index state may hide. */
   ghostFloor: ModSeq;
-  /** Modseqs that our own silent changes took. */
-  readonly #silent = new Set<ModSeq>();
+  /** Modseqs that our own silent changes took. Undefined: none; an idle session holds little. */
+  #silent: Set<ModSeq> | undefined;
   /** Rows that somebody else changed before we changed them silently, by UID. */
-  readonly #loud = new Set<number>();
+  #loud: Set<number> | undefined;
   #announcedKeywords: number;
   #reportedRecent = 0;
 
@@ -31,7 +31,7 @@ export class ViewNews {
 
   /** Silent changes have been made that the next sync must leave out. */
   get hasSilent(): boolean {
-    return this.#silent.size > 0;
+    return this.#silent !== undefined;
   }
 
   get announcedKeywords(): number {
@@ -78,10 +78,13 @@ export class ViewNews {
   aboutToChange(row: number, isSilent: boolean): void {
     if (!isSilent) return;
     const modSeq = this.#state.columns.modSeq[row] as number;
-    if (modSeq > this.syncedModSeq && !this.#silent.has(modSeq)) this.#loud.add(this.#state.columns.uid[row] as number);
+    if (modSeq <= this.syncedModSeq || this.#silent?.has(modSeq) === true) return;
+    this.#loud ??= new Set();
+    this.#loud.add(this.#state.columns.uid[row] as number);
   }
 
   addSilent(modSeq: ModSeq): void {
+    this.#silent ??= new Set();
     this.#silent.add(modSeq);
   }
 
@@ -113,8 +116,8 @@ export class ViewNews {
     this.syncedModSeq = this.#state.highestModSeq;
     this.ghostFloor = this.syncedModSeq;
     this.uidNext = this.#state.uidNext;
-    this.#silent.clear();
-    this.#loud.clear();
+    this.#silent = undefined;
+    this.#loud = undefined;
     return { newKeywords, recent };
   }
 
@@ -129,6 +132,7 @@ export class ViewNews {
   }
 
   #isLoud(row: number): boolean {
-    return !this.#silent.has(this.#state.columns.modSeq[row] as number) || this.#loud.has(this.#state.columns.uid[row] as number);
+    if (this.#silent?.has(this.#state.columns.modSeq[row] as number) !== true) return true;
+    return this.#loud?.has(this.#state.columns.uid[row] as number) === true;
   }
 }

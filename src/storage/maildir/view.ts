@@ -31,6 +31,9 @@ import { Numbering } from './numbering.js';
 import { refresh } from './reconcile.js';
 import { ViewNews } from './view-news.js';
 
+/** Shared by the views at rest, which are many. */
+const nothingPrepared: ReadonlyMap<number, Contents | undefined> = new Map();
+
 /** One session's view of a Maildir. Between syncs only the numbering is frozen; everything else is read from the shared columns. */
 export class MaildirView implements MailboxView {
   readonly mailbox: MaildirMailboxBase;
@@ -38,7 +41,7 @@ export class MaildirView implements MailboxView {
   readonly numbering: Numbering;
   readonly #box: MaildirBox;
   readonly #news: ViewNews;
-  #prepared = new Map<number, Contents | undefined>();
+  #prepared = nothingPrepared;
   #needs: MessageNeeds = {};
   readonly #watches = new Set<() => void>();
   #isClosed = false;
@@ -153,7 +156,7 @@ export class MaildirView implements MailboxView {
 
   async prepare(seqs: readonly number[], needs: MessageNeeds, signal: AbortSignal): Promise<readonly number[]> {
     await this.#ready(signal);
-    this.#prepared = new Map();
+    this.#prepared = nothingPrepared;
     this.#needs = needs;
     const gone = new Set<number>();
     const uids: number[] = [];
@@ -307,7 +310,7 @@ export class MaildirView implements MailboxView {
     if (!this.isReadOnly || box.options.emptyNew) await takeNew(box, signal);
     this.#checkState();
     // From here on without a pause: what is reported is one moment's state.
-    this.#prepared = new Map();
+    this.#prepared = nothingPrepared;
     const { numbering } = this;
     const expunged = options.allowExpunge ? numbering.dropGone<Uid>() : [];
     const flagsChanged = this.#news.flagsChanged(numbering);
@@ -346,7 +349,7 @@ export class MaildirView implements MailboxView {
   }
 
   park(): void {
-    this.#prepared = new Map();
+    this.#prepared = nothingPrepared;
     if (this.#isClosed || this.numbering.isParked) return;
     const box = this.#box;
     const placeholder = MailboxIndex.placeholder();

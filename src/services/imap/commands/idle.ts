@@ -10,32 +10,33 @@ import { writeUpdates } from '../update-writer.js';
 /** Writes changes one round at a time: changes that come while a round is written, or while the client reads slowly, wait for the next. */
 class ChangeFeed implements IdleFeed {
   readonly #session: Session;
-  readonly #signal: AbortSignal;
   #running: Promise<void> | undefined;
   #isDue = false;
   #isStopped = false;
   #isHeld = false;
   failure: unknown;
 
-  constructor(session: Session, signal: AbortSignal) {
+  constructor(session: Session) {
     this.#session = session;
-    this.#signal = signal;
   }
 
   poke(): void {
     this.#isDue = true;
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
+      // Nothing else waits on the session's signal while it idles: NOTIFY has its own.
+      this.#session.rest();
     });
   }
 
   async #run(): Promise<void> {
-    while (this.#isDue && !this.#isHeld && !this.#isStopped && !this.#signal.aborted) {
+    while (this.#isDue && !this.#isHeld && !this.#isStopped && !this.#session.isGone) {
       this.#isDue = false;
       try {
+        const { signal } = this.#session;
         await this.#session.exclusive.run(async () => {
-          await writeUpdates(this.#session, { allowExpunge: true }, this.#signal);
-          await this.#session.metadataNews?.write(this.#signal);
+          await writeUpdates(this.#session, { allowExpunge: true }, signal);
+          await this.#session.metadataNews?.write(signal);
           await this.#session.output.drain();
         });
       } catch (error) {
@@ -75,10 +76,10 @@ export const idleRow = row({
 });
 
 /** From the continuation request on, which a resumed session has had already. @throws ClientGoneError when the session went on elsewhere */
-export async function runIdle(session: Session, { tag, signal }: Pick<CommandCall, 'tag' | 'signal'>): Promise<Outcome> {
+export async function runIdle(session: Session, { tag }: Pick<CommandCall, 'tag'>): Promise<Outcome> {
   const { output } = session;
   const view = session.selectedView;
-  const feed = new ChangeFeed(session, signal);
+  const feed = new ChangeFeed(session);
   const stopWatching = view?.watch(() => feed.poke());
   const stopNews = session.metadataNews?.watch(() => feed.poke());
   // What happened since the last command belongs to the client at once.
