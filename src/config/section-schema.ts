@@ -101,7 +101,10 @@ export const inetListenerSettings = defineSettings('inet_listener', {
   address: string('', 'Addresses separated by commas or blanks; empty: listen'),
   port: port('0', 'Port; 0: not opened'),
   ssl: boolean('no', 'TLS from the first octet'),
-  reuse_port: boolean('no', 'Each process opens the port itself'),
+  reuse_port: boolean(
+    'no',
+    'Another program, such as a second instance, may listen on the same port; processes of a service share a socket anyway',
+  ),
   haproxy: boolean('no', 'Connections begin with a PROXY protocol header'),
   tcp_keepalive: time('120 s', 'Idle time before the kernel probes a silent peer; 0: no probes'),
 });

@@ -145,6 +145,8 @@ export interface StatusMessage {
   /** Tickets whose connection arrived, and whose client has gone, since the last status. */
   readonly arrived: readonly number[];
   readonly left: readonly number[];
+  /** Clients that the process has turned away since the last status, for lack of room or because of load. */
+  readonly refused?: number;
   readonly isIdleRefused?: boolean;
   /** Login roles: when the oldest client that has not logged in came, ms since the epoch. At the limit the master pushes out the oldest of all. */
   readonly oldestPreAuthAtMs?: number | undefined;

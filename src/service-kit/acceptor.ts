@@ -142,6 +142,7 @@ export class Acceptor {
   }
 
   #refuse(socket: Socket, { kind, name, isTls }: InheritedListener, reason: string): void {
+    this.#options.clients.countRefusal();
     const text = isTls ? undefined : this.#options.policy.refusal?.({ kind, name, isTls }, reason);
     // A TLS handshake costs more than the session it would refuse, so those clients see the connection end.
     if (text === undefined) socket.destroy();

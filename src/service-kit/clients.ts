@@ -64,6 +64,7 @@ export class Clients {
   #stopReason: 'shutdown' | undefined;
   #arrived: number[] = [];
   #left: number[] = [];
+  #refused = 0;
 
   constructor(limits: ClientLimits, events: ClientEvents) {
     this.#limits = limits;
@@ -120,6 +121,19 @@ export class Clients {
     this.#arrived = [];
     this.#left = [];
     return tickets;
+  }
+
+  /** A client was turned away: there was no room, or too much load. */
+  countRefusal(): void {
+    this.#refused += 1;
+    this.#events.onChange(false);
+  }
+
+  /** Clients turned away since the last call. */
+  takeRefusals(): number {
+    const refused = this.#refused;
+    this.#refused = 0;
+    return refused;
   }
 
   /** Takes no more clients; with `end` asks all of them to go. */

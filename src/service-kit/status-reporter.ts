@@ -40,6 +40,16 @@ export class StatusReporter {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const { count, served, isDraining, oldestPreAuthAtMs } = this.#clients;
-    this.#send({ kind: 'status', clients: count, served, isDraining, ...this.#clients.takeTickets(), ...extra, oldestPreAuthAtMs });
+    const refused = this.#clients.takeRefusals();
+    this.#send({
+      kind: 'status',
+      clients: count,
+      served,
+      isDraining,
+      ...this.#clients.takeTickets(),
+      ...(refused === 0 ? {} : { refused }),
+      ...extra,
+      oldestPreAuthAtMs,
+    });
   }
 }

@@ -54,6 +54,9 @@ describe('A process whose event loop is late', () => {
       isLate = false;
       await late;
     }
+    const status = await askMaster(server.baseDir, { command: 'service-status' }, { timeoutMs: 10_000 });
+    const refused = status.ok ? status.services?.find(({ name }) => name === 'imap-login')?.refused : undefined;
+    assert.ok((refused ?? 0) >= 1, `${refused} counted`);
     // Its load is that of its clients; without one it is at rest.
     const holder = open(server.ports.imap);
     await server.logged(/imap-login: Info: No longer busy \(event loop \d+ ms late\)/);

@@ -218,7 +218,7 @@ const processes: readonly Check[] = [
 const runtime: readonly Check[] = [
   environment('UV_TCP_SINGLE_ACCEPT', 'Haraka: 1', (value, { nodeVersion, uvVersion }) => [
     value === undefined ? 'good' : 'no effect',
-    `Gone since libuv 1.45; Node ${nodeVersion} has ${uvVersion}, which takes one connection at a time from a shared listener anyway. The choice there is now: reuse_port on a listener.`,
+    `Gone since libuv 1.45; Node ${nodeVersion} has ${uvVersion}, which takes one connection at a time from a shared listener anyway. Processes here share each listening socket, so that one that ends leaves nobody unserved; with a socket for each (SO_REUSEPORT) the kernel drops who waits on it. reuse_port on a listener lets a second instance share the port.`,
   ]),
   environment('UV_THREADPOOL_SIZE', 'Haraka: up to 128', (value) => [
     value === undefined ? 'good' : 'no effect',

@@ -125,6 +125,7 @@ export function parseMessage(value: unknown): ChildMessage | undefined {
         isDraining: fields['isDraining'] === true,
         arrived: counts(fields['arrived']),
         left: counts(fields['left']),
+        ...(fields['refused'] === undefined ? {} : { refused: count(fields['refused']) }),
         isIdleRefused: fields['isIdleRefused'] === true,
         oldestPreAuthAtMs: typeof oldest === 'number' ? oldest : undefined,
       };

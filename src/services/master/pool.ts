@@ -368,6 +368,7 @@ export class Pool {
         return;
       case 'status':
         if (message.isIdleRefused === true) process.expectedEnd = undefined;
+        this.#countRefused(message.refused ?? 0);
         this.#apply(
           this.#scheduler.status(this.#environment.now(), id, {
             ...message,
