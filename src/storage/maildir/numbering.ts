@@ -109,8 +109,8 @@ export class Numbering {
     const to = columns.length;
     if (from === to) return 0;
     this.#seenRows = to;
-    let live = 0;
-    for (let row = from; row < to; row += 1) if (!columns.isDead(row)) live += 1;
+    let live = to - from;
+    if (this.state.hasDeadRows) for (let row = from; row < to; row += 1) if (columns.isDead(row)) live -= 1;
     if (this.#rows === undefined && this.count === from && live === to - from) {
       this.count = to;
       return live;
