@@ -10,7 +10,6 @@ export type SuccessStep = Extract<AuthStep, { kind: 'ok' }>;
 
 interface Remembered {
   readonly step: SuccessStep;
-  readonly user: UserFields;
   readonly untilMs: number;
 }
 
@@ -20,6 +19,8 @@ export class RememberedLogins {
   readonly #logins = new Map<string, Remembered>();
   /** What a step that auth has just given would be found by. */
   readonly #names = new WeakMap<SuccessStep, string>();
+  /** Of steps that are or were remembered: one that was taken just before it was forgotten still has its user. */
+  readonly #users = new WeakMap<SuccessStep, UserFields>();
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs;
@@ -39,18 +40,17 @@ export class RememberedLogins {
 
   /** The user of a step that was not given by auth but remembered. */
   userOf(step: SuccessStep): UserFields | undefined {
-    const name = this.#names.get(step);
-    const found = name === undefined ? undefined : this.#logins.get(name);
-    return found?.step === step ? found.user : undefined;
+    return this.#users.get(step);
   }
 
   /** Remembers a step that auth has given, if auth allows it. */
   keep(step: SuccessStep, user: UserFields): void {
     const name = this.#names.get(step);
-    if (name === undefined || step.keepMs === undefined || step.keepMs <= 0 || this.#logins.get(name)?.step === step) return;
+    if (name === undefined || step.keepMs === undefined || step.keepMs <= 0 || this.#users.has(step)) return;
+    this.#users.set(step, user);
     const nowMs = this.#nowMs();
     this.#logins.delete(name);
-    this.#logins.set(name, { step, user, untilMs: nowMs + step.keepMs });
+    this.#logins.set(name, { step, untilMs: nowMs + step.keepMs });
     // In order of insertion, so the first young one ends the search.
     for (const [old, { untilMs }] of this.#logins) {
       if (untilMs > nowMs && this.#logins.size <= maxRemembered) break;

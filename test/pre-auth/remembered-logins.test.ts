@@ -39,7 +39,7 @@ function world(keepMs: number | undefined = 1_000) {
     logins.keep(given, known ?? anna);
     return known;
   };
-  return { state, logIn };
+  return { state, logIn, client, logins };
 }
 
 describe('logins that succeeded a moment ago', () => {
@@ -59,6 +59,18 @@ describe('logins that succeeded a moment ago', () => {
     state.nowMs += 1;
     assert.equal(await logIn(), undefined);
     assert.equal(state.asked, 2);
+  });
+
+  it('keep their user when another login takes their place before they go on', async () => {
+    const { client, logins } = world();
+    const first = await client.begin(request).next();
+    const second = await client.begin(request).next();
+    if (first.kind !== 'ok' || second.kind !== 'ok') return assert.fail('refused');
+    logins.keep(first, anna);
+    const taken = await client.begin(request).next();
+    assert.equal(taken, first);
+    logins.keep(second, anna);
+    assert.deepEqual(logins.userOf(first), anna);
   });
 
   for (const keepMs of [undefined, 0]) {
