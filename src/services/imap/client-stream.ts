@@ -172,9 +172,13 @@ export class ClientStream {
       this.#options.rawLog?.sent(part);
     }
     const target = this.#deflate ?? this.#stream;
-    target.cork();
-    for (const part of parts) target.write(part);
-    target.uncork();
+    const [only] = parts;
+    if (parts.length === 1 && only !== undefined) target.write(only);
+    else {
+      target.cork();
+      for (const part of parts) target.write(part);
+      target.uncork();
+    }
     this.#deflate?.flush(constants.Z_SYNC_FLUSH);
     this.#watchStall();
   }

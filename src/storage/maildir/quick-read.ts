@@ -21,7 +21,7 @@ export class QuickReads {
    */
   read(path: string | Buffer, size: number): Buffer | undefined {
     if (size > maxQuickBytes || this.storage.isPaused) return undefined;
-    return this.storage.run(() => readWhole(path, size, Buffer.allocUnsafeSlow(size + 1)));
+    return this.storage.run(() => readWhole(path, size, Buffer.allocUnsafe(size + 1)));
   }
 
   /** The same for a moment: the octets are good until the next call. */
