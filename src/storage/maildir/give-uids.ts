@@ -7,6 +7,7 @@ import { unknown32 } from '../index/columns.js';
 import { recentRecord } from '../index/log-record.js';
 import type { NewRows } from '../index/new-rows.js';
 import type { MaildirBox } from './box.js';
+import { storageErrorOf } from './file-calls.js';
 import { arrivalOf, baseLength, pathIn } from './file-name.js';
 import { keywordsFromName } from './keyword-mapping.js';
 import { rewriteListing } from './listing.js';
@@ -53,6 +54,13 @@ async function writeList(box: MaildirBox, found: FoundColumns, given: Uint32Arra
   const isSparse = state.liveCount > 0 && (box.listRead ?? state.stamps.uidList).size > liveOctets * compactAbove + 4096;
   if (!isSparse && !(returned.size > 0 && given.some((index) => returned.has(found.baseName(index))))) {
     box.listRead = box.list.append(lines);
+    if (box.options.fsync === 'never') return;
+    try {
+      // Before any client is told: after a loss of power the files would be numbered anew, and some of them may be gone by then.
+      await box.syncList.request();
+    } catch (error) {
+      throw storageErrorOf(error, `fsync ${box.list.path}`);
+    }
     return;
   }
   for (const index of given) box.unclaimed.delete(found.baseName(index));

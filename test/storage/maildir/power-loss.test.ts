@@ -1,0 +1,154 @@
+// The power goes right after something was acknowledged: it is there, under the UID that was told.
+import assert from 'node:assert/strict';
+import { rmSync } from 'node:fs';
+import { mkdtemp } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import { silentLogger } from '#log/logger.js';
+import { unlimitedQuota } from '#storage/driver.js';
+import type { Mailbox, MailboxView } from '#storage/mailbox.js';
+import { createMaildirDriver } from '#storage/maildir/driver.js';
+import type { FsyncMode } from '#storage/maildir/options.js';
+import {
+  addFlags,
+  addMessage,
+  append,
+  contentOf,
+  expunge,
+  flagged,
+  flagsAt,
+  never,
+  openView,
+  seen,
+  sync,
+  uidsOf,
+} from '../../contract/world.js';
+import { PowerLoss } from '../../support/power-loss.js';
+import { MaildirWorld } from './world.js';
+
+let model: PowerLoss | undefined;
+PowerLoss.install(() => model);
+after(() => {
+  model = undefined;
+});
+
+const textOf = (name: string): string => `Subject: ${name}\r\n\r\n${name.repeat(300)}\r\n`;
+
+interface Found {
+  readonly uidValidity: number;
+  /** UID, flags and subject of each message. */
+  readonly messages: readonly string[];
+}
+
+/** What the next server finds. */
+async function afterPowerLoss(world: MaildirWorld, names: readonly string[]): Promise<Map<string, Found>> {
+  const folder = await mkdtemp(join(tmpdir(), 'roost-power-'));
+  const driver = createMaildirDriver({ log: silentLogger, fsync: 'never' });
+  try {
+    model?.crash(folder);
+    const found = new Map<string, Found>();
+    for (const name of names) {
+      const mailDir = world.paths(name).mailDir.replace(world.root, folder);
+      const paths = { mailDir, controlDir: mailDir, indexDir: mailDir, accountControlDir: folder };
+      const mailbox = await driver.open(paths, { name, quota: unlimitedQuota, isReadOnly: false, log: silentLogger }, never);
+      await using view = await openView(mailbox, true);
+      const messages: string[] = [];
+      for (let seq = 1; seq <= view.count; seq += 1) {
+        const text = (await contentOf(view, seq)).toString('latin1');
+        const subject = /^Subject: (.*)\r\n/.exec(text)?.[1] ?? '';
+        assert.equal(text, textOf(subject), `UID ${view.uidAt(seq)} of ${name} is not whole`);
+        messages.push(`${view.uidAt(seq)} ${flagsAt(view, seq)} ${subject}`);
+      }
+      found.set(name, { uidValidity: mailbox.uidValidity, messages });
+    }
+    return found;
+  } finally {
+    await driver.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function deliver(mailbox: Mailbox, name: string): Promise<void> {
+  await using transaction = mailbox.beginAppend('deliver');
+  await addMessage(transaction, textOf(name));
+  await transaction.commit(never);
+}
+
+async function withModel(fsync: FsyncMode, work: (world: MaildirWorld, a: Mailbox, b: Mailbox) => Promise<void>): Promise<void> {
+  await using world = await MaildirWorld.make({ fsync });
+  const [a, b] = [await world.create('A'), await world.create('B')];
+  model = new PowerLoss(world.root);
+  try {
+    await work(world, a, b);
+  } finally {
+    model = undefined;
+  }
+}
+
+async function messagesOf(world: MaildirWorld, name: string): Promise<readonly string[]> {
+  return (await afterPowerLoss(world, [name])).get(name)?.messages ?? [];
+}
+
+describe('When the power goes, a Maildir', () => {
+  it('has what APPEND acknowledged, with its UID and flags', () =>
+    withModel('optimized', async (world, a) => {
+      const told: string[] = [];
+      for (const [index, name] of ['one', 'two', 'three'].entries()) {
+        const flags = index === 1 ? seen : 0;
+        told.push(`${await append(a, textOf(name), { flags })} ${flags} ${name}`);
+        const found = await afterPowerLoss(world, ['A']);
+        assert.deepEqual(found.get('A'), { uidValidity: a.uidValidity, messages: told });
+      }
+    }));
+
+  it('has what was delivered', () =>
+    withModel('optimized', async (world, a) => {
+      await deliver(a, 'one');
+      assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one']);
+    }));
+
+  it('gives a delivered message no other UID than a client was told', () =>
+    withModel('optimized', async (world, a) => {
+      const names = ['one', 'two', 'three', 'four'];
+      for (const name of names) await deliver(a, name);
+      await using view: MailboxView = await openView(a);
+      assert.deepEqual(uidsOf(view), [1, 2, 3, 4]);
+      await expunge(view, [1]);
+      // Makes the expunge durable, too.
+      await deliver(a, 'five');
+      assert.deepEqual(await messagesOf(world, 'A'), ['2 0 two', '3 0 three', '4 0 four', '5 0 five']);
+      await sync(view);
+      await deliver(a, 'six');
+      assert.deepEqual(await messagesOf(world, 'A'), ['2 0 two', '3 0 three', '4 0 four', '5 0 five', '6 0 six']);
+    }));
+
+  it('has what COPY and MOVE acknowledged', () =>
+    withModel('optimized', async (world, a, b) => {
+      await append(a, textOf('one'));
+      await append(a, textOf('two'), { flags: seen });
+      await using view = await openView(a);
+      await view.copy([1], b, never);
+      assert.deepEqual(await messagesOf(world, 'B'), ['1 0 one']);
+      await view.move([2], b, never);
+      const found = await afterPowerLoss(world, ['A', 'B']);
+      assert.deepEqual(found.get('B')?.messages, ['1 0 one', `2 ${seen} two`]);
+      assert.deepEqual(found.get('A')?.messages, ['1 0 one']);
+    }));
+
+  it('has flags and expunges where mail_fsync is always', () =>
+    withModel('always', async (world, a) => {
+      for (const name of ['one', 'two', 'three']) await append(a, textOf(name));
+      await using view = await openView(a);
+      await addFlags(view, [1], flagged);
+      assert.deepEqual(await messagesOf(world, 'A'), [`1 ${flagged} one`, '2 0 two', '3 0 three']);
+      await expunge(view, [2]);
+      assert.deepEqual(await messagesOf(world, 'A'), [`1 ${flagged} one`, '3 0 three']);
+    }));
+
+  it('is lost without fsync: the model forgets what it should', () =>
+    withModel('never', async (world, a) => {
+      await append(a, textOf('one'));
+      assert.deepEqual(await messagesOf(world, 'A'), []);
+    }));
+});

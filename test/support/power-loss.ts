@@ -1,0 +1,113 @@
+// What is left of a folder when the power goes: a model of a journaling file system at its worst.
+//
+// Names (link, rename, unlink, mkdir) reach the disk in order, and no later than the next fsync of anything. Contents reach it when the file itself is
+// fsynced; whatever was written since is lost, and a file that never was is empty. Kernels write more than that; a promise has to hold without it.
+import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
+import { join } from 'node:path';
+
+const require = createRequire(import.meta.url);
+
+type AnyFunction = (...parameters: unknown[]) => unknown;
+
+/** A file or folder, whatever its name is now. */
+type Id = string;
+
+interface Names {
+  readonly files: ReadonlyMap<string, Id>;
+  readonly folders: readonly string[];
+}
+
+function idOf(path: string): Id {
+  const { ino, birthtimeNs } = statSync(path, { bigint: true });
+  return `${ino}.${birthtimeNs}`;
+}
+
+/** Watches one folder and all below it. */
+export class PowerLoss {
+  readonly #root: string;
+  readonly #contents = new Map<Id, Buffer>();
+  #names: Names;
+  #namesOrder = 0;
+  #started = 0;
+  /** fsync calls that had to do with the folder. */
+  syncs = 0;
+
+  /** Everything there is now is on the disk. */
+  constructor(root: string) {
+    this.#root = root;
+    this.#names = this.#listing();
+    for (const [path, id] of this.#names.files) this.#contents.set(id, readFileSync(join(root, path)));
+  }
+
+  /** Installed once for the life of a process. @param current the model that is told */
+  static install(current: () => PowerLoss | undefined): void {
+    const fs = require('node:fs') as Record<string, AnyFunction> & { readonly promises: Record<string, AnyFunction> };
+    for (const name of ['fsync', 'fdatasync']) {
+      const original = fs[name] as AnyFunction;
+      fs[name] = (fd, callback) => {
+        const ended = current()?.begin(fd as number);
+        return original(fd, (error: unknown) => {
+          if (error === null || error === undefined) ended?.();
+          (callback as AnyFunction)(error);
+        });
+      };
+    }
+    const open = fs.promises['open'] as AnyFunction;
+    fs.promises['open'] = async (...parameters) => {
+      const handle = (await open(...parameters)) as Record<string, AnyFunction> & { readonly fd: number };
+      for (const name of ['sync', 'datasync']) {
+        const original = handle[name] as AnyFunction;
+        handle[name] = async () => {
+          const ended = current()?.begin(handle.fd);
+          await Reflect.apply(original, handle, []);
+          ended?.();
+        };
+      }
+      return handle;
+    };
+    syncBuiltinESMExports();
+  }
+
+  /** @returns to be called when the disk has it */
+  begin(fd: number): (() => void) | undefined {
+    const path = readlinkSync(`/proc/self/fd/${fd}`);
+    if (path !== this.#root && !path.startsWith(`${this.#root}/`)) return undefined;
+    this.syncs += 1;
+    this.#started += 1;
+    const order = this.#started;
+    const names = this.#listing();
+    const isFile = statSync(path).isFile();
+    const id = idOf(path);
+    const contents = isFile ? readFileSync(path) : undefined;
+    return () => {
+      if (contents !== undefined) this.#contents.set(id, contents);
+      if (order < this.#namesOrder) return;
+      this.#namesOrder = order;
+      this.#names = names;
+    };
+  }
+
+  /** Writes what is left to another folder. */
+  crash(to: string): void {
+    mkdirSync(to, { recursive: true });
+    for (const folder of this.#names.folders) mkdirSync(join(to, folder), { recursive: true });
+    for (const [path, id] of this.#names.files) writeFileSync(join(to, path), this.#contents.get(id) ?? '');
+  }
+
+  #listing(): Names {
+    const files = new Map<string, Id>();
+    const folders: string[] = [];
+    const visit = (folder: string): void => {
+      for (const entry of readdirSync(join(this.#root, folder), { withFileTypes: true })) {
+        const path = join(folder, entry.name);
+        if (entry.isDirectory()) {
+          folders.push(path);
+          visit(path);
+        } else files.set(path, idOf(join(this.#root, path)));
+      }
+    };
+    visit('');
+    return { files, folders };
+  }
+}
