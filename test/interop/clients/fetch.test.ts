@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from '
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { accountState, ImapClient } from '../support/imap.js';
+import { makeMessage } from '../support/mail.js';
 import { mustRun, requireProgram, runProgram } from '../support/programs.js';
 import { contents, fillAccount, startSession } from '../support/session.js';
 import { password } from '../support/world.js';
@@ -32,6 +33,19 @@ function maildirHashes(maildir: string): string[] {
   return ['cur', 'new']
     .flatMap((folder) => readdirSync(join(maildir, folder)).map((name) => bodyHash(readFileSync(join(maildir, folder, name), 'latin1'))))
     .sort();
+}
+
+/** One message goes, one has its flags changed, one comes. @returns the one that came */
+async function changeRemotely(port: number): Promise<string> {
+  const client = await ImapClient.login(port, 'anna');
+  const later = makeMessage({ subject: 'later' });
+  await client.ok('SELECT INBOX');
+  await client.ok('STORE 2 +FLAGS (\\Deleted)');
+  await client.ok('EXPUNGE');
+  await client.ok('STORE 1 +FLAGS (\\Flagged)');
+  await client.append('INBOX', '', later);
+  await client.logout();
+  return later;
 }
 
 function makeMaildir(path: string): string {
@@ -125,6 +139,14 @@ received = false
       assert.deepEqual(maildirHashes(maildir), expected);
       await run();
       assert.equal(maildirHashes(maildir).length, contents.length, 'the second run fetches nothing');
+      const later = await changeRemotely(world.ports.imap);
+      if (process.getuid?.() === 0) await mustRun('chown', ['-R', '65534:65534', folder]);
+      await run();
+      assert.deepEqual(
+        maildirHashes(maildir),
+        [...expected, bodyHash(later)].sort(),
+        'the third run fetches what came since, and only that',
+      );
     });
   }
 });
@@ -172,6 +194,10 @@ user anna password ${password} ${/s$/.test(port) ? 'ssl no sslcertck' : 'sslprot
       const second = await run();
       assert.equal(second.code, 1, `no mail: ${second.stdout}${second.stderr}`);
       assert.equal(hashes().length, contents.length);
+      const later = await changeRemotely(world.ports.imap);
+      const third = await run();
+      assert.equal(third.code, 0, `${third.stdout}${third.stderr}`);
+      assert.deepEqual(hashes(), [...expected, bodyHash(later)].sort(), 'the third run fetches what came since, and only that');
     });
   }
 });

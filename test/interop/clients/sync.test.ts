@@ -39,6 +39,32 @@ function localMessages(maildir: string): Readonly<Record<string, string>> {
   return found;
 }
 
+/**
+ * Hash of a message's text, whatever their line ends are, without what a client puts on top for itself, and without
+ * empty lines: offlineimap adds some to a multipart.
+ */
+function textHash(text: string): string {
+  const plain = text
+    .replace(/^X-(?:TUID|OfflineIMAP): .*\r?\n/gm, '')
+    .replace(/(\r?\n)+/g, '\n')
+    .trimEnd();
+  return createHash('sha1').update(Buffer.from(plain, 'latin1')).digest('hex');
+}
+
+function localTexts(maildir: string): readonly string[] {
+  return ['cur', 'new']
+    .flatMap((sub) => readdirSync(join(maildir, sub)).map((name) => textHash(readFileSync(join(maildir, sub, name), 'latin1'))))
+    .sort();
+}
+
+async function remoteTexts(port: number, mailbox: string): Promise<readonly string[]> {
+  const client = await ImapClient.login(port, 'anna');
+  await client.ok(`EXAMINE "${mailbox}"`);
+  const lines = await client.ok('UID FETCH 1:* (BODY.PEEK[])');
+  await client.logout();
+  return lines.flatMap((line) => /BODY\[\] \{\d+\}\r\n(.*)\)$/s.exec(line)?.slice(1).map(textHash) ?? []).sort();
+}
+
 function remoteMessageCount(state: AccountState): Readonly<Record<string, number>> {
   return Object.fromEntries(Object.entries(state.mailboxes).map(([name, { messages }]) => [name, messages.length]));
 }
@@ -128,6 +154,8 @@ SyncState ${folder}/state/
     assert.deepEqual(local, { one: '', two: 'FS', '=?utf-8?q?three_=C3=BC?=': 'F', 'made here': 'S', 'made there': 'F' });
     assert.equal(remoteMessageCount(state)['INBOX'], 5);
     assert.equal(Object.keys(localMessages(join(near, 'Later'))).length, 1);
+    for (const name of ['INBOX', 'Work', 'Later', 'B&APw-cher'])
+      assert.deepEqual(localTexts(join(near, name)), await remoteTexts(world.ports.imap, name), name);
     const [before, remote] = [fileTree(near), state];
     await sync();
     assert.deepEqual(fileTree(near), before);
@@ -178,6 +206,8 @@ auth_mechanisms = PLAIN
     const local = localMessages(join(near, 'INBOX'));
     assert.deepEqual(Object.keys(local).sort(), ['=?utf-8?q?three_=C3=BC?=', 'made here', 'made there', 'one', 'two']);
     assert.equal(local['two'], 'FS');
+    for (const name of ['INBOX', 'Work', 'Later', 'B&APw-cher'])
+      assert.deepEqual(localTexts(join(near, name)), await remoteTexts(world.ports.imap, name), name);
     assert.equal(local['one'], '');
     await sync();
     const before = fileTree(near);
