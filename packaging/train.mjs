@@ -125,6 +125,9 @@ service pop3 {
 service imap-hibernate {
   process_min_avail = 1
 }
+service deliver {
+  process_min_avail = 1
+}
 `;
 }
 

@@ -72,8 +72,9 @@ class Planner {
     const baseDir = resolve(general.base_dir);
     const mailIdentity = this.#mailIdentity();
     const enabled = serviceSettings(this.#config).filter(({ isEnabled }) => isEnabled);
-    // Where one user owns all processes there is nobody else to deliver for.
-    const isNeeded = ({ role }: ServiceSettings): boolean => role !== 'deliver' || this.#options.isRoot;
+    // Where one user owns all processes there is nobody else to deliver for, unless somebody wants to see one.
+    const isNeeded = ({ role, processMinAvail }: ServiceSettings): boolean =>
+      role !== 'deliver' || this.#options.isRoot || processMinAvail > 0;
     const services = enabled
       .filter((service) => this.#options.hasRole(service.role) && isNeeded(service))
       .map((service) => this.#planService(service, mailIdentity));
