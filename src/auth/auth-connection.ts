@@ -87,6 +87,7 @@ class AuthConnection implements AuthClient {
       id = this.#allocateId();
       const fields = ['AUTH', String(id), request.mechanism.toUpperCase(), `service=${request.service}`, ...peerParameters(request.peer)];
       fields.push(`session=${request.sessionId}`);
+      if (request.clientId !== undefined) fields.push(`client_id=${request.clientId}`);
       if (this.#options.takesClaims === true) fields.push('roost_claim');
       if (request.initialResponse !== undefined) fields.push(`resp=${request.initialResponse.toString('base64')}`);
       const line = encodeTabLine(fields);

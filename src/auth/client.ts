@@ -46,6 +46,8 @@ export interface AuthRequest {
   readonly sessionId: string;
   /** SASL initial response; undefined when none was sent (an empty one is an empty buffer). */
   readonly initialResponse: Buffer | undefined;
+  /** What the client said of itself (`%{client_id}`), where that is to be kept. */
+  readonly clientId?: string | undefined;
 }
 
 /** One exchange: `respond` after each `continue`. */

@@ -34,6 +34,7 @@ export class ImapPreAuth implements PreAuthMachine {
   #isExchanging = false;
   #askedCapability = false;
   #clientId = '';
+  #idText = '';
 
   offer(offer: PreAuthOffer): void {
     this.#offer = offer;
@@ -100,6 +101,10 @@ export class ImapPreAuth implements PreAuthMachine {
 
   bye(text: string): string {
     return `* BYE ${text}\r\n`;
+  }
+
+  get retainedId(): string | undefined {
+    return this.#offer?.retainsId && this.#idText !== '' ? this.#idText : undefined;
   }
 
   handoffFields(): Readonly<Record<string, string>> {
@@ -212,6 +217,7 @@ export class ImapPreAuth implements PreAuthMachine {
       }
     } else if (list.kind !== 'atom' || list.octets.toString('latin1').toUpperCase() !== 'NIL') return this.#bad(tag);
     this.#clientId = fields.length === 0 ? '' : JSON.stringify(Object.fromEntries(fields));
+    this.#idText = fields.flatMap((field) => field.map(quoted)).join(' ');
     return { kind: 'client-id', text: `* ID ${this.#offer?.idReply ?? 'NIL'}\r\n${tag} OK ID completed.\r\n`, fields };
   }
 
@@ -231,6 +237,11 @@ export class ImapPreAuth implements PreAuthMachine {
     }
     return words.join(' ');
   }
+}
+
+/** For one line of the protocol with auth. */
+function quoted(text: string): string {
+  return `"${text.replace(/[\x00-\x1f\x7f]/g, '').replace(/["\\]/g, '\\$&')}"`;
 }
 
 /** Reasons come from databases and may not break the line. */

@@ -5,6 +5,8 @@ import type { AuthFailure, AuthMechanism } from '#auth/client.js';
 export interface PreAuthOffer {
   readonly greeting: string;
   readonly mechanisms: readonly AuthMechanism[];
+  /** ID fields of the client go to the authentication. */
+  readonly retainsId?: boolean;
   /** RFC 7888: non-synchronizing literals are announced for small ones only. */
   readonly isLiteralMinus?: boolean;
   /** STARTTLS is possible: TLS is configured and not active yet. */
@@ -39,6 +41,8 @@ export type PreAuthNote = 'plaintext-refused' | 'mechanism-refused' | 'aborted' 
 export type RefusalKind = 'user-limit' | 'full' | 'internal';
 
 export interface PreAuthMachine {
+  /** ID fields for the authentication (imap_id_retain), names and values quoted in turn; undefined when there are none or they are not kept. */
+  readonly retainedId?: string | undefined;
   /** Service name towards auth: `imap`. */
   readonly service: string;
   offer(offer: PreAuthOffer): void;

@@ -19,6 +19,7 @@ export function preAuthOffer(source: SettingsSource, peer: Peer, mechanisms: rea
   return {
     greeting: login.login_greeting,
     isLiteralMinus: login.imap_literal_minus,
+    retainsId: login.imap_id_retain,
     mechanisms,
     isTls,
     offersTls: !isTls && tls.ssl !== 'no' && tls.ssl_cert !== '',

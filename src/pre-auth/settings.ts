@@ -12,6 +12,7 @@ export const loginSettings = defineSettings('login', {
   mail_max_userip_connections: uint('50', 'Connections of one user from one address; 0: no limit. Dovecot has 10, too few behind NAT', {
     unlimited: true,
   }),
+  imap_id_retain: boolean('no', 'Give the ID fields that the client sent before login to the authentication, as %{client_id}.'),
   imap_literal_minus: boolean('no', 'Offer LITERAL- instead of LITERAL+: literals without waiting only up to 4 KB.'),
   imap_id_send: string('name *', 'ID fields sent to clients: names and values; * gives the default value.'),
 });

@@ -263,6 +263,7 @@ class PreAuthSession implements ClientHandle {
       peer: this.#peer,
       sessionId: this.#sessionId,
       initialResponse: step.initialResponse,
+      clientId: this.#machine.retainedId,
     });
     await this.#await(this.#exchange.next());
   }

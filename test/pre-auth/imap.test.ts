@@ -110,6 +110,18 @@ describe('IMAP before login', () => {
     assert.deepEqual(made.handoffFields(), { tag: 'b', capability: '', id: '{"name":"Mail","version":"1"}' });
   });
 
+  it('keeps ID fields for the authentication where that is wanted', () => {
+    for (const [retainsId, expected] of [
+      [true, '"name" "M\\"x" "version" "1"'],
+      [false, undefined],
+    ] as const) {
+      const made = machine({ retainsId });
+      assert.equal(made.retainedId, undefined);
+      runMachine(made, ['a ID ("Name" "M\\"x" "version" "1")\r\n']);
+      assert.equal(made.retainedId, expected);
+    }
+  });
+
   it('refers a user to another server', () => {
     const made = machine();
     runMachine(made, ['a LOGIN bob x\r\n']);

@@ -1,9 +1,10 @@
-// rawlog_dir: the traffic of a session as it was, in two files, for whoever hunts a client's bug. Only when the folder exists. Nothing here
-// holds a password: logging in is over when a session begins.
+// rawlog_dir: the traffic of a session as it was, in two files, for whoever hunts a client's bug. Only when the folder exists. Passwords
+// of clients that log in once more are hidden.
 import { randomBytes } from 'node:crypto';
 import { createWriteStream, existsSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import type { Logger } from '#log/logger.js';
+import { PasswordMask } from './password-mask.js';
 
 /** A disk that is slower than the client loses the rest of the log, not the session. */
 const maxWaitingBytes = 8_388_608;
@@ -43,8 +44,9 @@ export function openRawLog(folder: string, log: Logger, nowMs: number): RawLog |
   const path = join(folder, `${stamp}-${process.pid}-${randomBytes(4).toString('hex')}`);
   const input = new RawFile(`${path}.in`, log);
   const output = new RawFile(`${path}.out`, log);
+  const mask = new PasswordMask();
   return {
-    received: (chunk) => input.write(chunk),
+    received: (chunk) => input.write(mask.push(chunk)),
     sent: (chunk) => output.write(chunk),
     close: () => {
       input.close();

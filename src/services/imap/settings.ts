@@ -12,7 +12,7 @@ export const imapSettings = defineSettings('imap', {
   ),
   imap_id_send: string('name *', 'ID fields sent to clients: names and values; * gives the default value.'),
   imap_id_log: string('', 'ID fields of clients to log: names, or * for all.'),
-  imap_id_retain: boolean('no', 'Keep the ID fields of the client for later use.'),
+  imap_id_retain: boolean('no', 'Give the ID fields that the client sent before login to the authentication, as %{client_id}.'),
   imap_fetch_failure: choice(
     ['disconnect-immediately', 'disconnect-after', 'no-after'],
     'disconnect-immediately',

@@ -43,6 +43,7 @@ const loginDefaults: SettingsOf<typeof loginSettings> = {
   login_log_format: '%$: %s',
   disable_plaintext_auth: true,
   mail_max_userip_connections: 50,
+  imap_id_retain: false,
   imap_literal_minus: false,
   imap_id_send: 'name *',
 };
