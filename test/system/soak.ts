@@ -69,6 +69,8 @@ const refusals: readonly { readonly text: RegExp; readonly services: readonly st
   { text: /^\S+ (NO|BYE) \[UNAVAILABLE\] Internal login failure/, services: ['auth', 'imap', 'imap-login'] },
   { text: /^451 4\.3\.0 .* Temporary internal error/, services: ['auth'] },
 ];
+/** At a reload recipients that wait for auth wait no longer. */
+const endedLookup = /^451 4\.3\.0 .* Temporary internal error/;
 const goodbye = /^(\* BYE \[UNAVAILABLE\]|421 4\.3\.2 \S+) Server shutting down/;
 const password = 'secret';
 
@@ -195,7 +197,7 @@ export class Soak {
     const nowMs = Date.now();
     const text = error instanceof Error ? error.message : String(error);
     let reason: string | undefined;
-    if (error instanceof Refused) reason = this.#explainRefusal(text, nowMs);
+    if (error instanceof Refused) reason = this.#explainRefusal(text, attempt.openedAtMs);
     if (error instanceof Broken) reason = await this.#explainBreak(attempt, nowMs);
     if (reason !== undefined) {
       this.#accounted[reason] = (this.#accounted[reason] ?? 0) + 1;
@@ -207,14 +209,17 @@ export class Soak {
     this.#problems.push(`${attempt.kind} (${state}): ${text}, not explained by ${last.join(', ')}`);
   }
 
-  #explainRefusal(text: string, nowMs: number): string | undefined {
+  /** What happened while the connection lasted, or so shortly before that it was not made good yet. */
+  #explainRefusal(text: string, openedAtMs: number): string | undefined {
+    const sinceMs = openedAtMs - refusalWindowMs;
     const shown = `refused: ${text
       .replace(/^\S+ (NO|BYE)/, '$1')
       .replace(/<\S+>|\[[^\]]*:\d\d\S*\]/g, '...')
       .slice(0, 75)}`;
-    if (goodbye.test(text)) return this.#reloads.some((atMs) => atMs > nowMs - refusalWindowMs && atMs <= nowMs) ? shown : undefined;
     const services = refusals.find((refusal) => refusal.text.test(text))?.services ?? [];
-    return this.#kills.some(({ atMs, service }) => atMs > nowMs - refusalWindowMs && services.includes(service)) ? shown : undefined;
+    const isReload = goodbye.test(text) || endedLookup.test(text);
+    if (isReload && this.#reloads.some((atMs) => atMs > sinceMs)) return shown;
+    return this.#kills.some(({ atMs, service }) => atMs > sinceMs && services.includes(service)) ? shown : undefined;
   }
 
   /** A process that the connection went through was killed while the connection lasted. */
