@@ -205,6 +205,7 @@ export async function train(root, stale) {
     await Promise.race([serve(ports, deadline), ended.then(() => Promise.reject(new Error('the server ended'))), late(deadline)]);
     child.kill('SIGTERM');
     await Promise.race([ended, late(deadline)]);
+    for (const name of stale) if (!best.has(name)) await startAlone(join(roles, `${name}.cjs`), deadline);
     for (const name of stale) keep(root, name, best.get(name));
     const missing = stale.filter((name) => !best.has(name));
     return missing.length === 0 ? undefined : `nothing came from ${missing.join(', ')}`;
@@ -222,6 +223,17 @@ async function serve(ports, deadline) {
   await converse(ports[2], delivery('LHLO'));
   await converse(ports[3], delivery('EHLO'));
   await Promise.all([converse(ports[0], imap), converse(ports[1], pop3)]);
+}
+
+/** A role that this server does not need (`deliver` runs only below root): up to where it waits for its master. */
+async function startAlone(path, deadline) {
+  const child = spawn(process.execPath, [path], { stdio: ['ignore', 'ignore', 'ignore', 'pipe'] });
+  const ended = new Promise((resolve) => child.on('close', resolve));
+  child.on('error', () => undefined);
+  const control = child.stdio[3];
+  control.on('error', () => undefined);
+  control.once('data', () => control.destroy());
+  await Promise.race([ended, late(deadline)]).finally(() => child.kill('SIGKILL'));
 }
 
 function late(deadline) {
