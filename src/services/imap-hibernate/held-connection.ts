@@ -1,7 +1,7 @@
 // One client in IDLE, from the imap process that gave it up to the one that takes it on.
 //
 // The connection is read only to notice that something came: those octets go back with it, and the imap process does what they say. Where no
-// process takes it, it is offered again every 100 ms: for 10 s when the client waits for an answer, else for 5 minutes.
+// process takes it, it is offered again every 100 ms: for 5 minutes after a change, for 10 s from when the client waits for an answer.
 import type { Duplex } from 'node:stream';
 import { type HibernatedFields, hibernatedFields, parseHibernatedFields } from '#ipc/hibernation.js';
 import type { HandoffRequest } from '#ipc/peer.js';
@@ -17,6 +17,21 @@ const lingerMs = 2_000;
 /** Changes come in groups: several files of one delivery, a rename behind a rename. */
 const gatherMs = 25;
 
+/** What this needs of the process around it. */
+export type HoldContext = Pick<ServiceContext, 'log' | 'anvil' | 'passOn'>;
+
+/** What time is to this; tests have their own. */
+export interface HoldClock {
+  /** Monotonic, ms. */
+  nowMs(): number;
+  wait(ms: number): Promise<void>;
+}
+
+export const holdClock: HoldClock = {
+  nowMs: () => performance.now(),
+  wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+};
+
 const byeTexts = {
   shutdown: { bye: '[UNAVAILABLE] Server shutting down.', reason: 'Shutting down' },
   kicked: { bye: 'Disconnected by administrator.', reason: 'Kicked by administrator' },
@@ -26,22 +41,27 @@ const byeTexts = {
 export class HeldConnection implements ClientHandle {
   readonly isPreAuth = false;
   readonly startedAtMs = Date.now();
-  readonly #context: ServiceContext;
+  readonly #context: HoldContext;
   readonly #handed: HandedConnection;
   readonly #request: HandoffRequest;
   readonly #state: HibernatedFields | undefined;
   readonly #folders: FolderWatch;
   readonly #onGone: () => void;
-  readonly #heldSinceMs = performance.now();
+  readonly #clock: HoldClock;
+  readonly #heldSinceMs: number;
   #stopWatching: (() => void)[] = [];
   #disconnected: () => void = () => undefined;
   #nextKeepAliveMs: number;
   #stopReason: keyof typeof byeTexts | undefined;
   #phase: 'held' | 'returning' | 'gone' = 'held';
   #gather: NodeJS.Timeout | undefined;
+  /** The client has closed its side; seen also while the session is on offer. */
+  #hasEnded = false;
 
-  constructor(context: ServiceContext, folders: FolderWatch, handed: HandedConnection, onGone: () => void) {
+  constructor(context: HoldContext, folders: FolderWatch, handed: HandedConnection, onGone: () => void, clock: HoldClock = holdClock) {
     this.#context = context;
+    this.#clock = clock;
+    this.#heldSinceMs = clock.nowMs();
     this.#folders = folders;
     this.#handed = handed;
     this.#request = handed.request;
@@ -101,7 +121,11 @@ export class HeldConnection implements ClientHandle {
     if (this.#hasInput()) this.#return();
   };
 
-  readonly #onEnd = (): void => this.#clientGone();
+  readonly #onEnd = (): void => {
+    this.#hasEnded = true;
+    // One that is on offer may be taken just now: who has taken it sees the end, too.
+    if (this.#phase === 'held') this.#clientGone();
+  };
 
   #hasInput(): boolean {
     return this.#handed.stream.readableLength > 0;
@@ -127,18 +151,23 @@ export class HeldConnection implements ClientHandle {
     const { stream } = this.#handed;
     const state = this.#state;
     if (state === undefined) return;
-    for (const listener of [this.#onEnd]) stream.off('end', listener).off('close', listener);
     stream.off('readable', this.#onReadable);
     const request: HandoffRequest = { ...this.#request, service: 'imap', fields: hibernatedFields(state) };
-    const giveUpAtMs = performance.now() + (this.#hasInput() ? giveUpAfterInputMs : giveUpAfterChangeMs);
+    let giveUpAtMs = this.#clock.nowMs() + giveUpAfterChangeMs;
+    let isAwaited = false;
     for (;;) {
+      // Also when it says something only now, after a change had its session offered.
+      if (!isAwaited && this.#hasInput()) {
+        isAwaited = true;
+        giveUpAtMs = Math.min(giveUpAtMs, this.#clock.nowMs() + giveUpAfterInputMs);
+      }
       const outcome = await this.#context.passOn(this.#handed, request);
       if (outcome.kind === 'passed') {
         this.#log.debug('session.resumed', `Given back to imap process ${outcome.pid}`);
         this.#end();
         return;
       }
-      if (stream.destroyed) {
+      if (stream.destroyed || this.#hasEnded) {
         this.#clientGone();
         return;
       }
@@ -147,12 +176,12 @@ export class HeldConnection implements ClientHandle {
         this.#sayGoodbye(byeTexts[stop].bye, byeTexts[stop].reason);
         return;
       }
-      if (performance.now() >= giveUpAtMs) {
+      if (this.#clock.nowMs() >= giveUpAtMs) {
         this.#log.error('hibernate.no-process', `No imap process took the session: ${outcome.reason}`);
         this.#sayGoodbye('[UNAVAILABLE] Server is busy. Try again later.', 'No free imap process');
         return;
       }
-      await new Promise((resolve) => setTimeout(resolve, retryMs));
+      await this.#clock.wait(retryMs);
     }
   }
 
@@ -169,7 +198,7 @@ export class HeldConnection implements ClientHandle {
   }
 
   #logEnd(reason: string): void {
-    const secs = ((performance.now() - this.#heldSinceMs) / 1000).toFixed(3);
+    const secs = ((this.#clock.nowMs() - this.#heldSinceMs) / 1000).toFixed(3);
     this.#log.info('session.end', `Disconnected: ${reason} (IDLE, hibernated for ${secs} secs) ${this.#state?.hold.logoutText ?? ''}`, {
       reason: 'hibernated',
     });

@@ -2,7 +2,7 @@
 // the sessions but what to watch; whatever happens, an imap process takes the session up again where it was.
 import type { ClientHandle, HandedConnection, Role } from '#service-kit/role.js';
 import { FolderWatch } from './folder-watch.js';
-import { HeldConnection } from './held-connection.js';
+import { HeldConnection, holdClock } from './held-connection.js';
 
 /** How often keep-alives and time limits are looked at. */
 const tickMs = 500;
@@ -14,7 +14,7 @@ export const role: Role = {
     const folders = new FolderWatch(context.log);
     const held = new Set<HeldConnection>();
     const ticker = setInterval(() => {
-      const nowMs = performance.now();
+      const nowMs = holdClock.nowMs();
       for (const connection of held) connection.tick(nowMs);
     }, tickMs).unref();
     context.onHandoff((handed: HandedConnection): ClientHandle => {

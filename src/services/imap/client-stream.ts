@@ -69,6 +69,8 @@ export class ClientStream {
       return;
     }
     this.#stream.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClosed).on('drain', this.#onDrain);
+    // It came while nobody listened, and does not come again.
+    if (this.#stream.readableEnded) this.#onEnd();
   }
 
   /**
