@@ -17,20 +17,45 @@ export interface MailboxPaths {
 /** Quota of the account as a mailbox sees it. */
 export interface QuotaGuard {
   /**
-   * Checks before octets are taken; takes nothing itself. A transaction of several messages asks each time for its running total.
-   * Octets are RFC822.SIZE. @throws StorageError `over-quota` (or `too-big`)
-   * @param largest octets of the largest of the messages, where it is not their sum
+   * One save, of one or many messages.
+   * @param replaced what goes away when the save has succeeded, and so needs no room twice (REPLACE)
    */
-  reserve(bytes: number, messages: number, largest?: number): Promise<void>;
-  /** After a commit, an expunge: negative numbers free space. Never throws; failures are logged. */
+  beginSave(replaced?: ReplacedMail): QuotaSave;
+  /** After an expunge: negative numbers free space. Never throws; failures are logged. */
   changed(bytes: number, messages: number): void;
-  /** True when both count the same octets, so that a move between their mailboxes needs no `reserve`. */
+  /** True when both count the same octets, so that a move between their mailboxes needs no room. */
   sharesUsageWith?(other: QuotaGuard): boolean;
 }
 
+/** Octets are RFC822.SIZE. */
+export interface ReplacedMail {
+  /** Of the mailbox it is in. */
+  readonly quota: QuotaGuard;
+  readonly bytes: number;
+  readonly messages: number;
+}
+
+/** Room for a save: nobody else in the process is given it until the save has been counted or disposed of. */
+export interface QuotaSave extends Disposable {
+  /**
+   * Asks for room before octets are taken, each time for the running total of the save. Octets are RFC822.SIZE.
+   * @param largest octets of the largest of the messages, where it is not their sum
+   * @throws StorageError `over-quota` (or `too-big`)
+   */
+  reserve(bytes: number, messages: number, largest?: number): Promise<void>;
+  /** Counts what was saved, and ends. Never throws; failures are logged. */
+  commit(bytes: number, messages: number): void;
+}
+
+const unlimitedSave: QuotaSave = {
+  reserve: async () => undefined,
+  commit: () => undefined,
+  [Symbol.dispose]: () => undefined,
+};
+
 /** No limits, nothing counted. */
 export const unlimitedQuota: QuotaGuard = {
-  reserve: async () => undefined,
+  beginSave: () => unlimitedSave,
   changed: () => undefined,
   sharesUsageWith: () => true,
 };

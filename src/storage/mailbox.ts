@@ -40,6 +40,13 @@ export interface MessageWriter {
   end(): Promise<void>;
 }
 
+export interface ReplacedMessage {
+  /** The mailbox it is in. */
+  readonly mailbox: Mailbox;
+  /** Its RFC822.SIZE. */
+  readonly octets: number;
+}
+
 export interface AppendResult {
   readonly uidValidity: number;
   /** In the order of `add`; empty for deliveries, whose UIDs are given at the next sync. */
@@ -259,8 +266,11 @@ export interface Mailbox {
   readonly watchedFolders: readonly string[];
   /** Counts of the mailbox as it is now; `recent` are the messages no read-write view has taken. */
   status(options: { readonly size: boolean }, signal: AbortSignal): Promise<MailboxStatus>;
-  /** @param kind `append` assigns UIDs at commit; `deliver` takes no lock and assigns none (SMTP, LMTP) */
-  beginAppend(kind: 'append' | 'deliver'): AppendTransaction;
+  /**
+   * @param kind `append` assigns UIDs at commit; `deliver` takes no lock and assigns none (SMTP, LMTP)
+   * @param replaced a message that the caller expunges after the commit, so that its room counts as free (RFC 8508)
+   */
+  beginAppend(kind: 'append' | 'deliver', replaced?: ReplacedMessage): AppendTransaction;
   /** Calls back when anything in the mailbox changed (for NOTIFY). @returns stop watching */
   watch(onChange: () => void): () => void;
 }

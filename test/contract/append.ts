@@ -26,8 +26,14 @@ function countingQuota(limitBytes: number): QuotaGuard & { bytes: number; messag
   return {
     bytes: 0,
     messages: 0,
-    async reserve(bytes) {
-      if (this.bytes + bytes > limitBytes) throw new StorageError('over-quota', 'full', { clientText: 'Quota exceeded' });
+    beginSave() {
+      return {
+        reserve: async (bytes) => {
+          if (this.bytes + bytes > limitBytes) throw new StorageError('over-quota', 'full', { clientText: 'Quota exceeded' });
+        },
+        commit: (bytes, messages) => this.changed(bytes, messages),
+        [Symbol.dispose]: () => undefined,
+      };
     },
     changed(bytes, messages) {
       this.bytes += bytes;

@@ -21,9 +21,13 @@ import {
 } from './world.js';
 
 const full: QuotaGuard = {
-  reserve: async () => {
-    throw new StorageError('over-quota', 'full');
-  },
+  beginSave: () => ({
+    reserve: async () => {
+      throw new StorageError('over-quota', 'full');
+    },
+    commit: () => undefined,
+    [Symbol.dispose]: () => undefined,
+  }),
   changed: () => undefined,
 };
 

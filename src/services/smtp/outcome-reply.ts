@@ -29,6 +29,10 @@ const rows: Readonly<Record<StorageCode, Row>> = {
 /** @param isFullTemporary quota_full_tempfail */
 export function failureReply(error: StorageError, address: string, isFullTemporary: boolean): SmtpReply {
   const row = rows[error.code];
-  if (error.code === 'over-quota' && isFullTemporary) return reply(452, '4.2.2', `<${address}> ${row.text}`);
+  if (error.code === 'over-quota') {
+    // quota_exceeded_message, which is meant for whoever sent the message.
+    const text = `<${address}> ${error.clientText ?? row.text}`;
+    return isFullTemporary ? reply(452, '4.2.2', text) : reply(row.code, row.enhanced, text);
+  }
   return reply(row.code, row.enhanced, `<${address}> ${row.text}`);
 }

@@ -5,7 +5,7 @@
 // counts each LF as two octets), logs a wrong W value and renames the file, which then has W different from S and is read with
 // conversion here as well.
 import { renameSync } from 'node:fs';
-import type { QuotaGuard } from '../driver.js';
+import type { QuotaGuard, QuotaSave, ReplacedMail } from '../driver.js';
 import { StorageError } from '../errors.js';
 import type { AppendOptions, AppendResult, AppendTransaction, MessageWriter } from '../mailbox.js';
 import { flagBit, type Uid } from '../types.js';
@@ -34,13 +34,15 @@ interface PendingMessage {
 export class MaildirAppend implements AppendTransaction {
   readonly #target: AppendTarget;
   readonly #kind: 'append' | 'deliver';
+  readonly #room: QuotaSave;
   #messages: PendingMessage[] = [];
   #writing: TemporaryMessage | undefined;
   #bytes = 0;
   #state: 'open' | 'failed' | 'done' = 'open';
 
-  constructor(target: AppendTarget, kind: 'append' | 'deliver') {
+  constructor(target: AppendTarget, kind: 'append' | 'deliver', replaced?: ReplacedMail) {
     this.#target = target;
+    this.#room = target.quota.beginSave(replaced);
     this.#kind = kind;
   }
 
@@ -68,11 +70,11 @@ export class MaildirAppend implements AppendTransaction {
     return this.#step(async () => {
       if (this.#writing !== undefined) throw new StorageError('cannot', 'the last message of the transaction has not ended');
       signal.throwIfAborted();
-      const { box, quota } = this.#target;
+      const { box } = this.#target;
       box.checkExists();
       const uids = this.#kind === 'deliver' ? await this.#deliver(signal) : await this.#append(signal);
       this.#state = 'done';
-      quota.changed(this.#bytes, this.#messages.length);
+      this.#room.commit(this.#bytes, this.#messages.length);
       this.#messages = [];
       return { uidValidity: box.state.uidValidity, uids };
     });
@@ -135,6 +137,7 @@ export class MaildirAppend implements AppendTransaction {
   }
 
   #discard(): void {
+    this.#room[Symbol.dispose]();
     this.#writing?.discard();
     this.#writing = undefined;
     for (const { file } of this.#messages) file.discard();
@@ -154,7 +157,7 @@ export class MaildirAppend implements AppendTransaction {
   }
 
   async #reserve(messageBytes: number): Promise<void> {
-    await this.#target.quota.reserve(this.#bytes + messageBytes, this.#messages.length + 1);
+    await this.#room.reserve(this.#bytes + messageBytes, this.#messages.length + 1, messageBytes);
   }
 
   #writer(message: PendingMessage): MessageWriter {

@@ -1,7 +1,7 @@
 import type { Logger } from '#log/logger.js';
 import type { OpenMailboxOptions, QuotaGuard } from '../driver.js';
 import { rowBit } from '../index/columns.js';
-import type { AppendTransaction, Mailbox, MailboxView, SuspendedView } from '../mailbox.js';
+import type { AppendTransaction, Mailbox, MailboxView, ReplacedMessage, SuspendedView } from '../mailbox.js';
 import { flagBit, type MailboxStatus, type ModSeq, type Uid } from '../types.js';
 import { MaildirAppend } from './append.js';
 import type { MaildirBox } from './box.js';
@@ -91,8 +91,10 @@ export abstract class MaildirMailboxBase implements Mailbox {
     };
   }
 
-  beginAppend(kind: 'append' | 'deliver'): AppendTransaction {
-    return new MaildirAppend(this, kind);
+  beginAppend(kind: 'append' | 'deliver', replaced?: ReplacedMessage): AppendTransaction {
+    const from = replaced?.mailbox;
+    const freed = from instanceof MaildirMailboxBase ? { quota: from.quota, bytes: replaced?.octets ?? 0, messages: 1 } : undefined;
+    return new MaildirAppend(this, kind, freed);
   }
 
   watch(onChange: () => void): () => void {

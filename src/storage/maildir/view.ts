@@ -438,15 +438,16 @@ export class MaildirView implements MailboxView {
     for (const uid of await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal)) throw expungedError(uid);
     const octetsOf = uids.map((uid) => box.state.columns.virtualSize[box.state.columns.rowOf(uid)] as number);
     const isSameUsage = target.quota === this.mailbox.quota || target.quota.sharesUsageWith?.(this.mailbox.quota) === true;
+    using room = target.quota.beginSave();
     if (!(isMove && isSameUsage)) {
       const wanted = octetsOf.reduce((sum, octets) => sum + octets, 0);
-      await target.quota.reserve(wanted, uids.length);
+      await room.reserve(wanted, uids.length);
     }
     const copied = isMove ? await moveMessages({ box, uids }, target.box, signal) : await copyMessages({ box, uids }, target.box, signal);
     // Of a move only a part may have been possible.
     const sizes = new Map(uids.map((uid, index) => [uid as number, octetsOf[index] as number]));
     const octets = copied.sourceUids.reduce((sum, uid) => sum + (sizes.get(uid) ?? 0), 0);
-    target.quota.changed(octets, copied.sourceUids.length);
+    room.commit(octets, copied.sourceUids.length);
     if (isMove) this.mailbox.quota.changed(-octets, -copied.sourceUids.length);
     return {
       uidValidity: copied.uidValidity,

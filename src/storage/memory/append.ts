@@ -1,3 +1,4 @@
+import type { QuotaSave, ReplacedMail } from '../driver.js';
 import { StorageError } from '../errors.js';
 import type { AppendOptions, AppendResult, AppendTransaction, MessageWriter } from '../mailbox.js';
 import type { MemoryStore, NewMessage } from './store.js';
@@ -6,13 +7,15 @@ import type { MemoryStore, NewMessage } from './store.js';
 export class MemoryAppend implements AppendTransaction {
   readonly #mailbox: MemoryStore;
   readonly #kind: 'append' | 'deliver';
+  readonly #room: QuotaSave;
   #messages: NewMessage[] = [];
   #bytes = 0;
   #isWriting = false;
   #state: 'open' | 'failed' | 'done' = 'open';
 
-  constructor(mailbox: MemoryStore, kind: 'append' | 'deliver') {
+  constructor(mailbox: MemoryStore, kind: 'append' | 'deliver', replaced?: ReplacedMail) {
     this.#mailbox = mailbox;
+    this.#room = mailbox.quota.beginSave(replaced);
     this.#kind = kind;
   }
 
@@ -34,7 +37,7 @@ export class MemoryAppend implements AppendTransaction {
       this.#mailbox.check(signal);
       this.#mailbox.keywordTable.checkCreatable(this.#messages.flatMap((message) => message.keywords));
       const result = this.#mailbox.insert(this.#messages);
-      this.#mailbox.quota.changed(this.#bytes, this.#messages.length);
+      this.#room.commit(this.#bytes, this.#messages.length);
       this.#finish();
       return this.#kind === 'deliver' ? { ...result, uids: [] } : result;
     });
@@ -49,6 +52,7 @@ export class MemoryAppend implements AppendTransaction {
   }
 
   #finish(): void {
+    this.#room[Symbol.dispose]();
     this.#state = 'done';
     this.#messages = [];
   }
@@ -59,6 +63,7 @@ export class MemoryAppend implements AppendTransaction {
     try {
       return await work();
     } catch (error) {
+      this.#room[Symbol.dispose]();
       this.#state = 'failed';
       this.#messages = [];
       throw error;
@@ -66,7 +71,7 @@ export class MemoryAppend implements AppendTransaction {
   }
 
   async #reserve(messageBytes: number): Promise<void> {
-    await this.#mailbox.quota.reserve(this.#bytes + messageBytes, this.#messages.length + 1, messageBytes);
+    await this.#room.reserve(this.#bytes + messageBytes, this.#messages.length + 1, messageBytes);
   }
 
   #writer(options: AppendOptions): MessageWriter {

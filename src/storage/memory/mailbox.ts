@@ -1,6 +1,6 @@
 // The storage contract in memory: for tests, demos, and as the plain statement of what the contract means.
 import { StorageError } from '../errors.js';
-import type { AppendTransaction, Mailbox, MailboxView, SuspendedView } from '../mailbox.js';
+import type { AppendTransaction, Mailbox, MailboxView, ReplacedMessage, SuspendedView } from '../mailbox.js';
 import { flagBit, type MailboxStatus } from '../types.js';
 import { MemoryAppend } from './append.js';
 import { MemoryStore } from './store.js';
@@ -41,8 +41,10 @@ export class MemoryMailbox extends MemoryStore implements Mailbox {
     };
   }
 
-  beginAppend(kind: 'append' | 'deliver'): AppendTransaction {
-    return new MemoryAppend(this, kind);
+  beginAppend(kind: 'append' | 'deliver', replaced?: ReplacedMessage): AppendTransaction {
+    const from = replaced?.mailbox;
+    const freed = from instanceof MemoryStore ? { quota: from.quota, bytes: replaced?.octets ?? 0, messages: 1 } : undefined;
+    return new MemoryAppend(this, kind, freed);
   }
 
   watch(onChange: () => void): () => void {

@@ -364,7 +364,8 @@ export class MemoryView implements MailboxView {
     const source = seqs.map((seq) => this.#at(seq));
     const bytes = source.reduce((sum, message) => sum + message.content.length, 0);
     const isSameUsage = target.quota === this.mailbox.quota || target.quota.sharesUsageWith?.(this.mailbox.quota) === true;
-    if (!(isMove && isSameUsage)) await target.quota.reserve(bytes, source.length);
+    using room = target.quota.beginSave();
+    if (!(isMove && isSameUsage)) await room.reserve(bytes, source.length);
     // After the wait, so that nothing can come between the check and the copy.
     this.mailbox.check(signal);
     target.check(signal);
@@ -380,7 +381,7 @@ export class MemoryView implements MailboxView {
       }),
     );
     const { uidValidity, uids } = target.insert(copies);
-    target.quota.changed(bytes, source.length);
+    room.commit(bytes, source.length);
     if (isMove) this.mailbox.remove(source);
     return { uidValidity, sourceUids: source.map((message) => message.uid), targetUids: uids };
   }

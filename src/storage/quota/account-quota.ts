@@ -1,7 +1,7 @@
 // Quota of one account: what may be taken, what was taken, what clients see of it.
 import type { Logger } from '#log/logger.js';
 import { sleep } from '#util/deadline.js';
-import { type QuotaGuard, unlimitedQuota } from '../driver.js';
+import { type QuotaGuard, type QuotaSave, type ReplacedMail, unlimitedQuota } from '../driver.js';
 import { StorageError } from '../errors.js';
 import type { Namespace, QuotaRoot } from '../user.js';
 import { graceBytes, QuotaRuleSet, toQuotaLimits } from './rules.js';
@@ -46,6 +46,9 @@ export interface AccountQuotaOptions {
 const timeLimitMs = 60_000;
 /** A log-out waits this long for warning commands, which then go on by themselves. */
 const commandsWaitMs = 5000;
+
+/** A save that only others' unfinished saves leave no room for waits this long for one of them to end. */
+const heldWaitMs = 1000;
 
 interface Root {
   readonly settings: QuotaRootSettings;
@@ -115,47 +118,73 @@ class Quota implements AccountQuota {
     ended.abort();
   }
 
-  async check(mailboxName: string, roots: readonly Root[], bytes: number, messages: number, largest: number): Promise<void> {
-    const { settings, isDelivery } = this.options;
-    if (largest > settings.maxMailSize) {
-      throw new StorageError('too-big', `message of ${largest} octets, quota_max_mail_size is ${settings.maxMailSize}`, {
-        clientText: 'Mail size is larger than the maximum size allowed by server configuration',
-      });
-    }
-    const separator = this.#separatorOf(mailboxName);
+  /** @throws StorageError `too-big` */
+  checkSize(largest: number): void {
+    const { maxMailSize } = this.options.settings;
+    if (largest <= maxMailSize) return;
+    throw new StorageError('too-big', `message of ${largest} octets, quota_max_mail_size is ${maxMailSize}`, {
+      clientText: 'Mail size is larger than the maximum size allowed by server configuration',
+    });
+  }
+
+  /** Takes room in one root, in place of what the save holds there. @throws StorageError `over-quota` */
+  async take(root: Root, mailboxName: string, wanted: UsageCount, save: RootSave): Promise<void> {
+    const { settings, rules, backend } = root;
+    if (!settings.isEnforced || !rules.hasLimits) return;
+    const { room } = backend;
     await this.#pending;
-    for (const root of roots) {
-      if (!root.settings.isEnforced || !root.rules.hasLimits) continue;
-      const limits = root.rules.limitsFor(mailboxName, separator);
-      const grace = isDelivery ? graceBytes(root.settings.grace, limits.storage) : 0;
-      const fits = (used: UsageCount): boolean =>
-        used.bytes + bytes <= limits.storage + grace && used.messages + messages <= limits.messages;
-      if (fits(await root.backend.usage(AbortSignal.timeout(timeLimitMs)))) continue;
-      // Nothing is refused for the sake of mail that another process has just removed, or of a mailbox that was deleted.
-      const used = await root.backend.currentUsage(AbortSignal.timeout(timeLimitMs));
-      if (fits(used)) continue;
+    const limits = rules.limitsFor(mailboxName, this.#separatorOf(mailboxName));
+    const grace = this.options.isDelivery ? graceBytes(settings.grace, limits.storage) : 0;
+    // What takes no more than it frees is not refused, however full the account is.
+    const fits = (bytes: number, messages: number): boolean =>
+      (wanted.bytes <= 0 || bytes + wanted.bytes <= limits.storage + grace) &&
+      (wanted.messages <= 0 || messages + wanted.messages <= limits.messages);
+    const takes = (used: UsageCount): boolean => {
+      const bytes = used.bytes + room.held.bytes - save.held.bytes;
+      const messages = used.messages + room.held.messages - save.held.messages;
+      if (!fits(bytes, messages)) return false;
+      save.hold(wanted);
+      return true;
+    };
+    const endMs = performance.now() + heldWaitMs;
+    for (;;) {
+      const refused = await room.turns.run(async () => {
+        if (takes(await backend.usage(AbortSignal.timeout(timeLimitMs)))) return undefined;
+        // Nothing is refused for the sake of mail that another process has just removed, or of a mailbox that was deleted.
+        const used = await backend.currentUsage(AbortSignal.timeout(timeLimitMs));
+        return takes(used) ? undefined : { used, version: room.version };
+      }, AbortSignal.timeout(timeLimitMs));
+      if (refused === undefined) return;
+      const { used, version } = refused;
+      if (fits(used.bytes, used.messages) && (await room.changedSince(version, endMs - performance.now()))) continue;
       throw new StorageError(
         'over-quota',
-        `quota ${root.settings.name}: ${used.bytes} octets, ${used.messages} messages, ${bytes} and ${messages} more are too many`,
-        { clientText: settings.exceededMessage },
+        `quota ${settings.name}: ${used.bytes} octets, ${used.messages} messages, ${wanted.bytes} and ${wanted.messages} more are too many`,
+        { clientText: this.options.settings.exceededMessage },
       );
     }
   }
 
-  /** Changes are written one after the other; who asks for the usage waits for them. */
-  note(roots: readonly Root[], bytes: number, messages: number): void {
-    for (const root of roots) {
-      this.#pending = this.#pending
-        .then(() => this.#apply(root, bytes, messages))
-        .catch((error: unknown) => {
-          this.options.log.error('quota.update-failed', `Quota ${root.settings.name} could not be updated`, { error, bytes, messages });
-        });
-    }
+  /**
+   * Changes are written one after the other; who asks for the usage waits for them.
+   * @param counted called once the change is in the usage of this root
+   */
+  note(root: Root, bytes: number, messages: number, counted: () => void = () => undefined): void {
+    const { backend, settings } = root;
+    this.#pending = this.#pending
+      .then(() => backend.room.turns.run(() => this.#apply(root, { bytes, messages }, counted)))
+      .catch((error: unknown) => {
+        this.options.log.error('quota.update-failed', `Quota ${settings.name} could not be updated`, { error, bytes, messages });
+      });
   }
 
-  /** Asked afterwards: what is counted anew at this moment already has the change in it. */
-  async #apply(root: Root, bytes: number, messages: number): Promise<void> {
-    await root.backend.add(bytes, messages);
+  /** The usage is asked for afterwards: what is counted anew at this moment already has the change in it. */
+  async #apply(root: Root, { bytes, messages }: UsageCount, counted: () => void): Promise<void> {
+    try {
+      await root.backend.add(bytes, messages);
+    } finally {
+      counted();
+    }
     if (root.settings.warnings.length === 0) return;
     const after = await root.backend.usage(AbortSignal.timeout(timeLimitMs));
     const before = { bytes: after.bytes - bytes, messages: after.messages - messages };
@@ -192,19 +221,82 @@ class MailboxGuard implements QuotaGuard {
     this.#roots = roots;
   }
 
-  async reserve(bytes: number, messages: number, largest: number = messages === 1 ? bytes : 0): Promise<void> {
-    await this.#quota.check(this.#mailboxName, this.#roots, bytes, messages, largest);
+  beginSave(replaced?: ReplacedMail): QuotaSave {
+    return new MailboxSave(this.#quota, this.#mailboxName, this.#roots, replaced);
   }
 
   changed(bytes: number, messages: number): void {
-    this.#quota.note(this.#roots, bytes, messages);
+    for (const root of this.#roots) this.#quota.note(root, bytes, messages);
+  }
+
+  counts({ backend }: Root): boolean {
+    return this.#roots.some((own) => own.backend === backend);
   }
 
   sharesUsageWith(other: QuotaGuard): boolean {
-    return (
-      other instanceof MailboxGuard &&
-      other.#roots.length === this.#roots.length &&
-      other.#roots.every(({ backend }) => this.#roots.some((own) => own.backend === backend))
-    );
+    return other instanceof MailboxGuard && other.#roots.length === this.#roots.length && other.#roots.every((root) => this.counts(root));
+  }
+}
+
+class MailboxSave implements QuotaSave {
+  readonly #quota: Quota;
+  readonly #mailboxName: string;
+  readonly #roots: readonly RootSave[];
+
+  constructor(quota: Quota, mailboxName: string, roots: readonly Root[], replaced: ReplacedMail | undefined) {
+    this.#quota = quota;
+    this.#mailboxName = mailboxName;
+    this.#roots = roots.map((root) => new RootSave(root, freedIn(root, replaced)));
+  }
+
+  async reserve(bytes: number, messages: number, largest: number = messages === 1 ? bytes : 0): Promise<void> {
+    this.#quota.checkSize(largest);
+    for (const save of this.#roots) {
+      const wanted = { bytes: bytes - save.freed.bytes, messages: messages - save.freed.messages };
+      await this.#quota.take(save.root, this.#mailboxName, wanted, save);
+    }
+  }
+
+  commit(bytes: number, messages: number): void {
+    for (const save of this.#roots) this.#quota.note(save.root, bytes, messages, save.end());
+  }
+
+  [Symbol.dispose](): void {
+    for (const save of this.#roots) save.end()();
+  }
+}
+
+const nothing: UsageCount = { bytes: 0, messages: 0 };
+
+/** What goes away counts only where it was counted. */
+function freedIn(root: Root, replaced: ReplacedMail | undefined): UsageCount {
+  return replaced?.quota instanceof MailboxGuard && replaced.quota.counts(root) ? replaced : nothing;
+}
+
+/** What a save holds in one root. */
+class RootSave {
+  readonly root: Root;
+  readonly freed: UsageCount;
+  held: UsageCount = nothing;
+  #isEnded = false;
+
+  constructor(root: Root, freed: UsageCount) {
+    this.root = root;
+    this.freed = freed;
+  }
+
+  /** In place of what was held before; nothing when the save has ended meanwhile. */
+  hold({ bytes, messages }: UsageCount): void {
+    if (this.#isEnded) return;
+    const before = this.held;
+    this.held = { bytes: Math.max(0, bytes), messages: Math.max(0, messages) };
+    this.root.backend.room.hold({ bytes: this.held.bytes - before.bytes, messages: this.held.messages - before.messages });
+  }
+
+  /** @returns lets go what is held; does nothing the second time */
+  end(): () => void {
+    if (this.#isEnded) return () => undefined;
+    this.#isEnded = true;
+    return () => this.root.backend.room.letGo(this.held);
   }
 }

@@ -2,7 +2,7 @@
 // changed.
 import type { Mailbox } from '../mailbox.js';
 import { stampOf } from './count-maildirs.js';
-import type { UsageBackend, UsageCount } from './usage.js';
+import { HeldRoom, type UsageBackend, type UsageCount } from './usage.js';
 
 /** Other processes' changes are noticed after this at the latest; our own at once. */
 const recheckMs = 5000;
@@ -55,6 +55,8 @@ export function createCountBackend({ mailboxes, now = Date.now }: CountOptions):
   };
 
   return {
+    room: new HeldRoom(),
+
     async usage(signal) {
       if (now() - checkedMs < recheckMs) return total;
       counting ??= count(signal).finally(() => {

@@ -14,7 +14,7 @@ import { permissionsIn } from '#util/file-permissions.js';
 import { asStorageError } from '../list/locked-rewrite.js';
 import { countMaildirs } from './count-maildirs.js';
 import type { NumericLimits } from './rules.js';
-import type { UsageBackend, UsageCount } from './usage.js';
+import { HeldRoom, type UsageBackend, type UsageCount } from './usage.js';
 
 export const maxFileBytes = 5120;
 const staleMs = 15 * 60_000;
@@ -114,6 +114,7 @@ export function createMaildirSizeBackend({ path, limits, folders, now = Date.now
   };
 
   return {
+    room: new HeldRoom(),
     usage,
 
     // Everybody adds to the one file.

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readdir } from 'node:fs/promises';
 import { describe, it } from 'node:test';
+import { unlimitedQuota } from '#storage/driver.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import {
   addFlags,
@@ -168,7 +169,7 @@ describe('Two processes on one mailbox', () => {
       apart,
       {
         name: 'A',
-        quota: { reserve: async () => undefined, changed: () => undefined },
+        quota: unlimitedQuota,
         isReadOnly: false,
         log: (await import('#log/logger.js')).silentLogger,
       },

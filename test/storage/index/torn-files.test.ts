@@ -5,6 +5,7 @@ import { readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { type Logger, silentLogger } from '#log/logger.js';
+import { unlimitedQuota } from '#storage/driver.js';
 import type { Mailbox } from '#storage/mailbox.js';
 import { addFlags, append, deleted, expunge, fill, flagged, never, openView, seen, sync } from '../../contract/world.js';
 import { MaildirWorld } from '../maildir/world.js';
@@ -77,7 +78,7 @@ async function openBroken(sample: Sample, title: string): Promise<void> {
     const { world } = sample;
     const options = {
       name: 'box',
-      quota: { reserve: async () => undefined, changed: () => undefined },
+      quota: unlimitedQuota,
       isReadOnly: false,
       log: countingLogger(lines),
     };

@@ -4,6 +4,7 @@ import { link, mkdir, readdir, readFile, rename, rm, stat, unlink, utimes, write
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { type Logger, silentLogger } from '#log/logger.js';
+import { unlimitedQuota } from '#storage/driver.js';
 import type { MailboxView } from '#storage/mailbox.js';
 import {
   addFlags,
@@ -206,7 +207,7 @@ describe('Changes by other programs', () => {
     const driver = world.newDriver({ log: collectingLogger(lines) });
     const options = {
       name: 'box',
-      quota: { reserve: async () => undefined, changed: () => undefined },
+      quota: unlimitedQuota,
       isReadOnly: false,
       log: collectingLogger(lines),
     };

@@ -96,6 +96,71 @@ for (const backend of ['maildir', 'count']) {
       assert.equal((await user.quotaRoots('INBOX', never))[0]?.limits.storageBytes, 5000);
     });
 
+    it('gives the same room to one of many parallel saves, in one session or several', async (test) => {
+      const { open } = makeStore(test, limited);
+      await using one = await open();
+      await using two = await open();
+      const mailboxes = [await inbox(one), await inbox(two)] as const;
+      const saves = Array.from({ length: 12 }, (_, index) => append(mailboxes[index % 2 === 0 ? 0 : 1], body(300)));
+      const outcomes = await Promise.allSettled(saves);
+      assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 3);
+      for (const outcome of outcomes) if (outcome.status === 'rejected') assert.equal(outcome.reason.code, 'over-quota');
+      assert.equal((await one.quotaRoots('INBOX', never))[0]?.usage.storageBytes, 900);
+      await append(mailboxes[0], body(100));
+    });
+
+    it('holds room for a save under way, and gives it back when the save is given up or fails', async (test) => {
+      const { open } = makeStore(test, limited);
+      await using one = await open();
+      await using two = await open();
+      const mailbox = await inbox(one);
+      const options = { flags: { system: 0, keywords: [] }, internalDateMs: undefined, expectedBytes: 600 };
+      const slow = mailbox.beginAppend('append');
+      await slow.add(options, never);
+      await append(await inbox(two), body(400));
+      await rejectsWith(append(await inbox(two), body(1)), 'over-quota');
+      // Waits for a moment: the other save may come to nothing.
+      const waiting = append(await inbox(two), body(500));
+      await slow.abort();
+      await waiting;
+      const failing = mailbox.beginAppend('append');
+      const writer = await failing.add({ ...options, expectedBytes: 100 }, never);
+      await writer.write(body(101));
+      await rejectsWith(writer.end(), 'over-quota');
+      await append(mailbox, body(100));
+      await slow.abort();
+      await rejectsWith(append(mailbox, body(1)), 'over-quota');
+    });
+
+    it('holds room for parallel copies', async (test) => {
+      const { open } = makeStore(test, limited);
+      await using user = await open();
+      await user.create('a', { specialUse: [] }, never);
+      const target = await user.openMailbox('a', never);
+      const mailbox = await inbox(user);
+      await append(mailbox, body(300));
+      await using view = await openView(mailbox);
+      const outcomes = await Promise.allSettled(Array.from({ length: 5 }, () => view.copy([1], target, never)));
+      assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 2);
+      assert.equal((await user.quotaRoots('INBOX', never))[0]?.usage.storageBytes, 900);
+    });
+
+    it('asks for the difference alone when a message replaces another one that it counts', async (test) => {
+      const { open } = makeStore(test, limited);
+      await using user = await open();
+      for (const name of ['Spam', 'Drafts']) await user.create(name, { specialUse: [] }, never);
+      const mailbox = await inbox(user);
+      await append(mailbox, body(900));
+      const drafts = await user.openMailbox('Drafts', never);
+      await rejectsWith(addMessage(drafts.beginAppend('append'), body(200)), 'over-quota');
+      const uncounted = { mailbox: await user.openMailbox('Spam', never), octets: 900 };
+      await rejectsWith(addMessage(drafts.beginAppend('append', uncounted), body(200)), 'over-quota');
+      await rejectsWith(addMessage(drafts.beginAppend('append', { mailbox, octets: 900 }), body(1001)), 'over-quota');
+      await using transaction = drafts.beginAppend('append', { mailbox, octets: 900 });
+      await addMessage(transaction, body(1000));
+      await transaction.commit(never);
+    });
+
     it('sees what another session and another program did', async (test) => {
       const { open } = makeStore(test, limited);
       await using one = await open();
@@ -128,6 +193,9 @@ describe('quota', () => {
     const mailbox = await inbox(user);
     await append(mailbox, body(100));
     await rejectsWith(append(mailbox, body(101)), 'too-big');
+    await using transaction = mailbox.beginAppend('append');
+    await addMessage(transaction, body(100));
+    await rejectsWith(addMessage(transaction, body(101)), 'too-big');
   });
 
   it('says what the administrator wants it to', async (test) => {

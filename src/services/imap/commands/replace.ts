@@ -27,7 +27,10 @@ async function replace(
   const uid = view.uidAt(seq);
   const mailbox = await openTarget(session, name, signal);
   if ('kind' in mailbox) return mailbox;
-  await using transaction = mailbox.beginAppend('append');
+  // The old message goes when the new one is in: only the difference needs room.
+  const missing = await view.prepare([seq], { size: true }, signal);
+  const replaced = missing.length === 0 ? { mailbox: view.mailbox, octets: view.sizeAt(seq) } : undefined;
+  await using transaction = mailbox.beginAppend('append', replaced);
   const next = await receiveMessage(session, transaction, input, item, start, signal);
   if ('kind' in next) return next;
   if (parseAppendTail(next.reader)) return bad('Error in IMAP command REPLACE: Too many messages');
