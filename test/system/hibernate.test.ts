@@ -1,6 +1,6 @@
 // Sessions that wait in IDLE move to the imap-hibernate process and come back: the real server, its processes looked at from outside.
 import assert from 'node:assert/strict';
-import { mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
+import { appendFileSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
@@ -232,5 +232,53 @@ describe('imap-hibernate', () => {
     await hibernated(roost, 1);
     assert.equal(await roost.stop(), 0);
     assert.match((await news(client)) ?? '', /^\* BYE \[UNAVAILABLE\] Server shutting down/);
+  });
+
+  for (const isTls of [false, true]) {
+    it(`keeps its sessions over a reload with shutdown_clients = no${isTls ? ' (TLS)' : ''}; they go on in new imap processes`, async () => {
+      await using roost = await startRoost({ protocols: ['imap'], settings: { ...settings, shutdown_clients: 'no' } });
+      const client = await logIn(roost, isTls);
+      await client.ok('ENABLE QRESYNC');
+      await client.ok('SELECT INBOX');
+      const tag = await idle(client);
+      await hibernated(roost, 1);
+      const oldPids = (await processes(roost, 'imap')).map(({ pid }) => pid);
+      const [keeper] = await processes(roost, 'imap-hibernate');
+      appendFileSync(roost.configFile, 'imap_capability = +XRELOADED\n');
+      const reload = await roost.admin(['reload']);
+      assert.equal(reload.code, 0, reload.stderr);
+      // It has no client, so nothing holds it.
+      await until(async () => !(await processes(roost, 'imap')).some(({ pid }) => oldPids.includes(pid)), 'end of the old imap process');
+      await hibernated(roost, 1);
+      writeFileSync(join(roost.maildir('alice'), 'new', '1700000000.foreign.host'), 'Subject: x\r\n\r\ny\r\n', { mode: 0o666 });
+      assert.equal(await news(client), '* 1 EXISTS');
+      client.raw('DONE\r\n');
+      assert.match((await news(client)) ?? '', new RegExp(`^${tag} OK Idle completed`));
+      assert.match((await client.ok('CAPABILITY')).join('\n'), / XRELOADED/);
+      // QRESYNC is still on.
+      assert.match((await client.ok('UID STORE 1 +FLAGS.SILENT (\\Seen)')).join('\n'), /MODSEQ/);
+      // The old imap-hibernate process has nobody left; the next time it is a new one.
+      await until(async () => !(await processes(roost, 'imap-hibernate')).some(({ pid }) => pid === keeper?.pid), 'its end');
+      await idle(client);
+      await hibernated(roost, 1);
+      client.raw('DONE\r\n');
+      assert.match((await news(client)) ?? '', /OK Idle completed/);
+      client.close();
+    });
+  }
+
+  it('ends its sessions politely at a reload with shutdown_clients = yes, and new ones hibernate', async () => {
+    await using roost = await startRoost({ protocols: ['imap'], settings });
+    const client = await logIn(roost);
+    await idle(client);
+    await hibernated(roost, 1);
+    const reload = await roost.admin(['reload']);
+    assert.equal(reload.code, 0, reload.stderr);
+    assert.match((await news(client)) ?? '', /^\* BYE \[UNAVAILABLE\] Server shutting down/);
+    assert.equal(await client.line(), undefined);
+    const next = await logIn(roost);
+    await idle(next);
+    await hibernated(roost, 1);
+    next.close();
   });
 });
