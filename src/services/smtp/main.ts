@@ -131,6 +131,7 @@ function sessionOptions(protocol: 'smtp' | 'lmtp', settings: SettingsSource, has
     autocreate: delivery.lda_mailbox_autocreate,
     autosubscribe: delivery.lda_mailbox_autosubscribe,
     isFullTemporary: delivery.quota_full_tempfail,
+    checksQuotaAtRcpt: lmtp.lmtp_rcpt_check_quota,
     offersTls: hasNetwork && settings.get(tlsSettings).ssl !== 'no' && settings.get(tlsSettings).ssl_cert !== '',
     deliverLogFormat: delivery.deliver_log_format,
     isInner: false,

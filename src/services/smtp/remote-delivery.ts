@@ -150,8 +150,11 @@ class Conversation {
   /** @throws StorageError for another code */
   async expect(wanted: number): Promise<void> {
     const answer = await this.#next();
-    if (answer.code !== wanted)
-      throw new StorageError(codeOf(answer), `the process that delivers for the user said: ${answer.code} ${answer.text}`);
+    if (answer.code === wanted) return;
+    // What the administrator wants the sender to be told.
+    const clientText = /^[45]\.2\.2 <[^>]*> (.+)$/.exec(answer.text)?.[1];
+    const text = `the process that delivers for the user said: ${answer.code} ${answer.text}`;
+    throw new StorageError(codeOf(answer), text, clientText === undefined ? {} : { clientText });
   }
 
   close(): void {

@@ -26,6 +26,8 @@ export interface SessionOptions {
   readonly autocreate: boolean;
   readonly autosubscribe: boolean;
   readonly isFullTemporary: boolean;
+  /** LMTP: a recipient who is over quota is refused before the data (SMTP always does so). */
+  readonly checksQuotaAtRcpt: boolean;
   readonly offersTls: boolean;
   readonly deliverLogFormat: string;
   /** The conversation is with a process of ours that has taken the message from outside (remote-delivery.ts). */
@@ -259,8 +261,11 @@ export class SmtpSession {
         : new RemoteDelivery(recipient, { sender: envelope.sender.text, isUtf8: this.#isUtf8 }, openUserProcess);
     // SMTP has only one reply after the data, so a mailbox that is full or broken must be refused now. Where another process delivers, the
     // one that the client talks to may be an SMTP one.
-    if (this.#options.protocol === 'smtp' || this.#options.isInner || delivery.isRemote) {
-      await delivery.begin(this.#parts.store, this.#beginOptions(envelope), this.#parts.signal);
+    const { protocol, isInner, checksQuotaAtRcpt } = this.#options;
+    if (protocol === 'smtp' || isInner || delivery.isRemote || checksQuotaAtRcpt) {
+      // Every message has an octet: without SIZE, too, a full mailbox is refused.
+      const options = { ...this.#beginOptions(envelope), expectedBytes: envelope.expectedBytes ?? 1 };
+      await delivery.begin(this.#parts.store, options, this.#parts.signal);
       if (delivery.failure !== undefined) {
         const { failure } = delivery;
         await delivery.abort();

@@ -37,6 +37,7 @@ async function start(
     autocreate: false,
     autosubscribe: false,
     isFullTemporary: false,
+    checksQuotaAtRcpt: false,
     offersTls: false,
     deliverLogFormat: 'msgid=%m: %$',
     isInner: false,

@@ -119,6 +119,7 @@ describe('Delivery by another process', () => {
       const outcome = await delivery.commit();
       assert.equal(outcome.kind === 'failed' ? outcome.error.code : 'saved', code);
       assert.equal(delivery.failure?.code, code);
+      assert.equal(delivery.failure?.clientText, code === 'over-quota' ? 'Quota exceeded' : undefined);
     });
   }
 
