@@ -28,7 +28,9 @@ export class ClientStream {
   #isClosed = false;
   #isStalled = false;
   #isInterrupted = false;
-  #idleTimer: NodeJS.Timeout;
+  #idleTimer: NodeJS.Timeout | undefined;
+  /** The timer has not the whole time, so that it cannot just be started again. */
+  #isIdleShortened = false;
   #stallTimer: NodeJS.Timeout | undefined;
   #deflate: DeflateRaw | undefined;
   #inflate: InflateRaw | undefined;
@@ -43,15 +45,32 @@ export class ClientStream {
     this.#options = options;
     // A client that has said everything and closes its side still gets its replies.
     stream.allowHalfOpen = true;
-    this.#idleTimer = setTimeout(() => options.onIdle(), options.idleTimeoutMs);
+    this.#startIdle(options.idleTimeoutMs);
     stream.on('error', () => this.#closed());
     this.attach();
+  }
+
+  /** The connection was served by another process before. The client's time to be silent goes on from its last words there. */
+  continueFrom(facts: { readonly bytesRead: number; readonly bytesWritten: number; readonly lastInputAtMs: number }): void {
+    this.bytesRead = facts.bytesRead;
+    this.bytesWritten = facts.bytesWritten;
+    this.lastInputAtMs = facts.lastInputAtMs;
+    const { idleTimeoutMs } = this.#options;
+    // Where the clock was set back, no more than the whole time.
+    this.#startIdle(Math.min(Math.max(0, facts.lastInputAtMs + idleTimeoutMs - Date.now()), idleTimeoutMs));
+  }
+
+  #startIdle(ms: number): void {
+    clearTimeout(this.#idleTimer);
+    this.#isIdleShortened = ms < this.#options.idleTimeoutMs;
+    this.#idleTimer = setTimeout(() => this.#options.onIdle(), ms);
   }
 
   readonly #onData = (chunk: Buffer): void => {
     this.bytesRead += chunk.length;
     this.lastInputAtMs = Date.now();
-    this.#idleTimer.refresh();
+    if (this.#isIdleShortened) this.#startIdle(this.#options.idleTimeoutMs);
+    else this.#idleTimer?.refresh();
     if (this.#inflate === undefined) this.#received(chunk);
     else this.#decompress(this.#inflate, chunk);
   };

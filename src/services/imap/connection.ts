@@ -84,11 +84,7 @@ export class ImapConnection {
       isTrusted: options.isTrusted ?? false,
     });
     const { resumed, passOn } = options;
-    if (resumed !== undefined) {
-      this.#stream.bytesRead = resumed.bytesRead;
-      this.#stream.bytesWritten = resumed.bytesWritten;
-      this.#stream.lastInputAtMs = resumed.lastInputAtMs;
-    }
+    if (resumed !== undefined) this.#stream.continueFrom(resumed);
     if (passOn !== undefined && settings.imap_hibernate_timeout > 0 && Number.isFinite(settings.imap_hibernate_timeout)) {
       const idleTimeoutMs = options.idleTimeoutMs ?? defaultIdleTimeoutMs;
       this.session.hibernation = new Hibernation({ session: this.session, stream: this.#stream, loop: this.#loop, passOn, idleTimeoutMs });
