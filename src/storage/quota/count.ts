@@ -6,6 +6,8 @@ import { HeldRoom, type UsageBackend, type UsageCount } from './usage.js';
 
 /** Other processes' changes are noticed after this at the latest; our own at once. */
 const recheckMs = 5000;
+/** A folder that changed less than this before it was looked at may change again without another time stamp. */
+const settledMs = 1000;
 
 export interface CountedMailbox {
   readonly name: string;
@@ -29,9 +31,11 @@ export function createCountBackend({ mailboxes, now = Date.now }: CountOptions):
   let counting: Promise<UsageCount> | undefined;
   /** Changes of our own while a count is under way may or may not be in it: count again. */
   let changes = 0;
+  let changesWhenCounting = 0;
 
   const count = async (signal: AbortSignal): Promise<UsageCount> => {
     const changesBefore = changes;
+    changesWhenCounting = changes;
     const startedMs = now();
     const present = new Set<string>();
     let bytes = 0;
@@ -43,7 +47,8 @@ export function createCountBackend({ mailboxes, now = Date.now }: CountOptions):
       if (known === undefined || known.stamp !== stamp || stamp === ' ') {
         const status = await (await mailbox.open(signal)).status({ size: true }, signal);
         known = { stamp, bytes: status.size ?? 0, messages: status.messages };
-        remembered.set(mailbox.mailDir, known);
+        if (startedMs - changedMs(stamp) >= settledMs) remembered.set(mailbox.mailDir, known);
+        else remembered.delete(mailbox.mailDir);
       }
       bytes += known.bytes;
       messages += known.messages;
@@ -59,6 +64,8 @@ export function createCountBackend({ mailboxes, now = Date.now }: CountOptions):
 
     async usage(signal) {
       if (now() - checkedMs < recheckMs) return total;
+      // One that began before our own last change may lack it.
+      if (changes !== changesWhenCounting) await counting?.catch(() => undefined);
       counting ??= count(signal).finally(() => {
         counting = undefined;
       });
@@ -90,4 +97,9 @@ export function createCountBackend({ mailboxes, now = Date.now }: CountOptions):
       total = { bytes: Math.max(0, total.bytes + bytes), messages: Math.max(0, total.messages + messages) };
     },
   };
+}
+
+/** @returns ms since the epoch of the latest change of both folders; 0 when there are none */
+function changedMs(stamp: string): number {
+  return Math.max(0, ...stamp.split(' ').map((part) => Number(part.split('.')[1] ?? 0) / 1_000_000));
 }
