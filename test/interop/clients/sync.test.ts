@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { type AccountState, accountState, agreedState, ImapClient } from '../support/imap.js';
+import { type AccountState, accountState, agreedState, ImapClient, stateLines } from '../support/imap.js';
 import { makeMessage } from '../support/mail.js';
 import { mustRun, requireProgram } from '../support/programs.js';
 import { startServer } from '../support/servers.js';
@@ -219,7 +219,7 @@ auth_mechanisms = PLAIN
 });
 
 describe("Dovecot's own IMAP client with Roost", () => {
-  it('takes a whole account over by doveadm backup', async (test) => {
+  it('takes a whole account over by doveadm backup, and what has changed by a second', async (test) => {
     requireProgram('doveadm');
     const { world, server } = await startSession(test);
     await fillAccount(world);
@@ -233,14 +233,35 @@ imapc_features = fetch-headers fetch-bodystructure delay-login
     });
     test.after(() => target.remove());
     await using _dovecot = await startServer('dovecot', target);
-    await mustRun('doveadm', ['-c', target.configFile, 'backup', '-R', '-u', 'berta', 'imapc:']);
-    const copied = await accountState(target.ports.imap, 'berta');
-    const original = await accountState(world.ports.imap, 'anna');
+    const backup = (): Promise<string> => mustRun('doveadm', ['-c', target.configFile, 'backup', '-R', '-u', 'berta', 'imapc:']);
     const shape = (state: AccountState): unknown =>
-      Object.entries(state.mailboxes)
-        .filter(([, { messages }]) => messages.length > 0)
-        .map(([name, { uidValidity, messages }]) => [name, uidValidity, messages.map(({ uid, flags, body }) => `${uid} ${flags} ${body}`)]);
-    assert.deepEqual(shape(copied), shape(original));
+      Object.fromEntries(
+        Object.entries(state.mailboxes)
+          .filter(([, { messages }]) => messages.length > 0)
+          .map(([name, { uidValidity, messages }]) => [
+            name,
+            [uidValidity, ...messages.map(({ uid, flags, date, size, body }) => `${uid} (${flags.join(' ')}) ${date} ${size} ${body}`)],
+          ]),
+      );
+    await backup();
+    const first = await accountState(world.ports.imap, 'anna');
+    assert.deepEqual(shape(await accountState(target.ports.imap, 'berta')), shape(first));
+    await changeRemotely(world.ports.imap);
+    const client = await ImapClient.login(world.ports.imap, 'anna');
+    await client.ok('SELECT INBOX');
+    await client.ok('UID STORE 2 +FLAGS (\\Answered $Label1)');
+    await client.ok('UID MOVE 3 Work');
+    await client.logout();
+    await backup();
+    const second = await accountState(world.ports.imap, 'anna');
+    assert.deepEqual(
+      second.mailboxes['INBOX']?.messages.map(({ uid, flags }) => `${uid} ${flags.join(' ')}`),
+      ['1 ', '2 $Label1 \\Answered', '4 \\Answered \\Seen', '6 \\Flagged'],
+    );
+    const copy = await accountState(target.ports.imap, 'berta');
+    assert.deepEqual(shape(copy), shape(second));
+    await backup();
+    assert.deepEqual(stateLines(await accountState(target.ports.imap, 'berta')), stateLines(copy), 'a further run changes nothing');
     assert.doesNotMatch(server.log(), /"level":"(error|fatal)"/);
   });
 
