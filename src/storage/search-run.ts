@@ -13,7 +13,7 @@ import { scanMessage } from './search-text.js';
 import type { MessageNeeds } from './types.js';
 
 /** The event loop is not kept longer than this. */
-const sliceMs = 10;
+const sliceMs = 4;
 /** Messages whose columns are tested between two looks at the clock. */
 const columnSlice = 2048;
 /** Messages prepared at once: bounds the header octets held at a time. */
