@@ -1,7 +1,7 @@
 // Frames over a stream socket: messages both ways, replies found by their id, back-pressure for who wants it and a hard bound for who does not.
 import { connect, type Socket } from 'node:net';
 import { CodedError, errnoOf } from '#util/coded-error.js';
-import { writeSparsely, writeTogether } from '#util/write-together.js';
+import { writeTogether } from '#util/write-together.js';
 import { encodeFrame, FrameDecoder, maxFrameBytes } from './frame.js';
 
 /** Unsent octets after which a peer that does not read is given up. */
@@ -57,18 +57,19 @@ export class FramedChannel {
    * @returns false when the peer reads slower than we write: producers of many messages then wait for `drained`
    */
   send(value: unknown): boolean {
-    return this.#write(value, 0);
-  }
-
-  /** The same for a message that keeps nobody waiting: it may leave up to `pauseMs` later, with others. */
-  sendLater(value: unknown, pauseMs: number): boolean {
-    return this.#write(value, pauseMs);
-  }
-
-  #write(value: unknown, pauseMs: number): boolean {
     if (this.#isClosed) return false;
-    if (pauseMs === 0) writeTogether(this.#socket);
-    else writeSparsely(this.#socket, pauseMs);
+    writeTogether(this.#socket);
+    return this.#write(value);
+  }
+
+  /** The same, in the kernel's hands before this returns unless the peer is slow: for what must not be lost when the process is killed next. */
+  sendNow(value: unknown): boolean {
+    if (this.#isClosed) return false;
+    while (this.#socket.writableCorked > 0) this.#socket.uncork();
+    return this.#write(value);
+  }
+
+  #write(value: unknown): boolean {
     const isBelowMark = this.#socket.write(encodeFrame(value, this.#options.maxFrameBytes));
     const limit = this.#options.maxBufferedBytes ?? defaultMaxBufferedBytes;
     if (this.#socket.writableLength > limit) {

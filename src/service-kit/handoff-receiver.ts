@@ -18,8 +18,6 @@ import type { Clients } from './clients.js';
 import type { ClientHandle, HandedConnection } from './role.js';
 
 const firstFrameTimeoutMs = 10_000;
-/** A plain client is answered from here; the login process only lets go of it when it hears so. */
-const replyPauseMs = 5;
 /** A descriptor whose announcement has not come by then belongs to a login process that died in between. */
 const unclaimedMs = 30_000;
 
@@ -95,10 +93,15 @@ export class HandoffReceiver {
   }
 
   #answer(channel: FramedChannel, message: HandoffMessage): void {
-    const reply = this.#takeDescriptor(message);
-    // With TLS the login process waits for it, and the client with it; it copies what the session says.
-    if (reply.kind === 'taken' && message.request.peer.tls === undefined) channel.sendLater(reply, replyPauseMs);
-    else channel.send(reply);
+    const taken = this.#takeDescriptor(message);
+    if (!(taken instanceof Socket)) {
+      channel.send(taken);
+      return;
+    }
+    // Before the session says anything: were this process killed in between, the login process would try again with another one, and the client
+    // would be answered twice.
+    channel.sendNow({ kind: 'taken', id: message.id } satisfies HandoffReply);
+    this.#begin(taken, message);
   }
 
   #takeRelay(socket: Socket, message: RelayMessage): void {
@@ -111,7 +114,7 @@ export class HandoffReceiver {
     this.#begin(socket, message);
   }
 
-  #takeDescriptor(message: HandoffMessage): HandoffReply {
+  #takeDescriptor(message: HandoffMessage): Socket | HandoffReply {
     const fd = this.#findDescriptor(message.token);
     if (fd === undefined) return refused(message.id, 'no-descriptor');
     const code = this.#refusal();
@@ -128,8 +131,7 @@ export class HandoffReceiver {
       return refused(message.id, 'invalid');
     }
     socket.on('error', ignore);
-    this.#begin(socket, message);
-    return { kind: 'taken', id: message.id };
+    return socket;
   }
 
   #refusal(): RefusalCode | undefined {

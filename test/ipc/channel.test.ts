@@ -50,6 +50,16 @@ function listen(
 }
 
 describe('framed channel', () => {
+  it('loses nothing that was sent now when the process ends next', async () => {
+    if (near.connecting) await once(near, 'connect');
+    const [a, b] = [listen(near), listen(far)];
+    a.channel.send({ n: 1 });
+    a.channel.sendNow({ n: 2 });
+    a.channel.destroy();
+    await until(() => b.heard.closed.length === 1);
+    assert.deepEqual(b.heard.messages, [{ n: 1 }, { n: 2 }]);
+  });
+
   it('carries messages both ways, in order', async () => {
     const [a, b] = [listen(near), listen(far)];
     for (let n = 0; n < 100; n += 1) {
