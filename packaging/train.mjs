@@ -99,7 +99,6 @@ function configuration(folder, uid, ports) {
   const strict = (name, port) =>
     `service ${name} {\n  service_count = 1\n  inet_listener ${name.replace('-login', '')} {\n    port = ${port}\n  }\n${name.endsWith('-login') ? `  inet_listener ${name.replace('-login', 's')} {\n    port = 0\n  }\n` : ''}}\n`;
   return `base_dir = ${folder}/run
-state_dir = ${folder}/state
 protocols = imap pop3 lmtp smtp
 listen = 127.0.0.1
 log_path = ${folder}/log

@@ -22,7 +22,6 @@ export const lmtpSettings = defineSettings('lmtp', {
   lmtp_rcpt_check_quota: boolean('no', 'Refuse a recipient over quota at RCPT TO already.'),
   lmtp_add_received_header: boolean('yes', 'Add a Received: header.'),
   lmtp_hdr_delivery_address: choice(['final', 'none', 'original'], 'final', 'Address in the Delivered-To: header that is added.'),
-  lmtp_user_concurrency_limit: uint('0', 'Deliveries to one user at a time, in one process; 0: no limit.'),
 });
 
 export const smtpSettings = defineSettings('smtp', {

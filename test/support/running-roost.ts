@@ -157,7 +157,6 @@ function writeWorld(folder: string, ports: RunningRoost['ports'], options: Roost
   const internal = isRoot ? { default_internal_user: 'nobody', default_internal_group: 'nogroup', default_login_user: 'nobody' } : {};
   const settings = {
     base_dir: join(folder, 'run'),
-    state_dir: join(folder, 'state'),
     listen: '127.0.0.1',
     protocols: (options.protocols ?? ['imap', 'pop3', 'smtp', 'lmtp']).join(' '),
     log_path: '/dev/stderr',

@@ -3,7 +3,6 @@ import { boolean, choice, defineSettings, list, size, string, time, uint } from 
 
 export const generalSettings = defineSettings('general', {
   base_dir: string('/run/roost', 'Directory of sockets and of files that live as long as the server'),
-  state_dir: string('/var/lib/roost', 'Directory of files that outlive a restart'),
   instance_name: string('roost', 'Name of this instance in process titles'),
   protocols: list('imap pop3 lmtp', 'Protocols to serve: imap, pop3, lmtp, smtp'),
   listen: list('*, ::', 'Addresses to listen on where a listener names none; * is all of IPv4, :: all of IPv6'),
@@ -21,7 +20,6 @@ export const generalSettings = defineSettings('general', {
     'Environment variables passed on; key=value sets one',
   ),
   ssl_ticket_key_interval: time('1 hour', 'How often the keys of TLS session tickets change; tickets hold up to twice as long; 0: never'),
-  version_ignore: boolean('no', 'Let processes of another version talk to each other'),
 });
 
 export const loggingSettings = defineSettings('logging', {

@@ -54,7 +54,7 @@ function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
 /** Delivers as the user it runs as, what smtp and lmtp processes that run as somebody else have taken. */
 export const deliverRole: Role = {
   name: 'deliver',
-  settings: [...mailStoreSettings, deliverySettings, lmtpSettings, smtpSettings, tlsSettings],
+  settings: [...mailStoreSettings, deliverySettings, lmtpSettings, smtpSettings],
   sections: mailStoreSections,
   async start(context) {
     const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
