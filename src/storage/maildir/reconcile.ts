@@ -7,7 +7,7 @@
 // UIDs: a file that the uidlist names has that UID, unless a later one was already seen here (then it came back after being expunged, and gets
 // a new one); other files get the next UIDs in order of arrival. UIDs are given under the dot lock, and the index log is written before
 // the lock is released, so that UIDs appear in ascending order in every process.
-import { readdirSync, renameSync, statSync, unlinkSync } from 'node:fs';
+import { opendirSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
 import type { DotLock } from '#util/dot-lock.js';
@@ -61,17 +61,24 @@ export async function refresh(box: MaildirBox, signal: AbortSignal, mayLag = fal
 
 /**
  * A message delivered in the same clock tick as the last change we know of leaves the mtime of new/ as it was; a client that is told of the delivery
- * by other means and asks must find it. Bounded: one small folder, which read-write sessions keep empty.
+ * by other means and asks must find it. Bounded: of a folder with more names than a few, which read-write sessions do not leave behind, only those are
+ * read.
  */
 function hasUnknownArrivals(box: MaildirBox): boolean {
-  let names: string[];
+  const names: string[] = [];
   try {
-    names = readdirSync(box.newDir, 'latin1');
+    const folder = opendirSync(box.newDir, { encoding: 'latin1' });
+    try {
+      for (let entry = folder.readSync(); entry !== null; entry = folder.readSync()) {
+        if (names.push(entry.name) > fewArrivals) return false;
+      }
+    } finally {
+      folder.closeSync();
+    }
   } catch {
     // Whatever is wrong, the next look reports it.
     return false;
   }
-  if (names.length > fewArrivals) return false;
   const lookup = new LinearLookup(box.state.columns);
   return names.some((name) => !name.startsWith('.') && lookup.find(name, baseLength(name)) < 0);
 }
