@@ -105,7 +105,7 @@ incoming-startup-rule=first
   const screen = new Screen('alpine', ['-p', rc, '-i'], folder, test);
   await screen.shows(/PASSWORD/i);
   screen.type(`${password}\r`);
-  await screen.shows(/Preserve password[^]*\bNo\b/);
+  await screen.shows(/Preserve password.*\bNo\b/);
   screen.type('n');
   await screen.shows(shown);
   return screen;
@@ -126,7 +126,7 @@ async function save(screen: Screen, message: number, folder: string, isNew = fal
   screen.type(`${folder}\r`);
   if (isNew) {
     // Drawn to the end of the choices: alpine throws away what was typed before it asks.
-    await screen.shows(/doesn't exist\.\s+Create\?[^]*N\s+No/);
+    await screen.shows(/doesn't exist\.\s+Create\?.*N\s+No/);
     screen.type('y');
   }
   // One that takes its time is shown with a busy sign instead.
