@@ -58,18 +58,38 @@ class Screen {
       }
       if (Date.now() > deadline)
         throw new Error(`${pattern} was not shown; drawn since: ${this.#drawn.slice(this.#from).replace(/ +/g, ' ')}`);
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, 200);
-        this.#changed = () => {
-          clearTimeout(timer);
-          resolve();
-        };
-      });
+      await this.#drawsWithin(200);
     }
   }
 
   type(text: string): void {
     this.#terminal.write(text);
+  }
+
+  /**
+   * Answers a question that is drawn. alpine throws away what was typed before it reads, and draws
+   * before it reads: an answer that changes nothing on the screen was lost and is given again.
+   */
+  async answer(text: string): Promise<void> {
+    const deadline = Date.now() + patienceMs;
+    while (await this.#drawsWithin(100));
+    const from = this.#drawn.length;
+    while (this.#drawn.slice(from).trim() === '') {
+      if (Date.now() > deadline) throw new Error(`${JSON.stringify(text)} was not taken; drawn: ${this.#drawn.slice(this.#from)}`);
+      this.#terminal.write(text);
+      while ((await this.#drawsWithin(3000)) && this.#drawn.slice(from).trim() === '');
+    }
+  }
+
+  /** Waits until something is drawn, but no longer; whether it was. */
+  #drawsWithin(milliseconds: number): Promise<boolean> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), milliseconds);
+      this.#changed = () => {
+        clearTimeout(timer);
+        resolve(true);
+      };
+    });
   }
 
   ended(): Promise<number> {
@@ -106,7 +126,7 @@ incoming-startup-rule=first
   await screen.shows(/PASSWORD/i);
   screen.type(`${password}\r`);
   await screen.shows(/Preserve password.*\bNo\b/);
-  screen.type('n');
+  await screen.answer('n');
   await screen.shows(shown);
   return screen;
 }
@@ -125,9 +145,8 @@ async function save(screen: Screen, message: number, folder: string, isNew = fal
   await screen.shows(/to folder \[/);
   screen.type(`${folder}\r`);
   if (isNew) {
-    // Drawn to the end of the choices: alpine throws away what was typed before it asks.
     await screen.shows(/doesn't exist\.\s+Create\?.*N\s+No/);
-    screen.type('y');
+    await screen.answer('y');
   }
   // One that takes its time is shown with a busy sign instead.
   await screen.shows(new RegExp(`Message ${message} copied to folder "${folder}"|Saving\\s+DONE`));
