@@ -17,7 +17,7 @@ export type ContentAttributes = Pick<
   readonly hasType: boolean;
 };
 
-const contentFields = new FieldSet([
+export const contentNames = [
   'content-type',
   'content-transfer-encoding',
   'content-id',
@@ -26,7 +26,8 @@ const contentFields = new FieldSet([
   'content-md5',
   'content-language',
   'content-location',
-]);
+] as const;
+const contentFields = new FieldSet(contentNames);
 
 /** Reads the attributes of a header block. The first of repeated fields counts. */
 export function parseContentFields(block: Buffer): ContentAttributes {

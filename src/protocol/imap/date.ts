@@ -40,11 +40,41 @@ export function parseDay(text: string): number | undefined {
  * @param zoneMinutes east of UTC
  */
 export function formatDateTime(ms: number, zoneMinutes = 0): string {
-  const date = new Date(ms + zoneMinutes * 60_000);
-  const two = (value: number): string => (value < 10 ? `0${value}` : String(value));
-  const zone = Math.abs(zoneMinutes);
+  return new DateTimeTexts().format(ms, zoneMinutes);
+}
+
+/** Formats many dates: what is the same as in the one before is kept. */
+export class DateTimeTexts {
+  #day = Number.NaN;
+  #dayText = '';
+  #zone = Number.NaN;
+  #zoneText = '';
+
+  /** As `formatDateTime`. */
+  format(ms: number, zoneMinutes: number): string {
+    const local = ms + zoneMinutes * 60_000;
+    const day = Math.floor(local / msPerDay);
+    if (day !== this.#day) {
+      this.#day = day;
+      this.#dayText = formatDay(day * msPerDay);
+    }
+    if (zoneMinutes !== this.#zone) {
+      this.#zone = zoneMinutes;
+      const zone = Math.abs(zoneMinutes);
+      this.#zoneText = `${zoneMinutes < 0 ? '-' : '+'}${two(Math.floor(zone / 60))}${two(zone % 60)}`;
+    }
+    const seconds = Math.floor((local - day * msPerDay) / 1000);
+    const minutes = Math.floor(seconds / 60);
+    return `"${this.#dayText} ${two(Math.floor(minutes / 60))}:${two(minutes % 60)}:${two(seconds % 60)} ${this.#zoneText}"`;
+  }
+}
+
+function formatDay(ms: number): string {
+  const date = new Date(ms);
   const year = String(Math.min(Math.max(date.getUTCFullYear(), 0), 9999)).padStart(4, '0');
-  return `"${two(date.getUTCDate())}-${months[date.getUTCMonth()]}-${year} ${two(date.getUTCHours())}:${two(date.getUTCMinutes())}:${two(
-    date.getUTCSeconds(),
-  )} ${zoneMinutes < 0 ? '-' : '+'}${two(Math.floor(zone / 60))}${two(zone % 60)}"`;
+  return `${two(date.getUTCDate())}-${months[date.getUTCMonth()]}-${year}`;
+}
+
+function two(value: number): string {
+  return value < 10 ? `0${value}` : String(value);
 }

@@ -1,13 +1,17 @@
 // FETCH items compiled once per command: what must be prepared, and one writer for each item.
-import { formatDateTime } from '#protocol/imap/date.js';
+import { DateTimeTexts } from '#protocol/imap/date.js';
 import { encodeText } from '#protocol/imap/encoder.js';
 import type { FetchItem, SimpleItem } from '#protocol/imap/fetch-item.js';
 import { emailIdOf, threadIdHeaders, threadIdOf } from '#storage/object-id.js';
 import type { MessageNeeds } from '#storage/types.js';
+import type { OctetBlocks } from '#util/octet-blocks.js';
 import type { Session } from './session.js';
 
 /** Text of an item whose value needs no waiting: `UID 7`. */
 export type TextOf = (seq: number) => string;
+
+/** Writes such an item. */
+export type PutItem = (out: OctetBlocks, seq: number) => void;
 
 /** An item whose value is read from the message. */
 export type ContentItem = FetchItem & { readonly kind: 'section' | 'binary' | 'binary-size' };
@@ -15,6 +19,8 @@ export type ContentItem = FetchItem & { readonly kind: 'section' | 'binary' | 'b
 export interface FetchPlan {
   /** In the order of the reply. */
   readonly steps: readonly ({ readonly text: TextOf } | { readonly content: ContentItem })[];
+  /** All steps as octets, when none needs waiting. */
+  readonly puts: readonly PutItem[];
   /** All steps are text: the loop need not wait. */
   readonly isPlain: boolean;
   readonly needs: MessageNeeds;
@@ -52,9 +58,11 @@ export function planFetch(session: Session, items: readonly FetchItem[], isUid: 
     ...(wanted.some((item) => item.kind === 'preview') && { preview: true }),
   };
   const steps = wanted.map((item) => stepOf(session, item));
+  const isPlain = steps.every((step) => 'text' in step);
   return {
     steps,
-    isPlain: steps.every((step) => 'text' in step),
+    puts: isPlain ? wanted.map((item, index) => putterOf(session, item, steps[index] as { readonly text: TextOf })) : [],
+    isPlain,
     needs,
     hasNeeds: Object.keys(needs).length > 0,
     setsSeen: wanted.some((item) => (item.kind === 'section' || item.kind === 'binary') && !item.isPeek) && !session.view.isReadOnly,
@@ -79,6 +87,63 @@ function stepOf(session: Session, item: FetchItem): { readonly text: TextOf } | 
   }
 }
 
+/** Octets of an item whose text is `text`, those that clients ask of many messages without a string of their value. */
+function putterOf(session: Session, item: FetchItem, { text }: { readonly text: TextOf }): PutItem {
+  const { view } = session;
+  if (item.kind === 'section') {
+    const names = cachedFields(item);
+    return names === undefined || item.partial !== undefined ? putText(text) : putHeader(session, item.label, names);
+  }
+  if (item.kind !== 'simple') return putText(text);
+  switch (item.name) {
+    case 'UID':
+      return putNumber('UID ', (seq) => view.uidAt(seq));
+    case 'RFC822.SIZE':
+      return putNumber('RFC822.SIZE ', (seq) => view.sizeAt(seq));
+    case 'ENVELOPE':
+      return putOctets('ENVELOPE ', (seq) => view.envelopeAt(seq));
+    case 'BODY':
+      return putOctets('BODY ', (seq) => view.bodyAt(seq));
+    case 'BODYSTRUCTURE':
+      return putOctets('BODYSTRUCTURE ', (seq) => view.bodyStructureAt(seq));
+    default:
+      return putText(text);
+  }
+}
+
+function putText(text: TextOf): PutItem {
+  return (out, seq) => out.text(text(seq));
+}
+
+function putNumber(label: string, read: (seq: number) => number): PutItem {
+  return (out, seq) => {
+    out.text(label);
+    out.decimal(read(seq));
+  };
+}
+
+function putOctets(label: string, read: (seq: number) => Buffer): PutItem {
+  return (out, seq) => {
+    const value = read(seq);
+    out.text(label);
+    out.copy(value, 0, value.length);
+  };
+}
+
+function putHeader({ counters, view }: Session, label: string, names: readonly string[]): PutItem {
+  return (out, seq) => {
+    const fields = view.headerFieldsAt(seq, names);
+    counters.fetchHdrCount += 1;
+    counters.fetchHdrBytes += fields.length + 2;
+    out.text(label);
+    out.text(' {');
+    out.decimal(fields.length + 2);
+    out.text('}\r\n');
+    out.copy(fields, 0, fields.length);
+    out.text('\r\n');
+  };
+}
+
 function headerText(session: Session, item: FetchItem & { kind: 'section' }, names: readonly string[]): TextOf {
   const { counters, view } = session;
   const { label, partial } = item;
@@ -89,6 +154,14 @@ function headerText(session: Session, item: FetchItem & { kind: 'section' }, nam
     let text = `${fields.toString('latin1')}\r\n`;
     if (partial !== undefined) text = text.slice(partial.offset, partial.offset + partial.length);
     return `${label} {${text.length}}\r\n${text}`;
+  };
+}
+
+function dateText(label: string, msAt: (seq: number) => number): TextOf {
+  const texts = new DateTimeTexts();
+  return (seq) => {
+    const ms = msAt(seq);
+    return `${label} ${texts.format(ms, zoneMinutesAt(ms))}`;
   };
 }
 
@@ -104,15 +177,9 @@ export function simpleText(session: Session, name: SimpleItem): TextOf {
     case 'RFC822.SIZE':
       return (seq) => `RFC822.SIZE ${view.sizeAt(seq)}`;
     case 'INTERNALDATE':
-      return (seq) => {
-        const ms = view.internalDateAt(seq);
-        return `INTERNALDATE ${formatDateTime(ms, zoneMinutesAt(ms))}`;
-      };
+      return dateText('INTERNALDATE', (seq) => view.internalDateAt(seq));
     case 'SAVEDATE':
-      return (seq) => {
-        const ms = view.saveDateAt(seq);
-        return `SAVEDATE ${formatDateTime(ms, zoneMinutesAt(ms))}`;
-      };
+      return dateText('SAVEDATE', (seq) => view.saveDateAt(seq));
     case 'ENVELOPE':
       return (seq) => `ENVELOPE ${view.envelopeAt(seq).toString('latin1')}`;
     case 'BODY':

@@ -134,7 +134,8 @@ export class CacheFile {
     if (all.length > maxNames) return undefined;
     const next = Math.max(0, ...state.cacheNames.keys()) + 1;
     state.cacheNames.set(next, all);
-    this.#write(state, [encodeNamesRecord(next, all)], []);
+    const record = encodeNamesRecord(next, all);
+    this.#write(state, [record], { uids: [], lengths: [record.length] });
     return next;
   }
 
@@ -151,7 +152,17 @@ export class CacheFile {
       records.push(record);
       uids.push(uid);
     }
-    this.#write(state, records, uids);
+    this.#append(state, records, { uids, lengths: records.map(({ length }) => length) });
+  }
+
+  /** The same for records that are written already. */
+  addRecords(state: IndexState, records: CacheRecords): void {
+    if (this.#fd < 0 || records.uids.length === 0 || state.cacheLength > maxCacheBytes) return;
+    this.#append(state, records.blocks, records);
+  }
+
+  #append(state: IndexState, blocks: readonly Buffer[], order: RecordOrder): void {
+    this.#write(state, blocks, order);
     const limit = Math.max(wasteFloorBytes, state.liveCount * wasteBytesPerMessage);
     if (state.cacheLength > limit * 2) this.#throwAway(state, undefined);
   }
@@ -299,12 +310,12 @@ export class CacheFile {
     return bytes.subarray(0, filled);
   }
 
-  #write(state: IndexState, records: Buffer[], uids: readonly number[]): void {
-    if (records.length === 0) return;
+  #write(state: IndexState, blocks: readonly Buffer[], { uids, lengths }: RecordOrder): void {
+    if (blocks.length === 0) return;
     let total = 0;
-    for (const record of records) total += record.length;
+    for (const block of blocks) total += block.length;
     try {
-      for (let at = 0; at < records.length; at += 512) writevSync(this.#fd, records.slice(at, at + 512));
+      for (let at = 0; at < blocks.length; at += 512) writevSync(this.#fd, blocks.slice(at, at + 512));
       const end = fstatSync(this.#fd).size;
       // When a peer has written in between, the next catchUp finds both.
       if (end !== state.cacheLength + total) return;
@@ -313,11 +324,11 @@ export class CacheFile {
       return;
     }
     let offset = state.cacheLength;
-    for (const [index, record] of records.entries()) {
+    for (let index = 0; index < lengths.length; index += 1) {
       const uid = uids[index];
       const row = uid === undefined ? -1 : state.columns.rowOf(uid);
       if (row >= 0) state.columns.cacheOffset[row] = offset / cacheUnit;
-      offset += record.length;
+      offset += lengths[index] as number;
     }
     state.cacheLength = offset;
   }
@@ -342,6 +353,17 @@ export class CacheFile {
     this.#log.warning('cache.unusable', `Cache ${this.#path} cannot be used`, { error });
     this.close();
   }
+}
+
+/** Which message each record is about, and its octets, in the order of writing. */
+interface RecordOrder {
+  readonly uids: readonly number[];
+  readonly lengths: readonly number[];
+}
+
+/** Records as `CacheRecordWriter` makes them, each whole. */
+export interface CacheRecords extends RecordOrder {
+  readonly blocks: readonly Buffer[];
 }
 
 const cacheRecordMinimum = 12;

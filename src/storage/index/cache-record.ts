@@ -3,6 +3,7 @@
 // A record belongs to a UID and points to the message's previous record, if it adds to one. A message never changes, so records never do.
 // Record of UID 0: a numbered list of header field names, to which the header sections of later records refer.
 import { crc32 } from '#util/crc32.js';
+import { OctetBlocks } from '#util/octet-blocks.js';
 import { ByteReader } from './byte-writer.js';
 
 export const cacheMagic = 'ROOSTCA1';
@@ -10,6 +11,7 @@ export const cacheVersion = 1;
 export const cacheHeaderBytes = 64;
 export const cacheRecordMagic = 0xca;
 export const cacheRecordHeaderBytes = 16;
+const sectionHeaderBytes = 8;
 export const maxCacheRecordBytes = 0xfffff8;
 /** Offsets are kept in units of 8 octets. */
 export const cacheUnit = 8;
@@ -80,8 +82,63 @@ export function encodeCacheRecord(uid: number, previous: number, message: Cached
   return sealRecord(record);
 }
 
+/** Writes records into blocks, section by section, without a buffer for any of them. */
+export class CacheRecordWriter {
+  readonly out: OctetBlocks;
+  /** Of the record being written or written last; counted from its start. */
+  #sectionAt = 0;
+
+  constructor(out = new OctetBlocks()) {
+    this.out = out;
+  }
+
+  /** @param previous offset of the message's record before, in units; 0: none */
+  begin(uid: number, previous: number): void {
+    const { out } = this;
+    out.begin();
+    out.reserve(1024);
+    out.bytes.writeUInt32LE(uid, out.at + 8);
+    out.bytes.writeUInt32LE(previous, out.at + 12);
+    out.at += cacheRecordHeaderBytes;
+  }
+
+  /** What is written to `out` from here to `closeSection` is its content. */
+  openSection(kind: number, argument: number): void {
+    const { out } = this;
+    out.reserve(sectionHeaderBytes);
+    out.bytes.writeUInt16LE(kind, out.at);
+    out.bytes.writeUInt16LE(argument, out.at + 2);
+    out.at += sectionHeaderBytes;
+    this.#sectionAt = out.at - out.start;
+  }
+
+  /** @returns where the content begins, counted from the start of the record; it goes up to the place of the next octet */
+  closeSection(): number {
+    const { out } = this;
+    const start = out.start + this.#sectionAt;
+    out.bytes.writeUInt32LE(out.at - start, start - 4);
+    return this.#sectionAt;
+  }
+
+  /** @returns octets of the whole record; 0, and nothing is written, when it would be too long */
+  end(): number {
+    const { out } = this;
+    // A section of kind 0 ends the record before the padding.
+    const length = Math.ceil((out.at - out.start + 2) / cacheUnit) * cacheUnit;
+    if (length > maxCacheRecordBytes) {
+      out.at = out.start;
+      return 0;
+    }
+    out.reserve(length);
+    out.bytes.fill(0, out.at, out.start + length);
+    out.at = out.start + length;
+    sealRecord(out.bytes.subarray(out.start, out.at));
+    return length;
+  }
+}
+
 function sectionBytes(value: Buffer | undefined): number {
-  return value === undefined ? 0 : value.length + 8;
+  return value === undefined ? 0 : value.length + sectionHeaderBytes;
 }
 
 function putSection(record: Buffer, at: number, kind: number, argument: number, bytes: Buffer): number {

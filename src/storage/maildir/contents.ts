@@ -11,17 +11,11 @@ import type { MessageReader } from '../mailbox.js';
 import type { MessageNeeds } from '../types.js';
 import type { MaildirBox } from './box.js';
 import { eachLimit, filesInFlight, openReader, peekMessage } from './message-files.js';
+import { maxQuickBytes } from './quick-read.js';
 import { decodeStructure, encodeStructure } from './structure-text.js';
+import { type Contents, Summaries } from './summaries.js';
 
-export interface Contents {
-  envelope: Buffer | undefined;
-  body: Buffer | undefined;
-  bodyStructure: Buffer | undefined;
-  /** Octets that hold at least the fields `headerNames`; undefined names: the whole header. */
-  header: Buffer | undefined;
-  preview: string | undefined;
-}
-
+const noNames: readonly string[] = [];
 const wholeBytes = 1024 * 1024;
 const headerFirstBytes = 16 * 1024;
 /** Headers with more in the wanted fields than this are read from the file each time. */
@@ -66,11 +60,14 @@ export async function loadContents(
   };
   const slicer = new Slicer();
   const others: number[] = [];
+  const summaries = new Summaries(needs, list, (list === undefined ? undefined : state.cacheNames.get(list)) ?? noNames);
   for (const uid of missing) {
     const row = needs.preview === true ? -1 : box.state.columns.rowOf(uid);
     const bytes = row < 0 || box.state.columns.isDead(row) ? undefined : peekMessage(box, row);
+    const known = cached.get(uid);
     if (bytes === undefined) others.push(uid);
-    else take(uid, describeWhole(bytes, order, cached.get(uid) ?? emptyCachedMessage()));
+    else if (known === undefined) loaded.set(uid, summaries.add(uid, bytes));
+    else take(uid, describeWhole(bytes, order, known));
     if (slicer.isDue) await slicer.pause();
     signal.throwIfAborted();
   }
@@ -88,6 +85,7 @@ export async function loadContents(
     }
   });
   if (cache !== undefined && box.state === state) {
+    cache.addRecords(state, summaries.take());
     cache.add(state, new Map([...learned].sort(([a], [b]) => a - b)));
     box.saveCachePositions();
   }
@@ -105,10 +103,15 @@ export async function cachedStructure(box: MaildirBox, uid: number): Promise<Mim
 
 /** Keeps a structure that was worked out for a body section. */
 export function cacheStructure(box: MaildirBox, uid: number, structure: MimePart): void {
-  const tree = encodeStructure(structure);
+  const tree = treeOf(structure);
   if (tree === undefined) return;
   const message = { ...emptyCachedMessage(), tree, body: body(structure), bodyStructure: bodyStructure(structure) };
   box.cache?.add(box.state, new Map([[uid, message]]));
+}
+
+/** Only of messages that are not read as a whole in any case: for others, finding it here would take longer than finding it there. */
+function treeOf(structure: MimePart): Buffer | undefined {
+  return structure.bodyEnd <= maxQuickBytes ? undefined : encodeStructure(structure);
 }
 
 /** @returns undefined when something needed is missing */
@@ -180,7 +183,7 @@ function describe({ header, structure, preview }: ReadParts, { needs, list, fiel
     envelope: known.envelope === undefined ? envelope(header) : undefined,
     body: structure === undefined || known.body !== undefined ? undefined : body(structure),
     bodyStructure: structure === undefined || known.bodyStructure !== undefined ? undefined : bodyStructure(structure),
-    tree: structure === undefined || known.tree !== undefined ? undefined : encodeStructure(structure),
+    tree: structure === undefined || known.tree !== undefined ? undefined : treeOf(structure),
     preview: preview === undefined ? undefined : Buffer.from(preview),
     header:
       list === undefined || selected === undefined || selected.length > maxCachedHeaderBytes || known.header?.names === list

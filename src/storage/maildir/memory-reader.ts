@@ -1,7 +1,6 @@
 import type { MimePart } from '#mail/mime-part.js';
 import { parseStructure } from '#mail/mime-tree.js';
 import type { MessageReader } from '../mailbox.js';
-import type { StructureStore } from './reader.js';
 
 const nothing = Promise.resolve();
 
@@ -10,15 +9,13 @@ export class MemoryMessageReader implements MessageReader {
   readonly size: number;
   readonly storedSize: number;
   readonly #bytes: Buffer;
-  readonly #structures: StructureStore | undefined;
   #structure: Promise<MimePart> | undefined;
 
   /** @param bytes as the client sees them; never changed afterwards, pieces of it are handed out */
-  constructor(bytes: Buffer, storedSize: number, structures?: StructureStore) {
+  constructor(bytes: Buffer, storedSize: number) {
     this.#bytes = bytes;
     this.size = bytes.length;
     this.storedSize = storedSize;
-    this.#structures = structures;
   }
 
   read(offset: number, length: number): Promise<Buffer> {
@@ -26,19 +23,11 @@ export class MemoryMessageReader implements MessageReader {
   }
 
   structure(): Promise<MimePart> {
-    this.#structure ??= this.#findStructure();
+    this.#structure ??= Promise.resolve(parseStructure(this.#bytes));
     return this.#structure;
   }
 
   close(): Promise<void> {
     return nothing;
-  }
-
-  async #findStructure(): Promise<MimePart> {
-    const known = await this.#structures?.find();
-    if (known !== undefined) return known;
-    const structure = parseStructure(this.#bytes);
-    this.#structures?.keep(structure);
-    return structure;
   }
 }

@@ -55,7 +55,7 @@ export async function openByUid(box: MaildirBox, uid: number, signal: AbortSigna
 /** A reader of the message. @throws StorageError `expunged` */
 export async function openReader(box: MaildirBox, uid: number, signal: AbortSignal, structures?: StructureStore): Promise<MessageReader> {
   const quick = readQuickly(box, uid);
-  if (quick !== undefined) return new MemoryMessageReader(quick.bytes, quick.storedSize, structures);
+  if (quick !== undefined) return new MemoryMessageReader(quick.bytes, quick.storedSize);
   const fd = await openByUid(box, uid, signal);
   if (fd === undefined) throw expungedError(uid);
   try {

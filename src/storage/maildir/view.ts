@@ -20,7 +20,7 @@ import type { SearchQuery } from '../search.js';
 import { evaluateSearch } from '../search-run.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
 import type { MaildirBox } from './box.js';
-import { type Contents, cachedStructure, cacheStructure, fieldsOf, loadContents, needsContents } from './contents.js';
+import { cachedStructure, cacheStructure, fieldsOf, loadContents, needsContents } from './contents.js';
 import { copyMessages, moveMessages } from './copy.js';
 import { expungeMessages } from './expunge.js';
 import { emptyNew, storeFlags } from './flag-store.js';
@@ -29,6 +29,7 @@ import { MaildirMailboxBase } from './mailbox-base.js';
 import { expungedError, learnFacts, openReader, peekMessage } from './message-files.js';
 import { Numbering } from './numbering.js';
 import { refresh } from './reconcile.js';
+import type { Contents } from './summaries.js';
 import { ViewNews } from './view-news.js';
 
 /** Shared by the views at rest, which are many. */

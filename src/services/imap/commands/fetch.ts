@@ -5,10 +5,11 @@ import { StorageError } from '#storage/errors.js';
 import type { MessageReader } from '#storage/mailbox.js';
 import { flagBit } from '#storage/types.js';
 import { formatRanges, type NumberRange, resolveNumberSet } from '#util/number-set.js';
+import { OctetBlocks } from '#util/octet-blocks.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { type LocatedContent, locateContent, writeContent } from '../fetch-content.js';
 import { listingItems, writeListing } from '../fetch-listing.js';
-import { type FetchPlan, planFetch, simpleText } from '../fetch-plan.js';
+import { type FetchPlan, type PutItem, planFetch, simpleText } from '../fetch-plan.js';
 import { limitSeqs, withLimit } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { myRights } from '../rights.js';
@@ -84,14 +85,72 @@ async function writeSlices(
   const slice = new TimeSlice();
   // Bodies are opened one by one, so a small batch loses nothing and marks few messages as seen too early.
   const size = plan.isPlain ? sliceSize : 32;
-  for (const seq of seqs) {
-    batch.push(seq);
-    if (batch.length < size) continue;
-    if (progress.failed > 0 && session.settings.imap_fetch_failure === 'disconnect-immediately') return;
-    await writeBatch(session, batch, plan, progress, call, slice);
-    batch = [];
+  const rows = new OctetBlocks();
+  const write = async (): Promise<void> => {
+    if (plan.isPlain) await writePlainBatch(session, batch, { plan, progress, rows, slice }, call.signal);
+    else await writeBatch(session, batch, plan, progress, call, slice);
+  };
+  try {
+    for (const seq of seqs) {
+      batch.push(seq);
+      if (batch.length < size) continue;
+      if (progress.failed > 0 && session.settings.imap_fetch_failure === 'disconnect-immediately') return;
+      await write();
+      batch = [];
+    }
+    if (batch.length > 0) await write();
+  } finally {
+    for (const part of rows.take()) session.output.octets(part);
   }
-  if (batch.length > 0) await writeBatch(session, batch, plan, progress, call, slice);
+}
+
+/** Rows wait until this much is there: few large writes. */
+const maxWaitingBytes = 65_536;
+
+interface PlainBatch {
+  readonly plan: FetchPlan;
+  readonly progress: Progress;
+  /** Whole replies that have not been given to the output yet. */
+  readonly rows: OctetBlocks;
+  readonly slice: TimeSlice;
+}
+
+/** Replies of which nothing has to be read from a message: written as octets, without a string for each. */
+async function writePlainBatch(
+  session: Session,
+  seqs: readonly number[],
+  { plan, progress, rows, slice }: PlainBatch,
+  signal: AbortSignal,
+): Promise<void> {
+  const { view, output } = session;
+  // Marking first: store ends what prepare has made ready.
+  const newlySeen = plan.setsSeen ? await markSeen(session, seqs, signal) : undefined;
+  const gone = new Set(plan.hasNeeds ? await view.prepare(seqs, plan.needs, signal) : []);
+  for (const seq of seqs) {
+    if (gone.has(seq)) {
+      progress.skipped += 1;
+      continue;
+    }
+    putRow(session, seq, plan, rows, newlySeen?.has(seq) ?? false);
+    if (rows.waitingBytes >= maxWaitingBytes) {
+      for (const part of rows.take()) output.octets(part);
+      await output.drain();
+    }
+    if (slice.isOver) await slice.giveWay();
+    signal.throwIfAborted();
+  }
+}
+
+function putRow(session: Session, seq: number, plan: FetchPlan, rows: OctetBlocks, isNewlySeen: boolean): void {
+  const { puts } = plan;
+  rows.begin();
+  rows.text(session.fetchHead(session.view, seq));
+  for (let index = 0; index < puts.length; index += 1) {
+    if (index > 0) rows.octet(0x20);
+    (puts[index] as PutItem)(rows, seq);
+  }
+  if (isNewlySeen) rows.text(seenText(session, seq, plan));
+  rows.text(')\r\n');
 }
 
 /** FETCH replies outside of FETCH: what NOTIFY sends of new messages. Those that are gone are left out. @throws StorageError */
@@ -123,23 +182,17 @@ async function writeBatch(
       progress.skipped += 1;
       continue;
     }
-    if (plan.isPlain) writeTexts(session, seq, plan);
-    else await writeMessage(session, seq, plan, progress, newlySeen?.has(seq) ?? false, signal);
+    await writeMessage(session, seq, plan, progress, newlySeen?.has(seq) ?? false, signal);
     if (output.isFull) await output.drain();
     if (slice.isOver) await slice.giveWay();
     signal.throwIfAborted();
   }
 }
 
-function writeTexts(session: Session, seq: number, plan: FetchPlan): void {
-  let text = session.fetchHead(session.view, seq);
-  let separator = '';
-  for (const step of plan.steps) {
-    if (!('text' in step)) continue;
-    text += separator + step.text(seq);
-    separator = ' ';
-  }
-  session.output.text(`${text})\r\n`);
+/** What a reply must tell besides what was asked for when reading has set \Seen. */
+function seenText(session: Session, seq: number, { includes }: FetchPlan): string {
+  const flags = includes.has('FLAGS') ? '' : ` ${simpleText(session, 'FLAGS')(seq)}`;
+  return session.has('CONDSTORE') && !includes.has('MODSEQ') ? `${flags} ${simpleText(session, 'MODSEQ')(seq)}` : flags;
 }
 
 /** Sets \Seen on messages whose text is about to be read (RFC 9051 6.4.5). @returns those that did not have it */
@@ -184,10 +237,7 @@ async function writeMessage(
         if (content !== undefined) await writeContent(session, reader, content);
       }
     }
-    if (isNewlySeen) {
-      if (!plan.includes.has('FLAGS')) output.text(` ${simpleText(session, 'FLAGS')(seq)}`);
-      if (session.has('CONDSTORE') && !plan.includes.has('MODSEQ')) output.text(` ${simpleText(session, 'MODSEQ')(seq)}`);
-    }
+    if (isNewlySeen) output.text(seenText(session, seq, plan));
     output.text(')\r\n');
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
