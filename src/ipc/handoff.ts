@@ -2,7 +2,7 @@
 // private socket, whose first frame says what it is:
 //   channel   one per pair of processes, kept: each plain connection is one `handoff` frame, its descriptor travels on the datagram socket
 //   relay     one per TLS connection: the frame, the answer, then the client's octets in both directions
-import type { HandoffRequest, Peer, TlsFacts } from './peer.js';
+import type { HandoffRequest, Origin, Peer, TlsFacts } from './peer.js';
 
 /** Octets a client may have sent ahead of the hand-off. */
 export const maxReadAheadBytes = 128 * 1024;
@@ -91,13 +91,21 @@ function parseRequest(value: unknown): HandoffRequest | undefined {
   const { service, user, authPid, authId, cookie, loginPid, sessionId, claim } = request;
   if (!isText(service) || !isText(user) || !isText(cookie) || !isText(sessionId)) return undefined;
   if (claim !== undefined && !isText(claim)) return undefined;
+  const origin = request['origin'] === undefined ? undefined : parseOrigin(request['origin']);
+  if (request['origin'] !== undefined && origin === undefined) return undefined;
   if (!isCount(authPid) || !isCount(authId) || !isCount(loginPid)) return undefined;
   const texts: Record<string, string> = {};
   for (const [key, text] of Object.entries(fields)) {
     if (!isText(text)) return undefined;
     texts[key] = text;
   }
-  return { service, user, authPid, authId, cookie, loginPid, claim, sessionId, peer, fields: texts };
+  return { service, user, authPid, authId, cookie, loginPid, claim, sessionId, peer, origin, fields: texts };
+}
+
+function parseOrigin(value: unknown): Origin | undefined {
+  const origin = asFields(value);
+  const { service, listener, seal } = origin ?? {};
+  return isText(service) && isText(listener) && isText(seal) ? { service, listener, seal } : undefined;
 }
 
 function parsePeer(value: unknown): Peer | undefined {

@@ -25,6 +25,16 @@ export interface TlsFacts {
   readonly certUsername: string | undefined;
 }
 
+/** Where a connection was accepted, so that it can go back there (IMAP's UNAUTHENTICATE). */
+export interface Origin {
+  /** Name of the login service. */
+  readonly service: string;
+  /** Name of its listener. */
+  readonly listener: string;
+  /** By a login process, over this, the peer and the socket itself (service-kit/origin.ts). */
+  readonly seal: string;
+}
+
 /** What login sends along with a connection, and what a mail process receives. Plain JSON. */
 export interface HandoffRequest {
   /** Service to hand to: `imap`, `pop3`. */
@@ -41,6 +51,8 @@ export interface HandoffRequest {
   /** base64, `<...>` in logs. */
   readonly sessionId: string;
   readonly peer: Peer;
+  /** Undefined where a connection cannot go back. */
+  readonly origin?: Origin | undefined;
   /** Protocol facts of the pre-login part: IMAP tag of LOGIN, whether CAPABILITY was asked for, client ID fields, ... */
   readonly fields: Readonly<Record<string, string>>;
 }

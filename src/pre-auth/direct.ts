@@ -5,12 +5,15 @@ import type { Duplex } from 'node:stream';
 import { connectAuth } from '#auth/auth-connection.js';
 import type { ClaimOpener } from '#auth/claim-token.js';
 import type { AuthClient, UserFields } from '#auth/client.js';
-import type { HandoffRequest } from '#ipc/peer.js';
+import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import { forgetPause } from '#service-kit/reading.js';
 import type { AcceptedConnection, ClientHandle, HandedConnection, ServiceContext } from '#service-kit/role.js';
 import { RememberedLogins, type SuccessStep } from './remembered-logins.js';
 import { type LoginResult, startPreAuth } from './start.js';
 import { refusalText, refuseOverUserLimit } from './user-limit.js';
+
+/** The client is logged in no more (IMAP's UNAUTHENTICATE), and may log in again: the stream is paused, with all that was read ahead in it. */
+export type GoBack = (stream: Duplex) => void;
 
 export interface DirectOptions {
   readonly protocol: 'imap' | 'pop3';
@@ -18,7 +21,7 @@ export interface DirectOptions {
   /** What opens sealed logins. */
   readonly claims: ClaimOpener | undefined;
   /** The handler of `onHandoff`; the user is known already when it was not auth that was asked. */
-  readonly startSession: (connection: HandedConnection, user?: UserFields) => ClientHandle;
+  readonly startSession: (connection: HandedConnection, user: UserFields | undefined, goBack: GoBack) => ClientHandle;
 }
 
 /**
@@ -42,21 +45,16 @@ class DirectClient implements ClientHandle {
   readonly #options: DirectOptions;
   readonly #logins: RememberedLogins;
   readonly #connection: AcceptedConnection;
-  readonly #preAuth: ClientHandle;
+  readonly #authClient: AuthClient;
+  #preAuth: ClientHandle;
   #session: ClientHandle | undefined;
 
   constructor(options: DirectOptions, logins: RememberedLogins, authClient: AuthClient, connection: AcceptedConnection) {
-    const { protocol, context } = options;
     this.#options = options;
     this.#logins = logins;
     this.#connection = connection;
-    this.#preAuth = startPreAuth({
-      protocol,
-      connection,
-      context,
-      authClient,
-      onLogin: (stream, buffered, request, login) => this.#logIn(stream, buffered, request, login),
-    });
+    this.#authClient = authClient;
+    this.#preAuth = this.#startPreAuth();
   }
 
   get title(): string {
@@ -73,6 +71,24 @@ class DirectClient implements ClientHandle {
 
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
     (this.#session ?? this.#preAuth).stop(reason);
+  }
+
+  #startPreAuth(returned?: { readonly stream: Duplex; readonly peer: Peer }): ClientHandle {
+    const { protocol, context } = this.#options;
+    return startPreAuth({
+      protocol,
+      connection: this.#connection,
+      ...(returned === undefined ? {} : { returned }),
+      context,
+      authClient: this.#authClient,
+      onLogin: (stream, buffered, request, login) => this.#logIn(stream, buffered, request, login),
+    });
+  }
+
+  async #goBack(stream: Duplex, peer: Peer): Promise<void> {
+    await forgetPause(stream);
+    this.#session = undefined;
+    this.#preAuth = this.#startPreAuth({ stream, peer });
   }
 
   async #logIn(stream: Duplex, buffered: Buffer, request: HandoffRequest, login: SuccessStep): Promise<LoginResult> {
@@ -94,7 +110,7 @@ class DirectClient implements ClientHandle {
         return stream.writableLength;
       },
     };
-    this.#session = startSession(handed, user);
+    this.#session = startSession(handed, user, (back) => void this.#goBack(back, request.peer));
     return { kind: 'taken', mailPid: process.pid };
   }
 }

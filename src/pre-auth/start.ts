@@ -41,6 +41,8 @@ export type LoginResult =
 export interface PreAuthOptions {
   readonly protocol: 'imap' | 'pop3';
   readonly connection: AcceptedConnection;
+  /** The client was logged in before on this connection, and has heard that it is no more: there is no greeting and no handshake. */
+  readonly returned?: { readonly stream: Duplex; readonly peer: Peer };
   readonly context: Pick<ServiceContext, 'log' | 'settings' | 'startTls'>;
   readonly authClient: AuthClient;
   /**
@@ -93,8 +95,8 @@ class PreAuthSession implements ClientHandle {
   constructor(options: PreAuthOptions) {
     this.#options = options;
     this.#machine = options.protocol === 'imap' ? new ImapPreAuth() : new Pop3PreAuth();
-    this.#stream = options.connection.socket;
-    this.#peer = options.connection.peer;
+    this.#stream = options.returned?.stream ?? options.connection.socket;
+    this.#peer = options.returned?.peer ?? options.connection.peer;
     const nowMicros = Date.now() * 1000 + Math.floor((performance.now() * 1000) % 1000);
     this.#sessionId = makeSessionId(this.#peer.remoteIp, this.#peer.remotePort, nowMicros);
   }
@@ -124,13 +126,13 @@ class PreAuthSession implements ClientHandle {
     this.#startIdleTimer();
     const { connection, authClient } = this.#options;
     const mechanisms = authClient.knownMechanisms;
-    if (mechanisms !== undefined && (!connection.listener.isTls || connection.peer.tls)) this.#greet(mechanisms);
+    if (mechanisms !== undefined && !this.#beginsWithTls(connection)) this.#greet(mechanisms);
     else this.#begin().catch((error: unknown) => this.#fail(error));
   }
 
   async #begin(): Promise<void> {
     const { connection } = this.#options;
-    if (connection.listener.isTls && !connection.peer.tls) {
+    if (this.#beginsWithTls(connection)) {
       if (!(await this.#upgrade(Buffer.alloc(0)))) return;
     }
     const mechanisms = await this.#options.authClient.mechanisms();
@@ -144,10 +146,14 @@ class PreAuthSession implements ClientHandle {
       return;
     }
     this.#machine.offer(preAuthOffer(this.#options.context.settings, this.#peer, mechanisms));
-    this.#write(this.#machine.greeting());
+    if (this.#options.returned === undefined) this.#write(this.#machine.greeting());
     this.#isBusy = false;
     this.#setPhase('idle');
     this.#work();
+  }
+
+  #beginsWithTls({ listener, peer }: AcceptedConnection): boolean {
+    return listener.isTls && !peer.tls && this.#options.returned === undefined;
   }
 
   #attach(): void {

@@ -14,7 +14,7 @@ import {
   type RelayMessage,
 } from '#ipc/handoff.js';
 import type { Logger } from '#log/logger.js';
-import type { Clients } from './clients.js';
+import type { ClientSlot, Clients } from './clients.js';
 import type { ClientHandle, HandedConnection } from './role.js';
 
 const firstFrameTimeoutMs = 10_000;
@@ -24,7 +24,7 @@ const unclaimedMs = 30_000;
 export interface HandoffReceiverOptions {
   readonly sockets: PrivateSockets;
   readonly clients: Clients;
-  readonly handler: (connection: HandedConnection) => ClientHandle;
+  readonly handler: (connection: HandedConnection, slot: ClientSlot) => ClientHandle;
   readonly log: Logger;
 }
 
@@ -178,7 +178,7 @@ export class HandoffReceiver {
     const octets = Buffer.from(readAhead, 'base64');
     if (octets.length > 0) socket.unshift(octets);
     try {
-      slot.attach(this.#options.handler(new Handed(socket, request, () => slot.release())), request.sessionId);
+      slot.attach(this.#options.handler(new Handed(socket, request, () => slot.release()), slot), request.sessionId);
     } catch (error) {
       const text = error instanceof Error ? error.stack : String(error);
       this.#options.log.error('handoff.session-failed', `Session of ${request.user} could not be started: ${text}`, { error });

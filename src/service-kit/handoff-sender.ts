@@ -8,7 +8,7 @@ import type { RoutedMessage } from '#ipc/control.js';
 import { encodeFrame } from '#ipc/frame.js';
 import { canPassDescriptors, closeDescriptor, HandlePassError, openSocketPair, sendDescriptor } from '#ipc/handle-pass.js';
 import { type HandoffReply, maxHandoffFrameBytes, maxReadAheadBytes, parseHandoffReply, type RefusalCode } from '#ipc/handoff.js';
-import type { HandoffRequest } from '#ipc/peer.js';
+import type { HandoffRequest, Origin } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import type { ControlLink } from './control-link.js';
 import { descriptorOf } from './listeners.js';
@@ -37,6 +37,8 @@ export interface HandoffJob {
   readonly socket: Socket;
   readonly buffered: Buffer;
   readonly request: HandoffRequest;
+  /** Where the connection can come back to; asked for the descriptor that is sent. */
+  readonly originOf?: ((fd: number) => Origin) | undefined;
   /** A session that is relayed stays where it is: it is passed as a descriptor or not at all. */
   readonly isDescriptorOnly?: boolean;
   /** The connection goes on as a relay; `onEnd` is to be called when it has ended. */
@@ -159,11 +161,12 @@ export class HandoffSender {
   async #pass(job: HandoffJob, readAhead: Buffer, route: Route, fd: number): Promise<Attempt | 'relay'> {
     // 122 random bits, from Node's store of them.
     const token = randomUUID();
+    const request = job.originOf === undefined ? job.request : { ...job.request, origin: job.originOf(fd) };
     let reply: HandoffReply;
     try {
       const link = await this.#linkTo(route.path);
       await sendDescriptor(route.descriptorPath, fd, token, descriptorTimeoutMs);
-      reply = await link.handOff({ token, ticket: route.ticket, request: job.request, readAhead: readAhead.toString('base64') });
+      reply = await link.handOff({ token, ticket: route.ticket, request, readAhead: readAhead.toString('base64') });
     } catch (error) {
       return failedAttempt(error);
     }

@@ -1,12 +1,13 @@
 // One running process of a service: what the role sees (ServiceContext) and what the master hears.
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type PackedSettings, unpackSettings } from '#config/pack.js';
 import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
 import type { ClaimKeys } from '#ipc/claim-keys.js';
 import type { MasterMessage, RoutedMessage, StartMessage } from '#ipc/control.js';
 import { canPassDescriptors } from '#ipc/handle-pass.js';
-import type { HandoffRequest, Peer } from '#ipc/peer.js';
+import type { HandoffRequest, Origin, Peer } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import { Acceptor } from './acceptor.js';
 import { AnvilConnection } from './anvil-client.js';
@@ -14,8 +15,9 @@ import { type ClientSlot, Clients } from './clients.js';
 import type { ControlLink } from './control-link.js';
 import { HandoffReceiver } from './handoff-receiver.js';
 import { canPassSession, HandoffSender } from './handoff-sender.js';
-import { Listeners } from './listeners.js';
+import { descriptorOf, Listeners } from './listeners.js';
 import { LoadMonitor, maxFilesShare } from './load-monitor.js';
+import { originText } from './origin.js';
 import type { Relay } from './relay.js';
 import type {
   AcceptedConnection,
@@ -23,6 +25,7 @@ import type {
   ConnectionPolicy,
   HandedConnection,
   HandoffOutcome,
+  ListenerFacts,
   OpenedSession,
   ServiceContext,
 } from './role.js';
@@ -159,11 +162,37 @@ export class ServiceProcess implements ServiceContext {
     this.#clientsChanged(false);
   }
 
-  onHandoff(handler: (connection: HandedConnection) => ClientHandle): void {
+  onHandoff(handler: (connection: HandedConnection, slot: ClientSlot) => ClientHandle): void {
     const { privateSockets } = this.#start;
     if (this.#receiver !== undefined) throw new Error('onHandoff may be called once');
     if (privateSockets === undefined) return;
     this.#receiver = new HandoffReceiver({ sockets: privateSockets, clients: this.#clients, handler, log: this.log });
+  }
+
+  onReturn(handler: (connection: AcceptedConnection) => ClientHandle): void {
+    this.onHandoff((handed, slot) => {
+      const { stream, request } = handed;
+      const { origin, peer } = request;
+      const fd = stream instanceof Socket ? descriptorOf(stream) : undefined;
+      if (
+        !(stream instanceof Socket) ||
+        fd === undefined ||
+        origin === undefined ||
+        !this.isSealed(originText(origin, peer, fd), origin.seal)
+      )
+        throw new Error('it does not come from here');
+      const listener: ListenerFacts = { kind: 'inet', name: origin.listener, isTls: false };
+      const connection: AcceptedConnection = { socket: stream, peer, listener, release: () => handed.release() };
+      this.#slots.set(connection, slot);
+      return handler(connection);
+    });
+  }
+
+  /** Undefined in services that take nothing back. */
+  #originOf(connection: AcceptedConnection, peer: Peer): ((fd: number) => Origin) | undefined {
+    if (this.#receiver === undefined) return undefined;
+    const origin = { service: this.service, listener: connection.listener.name };
+    return (fd) => ({ ...origin, seal: this.seal(originText(origin, peer, fd)) });
   }
 
   async handOff(connection: AcceptedConnection, stream: Duplex, buffered: Buffer, request: HandoffRequest): Promise<HandoffOutcome> {
@@ -173,6 +202,7 @@ export class ServiceProcess implements ServiceContext {
       socket: connection.socket,
       buffered,
       request,
+      originOf: this.#originOf(connection, request.peer),
       onRelay: (relay) => {
         relayed = relay;
         this.#relays.add(relay);

@@ -26,6 +26,8 @@ export interface ToyOptions {
   readonly checksTls?: boolean;
   readonly nodeFlags?: readonly string[];
   readonly descriptors?: boolean;
+  /** Connections can be handed back to it. */
+  readonly takesBack?: boolean;
 }
 
 /** Waits for a condition that other processes bring about. */
@@ -104,7 +106,7 @@ export class FakeMaster {
 
   start(options: ToyOptions, sockets: readonly { readonly fd: number }[] = []): Toy {
     const role = options.role ?? 'toy';
-    const own = role === 'mail' ? this.#privateSockets(options.descriptors ?? true) : undefined;
+    const own = role === 'mail' || options.takesBack === true ? this.#privateSockets(options.descriptors ?? true) : undefined;
     const inherited = [...sockets.map(({ fd }) => fd), ...(own === undefined ? [] : [own.fd, own.descriptorFd])];
     const child = spawn(process.execPath, [...(options.nodeFlags ?? []), '--no-warnings', toyPath, role], {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...inherited],
@@ -150,6 +152,7 @@ export class FakeMaster {
             : [{ filter: { localName: options.named.name }, values: options.named.values, sections: [] }]),
         ],
       },
+      sessionKey: own === undefined ? undefined : Buffer.alloc(32, role).toString('base64'),
       tlsTicketKeys: options.ticketKeys?.toString('base64'),
       checksTls: options.checksTls ?? true,
       isDebug: true,

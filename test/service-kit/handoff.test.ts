@@ -286,4 +286,44 @@ describe('hand-off', () => {
     await mail.exited();
     assert.equal(mail.exitCode, 0);
   });
+
+  describe('back to where it came from', () => {
+    async function loop(isTls: boolean) {
+      const listener = master.listen();
+      const mail = master.start({ role: 'mail' });
+      const login = master.start({ settings: tlsSettings, listeners: [{ isTls }], takesBack: true }, [listener]);
+      master.route(login, () => mail);
+      master.route(mail, () => login);
+      await Promise.all([login.ready(), mail.ready()]);
+      return { login, mail, client: isTls ? tlsClient(listener.port) : master.connect(listener.port) };
+    }
+
+    for (const isTls of [false, true]) {
+      it(`takes a connection ${isTls ? 'whose TLS it relays' : 'that it moved'}, with the peer of then and what was sent ahead`, async () => {
+        const { client, login, mail } = await loop(isTls);
+        const [, peer = ''] = await client.expect(/hello (.*)\n/);
+        for (const user of ['anna', 'otto']) {
+          client.send(`LOGIN ${user}\nback\nahead\n`);
+          const [, back = ''] = await client.expect(new RegExp(`welcome ${user} .*\nhello (.*)\n${login.pid} ahead\n`));
+          assert.equal(back, peer);
+          await mail.clients(0);
+          // The relay goes on, beside the client that has come back.
+          await login.clients(isTls ? 2 : 1);
+        }
+        client.send('quit\n');
+        await until(() => client.hasEnded, 'end');
+        await login.clients(0);
+      });
+
+      it(`closes one that comes back with another peer${isTls ? ', through its relay' : ''}`, async () => {
+        const { client, login, mail } = await loop(isTls);
+        client.send('LOGIN anna\nforge\n');
+        await client.expect(/welcome/);
+        await until(() => client.isClosed, 'close');
+        assert.doesNotMatch(client.received, /hello/);
+        await Promise.all([login.clients(0), mail.clients(0)]);
+        assert.match(login.log, /does not come from here/);
+      });
+    }
+  });
 });

@@ -1,6 +1,7 @@
 // Roles for the tests of the kit, run by fake-master.ts as processes of their own. The line protocol: the server says `hello ...`, then
 //   STARTTLS     -> `go`, then TLS            LOGIN user   hands the connection to service `mail`
 //   quit         -> closes                    block N      keeps the event loop busy for N ms
+//   back         -> from the mail process back to `toy`    forge  the same, with another peer
 //   flood N      -> N octets                  leak         releases the slot only when the process stops
 // and everything else comes back as `<pid> line`.
 import type { Duplex } from 'node:stream';
@@ -125,6 +126,7 @@ const echo: Role = {
   settings: [toySettings],
   start(context) {
     context.onConnection((connection) => new Client(context, connection), { refusal: (_, reason) => `later: ${reason}\n` });
+    context.onReturn((connection) => new Client(context, connection));
     return Promise.resolve(() => {
       context.log.info('toy.end', 'ended');
       return Promise.resolve();
@@ -140,7 +142,8 @@ const mail: Role = {
     context.onReload(() => {
       for (const stream of streams) stream.write('reloaded\n');
     });
-    context.onHandoff(({ stream, request, release }) => {
+    context.onHandoff((handed) => {
+      const { stream, request, release } = handed;
       streams.add(stream);
       const leave = context.anvil.connect(
         { user: request.user, remoteIp: request.peer.remoteIp, service: 'mail', sessionId: request.sessionId },
@@ -153,7 +156,19 @@ const mail: Role = {
       });
       stream.on('error', () => undefined);
       stream.write(`welcome ${request.user} to ${process.pid} from ${facts(request.peer)}\n`);
-      readLines(stream, (line) => {
+      readLines(stream, (line, rest) => {
+        if (line === 'back' || line === 'forge') {
+          const peer = line === 'back' ? request.peer : { ...request.peer, isTrusted: true };
+          for (const event of ['data', 'close']) stream.removeAllListeners(event);
+          stream.pause();
+          stream.unshift(rest());
+          void context.passOn(handed, { ...request, peer, service: 'toy' }).then(() => {
+            leave();
+            streams.delete(stream);
+            release();
+          });
+          return 'stop';
+        }
         talk(stream, line);
         return undefined;
       });

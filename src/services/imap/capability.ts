@@ -66,19 +66,23 @@ export interface CapabilityFacts {
   readonly imap_urlauth_host: string;
 }
 
-const greetings = new WeakMap<CapabilityFacts, string>();
+const greetings = [new WeakMap<CapabilityFacts, string>(), new WeakMap<CapabilityFacts, string>()] as const;
 
 /** For the reply to a login. Settings are one object for all sessions that they hold for. */
-export function capabilitiesAtLogin(settings: CapabilityFacts): string {
-  let list = greetings.get(settings);
+export function capabilitiesAtLogin(settings: CapabilityFacts, canUnauthenticate: boolean): string {
+  const known = greetings[canUnauthenticate ? 1 : 0];
+  let list = known.get(settings);
   if (list === undefined) {
-    list = capabilities(settings, false);
-    greetings.set(settings, list);
+    list = capabilities(settings, { isCompressed: false, canUnauthenticate });
+    known.set(settings, list);
   }
   return list;
 }
 
-export function capabilities(settings: CapabilityFacts, isCompressed: boolean): string {
+export function capabilities(
+  settings: CapabilityFacts,
+  { isCompressed, canUnauthenticate }: { readonly isCompressed: boolean; readonly canUnauthenticate: boolean },
+): string {
   const custom = settings.imap_capability.trim();
   if (custom !== '' && !custom.startsWith('+')) return custom;
   const list: string[] = [...always];
@@ -88,6 +92,7 @@ export function capabilities(settings: CapabilityFacts, isCompressed: boolean): 
   if (settings.imap_message_limit > 0) list.push(`MESSAGELIMIT=${settings.imap_message_limit}`);
   else if (settings.imap_save_limit > 0) list.push(`SAVELIMIT=${settings.imap_save_limit}`);
   if (settings.imap_compress && !isCompressed) list.push('COMPRESS=DEFLATE');
+  if (canUnauthenticate) list.push('UNAUTHENTICATE');
   if (settings.imap_metadata) list.push('METADATA', 'LIST-METADATA');
   if (settings.imap_urlauth_host !== '') list.push('URLAUTH');
   if (settings.imap_acl) list.push('ACL', 'RIGHTS=texk', 'LIST-MYRIGHTS');
@@ -96,5 +101,5 @@ export function capabilities(settings: CapabilityFacts, isCompressed: boolean): 
 }
 
 export function capabilitiesOf(session: Session): string {
-  return capabilities(session.settings, session.input.isCompressed);
+  return capabilities(session.settings, { isCompressed: session.input.isCompressed, canUnauthenticate: session.canUnauthenticate });
 }

@@ -2,7 +2,8 @@
 import { Socket } from 'node:net';
 import { type Duplex, Transform } from 'node:stream';
 import { TLSSocket } from 'node:tls';
-import { constants, createDeflateRaw, createInflateRaw, type DeflateRaw, type InflateRaw } from 'node:zlib';
+import { constants, createDeflateRaw, type DeflateRaw } from 'node:zlib';
+import { Inflater } from './inflater.js';
 import type { RawLog } from './rawlog.js';
 
 export interface ClientStreamOptions {
@@ -33,7 +34,11 @@ export class ClientStream {
   #isIdleShortened = false;
   #stallTimer: NodeJS.Timeout | undefined;
   #deflate: DeflateRaw | undefined;
-  #inflate: InflateRaw | undefined;
+  #inflate: Inflater | undefined;
+  /** The client has closed its side, and what it sent is still being inflated. */
+  #endsWhenInflated = false;
+  /** What is written now are the last octets that are compressed. */
+  #endsCompression = false;
   #onClose: (() => void) | undefined;
   /** When the client sent something last, ms since the epoch. */
   lastInputAtMs = Date.now();
@@ -72,9 +77,14 @@ export class ClientStream {
     if (this.#isIdleShortened) this.#startIdle(this.#options.idleTimeoutMs);
     else this.#idleTimer?.refresh();
     if (this.#inflate === undefined) this.#received(chunk);
-    else this.#decompress(this.#inflate, chunk);
+    else this.#inflate.push(chunk);
   };
   readonly #onEnd = (): void => {
+    if (this.#inflate !== undefined && !this.#inflate.isIdle) {
+      this.#endsWhenInflated = true;
+      this.#wake();
+      return;
+    }
     this.#hasEnded = true;
     this.#wake();
   };
@@ -172,6 +182,8 @@ export class ClientStream {
   /** Calls back once: when `take` may give something, at the end of the input, and when `interrupt` is called. */
   whenReadable(callback: () => void): void {
     this.#wakeReader = callback;
+    if (this.#waitingBytes === 0) this.#inflate?.release();
+    if (this.#wakeReader === undefined) return;
     if (this.#waitingBytes > 0 || this.#hasEnded || this.#isInterrupted) this.#wake();
   }
 
@@ -200,7 +212,7 @@ export class ClientStream {
       for (const part of parts) target.write(part);
       target.uncork();
     }
-    this.#deflate?.flush(constants.Z_SYNC_FLUSH);
+    if (!this.#endsCompression) this.#deflate?.flush(constants.Z_SYNC_FLUSH);
     this.#watchStall();
   }
 
@@ -246,7 +258,6 @@ export class ClientStream {
    */
   startCompression(receivedAhead: Buffer): void {
     const deflate = createDeflateRaw({ level: 5 });
-    const inflate = createInflateRaw();
     const toSocket = new Transform({
       transform: (chunk: Buffer, _encoding, done) => {
         done();
@@ -258,27 +269,65 @@ export class ClientStream {
     deflate.on('drain', () => this.#drained());
     deflate.on('error', () => this.destroy());
     deflate.pipe(toSocket);
-    inflate.on('data', (chunk: Buffer) => {
-      this.#received(chunk);
+    const inflate = new Inflater({
+      onData: (chunk) => this.#received(chunk),
+      onError: () => this.destroy(),
+      onPressure: (isFull) => (isFull ? this.#stream.pause() : this.#stream.resume()),
+      onIdle: () => {
+        if (this.#endsWhenInflated) this.#onEnd();
+      },
     });
-    inflate.on('error', () => this.destroy());
     this.#deflate = deflate;
     this.#inflate = inflate;
     const ahead = [receivedAhead, ...this.#waiting];
     this.#waiting = [];
     this.#waitingBytes = 0;
-    for (const chunk of ahead) if (chunk.length > 0) this.#decompress(inflate, chunk);
+    for (const chunk of ahead) if (chunk.length > 0) inflate.push(chunk);
   }
 
   get isCompressed(): boolean {
     return this.#deflate !== undefined;
   }
 
-  #decompress(inflate: InflateRaw, chunk: Buffer): void {
-    if (!inflate.write(chunk)) {
-      this.#stream.pause();
-      inflate.once('drain', () => this.#stream.resume());
-    }
+  /** What is written from here on is the end of the compressed octets; `endCompression` must follow. */
+  prepareEndOfCompression(): void {
+    this.#endsCompression = this.#deflate !== undefined;
+  }
+
+  /**
+   * Neither direction is compressed any more (RFC 8437 4.1); resolves when the last compressed octets are written.
+   * @returns what the client has sent since, not compressed
+   */
+  async endCompression(): Promise<Buffer> {
+    const deflate = this.#deflate;
+    const inflate = this.#inflate;
+    if (deflate === undefined || inflate === undefined) return Buffer.alloc(0);
+    // The end of the deflate stream tells the client exactly where it is.
+    await new Promise<void>((resolve) => {
+      deflate.once('close', resolve);
+      deflate.end(() => setImmediate(resolve));
+    });
+    this.#deflate = undefined;
+    this.#inflate = undefined;
+    this.#endsCompression = false;
+    return inflate.end();
+  }
+
+  /**
+   * Gives the stream away: it is paused, without readers of ours, and `ahead` and what else was received waits in it. `attach` takes it back.
+   * @returns undefined when the connection is gone
+   */
+  giveAway(ahead: Buffer): Duplex | undefined {
+    if (this.#isClosed || this.#stream.destroyed || this.#stream.readableEnded) return undefined;
+    clearTimeout(this.#idleTimer);
+    clearTimeout(this.#stallTimer);
+    this.#stream.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClosed).off('drain', this.#onDrain);
+    this.#stream.pause();
+    const waiting = Buffer.concat([ahead, ...this.#waiting]);
+    this.#waiting = [];
+    this.#waitingBytes = 0;
+    if (waiting.length > 0) this.#stream.unshift(waiting);
+    return this.#stream;
   }
 
   /** Sends what is left, then closes. */

@@ -22,7 +22,7 @@ const maxBadCommands = 20;
 
 /** Why the loop ended. */
 export type LoopEnd =
-  | { readonly kind: 'logout' | 'closed' | 'too-many-bad' | 'mailbox-gone' | 'broken' | 'left' }
+  | { readonly kind: 'logout' | 'closed' | 'too-many-bad' | 'mailbox-gone' | 'broken' | 'left' | 'unauthenticated' }
   | { readonly kind: 'protocol'; readonly reason: string };
 
 export interface CommandLoopOptions {
@@ -92,6 +92,11 @@ export class CommandLoop implements SessionInput {
 
   compressAfterReply(): void {
     this.#compressRequested = true;
+  }
+
+  /** Octets behind the last command. */
+  takeAhead(): Buffer {
+    return this.#decoder.takeBuffered();
   }
 
   beside<Result>(work: () => Promise<Result>): Promise<Result> {
@@ -193,6 +198,7 @@ export class CommandLoop implements SessionInput {
       if (session.hasLeft) return { kind: 'left' };
       if (session.endReason !== undefined) return { kind: 'protocol', reason: session.endReason };
       if (session.isLoggingOut) return { kind: 'logout' };
+      if (session.isUnauthenticated) return { kind: 'unauthenticated' };
       if (this.#isBroken) return { kind: 'broken' };
       if (this.#isMailboxGone) return { kind: 'mailbox-gone' };
       if (this.#badCommands >= maxBadCommands) return { kind: 'too-many-bad' };
@@ -384,6 +390,10 @@ export class CommandLoop implements SessionInput {
     if (session.metadataNews !== undefined && outcome.kind !== 'bad') await this.#writeNews(session, session.metadataNews);
     const waited = this.#waitedMs;
     const ran = performance.now() - startedAt - waited;
+    if (session.isUnauthenticated) {
+      session.output.flush();
+      this.#stream.prepareEndOfCompression();
+    }
     session.text(formatTagged(tag, outcome, ran, waited));
     this.#last = { name: found?.row.name ?? '?', startedAt, finishedAt: performance.now() };
     if (this.#compressRequested) {
@@ -391,7 +401,7 @@ export class CommandLoop implements SessionInput {
       session.output.flush();
       this.#stream.startCompression(this.#decoder.takeBuffered());
     } else if (session.output.isFull) await session.output.drain();
-    session.notify?.resume();
+    if (!session.isUnauthenticated) session.notify?.resume();
   }
 
   async #writeNews(session: Session, news: SessionNews): Promise<void> {

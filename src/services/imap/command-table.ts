@@ -23,7 +23,7 @@ import { renameRow } from './commands/rename.js';
 import { replaceRow } from './commands/replace.js';
 import { searchRow } from './commands/search.js';
 import { closeRow, examineRow, selectRow, unselectRow } from './commands/select.js';
-import { checkRow, loginAgainRows, logoutRow, noopRow } from './commands/session-commands.js';
+import { checkRow, loginAgainRows, logoutRow, noopRow, unauthenticateRow } from './commands/session-commands.js';
 import { sortRow } from './commands/sort.js';
 import { statusRow } from './commands/status.js';
 import { storeRow } from './commands/store.js';
@@ -77,6 +77,7 @@ const rows: readonly CommandRow[] = [
   storeRow,
   subscribeRow,
   threadRow,
+  unauthenticateRow,
   unselectRow,
   unsubscribeRow,
   urlFetchRow,

@@ -26,6 +26,11 @@ export interface ConnectionOptions {
   readonly stallTimeoutMs?: number;
   /** Where an idling session can go, when it may (imap_hibernate_timeout). */
   readonly passOn?: PassOn | undefined;
+  /**
+   * UNAUTHENTICATE: gives the stream, paused and with everything that was read ahead in it, to where its client can log in again.
+   * @returns false when nobody took it; the stream is as before then
+   */
+  readonly goBack?: ((stream: Duplex) => Promise<boolean>) | undefined;
   /** `runningCommand` is another one. */
   readonly onCommand?: () => void;
   /** The session comes from another process, in the middle of IDLE. */
@@ -82,6 +87,7 @@ export class ImapConnection {
       life: this.#abort,
       now: options.now ?? Date.now,
       isTrusted: options.isTrusted ?? false,
+      canUnauthenticate: options.goBack !== undefined,
     });
     const { resumed, passOn } = options;
     if (resumed !== undefined) this.#stream.continueFrom(resumed);
@@ -119,8 +125,26 @@ export class ImapConnection {
     }
     if (end.kind === 'left') return this.#abort.abort(over);
     this.#log(end);
+    if (end.kind === 'unauthenticated' && (await this.#goBack())) return this.#abort.abort(over);
     await this.#stream.end();
     this.#abort.abort(over);
+  }
+
+  /** @returns false when the connection has to end */
+  async #goBack(): Promise<boolean> {
+    const ahead = this.#loop.takeAhead();
+    const rest = await this.#stream.endCompression();
+    const stream = this.#stream.giveAway(Buffer.concat([ahead, rest]));
+    if (stream === undefined) return false;
+    if (await this.#options.goBack?.(stream)) {
+      this.#stream.abandon();
+      return true;
+    }
+    this.#stream.attach();
+    // RFC 8437 3: the command is never refused; what cannot be reset ends.
+    this.#output.text('* BYE [UNAVAILABLE] Nobody can log in here now.\r\n');
+    this.#output.flush();
+    return false;
   }
 
   async #resume(resumed: SessionState): Promise<LoopEnd> {
@@ -143,6 +167,7 @@ export class ImapConnection {
       case 'closed':
       case 'broken':
       case 'left':
+      case 'unauthenticated':
         return undefined;
       case 'too-many-bad':
         return 'Too many invalid IMAP commands.';
@@ -155,6 +180,7 @@ export class ImapConnection {
 
   #reasonText(end: LoopEnd): string {
     if (end.kind === 'logout') return 'Disconnected: Logged out';
+    if (end.kind === 'unauthenticated') return 'Unauthenticated';
     if (this.#stream.isStalled)
       return `Disconnected: Client did not read for ${(this.#options.stallTimeoutMs ?? defaultStallTimeoutMs) / 1000} secs`;
     if (end.kind === 'too-many-bad') return 'Disconnected: Too many invalid IMAP commands.';

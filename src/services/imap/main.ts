@@ -1,11 +1,13 @@
 // The imap role: sessions after login.
 import { join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { type ClaimOpener, createClaimOpener } from '#auth/claim-token.js';
 import type { AuthMasterClient, UserFields } from '#auth/client.js';
 import { connectAuthMaster } from '#auth/master-connection.js';
 import { userUid } from '#auth/user-uid.js';
+import type { HandoffRequest } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
-import { serveDirectly } from '#pre-auth/direct.js';
+import { type GoBack, serveDirectly } from '#pre-auth/direct.js';
 import { loginSettings } from '#pre-auth/settings.js';
 import { encodeResponseText } from '#protocol/imap/encoder.js';
 import type { ClientHandle, HandedConnection, Role, ServiceContext } from '#service-kit/role.js';
@@ -24,6 +26,8 @@ const loginTimeoutMs = 60_000;
 /** Made once: an error takes down where it was made, which costs more than the rest of a login's timers. */
 const tooLate = new Error(`the login took longer than ${loginTimeoutMs} ms`);
 const gone = new Error('the client is gone');
+/** Of a connection that nobody is logged in on. */
+const noLogin = { authPid: 0, authId: 0, cookie: '', fields: {} } as const;
 const failureText = '[UNAVAILABLE] Internal login failure. Refer to server log for more information.';
 
 interface Parts {
@@ -44,7 +48,8 @@ export const role: Role = {
     const store = createMailStore({ settings: context.settings, log: context.log });
     const claims = createClaimOpener(context.claimKeys);
     const parts: Parts = { context, auth, claims, users: new UserPool(store, 'imap'), never: new AbortController().signal };
-    const startSession = (handed: HandedConnection, known?: UserFields): ClientHandle => new HandedSession(parts, handed, known);
+    const startSession = (handed: HandedConnection, known?: UserFields, goBack?: GoBack): ClientHandle =>
+      new HandedSession(parts, handed, { known, goBack });
     context.onHandoff((handed) => startSession(handed));
     const stopDirect = serveDirectly({ protocol: 'imap', context, claims, startSession });
     return async () => {
@@ -67,10 +72,23 @@ class HandedSession implements ClientHandle {
   #stopReason: StopReason | undefined;
   /** The client is, so that nobody is there to be told of a failure. */
   #isGone = false;
+  /** The stream belongs to the login part of this process. */
+  #isBack = false;
 
-  /** @param known who has logged in, where nobody needs to be asked */
-  constructor(parts: Parts, handed: HandedConnection, known: UserFields | undefined) {
+  readonly #goBackHere: GoBack | undefined;
+  readonly #disconnected: () => void;
+
+  /**
+   * @param known who has logged in, where nobody needs to be asked
+   * @param goBack where the client can log in again, when that is in this process
+   */
+  constructor(
+    parts: Parts,
+    handed: HandedConnection,
+    { known, goBack }: { readonly known: UserFields | undefined; readonly goBack: GoBack | undefined },
+  ) {
     this.#parts = parts;
+    this.#goBackHere = goBack;
     this.#handed = handed;
     const { user, sessionId, peer } = handed.request;
     this.#log = parts.context.log.child({ user, sessionId, remoteIp: peer.remoteIp }, `imap(${user})<${process.pid}><${sessionId}>: `);
@@ -79,13 +97,14 @@ class HandedSession implements ClientHandle {
       this.#isGone = true;
       this.#startUp.abort(gone);
     });
-    const disconnected = parts.context.anvil.connect({ user, remoteIp: peer.remoteIp, service: 'imap', sessionId }, () =>
+    this.#disconnected = parts.context.anvil.connect({ user, remoteIp: peer.remoteIp, service: 'imap', sessionId }, () =>
       this.stop('kicked'),
     );
     this.#run(known)
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
-        disconnected();
+        this.#disconnected();
+        if (this.#isBack) return;
         handed.stream.destroy();
         handed.release();
       })
@@ -124,11 +143,38 @@ class HandedSession implements ClientHandle {
         : undefined,
       resumed: moved?.state,
       onCommand: () => context.titleChanged(),
+      goBack: this.#canGoBack ? (given) => this.#goBack(given) : undefined,
     });
     this.#connection = connection;
     if (moved === undefined) this.#greet(connection, settings);
     if (this.#stopReason !== undefined) connection.stop(this.#stopReason);
     await connection.run();
+  }
+
+  get #canGoBack(): boolean {
+    const { origin } = this.#handed.request;
+    return this.#goBackHere !== undefined || (origin !== undefined && this.#parts.context.canPassOn(this.#handed));
+  }
+
+  /** RFC 8437: the next user logs in where this one did, in a login process. */
+  async #goBack(stream: Duplex): Promise<boolean> {
+    const { context } = this.#parts;
+    const { request } = this.#handed;
+    // The user may come again at once, and this session is none any more that a limit should count.
+    this.#disconnected();
+    if (this.#goBackHere !== undefined) {
+      this.#isBack = true;
+      this.#goBackHere(stream);
+      return true;
+    }
+    const { origin, sessionId, peer } = request;
+    if (origin === undefined) return false;
+    // No user's any more: what the login process is told is where the connection comes from.
+    const back: HandoffRequest = { ...noLogin, service: origin.service, user: sessionId, loginPid: process.pid, sessionId, peer, origin };
+    const outcome = await context.passOn(this.#handed, back);
+    if (outcome.kind === 'passed') return true;
+    this.#log.error('imap.unauthenticate', `The connection cannot go back to ${origin.service}: ${outcome.reason}`);
+    return false;
   }
 
   async #claim(): Promise<UserFields> {
@@ -140,7 +186,7 @@ class HandedSession implements ClientHandle {
 
   #greet(connection: ImapConnection, settings: ImapSettings): void {
     this.#logClientId(settings.imap_id_log);
-    const list = capabilitiesAtLogin(settings);
+    const list = capabilitiesAtLogin(settings, this.#canGoBack);
     // A client that has asked for CAPABILITY before login may not look into the tagged reply.
     if (this.#handed.request.fields['capability'] !== 'asked') connection.greet(`${this.#tag} OK [CAPABILITY ${list}] Logged in`);
     else connection.greet(`* CAPABILITY ${list}\r\n${this.#tag} OK Logged in`);

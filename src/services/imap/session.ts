@@ -83,6 +83,7 @@ export interface SessionOptions {
   readonly now: () => number;
   /** Connected through login_trusted_networks or by a trusted proxy: ID fields are believed. */
   readonly isTrusted: boolean;
+  readonly canUnauthenticate: boolean;
 }
 
 /** Most servers have none, and have many sessions. */
@@ -124,6 +125,10 @@ export class Session {
   hasLeft = false;
   /** The session has to end after this command: what BYE says. */
   endReason: string | undefined;
+  /** UNAUTHENTICATE works on this connection. */
+  readonly canUnauthenticate: boolean;
+  /** It was answered. */
+  isUnauthenticated = false;
   /** LOGOUT was answered. */
   isLoggingOut = false;
   #view: MailboxView | undefined;
@@ -138,6 +143,7 @@ export class Session {
     this.#life = options.life;
     this.now = options.now;
     this.isTrusted = options.isTrusted;
+    this.canUnauthenticate = options.canUnauthenticate;
     const { imap_client_workarounds: workarounds } = options.settings;
     this.workarounds = workarounds.length === 0 ? noWorkarounds : new Set(workarounds);
   }

@@ -30,6 +30,18 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
         },
         { refusal: (_listener, reason) => refusalText(protocol, reason) },
       );
+      if (protocol === 'imap') {
+        context.onReturn((connection) => {
+          return startPreAuth({
+            protocol,
+            connection,
+            returned: { stream: connection.socket, peer: connection.peer },
+            context,
+            authClient,
+            onLogin: (stream, buffered, request) => handOver(context, connection, stream, buffered, request),
+          });
+        });
+      }
       return Promise.resolve(async () => authClient.close());
     },
   };

@@ -131,8 +131,10 @@ class Planner {
     const isLogin = service.type === 'login' || role.endsWith('-login');
     // Private keys go where TLS ends. Mail processes behind a login process declare the settings, too, for what they offer in direct mode.
     const speaksTls = isLogin || service.inetListeners.length > 0;
-    const takesHandoffs = sessionRoles.has(role);
-    const isPerUser = this.#options.isRoot && takesHandoffs && (service.user === '' || service.user === 'root');
+    const servesSessions = sessionRoles.has(role);
+    // Connections come back to it after UNAUTHENTICATE.
+    const takesHandoffs = servesSessions || role === 'imap-login';
+    const isPerUser = this.#options.isRoot && servesSessions && (service.user === '' || service.user === 'root');
     const identity = this.#identityOf(service, mailIdentity);
     const defaultKey = isPerUser ? keyOf(mailIdentity) : '';
     const serviceCount = finiteOr(service.serviceCount, 0);
@@ -153,7 +155,7 @@ class Planner {
       isPerUser,
       identity,
       serves: !this.#options.isRoot ? 'all' : this.#hasNoMailUser(service, mailIdentity) ? 'named' : 'own',
-      senders: this.#options.isRoot && role === 'deliver' ? this.#internalIdentity() : undefined,
+      senders: this.#options.isRoot && (role === 'deliver' || isLogin) ? this.#internalIdentity() : undefined,
       extraGroups: this.#options.isRoot ? service.extraGroups.map((group) => this.#groupOr(group)) : [],
       isConfined: isLogin,
       limits: {

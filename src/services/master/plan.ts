@@ -46,7 +46,7 @@ export interface ServicePlan {
   readonly role: string;
   readonly limits: PoolLimits;
   readonly isLogin: boolean;
-  /** Logged-in connections are handed to its processes. */
+  /** Connections are handed to its processes: logged-in ones, or to a login service those that come back. */
   readonly takesHandoffs: boolean;
   /** Runs with the identity of the user it serves (only when the master is root). */
   readonly isPerUser: boolean;

@@ -345,13 +345,17 @@ export class Pool {
 
   /** One for each identity: a process that runs as one user can seal nothing for another. */
   #sessionKey(identity: Identity | undefined): string {
-    return createHmac('sha256', this.#environment.sessionSecret).update(keyOf(identity)).digest('base64');
+    // A login process seals where connections come from, and shall not be able to seal a session.
+    const purpose = this.plan.isLogin ? 'login ' : '';
+    return createHmac('sha256', this.#environment.sessionSecret)
+      .update(`${purpose}${keyOf(identity)}`)
+      .digest('base64');
   }
 
   /** @param user whom the process runs as, where each user has one */
   #claimKeys(user: Identity | undefined): ClaimKeys | undefined {
     const { plan } = this;
-    if (plan.role !== 'auth' && !plan.takesHandoffs) return undefined;
+    if (plan.role !== 'auth' && (!plan.takesHandoffs || plan.isLogin)) return undefined;
     const secret = createHmac('sha256', this.#environment.sessionSecret).update('sealed logins').digest();
     return user === undefined ? { secret: secret.toString('base64') } : claimKeysOf(secret, user, this.#server.mailIdentity);
   }

@@ -127,6 +127,7 @@ function fakeContext(
     onConnection,
     loggedIn: () => undefined,
     onHandoff: () => undefined,
+    onReturn: () => undefined,
     async handOff(_connection, stream, buffered, request) {
       world.handedOver.push({ request, buffered: buffered.toString() });
       if (options.handOff) return options.handOff(stream, buffered, request);

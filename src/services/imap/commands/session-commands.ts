@@ -31,6 +31,19 @@ export const logoutRow = row({
   },
 });
 
+/** RFC 8437 3: the client stays, and whoever it logs in as next. */
+export const unauthenticateRow = row({
+  name: 'UNAUTHENTICATE',
+  state: 'any',
+  flags: ['no-updates'],
+  parse: parseNothing,
+  async run(session) {
+    if (!session.canUnauthenticate) return bad('Error in IMAP command UNAUTHENTICATE: Not possible on this connection.');
+    session.isUnauthenticated = true;
+    return ok('Unauthenticated.');
+  },
+});
+
 /** The client is logged in already (RFC 9051 6.2: only in the not authenticated state). */
 export const loginAgainRows: readonly CommandRow[] = ['LOGIN', 'AUTHENTICATE', 'STARTTLS'].map((name) =>
   row({
