@@ -2,7 +2,7 @@
 import { intersectRanges, normalizeRanges, rangesContain } from '#util/number-set.js';
 import { emailIdOf, threadIdHeaders, threadIdOf } from './object-id.js';
 import type { NumberRange, SearchQuery } from './search.js';
-import { type Outcome, type SearchSource, unknown } from './search-source.js';
+import { type HeaderKeyFound, type Outcome, type SearchSource, unknown } from './search-source.js';
 import { dayOfHeaderDate, headerDate, headerKey, keyContains, TextNeedles } from './search-text.js';
 import type { MessageNeeds } from './types.js';
 
@@ -16,6 +16,10 @@ export interface CompiledQuery {
   readonly stages: readonly (readonly [stage: number, needs: MessageNeeds])[];
   /** Texts looked for in messages (stage 3). */
   readonly text: TextNeedles;
+  /** Fields, lower-case, whose text is looked for. */
+  readonly fields: readonly string[];
+  /** Takes the key of `fields[field]`: the message's tests of it are decided at any stage for the rest of the slice. */
+  readonly foundKey: HeaderKeyFound;
   /** Forgets what was found out about the messages of the last slice. */
   beginSlice(): void;
 }
@@ -30,6 +34,8 @@ export function compileQuery(query: SearchQuery, source: SearchSource): Compiled
     test,
     stages: compiler.stages(),
     text: compiler.text,
+    fields: [...compiler.keyTests.keys()],
+    foundKey: compiler.foundKey(),
     beginSlice: () => compiler.beginSlice(),
   };
 }
@@ -40,11 +46,20 @@ class Compiler {
   readonly #nowMs: number;
   readonly #memos: Map<number, Outcome>[] = [];
   readonly #headers = new Set<string>();
+  /** By field. */
+  readonly keyTests = new Map<string, ((seq: number, key: string | null) => void)[]>();
   #metadata: { size?: true; internalDate?: true; saveDate?: true } = {};
 
   constructor(source: SearchSource) {
     this.#source = source;
     this.#nowMs = source.nowMs ?? Date.now();
+  }
+
+  foundKey(): HeaderKeyFound {
+    const tests = [...this.keyTests.values()];
+    return (field, seq, key) => {
+      for (const take of tests[field] ?? []) take(seq, key);
+    };
   }
 
   beginSlice(): void {
@@ -132,24 +147,8 @@ class Compiler {
       case 'sent-date':
         this.#headers.add('date');
         return this.#from(2, (seq) => isDayWithin(dayOfHeaderDate(source.headerFieldsAt(seq, ['date'])), query));
-      case 'header': {
-        const field = query.field.toLowerCase();
-        this.#headers.add(field);
-        const contains = keyContains(query.text);
-        const keys = source.headerKeys?.(field);
-        const names = [field];
-        const read = this.#from(2, (seq) => {
-          const key = headerKey(source.headerFieldsAt(seq, names));
-          keys?.set(source.uidAt(seq), key);
-          return contains(key);
-        });
-        if (keys === undefined) return read;
-        return (seq, stage) => {
-          const key = keys.get(source.uidAt(seq));
-          if (key === undefined) return read(seq, stage);
-          return contains(key) ? 1 : 0;
-        };
-      }
+      case 'header':
+        return this.#compileHeader(query.field.toLowerCase(), query.text);
       case 'body':
       case 'text': {
         if (query.text === '') return () => 1;
@@ -159,13 +158,41 @@ class Compiler {
     }
   }
 
-  /** Unknown before its stage; then found out once per slice, as what was prepared may be gone at the next stage. */
-  #from(firstStage: number, holds: (seq: number) => boolean): Test {
+  #compileHeader(field: string, text: string): Test {
+    const source = this.#source;
+    this.#headers.add(field);
+    const contains = keyContains(text);
+    const keys = source.headerKeys?.(field);
+    const names = [field];
     const memo = new Map<number, Outcome>();
+    const read = this.#from(
+      2,
+      (seq) => {
+        const key = headerKey(source.headerFieldsAt(seq, names));
+        keys?.set(source.uidAt(seq), key);
+        return contains(key);
+      },
+      memo,
+    );
+    const take = (seq: number, key: string | null): void => {
+      keys?.set(source.uidAt(seq), key);
+      memo.set(seq, contains(key) ? 1 : 0);
+    };
+    this.keyTests.set(field, [...(this.keyTests.get(field) ?? []), take]);
+    if (keys === undefined) return read;
+    return (seq, stage) => {
+      const key = keys.get(source.uidAt(seq));
+      if (key === undefined) return read(seq, stage);
+      return contains(key) ? 1 : 0;
+    };
+  }
+
+  /** Unknown before its stage; then found out once per slice, as what was prepared may be gone at the next stage. */
+  #from(firstStage: number, holds: (seq: number) => boolean, memo = new Map<number, Outcome>()): Test {
     this.#memos.push(memo);
     return (seq, stage) => {
-      if (stage < firstStage) return unknown;
       let outcome = memo.get(seq);
+      if (outcome === undefined && stage < firstStage) return unknown;
       if (outcome === undefined) {
         outcome = holds(seq) ? 1 : 0;
         memo.set(seq, outcome);

@@ -74,6 +74,11 @@ async function testContents(
   for (let at = 0; at < open.length; at += prepareSlice) {
     let undecided = open.slice(at, at + prepareSlice);
     compiled.beginSlice();
+    if (compiled.fields.length > 0 && source.findHeaderKeys !== undefined) {
+      await source.findHeaderKeys(compiled.fields, undecided, compiled.foundKey);
+      undecided = stillUndecided(compiled, undecided, matched);
+      await pacer.breathe();
+    }
     for (const [stage, needs] of compiled.stages) {
       if (undecided.length === 0) break;
       undecided = await testPrepared(compiled, source, { stage, needs, seqs: undecided, matched }, signal);
@@ -87,6 +92,15 @@ async function testContents(
     }
   }
   return matched.sort((a, b) => a - b);
+}
+
+/** @param matched receives those that match */
+function stillUndecided({ test }: CompiledQuery, seqs: readonly number[], matched: number[]): number[] {
+  return seqs.filter((seq) => {
+    const outcome = test(seq, 0);
+    if (outcome === 1) matched.push(seq);
+    return outcome === unknown;
+  });
 }
 
 interface PreparedSlice {

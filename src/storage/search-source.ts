@@ -7,6 +7,8 @@ export const unknown = 2;
 /** Three-valued logic: 1 matches, 0 does not. */
 export type Outcome = 0 | 1 | typeof unknown;
 
+export type HeaderKeyFound = (field: number, seq: number, key: string | null) => void;
+
 /** What a search reads of a view; `nowMs` is for tests of relative dates. */
 export type SearchSource = Pick<
   MailboxView,
@@ -28,6 +30,11 @@ export type SearchSource = Pick<
   readonly nowMs?: number;
   /** What earlier searches have found out about a field, lower-case. */
   headerKeys?(field: string): FieldKeys;
+  /**
+   * Tells the keys (`headerKey`) of fields, lower-case, for those of the messages where they can be found without `prepare`. `found` is called with the
+   * field's place in `fields`.
+   */
+  findHeaderKeys?(fields: readonly string[], seqs: readonly number[], found: HeaderKeyFound): Promise<void>;
   /**
    * The whole message as the client sees it where it can be read at once, without waiting; the octets are good until the next call. Undefined: use
    * `openMessage`.

@@ -1,7 +1,9 @@
 // Text in headers and bodies for SEARCH: decoded (RFC 2047, MIME), compared without case.
+import { Buffer } from 'node:buffer';
 import { dayOf, type MessageDate, parseMessageDate } from '#mail/date.js';
 import { decodeWords } from '#mail/encoded-word.js';
 import { fieldText, splitHeader } from '#mail/header.js';
+import type { FieldTable } from '#mail/header-scan.js';
 import { isMessagePart, type MimePart } from '#mail/mime-part.js';
 import { allParts, partTexts, searchKey } from '#mail/text.js';
 import type { MessageReader } from './mailbox.js';
@@ -75,6 +77,45 @@ export function headerKey(rawFields: Buffer): string | null {
   return splitHeader(rawFields)
     .map((field) => searchKey(decodeWords(fieldText(rawFields, field))))
     .join('\n');
+}
+
+/** Room for the key of one field; longer values take the long way. */
+const plainKey = Buffer.allocUnsafeSlow(1024);
+
+/** `headerKey` of the fields with this number in the table of a header block. */
+export function keyOfFields(block: Buffer, table: FieldTable, name: number): string | null {
+  let key: string | null = null;
+  for (let index = 0; index < table.count; index += 1) {
+    if (table.nameAt(index) !== name) continue;
+    const start = table.startAt(index);
+    const end = table.endAt(index);
+    const field = plainKeyOf(block, table.valueAt(index), end) ?? headerKey(block.subarray(start, end)) ?? '';
+    key = key === null ? field : `${key}\n${field}`;
+  }
+  return key;
+}
+
+/** The key of a value of printable ASCII with single spaces and no encoded words, as most are; undefined for any other. */
+function plainKeyOf(block: Buffer, start: number, end: number): string | undefined {
+  let from = start;
+  let to = end;
+  while (from < to && isBlank(block[from] as number)) from += 1;
+  while (to > from && isBlank(block[to - 1] as number)) to -= 1;
+  const length = to - from;
+  if (length > plainKey.length) return undefined;
+  let last = 0;
+  for (let index = 0; index < length; index += 1) {
+    const code = block[from + index] as number;
+    // Two spaces, or `=?`.
+    if (code < 0x20 || code > 0x7e || (code === 0x20 && last === 0x20) || (code === 0x3f && last === 0x3d)) return undefined;
+    plainKey[index] = code >= 0x61 && code <= 0x7a ? code - 0x20 : code;
+    last = code;
+  }
+  return plainKey.toString('latin1', 0, length);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09 || code === 0x0d || code === 0x0a;
 }
 
 /** A test of a `headerKey`: some field contains the text; '' asks for the field only. */

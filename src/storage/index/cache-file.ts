@@ -11,6 +11,7 @@ import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
 import { type FilePermissions, givePermissions, privatePermissions } from '#util/file-permissions.js';
 import { SlowWatch } from '#util/slow-watch.js';
+import { CachedHeaders } from './cache-headers.js';
 import {
   type CachedMessage,
   cacheHeaderBytes,
@@ -116,6 +117,20 @@ export class CacheFile {
       wanted = next.sort((a, b) => a.offset - b.offset);
     }
     return found;
+  }
+
+  /** For searches; undefined when the file cannot be read at once. */
+  headers(): CachedHeaders | undefined {
+    if (this.#fd < 0 || this.#storage.isPaused) return undefined;
+    return new CachedHeaders((into, offset) => {
+      if (this.#fd < 0 || this.#storage.isPaused) return 0;
+      try {
+        return this.#storage.run(() => readSync(this.#fd, into, 0, into.length, offset));
+      } catch (error) {
+        this.#giveUp(error);
+        return 0;
+      }
+    });
   }
 
   /** True when the record's fields include all of these names. */

@@ -18,6 +18,7 @@ import type {
 } from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
 import { evaluateSearch } from '../search-run.js';
+import type { HeaderKeyFound } from '../search-source.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
 import type { MaildirBox } from './box.js';
 import { cachedStructure, cacheStructure, fieldsOf, loadContents, needsContents } from './contents.js';
@@ -25,6 +26,7 @@ import { copyMessages, moveMessages } from './copy.js';
 import { expungeMessages } from './expunge.js';
 import { emptyNew, storeFlags } from './flag-store.js';
 import { guidOf } from './guid.js';
+import { findHeaderKeys } from './header-search.js';
 import { MaildirMailboxBase } from './mailbox-base.js';
 import { expungedError, learnFacts, openReader, peekMessage } from './message-files.js';
 import { Numbering } from './numbering.js';
@@ -224,6 +226,11 @@ export class MaildirView implements MailboxView {
 
   headerKeys(field: string): FieldKeys {
     return this.#box.headerKeys.of(field, this.#box.state.uidValidity);
+  }
+
+  async findHeaderKeys(fields: readonly string[], seqs: readonly number[], found: HeaderKeyFound): Promise<void> {
+    this.#checkState();
+    await findHeaderKeys(this.#box, this.numbering, { fields, seqs }, found);
   }
 
   peekMessage(seq: number): Buffer | undefined {

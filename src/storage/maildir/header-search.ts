@@ -1,0 +1,42 @@
+// Header fields of cached messages as SEARCH compares them, found without preparing the messages.
+import { FieldNames, FieldTable, scanHeader } from '#mail/header-scan.js';
+import { cacheUnit } from '../index/cache-record.js';
+import { keyOfFields } from '../search-text.js';
+import type { MaildirBox } from './box.js';
+import type { Numbering } from './numbering.js';
+
+/**
+ * Tells the keys of these fields (see `headerKey`) for those of the messages whose cached record has them.
+ * @param fields lower-case
+ * @param found called with the field's place in `fields`
+ */
+export async function findHeaderKeys(
+  box: MaildirBox,
+  numbering: Numbering,
+  { fields, seqs }: { readonly fields: readonly string[]; readonly seqs: readonly number[] },
+  found: (field: number, seq: number, key: string | null) => void,
+): Promise<void> {
+  const { cache, state } = box;
+  if (cache === undefined) return;
+  await cache.catchUp(state);
+  const headers = cache.headers();
+  // From here on without a pause.
+  if (headers === undefined || box.state !== state || numbering.state !== state) return;
+  const names = new FieldNames(fields);
+  const table = new FieldTable();
+  const { columns } = state;
+  let list = -1;
+  let isCovered = false;
+  for (const seq of seqs) {
+    const row = numbering.rowAt(seq);
+    const offset = row < 0 || columns.isDead(row) ? 0 : (columns.cacheOffset[row] as number);
+    if (offset === 0 || !headers.find(columns.uid[row] as number, offset * cacheUnit)) continue;
+    if (headers.list !== list) {
+      list = headers.list;
+      isCovered = cache.covers(state, list, fields);
+    }
+    if (!isCovered) continue;
+    scanHeader(headers.fields, names, table);
+    for (let field = 0; field < fields.length; field += 1) found(field, seq, keyOfFields(headers.fields, table, field));
+  }
+}
