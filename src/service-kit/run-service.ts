@@ -1,6 +1,7 @@
 // The main program of every child process: start message, role, signals, exit code.
 import { createLogger, type Logger } from '#log/logger.js';
 import { becomeUser } from './become-user.js';
+import { compileSooner } from './compile-sooner.js';
 import { ControlLink } from './control-link.js';
 import type { Role } from './role.js';
 import { ServiceProcess } from './service-process.js';
@@ -44,6 +45,7 @@ async function run(role: Role): Promise<void> {
   process.on('SIGTERM', () => service.stop('end', 'killed with SIGTERM'));
   const end = await role.start(service);
   service.ready();
+  if (start.serviceCount !== 1) compileSooner(role.name);
   await finished;
   await end();
   await service.close();
