@@ -14,6 +14,7 @@ import { buildList, type ListSources, visibleName } from './list/visible-list.js
 import { ListWatch, type ListWatchSources } from './list-watch.js';
 import type { Mailbox } from './mailbox.js';
 import type { AccountQuota } from './quota/account-quota.js';
+import type { QuotaLimits } from './types.js';
 import type { MailboxListEntry, MailUser, Namespace, QuotaRoot, SpecialUse } from './user.js';
 
 export interface AccountOptions {
@@ -98,6 +99,7 @@ export class Account implements MailUser {
   ): Promise<{ readonly guid: string }> {
     const { at, levels, name: visible } = this.#resolveNew(name);
     if (isInbox(at, levels) || (await at.tree.kindOf(levels, signal)) === 'mailbox') throw mailboxExists(visible);
+    await this.#options.quota.checkNewMailbox(visible, signal);
     const created = await at.tree.create(levels, signal);
     if (options.specialUse.length > 0) await this.#options.specialUses.set(visible, options.specialUse, signal);
     return created;
@@ -204,6 +206,14 @@ export class Account implements MailUser {
   async quotaRoots(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]> {
     const { name } = resolveName(this.#all, mailboxName);
     return this.#options.quota.rootsOf(name, signal);
+  }
+
+  get canSetQuota(): boolean {
+    return this.#options.quota.canSetLimits;
+  }
+
+  async setQuota(root: string, limits: QuotaLimits, signal: AbortSignal): Promise<void> {
+    await this.#options.quota.setLimits(root, limits, signal);
   }
 
   async recountQuota(signal: AbortSignal): Promise<void> {

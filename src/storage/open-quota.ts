@@ -8,8 +8,9 @@ import type { MailboxDriver, QuotaGuard } from './driver.js';
 import { StorageError } from './errors.js';
 import { inboxLevels, isInboxLevels, type Levels } from './list/name.js';
 import { visibleName } from './list/visible-list.js';
-import { type AccountQuota, createAccountQuota, noAccountQuota } from './quota/account-quota.js';
+import { type AccountQuota, createAccountQuota, currentRules, noAccountQuota } from './quota/account-quota.js';
 import { type CountedMailbox, createCountBackend } from './quota/count.js';
+import { createQuotaLimitFile, type QuotaLimitStore } from './quota/limit-file.js';
 import { createMaildirSizeBackend } from './quota/maildir-size.js';
 import { QuotaRuleSet } from './quota/rules.js';
 import { type QuotaRootSettings, readQuotaSettings } from './quota/settings.js';
@@ -29,12 +30,19 @@ export interface QuotaUser {
 /** Accounts whose usage is remembered between sessions. */
 const maxRememberedAccounts = 1000;
 
+interface BackendNeeds {
+  readonly guardOf: (name: string) => QuotaGuard;
+  readonly limits: QuotaLimitStore | undefined;
+  readonly limitPath: string | undefined;
+}
+
 export class QuotaOpener {
   readonly #driver: MailboxDriver;
   readonly #log: Logger;
   readonly #scripts: ReadonlyMap<string, readonly string[]>;
   /** Sessions of one user share one count. */
   readonly #backends = new LRUCache<string, UsageBackend>({ max: maxRememberedAccounts });
+  readonly #limits = new LRUCache<string, QuotaLimitStore>({ max: maxRememberedAccounts });
   readonly #warned = new Set<string>();
 
   constructor(options: { readonly settings: SettingsSource; readonly driver: MailboxDriver; readonly log: Logger }) {
@@ -48,14 +56,24 @@ export class QuotaOpener {
     for (const problem of settings.problems) this.#warn(problem);
     const namespaceOf = (name: string): Namespace | undefined => findNamespace(user.namespaces, name);
     // Counting opens mailboxes, and a mailbox has one guard in a process, whoever opened it last.
+    const limits = settings.limitPath === undefined ? undefined : this.#limitsIn(settings.limitPath);
     let quota: AccountQuota = noAccountQuota;
     const guardOf = (name: string): QuotaGuard => quota.guardFor(name);
     quota = createAccountQuota({
       settings,
-      backends: settings.roots.map((root) => this.#backendFor(user, root, guardOf)),
+      backends: settings.roots.map((root) => this.#backendFor(user, root, { guardOf, limits, limitPath: settings.limitPath })),
       isDelivery: user.isDelivery,
       namespaceOf,
-      countMailboxes: async (signal) => (await countedLevels(user.namespaces, signal)).length,
+      limits,
+      countMailboxes: async (root, signal) => {
+        const rules = new QuotaRuleSet(root.rules);
+        const found = await countedLevels(user.namespaces, signal);
+        const counted = found.filter(({ at, name }) => isCounted(root, rules, at.namespace, name));
+        // INBOX is there from the beginning, on disk only once somebody has opened it.
+        const inbox = user.namespaces.find(({ namespace }) => namespace.isInbox);
+        const lacksInbox = inbox !== undefined && !found.some(({ name }) => name === 'INBOX');
+        return counted.length + (lacksInbox && isCounted(root, rules, inbox.namespace, 'INBOX') ? 1 : 0);
+      },
       runWarning: (warning) => runWarning(warning, this.#scripts, { name: user.user, home: user.home }, this.#log),
       log: this.#log,
     });
@@ -68,11 +86,19 @@ export class QuotaOpener {
     this.#log.warning('quota.settings', problem);
   }
 
-  #backendFor(user: QuotaUser, root: QuotaRootSettings, guardOf: (name: string) => QuotaGuard): UsageBackend {
+  #limitsIn(path: string): QuotaLimitStore {
+    const known = this.#limits.get(path);
+    if (known !== undefined) return known;
+    const limits = createQuotaLimitFile(path);
+    this.#limits.set(path, limits);
+    return limits;
+  }
+
+  #backendFor(user: QuotaUser, root: QuotaRootSettings, { guardOf, limits, limitPath }: BackendNeeds): UsageBackend {
     const rules = new QuotaRuleSet(root.rules);
     const first = user.namespaces.find(({ namespace }) => namespace.isInbox) ?? user.namespaces[0];
     const accountDir = first?.tree.pathsOf(inboxLevels).accountControlDir ?? '/';
-    const key = JSON.stringify([accountDir, user.user, root]);
+    const key = JSON.stringify([accountDir, user.user, root, limitPath]);
     const known = this.#backends.get(key);
     if (known !== undefined) return known;
     const mailboxes = async (signal: AbortSignal): Promise<readonly CountedMailbox[]> => {
@@ -81,12 +107,15 @@ export class QuotaOpener {
         .filter(({ at, name }) => isCounted(root, rules, at.namespace, name))
         .map(({ at, levels, name }) => this.#countedMailbox(at, levels, { name, guardOf }));
     };
+    const current = currentRules(root, limits);
     const backend =
       root.backend === 'count'
         ? createCountBackend({ mailboxes })
         : createMaildirSizeBackend({
             path: join(accountDir, 'maildirsize'),
-            limits: rules.default,
+            get limits() {
+              return current().default;
+            },
             folders: async (signal) => (await mailboxes(signal)).map(({ mailDir }) => mailDir),
           });
     this.#backends.set(key, backend);

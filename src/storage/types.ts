@@ -46,8 +46,9 @@ export interface MailboxStatus {
   readonly guid: string;
 }
 
-/** Limits of one account that storage enforces, octets and messages; undefined: none. */
+/** Limits of one account that storage enforces, octets, messages and mailboxes; undefined: none. */
 export interface QuotaLimits {
   readonly storageBytes: number | undefined;
   readonly messages: number | undefined;
+  readonly mailboxes: number | undefined;
 }

@@ -52,7 +52,7 @@ export interface MailUser extends AsyncDisposable {
   ): Promise<readonly MailboxListEntry[]>;
   /** @throws StorageError `not-found`, `not-selectable`, `invalid-name` */
   openMailbox(name: string, signal: AbortSignal): Promise<Mailbox>;
-  /** A separator at the end is ignored (RFC 9051 6.3.4). @throws StorageError `exists`, `invalid-name`, `not-found` (no such namespace) */
+  /** A separator at the end is ignored (RFC 9051 6.3.4). @throws StorageError `exists`, `invalid-name`, `not-found` (no such namespace), `over-quota` */
   create(name: string, options: { readonly specialUse: readonly SpecialUse[] }, signal: AbortSignal): Promise<{ readonly guid: string }>;
   /** What is below stays; then the name remains as a parent. @throws StorageError `not-found`, `cannot` (INBOX, a parent that is no mailbox) */
   delete(name: string, signal: AbortSignal): Promise<void>;
@@ -70,6 +70,10 @@ export interface MailUser extends AsyncDisposable {
   /** @param rights letters of RFC 4314; undefined removes the entry @throws StorageError `not-found` */
   setAcl(mailboxName: string, identifier: string, rights: string | undefined, signal: AbortSignal): Promise<void>;
   quotaRoots(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;
+  /** This user may set limits. */
+  readonly canSetQuota: boolean;
+  /** In place of all limits of the root. @throws StorageError `no-permission`, `not-found` */
+  setQuota(root: string, limits: QuotaLimits, signal: AbortSignal): Promise<void>;
   /** Counts again what is kept as a sum, for usage that does not agree with the mail any more. */
   recountQuota?(signal: AbortSignal): Promise<void>;
   /** Removes index and cache of a mailbox; they are made again when it is opened. UIDs, flags and keywords stay. @throws StorageError */

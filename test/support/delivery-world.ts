@@ -191,6 +191,8 @@ export class DeliveryWorld {
       readAcl: unsupported,
       setAcl: unsupported,
       quotaRoots: async () => [],
+      canSetQuota: false,
+      setQuota: unsupported,
       watchList: async () => () => undefined,
       watch: () => () => undefined,
       [Symbol.asyncDispose]: async () => undefined,

@@ -123,8 +123,17 @@ export class CommandReader {
 
   /** A modseq, 0 to 2^63-1 (RFC 7162 7). Ours stay below 2^53; a larger one is as good as the largest of them. */
   modSeq(): number {
+    return this.#clamped64('modseq');
+  }
+
+  /** 0 to 2^63-1 (RFC 9208 7, resource-limit). */
+  resourceLimit(): number {
+    return this.#clamped64('limit');
+  }
+
+  #clamped64(what: string): number {
     const digits = this.#while((octet) => octet >= 0x30 && octet <= 0x39);
-    if (digits === '' || digits.length > 19) this.fail('Invalid modseq');
+    if (digits === '' || digits.length > 19) this.fail(`Invalid ${what}`);
     return Math.min(Number(digits), Number.MAX_SAFE_INTEGER);
   }
 

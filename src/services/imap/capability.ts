@@ -47,6 +47,7 @@ const always = [
   'QUOTA',
   'QUOTA=RES-STORAGE',
   'QUOTA=RES-MESSAGE',
+  'QUOTA=RES-MAILBOX',
   'REPLACE',
   'UTF8=ACCEPT',
   'UIDONLY',
@@ -66,23 +67,27 @@ export interface CapabilityFacts {
   readonly imap_urlauth_host: string;
 }
 
-const greetings = [new WeakMap<CapabilityFacts, string>(), new WeakMap<CapabilityFacts, string>()] as const;
+/** What differs between sessions with the same settings. */
+export interface SessionFacts {
+  readonly isCompressed: boolean;
+  readonly canUnauthenticate: boolean;
+  readonly canSetQuota: boolean;
+}
+
+const greetings = [0, 1, 2, 3].map(() => new WeakMap<CapabilityFacts, string>());
 
 /** For the reply to a login. Settings are one object for all sessions that they hold for. */
-export function capabilitiesAtLogin(settings: CapabilityFacts, canUnauthenticate: boolean): string {
-  const known = greetings[canUnauthenticate ? 1 : 0];
-  let list = known.get(settings);
+export function capabilitiesAtLogin(settings: CapabilityFacts, facts: Omit<SessionFacts, 'isCompressed'>): string {
+  const known = greetings[(facts.canUnauthenticate ? 1 : 0) + (facts.canSetQuota ? 2 : 0)];
+  let list = known?.get(settings);
   if (list === undefined) {
-    list = capabilities(settings, { isCompressed: false, canUnauthenticate });
-    known.set(settings, list);
+    list = capabilities(settings, { ...facts, isCompressed: false });
+    known?.set(settings, list);
   }
   return list;
 }
 
-export function capabilities(
-  settings: CapabilityFacts,
-  { isCompressed, canUnauthenticate }: { readonly isCompressed: boolean; readonly canUnauthenticate: boolean },
-): string {
+export function capabilities(settings: CapabilityFacts, { isCompressed, canUnauthenticate, canSetQuota }: SessionFacts): string {
   const custom = settings.imap_capability.trim();
   if (custom !== '' && !custom.startsWith('+')) return custom;
   const list: string[] = [...always];
@@ -92,6 +97,7 @@ export function capabilities(
   if (settings.imap_message_limit > 0) list.push(`MESSAGELIMIT=${settings.imap_message_limit}`);
   else if (settings.imap_save_limit > 0) list.push(`SAVELIMIT=${settings.imap_save_limit}`);
   if (settings.imap_compress && !isCompressed) list.push('COMPRESS=DEFLATE');
+  if (canSetQuota) list.push('QUOTASET');
   if (canUnauthenticate) list.push('UNAUTHENTICATE');
   if (settings.imap_metadata) list.push('METADATA', 'LIST-METADATA');
   if (settings.imap_urlauth_host !== '') list.push('URLAUTH');
@@ -101,5 +107,6 @@ export function capabilities(
 }
 
 export function capabilitiesOf(session: Session): string {
-  return capabilities(session.settings, { isCompressed: session.input.isCompressed, canUnauthenticate: session.canUnauthenticate });
+  const { settings, input, canUnauthenticate, user } = session;
+  return capabilities(settings, { isCompressed: input.isCompressed, canUnauthenticate, canSetQuota: user.canSetQuota });
 }

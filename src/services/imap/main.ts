@@ -186,7 +186,7 @@ class HandedSession implements ClientHandle {
 
   #greet(connection: ImapConnection, settings: ImapSettings): void {
     this.#logClientId(settings.imap_id_log);
-    const list = capabilitiesAtLogin(settings, this.#canGoBack);
+    const list = capabilitiesAtLogin(settings, { canUnauthenticate: this.#canGoBack, canSetQuota: connection.session.user.canSetQuota });
     // A client that has asked for CAPABILITY before login may not look into the tagged reply.
     if (this.#handed.request.fields['capability'] !== 'asked') connection.greet(`${this.#tag} OK [CAPABILITY ${list}] Logged in`);
     else connection.greet(`* CAPABILITY ${list}\r\n${this.#tag} OK Logged in`);

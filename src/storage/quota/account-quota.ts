@@ -1,10 +1,13 @@
 // Quota of one account: what may be taken, what was taken, what clients see of it.
+import { isDeepStrictEqual } from 'node:util';
 import type { Logger } from '#log/logger.js';
 import { sleep } from '#util/deadline.js';
 import { type QuotaGuard, type QuotaSave, type ReplacedMail, unlimitedQuota } from '../driver.js';
 import { StorageError } from '../errors.js';
+import type { QuotaLimits } from '../types.js';
 import type { Namespace, QuotaRoot } from '../user.js';
-import { graceBytes, QuotaRuleSet, toQuotaLimits } from './rules.js';
+import type { QuotaLimitStore } from './limit-file.js';
+import { fromQuotaLimits, graceBytes, QuotaRuleSet, type RootLimits, toQuotaLimits } from './rules.js';
 import type { QuotaRootSettings, QuotaSettings } from './settings.js';
 import type { UsageBackend, UsageCount } from './usage.js';
 import { findCrossed, type QuotaWarning } from './warnings.js';
@@ -14,6 +17,12 @@ export interface AccountQuota {
   /** @param mailboxName visible name */
   guardFor(mailboxName: string): QuotaGuard;
   rootsOf(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;
+  /** One more may be made under this name. @throws StorageError `over-quota` */
+  checkNewMailbox(mailboxName: string, signal: AbortSignal): Promise<void>;
+  /** Users may be allowed to set limits themselves. */
+  readonly canSetLimits: boolean;
+  /** @throws StorageError `no-permission`, `not-found` */
+  setLimits(root: string, limits: QuotaLimits, signal: AbortSignal): Promise<void>;
   /** A mailbox was deleted with what was in it. */
   mailboxRemoved(): void;
   /** Counts the usage of all roots again. */
@@ -25,6 +34,11 @@ export interface AccountQuota {
 export const noAccountQuota: AccountQuota = {
   guardFor: () => unlimitedQuota,
   rootsOf: async () => [],
+  checkNewMailbox: async () => undefined,
+  canSetLimits: false,
+  setLimits: async () => {
+    throw noRight();
+  },
   mailboxRemoved: () => undefined,
   recount: async () => undefined,
   close: async () => undefined,
@@ -37,7 +51,10 @@ export interface AccountQuotaOptions {
   /** Deliveries may use the grace. */
   readonly isDelivery: boolean;
   readonly namespaceOf: (mailboxName: string) => Namespace | undefined;
-  readonly countMailboxes: (signal: AbortSignal) => Promise<number>;
+  /** Those that a root counts. */
+  readonly countMailboxes: (root: QuotaRootSettings, signal: AbortSignal) => Promise<number>;
+  /** What users have set; limits of the rules hold without. */
+  readonly limits?: QuotaLimitStore | undefined;
   readonly runWarning: (warning: QuotaWarning) => Promise<void>;
   readonly log: Logger;
 }
@@ -50,10 +67,37 @@ const commandsWaitMs = 5000;
 /** A save that only others' unfinished saves leave no room for waits this long for one of them to end. */
 const heldWaitMs = 1000;
 
-interface Root {
+class Root {
   readonly settings: QuotaRootSettings;
-  readonly rules: QuotaRuleSet;
   readonly backend: UsageBackend;
+  readonly #rules: () => QuotaRuleSet;
+
+  constructor(settings: QuotaRootSettings, backend: UsageBackend, rules: () => QuotaRuleSet) {
+    this.settings = settings;
+    this.backend = backend;
+    this.#rules = rules;
+  }
+
+  /** As they are now: limits can be set. */
+  get rules(): QuotaRuleSet {
+    return this.#rules();
+  }
+}
+
+/** @returns the rules of a root with the limits that are set for it at this moment */
+export function currentRules(settings: QuotaRootSettings, limits: QuotaLimitStore | undefined): () => QuotaRuleSet {
+  const own = new QuotaRuleSet(settings.rules);
+  if (limits === undefined) return () => own;
+  let known: { readonly set: RootLimits | undefined; readonly rules: QuotaRuleSet } = { set: undefined, rules: own };
+  return () => {
+    const set = limits.read(settings.name);
+    if (!isDeepStrictEqual(set, known.set)) known = { set, rules: set === undefined ? own : new QuotaRuleSet(settings.rules, set) };
+    return known.rules;
+  };
+}
+
+function noRight(): StorageError {
+  return new StorageError('no-permission', 'limits are set by the administrator', { clientText: 'Quota can be changed only by admins.' });
 }
 
 export function createAccountQuota(options: AccountQuotaOptions): AccountQuota {
@@ -71,7 +115,7 @@ class Quota implements AccountQuota {
     this.options = options;
     this.#roots = options.settings.roots.flatMap((settings, index) => {
       const backend = options.backends[index];
-      return backend === undefined ? [] : [{ settings, backend, rules: new QuotaRuleSet(settings.rules) }];
+      return backend === undefined ? [] : [new Root(settings, backend, currentRules(settings, options.limits))];
     });
   }
 
@@ -88,11 +132,33 @@ class Quota implements AccountQuota {
         const { bytes, messages } = await backend.currentUsage(signal);
         return {
           name: settings.name,
-          usage: { storageBytes: bytes, messages, mailboxes: await this.options.countMailboxes(signal) },
+          usage: { storageBytes: bytes, messages, mailboxes: await this.options.countMailboxes(settings, signal) },
           limits: toQuotaLimits(rules.limitsFor(mailboxName, separator)),
         };
       }),
     );
+  }
+
+  async checkNewMailbox(mailboxName: string, signal: AbortSignal): Promise<void> {
+    for (const { settings, rules } of this.#rootsFor(mailboxName)) {
+      const { mailboxes: limit } = rules.default;
+      if (!settings.isEnforced || !Number.isFinite(limit)) continue;
+      const count = await this.options.countMailboxes(settings, signal);
+      if (count < limit) continue;
+      throw new StorageError('over-quota', `quota ${settings.name}: there are ${count} mailboxes`, { clientText: 'Too many mailboxes' });
+    }
+  }
+
+  get canSetLimits(): boolean {
+    return this.options.settings.maySetLimits && this.#roots.length > 0;
+  }
+
+  async setLimits(name: string, limits: QuotaLimits, signal: AbortSignal): Promise<void> {
+    if (!this.canSetLimits || this.options.limits === undefined) throw noRight();
+    if (!this.#roots.some(({ settings }) => settings.name === name && !settings.isHidden)) {
+      throw new StorageError('not-found', `no quota root ${name}`, { clientText: "Quota root doesn't exist." });
+    }
+    await this.options.limits.set(name, fromQuotaLimits(limits), signal);
   }
 
   mailboxRemoved(): void {

@@ -22,6 +22,7 @@ const maxCounts = 3;
 
 export interface MaildirSizeOptions {
   readonly path: string;
+  /** Asked for each time, as they can change. */
   readonly limits: NumericLimits;
   /** Folders with cur/ and new/ of all counted mailboxes. */
   readonly folders: (signal: AbortSignal) => Promise<readonly string[]>;
@@ -69,7 +70,8 @@ export function formatLimitLine({ storage, messages }: NumericLimits): string {
   return parts.filter((part) => part !== '').join(',') || '0S';
 }
 
-export function createMaildirSizeBackend({ path, limits, folders, now = Date.now }: MaildirSizeOptions): UsageBackend {
+export function createMaildirSizeBackend(options: MaildirSizeOptions): UsageBackend {
+  const { path, folders, now = Date.now } = options;
   let counting: Promise<UsageCount> | undefined;
 
   /** Undefined: count again. */
@@ -79,6 +81,7 @@ export function createMaildirSizeBackend({ path, limits, folders, now = Date.now
       throw asStorageError(error, path);
     });
     if (text.length >= maxFileBytes) return undefined;
+    const { limits } = options;
     const file = parseMaildirSize(text);
     if (file === undefined || formatLimitLine(file.limits) !== formatLimitLine(limits)) return undefined;
     if (file.bytes < 0 || file.messages < 0) return undefined;
@@ -92,7 +95,7 @@ export function createMaildirSizeBackend({ path, limits, folders, now = Date.now
     for (let attempt = 1; ; attempt += 1) {
       const counted = await countMaildirs(await folders(signal), signal);
       const { bytes, messages } = counted;
-      const contents = `${formatLimitLine(limits)}\n${bytes} ${messages}\n`;
+      const contents = `${formatLimitLine(options.limits)}\n${bytes} ${messages}\n`;
       await writeFileAtomic(path, contents, { permissions: permissionsIn(dirname(path)) }).catch((error: unknown) => {
         throw asStorageError(error, path);
       });

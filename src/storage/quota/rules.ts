@@ -1,4 +1,4 @@
-// Quota rules: `*:storage=1G:messages=10000`, `Trash:storage=+10%`, `Spam:ignore`.
+// Quota rules: `*:storage=1G:messages=10000:mailboxes=500`, `Trash:storage=+10%`, `Spam:ignore`.
 import { compilePattern } from '../list/pattern.js';
 import type { QuotaLimits } from '../types.js';
 
@@ -17,13 +17,15 @@ export interface QuotaRule {
   readonly isIgnored: boolean;
   readonly storage: Amount | undefined;
   readonly messages: Amount | undefined;
+  /** Of the account; only in rules for `*` and `?`. */
+  readonly mailboxes: Amount | undefined;
 }
 
 /** @returns a text that says what is wrong, instead of a rule. Variables are already replaced (`%%` is `%`). */
 export function parseQuotaRule(text: string): QuotaRule | string {
   const colon = text.indexOf(':');
   if (colon <= 0) return `Invalid quota rule: ${text} (a mailbox name, a colon, limits)`;
-  const rule = { mailbox: text.slice(0, colon), isIgnored: false, storage: undefined, messages: undefined };
+  const rule = { mailbox: text.slice(0, colon), isIgnored: false, storage: undefined, messages: undefined, mailboxes: undefined };
   return parseLimits(text.slice(colon + 1).split(':'), rule);
 }
 
@@ -32,10 +34,11 @@ function parseLimits(parts: readonly string[], start: QuotaRule): QuotaRule | st
   for (const part of parts) {
     const [key = '', value = ''] = splitOnce(part, '=');
     if (key === 'ignore') rule = { ...rule, isIgnored: true };
-    else if (key === 'storage' || key === 'bytes' || key === 'messages') {
+    else if (key === 'storage' || key === 'bytes' || key === 'messages' || key === 'mailboxes') {
       const amount = parseAmount(value, key === 'storage' ? 1024 : 1);
+      if (key === 'mailboxes' && start.mailbox !== '*' && start.mailbox !== '?') return `Quota limit for * only: ${part}`;
       if (amount === undefined) return `Invalid quota limit: ${part}`;
-      rule = key === 'messages' ? { ...rule, messages: amount } : { ...rule, storage: amount };
+      rule = key === 'messages' || key === 'mailboxes' ? { ...rule, [key]: amount } : { ...rule, storage: amount };
     } else if (part !== '') return `Unknown quota limit: ${part}`;
   }
   return rule;
@@ -73,29 +76,40 @@ export interface NumericLimits {
   readonly messages: number;
 }
 
+/** Those of a whole account. */
+export interface RootLimits extends NumericLimits {
+  readonly mailboxes: number;
+}
+
 /** The rules of one quota root. */
 export class QuotaRuleSet {
-  readonly #default: NumericLimits;
+  readonly #default: RootLimits;
   readonly #mailboxRules: readonly QuotaRule[];
 
-  constructor(rules: readonly QuotaRule[]) {
+  /** @param set limits that hold in place of those of the rules for `*` and `?` */
+  constructor(rules: readonly QuotaRule[], set?: RootLimits) {
     const none = Number.POSITIVE_INFINITY;
-    let limits: NumericLimits = { storage: none, messages: none };
+    let limits: RootLimits = { storage: none, messages: none, mailboxes: none };
     for (const mailbox of ['?', '*']) {
       for (const rule of rules.filter((candidate) => candidate.mailbox === mailbox)) {
-        limits = { storage: resolveAmount(rule.storage, limits.storage), messages: resolveAmount(rule.messages, limits.messages) };
+        limits = {
+          storage: resolveAmount(rule.storage, limits.storage),
+          messages: resolveAmount(rule.messages, limits.messages),
+          mailboxes: resolveAmount(rule.mailboxes, limits.mailboxes),
+        };
       }
     }
-    this.#default = limits;
+    this.#default = set ?? limits;
     this.#mailboxRules = rules.filter(({ mailbox }) => mailbox !== '*' && mailbox !== '?');
   }
 
-  get default(): NumericLimits {
+  get default(): RootLimits {
     return this.#default;
   }
 
   get hasLimits(): boolean {
-    return Number.isFinite(this.#default.storage) || Number.isFinite(this.#default.messages) || this.#mailboxRules.length > 0;
+    const { storage, messages, mailboxes } = this.#default;
+    return [storage, messages, mailboxes].some(Number.isFinite) || this.#mailboxRules.length > 0;
   }
 
   isIgnored(mailbox: string, separator: string): boolean {
@@ -103,10 +117,11 @@ export class QuotaRuleSet {
   }
 
   /** What the whole account may hold when a message goes into this mailbox. */
-  limitsFor(mailbox: string, separator: string): NumericLimits {
+  limitsFor(mailbox: string, separator: string): RootLimits {
     const rule = this.#ruleFor(mailbox, separator);
     if (rule === undefined) return this.#default;
-    return { storage: resolveAmount(rule.storage, this.#default.storage), messages: resolveAmount(rule.messages, this.#default.messages) };
+    const { storage, messages, mailboxes } = this.#default;
+    return { storage: resolveAmount(rule.storage, storage), messages: resolveAmount(rule.messages, messages), mailboxes };
   }
 
   #ruleFor(mailbox: string, separator: string): QuotaRule | undefined {
@@ -118,11 +133,17 @@ export class QuotaRuleSet {
   }
 }
 
-export function toQuotaLimits({ storage, messages }: NumericLimits): QuotaLimits {
+export function toQuotaLimits({ storage, messages, mailboxes }: RootLimits): QuotaLimits {
   return {
     storageBytes: Number.isFinite(storage) ? storage : undefined,
     messages: Number.isFinite(messages) ? messages : undefined,
+    mailboxes: Number.isFinite(mailboxes) ? mailboxes : undefined,
   };
+}
+
+export function fromQuotaLimits({ storageBytes, messages, mailboxes }: QuotaLimits): RootLimits {
+  const none = Number.POSITIVE_INFINITY;
+  return { storage: storageBytes ?? none, messages: messages ?? none, mailboxes: mailboxes ?? none };
 }
 
 /** What a mailbox may hold beyond the limit for one more delivery: `10%`, `50M`; base is the storage limit. */

@@ -1,5 +1,6 @@
 // Quota settings: `plugin { quota = maildir:User quota ... }`, with the user's own values from userdb.
 import { parseSize } from '#config/value.js';
+import { parseLimitLocation } from './limit-file.js';
 import { parseQuotaRule, type QuotaRule } from './rules.js';
 import { parseQuotaWarning, type QuotaWarning } from './warnings.js';
 
@@ -26,6 +27,10 @@ export interface QuotaSettings {
   /** Octets of one message; Infinity without limit. */
   readonly maxMailSize: number;
   readonly exceededMessage: string;
+  /** File of limits that SETQUOTA sets; undefined: nobody can. */
+  readonly limitPath: string | undefined;
+  /** This user may set them (Dovecot's userdb field `admin`). */
+  readonly maySetLimits: boolean;
   /** Texts for the log. */
   readonly problems: readonly string[];
 }
@@ -59,10 +64,15 @@ export function readQuotaSettings(read: (key: string) => string | undefined): Qu
       grace: read(`${rootKey}_grace`) ?? '10%',
     });
   }
+  const limits = read('quota_set') ?? '';
+  const limitPath = parseLimitLocation(limits);
+  if (limits !== '' && limitPath === undefined) problems.push(`quota_set = ${limits}: only dict:file:/PATH is supported`);
   return {
     roots,
     maxMailSize: readSize('quota_max_mail_size', read, problems),
     exceededMessage: read('quota_exceeded_message') || 'Quota exceeded (mailbox for user is full)',
+    limitPath,
+    maySetLimits: limitPath !== undefined && /^y/i.test(read('admin') ?? ''),
     problems,
   };
 }

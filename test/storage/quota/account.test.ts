@@ -44,7 +44,7 @@ for (const backend of ['maildir', 'count']) {
         {
           name: 'User quota',
           usage: { storageBytes: 400, messages: 2, mailboxes: 2 },
-          limits: { storageBytes: 1000, messages: undefined },
+          limits: { storageBytes: 1000, messages: undefined, mailboxes: undefined },
         },
       ]);
       assert.equal((await user.quotaRoots('Trash', never))[0]?.limits.storageBytes, 1100);

@@ -33,9 +33,24 @@ describe('quota rules', () => {
     [[], 'INBOX', none, none],
   ] as const) {
     it(`${texts.join(', ') || '(none)'} give ${mailbox} ${storage} octets and ${messages} messages`, () => {
-      assert.deepEqual(rules(...texts).limitsFor(mailbox, '/'), { storage, messages });
+      assert.deepEqual(rules(...texts).limitsFor(mailbox, '/'), { storage, messages, mailboxes: none });
     });
   }
+
+  it('can limit the number of mailboxes, of the account only', () => {
+    assert.equal(rules('*:mailboxes=5', 'Trash:storage=+10%').limitsFor('Trash', '/').mailboxes, 5);
+    assert.equal(typeof parseQuotaRule('Trash:mailboxes=5'), 'string');
+  });
+
+  it('have limits that were set in place of those for *', () => {
+    const set = new QuotaRuleSet([rule('*:storage=1G:messages=5'), rule('Trash:bytes=+1')], {
+      storage: 1000,
+      messages: none,
+      mailboxes: 2,
+    });
+    assert.deepEqual(set.default, { storage: 1000, messages: none, mailboxes: 2 });
+    assert.equal(set.limitsFor('Trash', '/').storage, 1001);
+  });
 
   it('can leave mailboxes out', () => {
     const set = rules('*:storage=1G', 'Spam:ignore', 'Lists/*:ignore');

@@ -24,7 +24,7 @@ export function parseSetQuota(reader: CommandReader): SetQuotaCommand {
   const limits = reader.list(() => {
     const resource = reader.word('resource name');
     reader.space();
-    return { resource, limit: reader.number64() };
+    return { resource, limit: reader.resourceLimit() };
   });
   reader.end();
   return { root, limits };

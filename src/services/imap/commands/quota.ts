@@ -3,6 +3,7 @@ import { parseMailboxOnly } from '#protocol/imap/commands/no-arguments.js';
 import { parseGetQuota, parseSetQuota } from '#protocol/imap/commands/quota.js';
 import { encodeAstring } from '#protocol/imap/encoder.js';
 import { encodeUtf8 } from '#protocol/imap/grammar.js';
+import type { QuotaLimits } from '#storage/types.js';
 import type { QuotaRoot } from '#storage/user.js';
 import { row } from '../command-spec.js';
 import { no, ok } from '../outcome.js';
@@ -18,6 +19,7 @@ function quotaLine(session: Session, root: QuotaRoot): string {
     resources.push(`STORAGE ${Math.ceil(usage.storageBytes / 1024)} ${Math.floor(limits.storageBytes / 1024)}`);
   }
   if (limits.messages !== undefined) resources.push(`MESSAGE ${usage.messages} ${limits.messages}`);
+  if (limits.mailboxes !== undefined) resources.push(`MAILBOX ${usage.mailboxes} ${limits.mailboxes}`);
   return `* QUOTA ${rootName(session, root)} (${resources.join(' ')})\r\n`;
 }
 
@@ -58,11 +60,37 @@ export const getQuotaRootRow = row({
   },
 });
 
-/** Limits come from the configuration and the user database, so QUOTASET is not offered (RFC 9208 3.1.1). */
+/** Resources that can be limited, with their units. */
+const settable: Readonly<Record<string, { readonly key: keyof QuotaLimits; readonly unit: number }>> = {
+  STORAGE: { key: 'storageBytes', unit: 1024 },
+  MESSAGE: { key: 'messages', unit: 1 },
+  MAILBOX: { key: 'mailboxes', unit: 1 },
+};
+
+/** RFC 9208 4.1.2: what is not listed has no limit afterwards. */
 export const setQuotaRow = row({
   name: 'SETQUOTA',
   state: 'authenticated',
   flags: [],
   parse: parseSetQuota,
-  run: async () => no('Quota limits are set by the administrator.', 'NOPERM'),
+  async run(session, { root: name, limits }, { signal }) {
+    if (!session.user.canSetQuota) return no('Quota limits are set by the administrator.', 'NOPERM');
+    const root = await findRoot(session, name, signal);
+    if (root === undefined) return no("Quota root doesn't exist.", 'NONEXISTENT');
+    const wanted: { -readonly [Key in keyof QuotaLimits]: QuotaLimits[Key] } = {
+      storageBytes: undefined,
+      messages: undefined,
+      mailboxes: undefined,
+    };
+    for (const { resource, limit } of limits) {
+      const known = settable[resource.toUpperCase()];
+      if (known === undefined) return no(`Resource ${resource.slice(0, 64)} cannot be limited.`, 'CANNOT');
+      // Storage keeps no limit of 0: the smallest one is what comes closest.
+      wanted[known.key] = Math.min(Math.max(limit, 1) * known.unit, Number.MAX_SAFE_INTEGER);
+    }
+    await session.user.setQuota(root.name, wanted, signal);
+    const changed = await findRoot(session, name, signal);
+    if (changed !== undefined) session.text(quotaLine(session, changed));
+    return ok('Setquota completed.');
+  },
 });
