@@ -2,6 +2,7 @@
 import { createConnection, type Socket } from 'node:net';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
+import { CellMap } from '#util/cell-map.js';
 import type { AuthClient, AuthExchange, AuthMechanism, AuthRequest, AuthStep } from './client.js';
 import { authReplyTimeoutMs, clientProtocol, failureFromParameters, peerParameters } from './interface.js';
 import { decodeBase64, parseId, parseParameters, TabLines } from './tab-lines.js';
@@ -53,7 +54,7 @@ class AuthConnection implements AuthClient {
   /** Kept while reconnecting: the offer rarely changes, and a greeting should not wait. */
   #lastMechanisms: readonly AuthMechanism[] | undefined;
   #waiters: Waiter[] = [];
-  #pending = new Map<number, Pending>();
+  readonly #pending = new CellMap<number, Pending>();
   /** Exchanges of this connection in which the client has to answer. */
   readonly #challenged = new Set<number>();
   #nextId = 1;
@@ -187,9 +188,8 @@ class AuthConnection implements AuthClient {
 
   #takeReply(command: 'CONT' | 'OK' | 'FAIL', args: readonly string[]): void {
     const id = parseId(args[0]);
-    const pending = id === undefined ? undefined : this.#pending.get(id);
+    const pending = id === undefined ? undefined : this.#pending.take(id);
     if (id === undefined || !pending) return;
-    this.#pending.delete(id);
     clearTimeout(pending.timer);
     if (command === 'CONT') this.#challenged.add(id);
     pending.settle(
@@ -252,8 +252,7 @@ class AuthConnection implements AuthClient {
   }
 
   #cancel(id: number): void {
-    const pending = this.#pending.get(id);
-    this.#pending.delete(id);
+    const pending = this.#pending.take(id);
     this.#challenged.delete(id);
     if (pending) clearTimeout(pending.timer);
     if (this.#ready) this.#send(encodeTabLine(['CANCEL', String(id)]));
@@ -293,9 +292,7 @@ class AuthConnection implements AuthClient {
    * to a challenge of the lost process.
    */
   #giveUpOrResend(): void {
-    const pending = [...this.#pending];
-    this.#pending.clear();
-    for (const [id, { settle, timer, resend }] of pending) {
+    for (const [id, { settle, timer, resend }] of this.#pending.takeAll()) {
       clearTimeout(timer);
       if (resend === undefined || this.#isClosed) {
         settle(temporary);

@@ -2,6 +2,7 @@
 import { createConnection, type Socket } from 'node:net';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
+import { CellMap } from '#util/cell-map.js';
 import { writeTogether } from '#util/write-together.js';
 import type { AuthMasterClient, UserLookup } from './client.js';
 import { masterProtocol } from './interface.js';
@@ -40,7 +41,7 @@ interface Pending {
 
 class MasterLink implements AuthMasterClient, AuthAdmin {
   readonly #options: MasterConnectionOptions;
-  readonly #pending = new Map<number, Pending>();
+  readonly #pending = new CellMap<number, Pending>();
   #connecting: Promise<Socket> | undefined;
   /** Connected. */
   #socket: Socket | undefined;
@@ -117,7 +118,7 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
       const settle = (finish: () => void): void => {
         clearTimeout(timer);
         signal.removeEventListener('abort', onAbort);
-        this.#pending.delete(id);
+        this.#pending.take(id);
         finish();
       };
       const fail = (reason: string): void => settle(() => reject(new Error(`auth: ${reason}`)));
@@ -209,7 +210,7 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
   }
 
   #failAll(reason: string): void {
-    for (const pending of [...this.#pending.values()]) pending.fail(reason);
+    for (const [, pending] of this.#pending.entries()) pending.fail(reason);
   }
 }
 

@@ -1,5 +1,6 @@
 // Frames over a stream socket: messages both ways, replies found by their id, back-pressure for who wants it and a hard bound for who does not.
 import { connect, type Socket } from 'node:net';
+import { CellMap } from '#util/cell-map.js';
 import { CodedError, errnoOf } from '#util/coded-error.js';
 import { writeTogether } from '#util/write-together.js';
 import { encodeFrame, FrameDecoder, maxFrameBytes } from './frame.js';
@@ -146,7 +147,7 @@ interface Waiting<Reply> {
 
 /** Requests that wait for the reply with their id. */
 export class PendingReplies<Reply> {
-  readonly #waiting = new Map<number, Waiting<Reply>>();
+  readonly #waiting = new CellMap<number, Waiting<Reply>>();
   #lastId = 0;
 
   get size(): number {
@@ -163,7 +164,7 @@ export class PendingReplies<Reply> {
     const id = this.#lastId;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
-        this.#waiting.delete(id);
+        this.#waiting.take(id);
         reject(new ChannelError('timeout', `no reply in ${timeoutMs} ms`));
       }, timeoutMs);
       this.#waiting.set(id, { resolve, reject, timer });
@@ -179,14 +180,12 @@ export class PendingReplies<Reply> {
   }
 
   failAll(reason: string, code: 'closed' | 'timeout' = 'closed'): void {
-    for (const id of [...this.#waiting.keys()]) this.#take(id)?.reject(new ChannelError(code, reason));
+    for (const [id] of this.#waiting.entries()) this.#take(id)?.reject(new ChannelError(code, reason));
   }
 
   #take(id: number): Waiting<Reply> | undefined {
-    const waiting = this.#waiting.get(id);
-    if (waiting === undefined) return undefined;
-    clearTimeout(waiting.timer);
-    this.#waiting.delete(id);
+    const waiting = this.#waiting.take(id);
+    if (waiting !== undefined) clearTimeout(waiting.timer);
     return waiting;
   }
 }

@@ -3,6 +3,7 @@
 import { connect, type Socket } from 'node:net';
 import { encodeTabLine, parseTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
+import { CellMap } from '#util/cell-map.js';
 import { writeTogether } from '#util/write-together.js';
 import type { AnvilClient, AnvilPenalty, AnvilSession } from './role.js';
 
@@ -32,7 +33,7 @@ export function anvilIdent({ service, remoteIp, user }: Pick<AnvilSession, 'serv
 export class AnvilConnection implements AnvilClient {
   readonly #path: string;
   readonly #log: Logger;
-  readonly #sessions = new Map<string, Announced>();
+  readonly #sessions = new CellMap<string, Announced>();
   #socket: Socket | undefined;
   /** Answers come in the order of the questions. */
   #questions: Question[] = [];
@@ -57,7 +58,7 @@ export class AnvilConnection implements AnvilClient {
     if (isConnected) write(socket, connectLine(session));
     return () => {
       if (this.#sessions.get(session.sessionId) !== announced) return;
-      this.#sessions.delete(session.sessionId);
+      this.#sessions.take(session.sessionId);
       write(this.#socket, encodeTabLine(['DISCONNECT', String(process.pid), anvilIdent(session), session.sessionId]));
     };
   }
@@ -82,7 +83,7 @@ export class AnvilConnection implements AnvilClient {
   /** Ends sessions by id. @returns how many there were */
   kick(sessionIds: ReadonlySet<string>): number {
     let count = 0;
-    for (const [sessionId, { onKick }] of [...this.#sessions]) {
+    for (const [sessionId, { onKick }] of this.#sessions.entries()) {
       if (!sessionIds.has(sessionId)) continue;
       count += 1;
       onKick();
@@ -130,7 +131,7 @@ export class AnvilConnection implements AnvilClient {
     });
     socket.on('close', () => this.#lost(socket, problem));
     socket.write('VERSION\tanvil\t1\t0\n');
-    for (const { session } of this.#sessions.values()) socket.write(connectLine(session));
+    for (const [, { session }] of this.#sessions.entries()) socket.write(connectLine(session));
     return socket;
   }
 

@@ -38,7 +38,8 @@ class Slot implements ClientSlot {
     this.ticket = ticket;
   }
   attach(handle: ClientHandle, sessionId = ''): void {
-    this.handle = handle;
+    // One that was released is referred to by nothing but what V8 keeps of old tables (util/cell-map.ts), and shall hold nothing.
+    if (!this.isReleased) this.handle = handle;
     this.sessionId = sessionId;
     this.#owner.attached(this);
   }
@@ -51,6 +52,7 @@ class Slot implements ClientSlot {
   release(): void {
     if (this.isReleased) return;
     this.isReleased = true;
+    this.handle = undefined;
     this.#owner.released(this);
   }
 }

@@ -68,7 +68,7 @@ export class ServiceProcess implements ServiceContext {
   readonly #sender: HandoffSender;
   readonly #load: LoadMonitor;
   readonly #slots = new WeakMap<AcceptedConnection, ClientSlot>();
-  readonly #relays = new Set<Relay>();
+  #relayCount = 0;
   readonly #reloadHandlers: (() => void)[] = [];
   #listeners: Listeners | undefined;
   #receiver: HandoffReceiver | undefined;
@@ -96,7 +96,7 @@ export class ServiceProcess implements ServiceContext {
       own: this.#clients.onlyTitle,
       clients: this.#clients.count,
       preAuth: this.#clients.countPreAuth(),
-      relays: this.#relays.size,
+      relays: this.#relayCount,
     }));
     this.#tls = new TlsContexts(this.settings, start.tlsTicketKeys === undefined ? undefined : Buffer.from(start.tlsTicketKeys, 'base64'));
     this.#sender = new HandoffSender(control, log);
@@ -205,12 +205,12 @@ export class ServiceProcess implements ServiceContext {
       originOf: this.#originOf(connection, request.peer),
       onRelay: (relay) => {
         relayed = relay;
-        this.#relays.add(relay);
+        this.#relayCount += 1;
         this.#slots.get(connection)?.attach(this.#relayHandle(relay, `${connection.peer.remoteIp} TLS proxy`), request.sessionId);
         this.#clientsChanged(false);
       },
       onRelayEnd: () => {
-        if (relayed !== undefined) this.#relays.delete(relayed);
+        if (relayed !== undefined) this.#relayCount -= 1;
         connection.release();
       },
     });

@@ -1,13 +1,22 @@
+import { Roster } from '#util/roster.js';
+
+interface Watcher {
+  onChange: (() => void) | undefined;
+}
+
 /** Calls watchers back later, once for all changes that come together; never from inside `changed`. */
 export class ChangeNotifier {
-  readonly #watchers = new Set<() => void>();
+  readonly #watchers = new Roster<Watcher>();
   #isScheduled = false;
 
   /** @returns stop watching; idempotent */
   watch(onChange: () => void): () => void {
-    const watcher = (): void => onChange();
+    const watcher: Watcher = { onChange };
     this.#watchers.add(watcher);
-    return () => this.#watchers.delete(watcher);
+    return () => {
+      watcher.onChange = undefined;
+      this.#watchers.delete(watcher);
+    };
   }
 
   changed(): void {
@@ -15,7 +24,8 @@ export class ChangeNotifier {
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
-      for (const watcher of [...this.#watchers]) if (this.#watchers.has(watcher)) watcher();
+      // One that another has stopped in between is not called any more.
+      for (const watcher of [...this.#watchers]) watcher.onChange?.();
     });
   }
 }

@@ -1,5 +1,6 @@
 // Accounts that several sessions of one process use at the same time: a user's sessions come to one process, and an open account is the larger part
 // of what an idle session holds.
+import { CellMap } from '#util/cell-map.js';
 import type { UserdbUser, UserOpener } from './open-user.js';
 import type { MailUser } from './user.js';
 
@@ -16,7 +17,7 @@ interface Entry {
 export class UserPool {
   readonly #opener: UserOpener;
   readonly #service: string;
-  readonly #entries = new Map<string, Entry>();
+  readonly #entries = new CellMap<string, Entry>();
 
   /** @param service as in `openUser` */
   constructor(opener: UserOpener, service: string) {
@@ -35,7 +36,7 @@ export class UserPool {
       try {
         return new Lease(await entry.opening, () => this.#giveBack(key, entry));
       } catch (error) {
-        if (this.#entries.get(key) === entry) this.#entries.delete(key);
+        if (this.#entries.get(key) === entry) this.#entries.take(key);
         // Whoever came first may have given up for reasons of its own.
         if (known === undefined || signal.aborted) throw error;
       }
@@ -45,7 +46,7 @@ export class UserPool {
   async #giveBack(key: string, entry: Entry): Promise<void> {
     entry.leases -= 1;
     if (entry.leases > 0) return;
-    if (this.#entries.get(key) === entry) this.#entries.delete(key);
+    if (this.#entries.get(key) === entry) this.#entries.take(key);
     const user = await entry.opening;
     await user[Symbol.asyncDispose]();
   }

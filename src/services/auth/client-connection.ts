@@ -13,6 +13,7 @@ import type { Logger } from '#log/logger.js';
 import type { SaslMechanism } from '#sasl/mechanism.js';
 import { maxResponseBytes } from '#sasl/mechanism.js';
 import { findMechanism } from '#sasl/mechanisms.js';
+import { CellMap } from '#util/cell-map.js';
 import { Exchange, type ExchangeContext, type ExchangeStep } from './exchange.js';
 import type { FailureDelay } from './failure-delay.js';
 import type { FinishedRequests } from './finished-requests.js';
@@ -67,7 +68,7 @@ export class ClientConnection {
   readonly #sink: ProtocolSink;
   readonly #isLogin: boolean;
   readonly #lines = new TabLines();
-  readonly #open = new Map<number, OpenRequest>();
+  readonly #open = new CellMap<number, OpenRequest>();
   readonly #cookie = randomBytes(16).toString('hex');
   #hasVersion = false;
   #clientPid: number | undefined;
@@ -110,7 +111,7 @@ export class ClientConnection {
   /** The peer is gone, or the process ends. */
   close(): void {
     this.#isEnded = true;
-    for (const request of this.#open.values()) this.#drop(request);
+    for (const [, request] of this.#open.entries()) this.#drop(request);
   }
 
   #takeLine(fields: readonly string[]): void {
@@ -343,7 +344,7 @@ export class ClientConnection {
   #drop(request: OpenRequest): void {
     request.isGone = true;
     request.timeout?.cancel();
-    this.#open.delete(request.id);
+    this.#open.take(request.id);
   }
 
   #send(...fields: string[]): void {

@@ -1,6 +1,7 @@
 // Which pool and which identity a logged-in user gets, and whose question is open.
 import type { RouteMessage } from '#ipc/control.js';
 import type { Logger } from '#log/logger.js';
+import { CellMap } from '#util/cell-map.js';
 import type { Identity, ServerPlan } from './plan.js';
 import { identityOf, keyOf, type Pool, type PoolChild, type RouteAnswer } from './pool.js';
 import type { RouteRequest } from './schedule/decisions.js';
@@ -16,7 +17,7 @@ const maxTickets = 10_000;
 export class Router {
   readonly #log: Logger;
   readonly #isRoot: boolean;
-  readonly #open = new Map<number, OpenRoute>();
+  readonly #open = new CellMap<number, OpenRoute>();
   /** Tickets given out lately, so that the asker can give them back. */
   readonly #tickets = new Map<number, { readonly pool: Pool; readonly process: number }>();
   #lastRequest = 0;
@@ -48,9 +49,8 @@ export class Router {
 
   /** The pool has decided. */
   answer(request: number, answer: RouteAnswer): void {
-    const open = this.#open.get(request);
+    const open = this.#open.take(request);
     if (open === undefined) return;
-    this.#open.delete(request);
     const id = open.askerId;
     if (answer.kind === 'refused') {
       open.asker.child.send({ kind: 'routed', id, outcome: answer.outcome, reason: answer.reason });
@@ -86,9 +86,9 @@ export class Router {
 
   /** The asker is gone; the slots kept for it are given back. */
   forget(asker: PoolChild): void {
-    for (const [request, open] of this.#open) {
+    for (const [request, open] of this.#open.entries()) {
       if (open.asker !== asker) continue;
-      this.#open.delete(request);
+      this.#open.take(request);
       open.pool.cancelRoute(request);
     }
   }

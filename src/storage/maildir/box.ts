@@ -6,6 +6,7 @@ import { statSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
 import { type FilePermissions, permissionsIn } from '#util/file-permissions.js';
 import { Mutex } from '#util/keyed-mutex.js';
+import { Roster } from '#util/roster.js';
 import { SharedRun } from '#util/shared-run.js';
 import { ChangeNotifier } from '../change-notifier.js';
 import type { MailboxPaths } from '../driver.js';
@@ -71,7 +72,7 @@ export class MaildirBox {
   hasArrivals = false;
   /** When the folder was last found to be, or brought, as the index says; ms since the epoch. */
   lookedAtMs = 0;
-  readonly views = new Set<{ readonly numbering: Numbering }>();
+  readonly views = new Roster<{ readonly numbering: Numbering }>();
   readonly correcting = new Set<number>();
   #permissions: FilePermissions | undefined;
 
