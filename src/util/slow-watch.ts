@@ -11,8 +11,8 @@ const pauseMs = 1000;
 /** After this many quick calls a slow one is taken for chance. */
 const quickCallsToTrust = 32;
 
-/** Calls between two looks at how often the processor was taken away. */
-const callsBetweenLooks = 32;
+/** Between two looks at how often the processor was taken away. */
+const lookMs = 20;
 
 function timesPreempted(): number {
   return process.resourceUsage().involuntaryContextSwitches;
@@ -22,7 +22,7 @@ function timesPreempted(): number {
 export class SlowWatch {
   #pausedUntil = 0;
   #quickCalls = quickCallsToTrust;
-  #calls = 0;
+  #lookedAt = Number.NEGATIVE_INFINITY;
   #preempted = 0;
   readonly #now: () => number;
   readonly #timesPreempted: () => number;
@@ -43,9 +43,11 @@ export class SlowWatch {
 
   /** Runs one short synchronous call, and takes note of how long it took. */
   run<Result>(call: () => Result): Result {
-    if (this.#calls % callsBetweenLooks === 0) this.#preempted = this.#timesPreempted();
-    this.#calls += 1;
     const startedAt = this.#now();
+    if (startedAt - this.#lookedAt >= lookMs) {
+      this.#lookedAt = startedAt;
+      this.#preempted = this.#timesPreempted();
+    }
     try {
       return call();
     } finally {

@@ -10,7 +10,7 @@ import { type CachedMessage, emptyCachedMessage } from '../index/cache-record.js
 import type { MessageReader } from '../mailbox.js';
 import type { MessageNeeds } from '../types.js';
 import type { MaildirBox } from './box.js';
-import { eachLimit, filesInFlight, openReader, peekMessage } from './message-files.js';
+import { DateNotes, eachLimit, filesInFlight, openReader, peekMessage } from './message-files.js';
 import { maxQuickBytes } from './quick-read.js';
 import { decodeStructure, encodeStructure } from './structure-text.js';
 import { type Contents, Summaries } from './summaries.js';
@@ -61,9 +61,12 @@ export async function loadContents(
   const slicer = new Slicer();
   const others: number[] = [];
   const summaries = new Summaries(needs, list, (list === undefined ? undefined : state.cacheNames.get(list)) ?? noNames);
+  const dates = needs.internalDate === true || needs.saveDate === true ? new DateNotes(box) : undefined;
   for (const uid of missing) {
     const row = needs.preview === true ? -1 : box.state.columns.rowOf(uid);
-    const bytes = row < 0 || box.state.columns.isDead(row) ? undefined : peekMessage(box, row);
+    const wantsDates = row >= 0 && dates?.isMissing(row) === true;
+    const bytes = row < 0 || box.state.columns.isDead(row) ? undefined : peekMessage(box, row, wantsDates ? dates?.times : undefined);
+    if (wantsDates && bytes !== undefined) dates?.take(uid);
     const known = cached.get(uid);
     if (bytes === undefined) others.push(uid);
     else if (known === undefined) loaded.set(uid, summaries.add(uid, bytes));
@@ -71,6 +74,7 @@ export async function loadContents(
     if (slicer.isDue) await slicer.pause();
     signal.throwIfAborted();
   }
+  dates?.save();
   await eachLimit(others, filesInFlight, async (uid) => {
     signal.throwIfAborted();
     try {

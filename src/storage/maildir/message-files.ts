@@ -10,7 +10,7 @@ import type { MaildirBox } from './box.js';
 import { correctSizes } from './correct-sizes.js';
 import { storageErrorOf } from './file-calls.js';
 import { MemoryMessageReader } from './memory-reader.js';
-import { maxQuickBytes } from './quick-read.js';
+import { type FileTimes, maxQuickBytes } from './quick-read.js';
 import { closeFile, countBareLineFeeds, FileMessageReader, openFile, readAt, type StructureStore, toCrlf } from './reader.js';
 import { pathOfRow, rescanHeld } from './reconcile.js';
 
@@ -75,9 +75,36 @@ function readQuickly(box: MaildirBox, uid: number): { readonly bytes: Buffer; re
 }
 
 /** A small message as the client sees it, good until the next call. @returns undefined when it has to be read the long way */
-export function peekMessage(box: MaildirBox, row: number): Buffer | undefined {
+export function peekMessage(box: MaildirBox, row: number, times?: FileTimes): Buffer | undefined {
   const size = quickSize(box, row);
-  return size === undefined ? undefined : quickOctets(box, row, () => box.quickReads.peek(pathOfRow(box, row), size));
+  return size === undefined ? undefined : quickOctets(box, row, () => box.quickReads.peek(pathOfRow(box, row), size, times));
+}
+
+/** Learns the dates of messages that are read for something else. */
+export class DateNotes {
+  readonly times: FileTimes = { mtimeMs: 0, ctimeMs: 0 };
+  readonly #box: MaildirBox;
+  readonly #learned: LearnedSizes[] = [];
+
+  constructor(box: MaildirBox) {
+    this.#box = box;
+  }
+
+  isMissing(row: number): boolean {
+    const { columns } = this.#box.state;
+    return columns.internalDate[row] === unknown32 || columns.saveDate[row] === unknown32;
+  }
+
+  /** `times` are those of this message. */
+  take(uid: number): void {
+    const times = { internalDate: seconds(this.times.mtimeMs), saveDate: seconds(this.times.ctimeMs) };
+    this.#learned.push({ uid, size: unknown32, virtualSize: unknown32, ...keepKnown(this.#box, uid, times) });
+  }
+
+  save(): void {
+    if (this.#learned.length > 0) this.#box.index.append([sizesRecord(this.#learned.sort((a, b) => a.uid - b.uid))]);
+    this.#learned.length = 0;
+  }
 }
 
 /** Octets of a file that may be read in the event loop. */

@@ -17,6 +17,7 @@ import type {
   ViewChanges,
 } from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
+import { fewMatches } from '../search-flags.js';
 import { evaluateSearch } from '../search-run.js';
 import type { HeaderKeyFound } from '../search-source.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
@@ -162,23 +163,29 @@ export class MaildirView implements MailboxView {
     this.#prepared = nothingPrepared;
     this.#needs = needs;
     const gone = new Set<number>();
+    const present: number[] = [];
     const uids: number[] = [];
     for (const seq of seqs) {
       if (this.numbering.isGone(seq)) gone.add(seq);
-      else uids.push(this.numbering.uidAt(seq));
+      else {
+        present.push(seq);
+        uids.push(this.numbering.uidAt(seq));
+      }
     }
     const facts = { size: needs.size === true, internalDate: needs.internalDate === true, saveDate: needs.saveDate === true };
     const prepared = new Map<number, Contents | undefined>();
+    // First: messages that are opened for their contents tell their dates, too.
+    const contents = needsContents(needs) ? await loadContents(this.#box, uids, needs, signal) : undefined;
     if (facts.size || facts.internalDate || facts.saveDate) {
       for (const uid of await learnFacts(this.#box, uids, facts, signal)) gone.add(this.seqOf(uid));
     }
-    const contents = needsContents(needs) ? await loadContents(this.#box, uids, needs, signal) : undefined;
-    // A peer's new index may have come meanwhile.
+    // A peer's new index may have come meanwhile; the numbering is the same.
     this.#checkState();
-    for (const uid of uids) {
-      const seq = this.seqOf(uid);
-      if (contents !== undefined && !contents.has(uid)) gone.add(seq);
-      else if (!gone.has(seq)) prepared.set(seq, contents?.get(uid));
+    for (let index = 0; index < present.length; index += 1) {
+      const seq = present[index] as number;
+      const found = contents?.get(uids[index] as number);
+      if (contents !== undefined && found === undefined) gone.add(seq);
+      else if (!gone.has(seq)) prepared.set(seq, found);
     }
     this.#prepared = prepared;
     return [...gone].sort((a, b) => a - b);
@@ -244,6 +251,10 @@ export class MaildirView implements MailboxView {
     const { flags, bits, uid } = numbering.state.columns;
     const { count, isPlain } = numbering;
     const hasRecent = this.#news.recentRanges.length > 0;
+    if (isPlain && !hasRecent) {
+      const few = fewMatches(flags.subarray(0, count), table);
+      if (few !== undefined) return few.filter((row) => ((bits[row] as number) & rowBit.dead) === 0).map((row) => row + 1);
+    }
     const found: number[] = [];
     for (let seq = 1; seq <= count; seq += 1) {
       const row = isPlain ? seq - 1 : numbering.rowAt(seq);
