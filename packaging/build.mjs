@@ -108,6 +108,7 @@ const lateBuiltins = [
   'stream/promises',
   'tls',
   'v8',
+  'vm',
   'worker_threads',
   'zlib',
 ];

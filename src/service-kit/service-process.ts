@@ -15,6 +15,7 @@ import { type ClientSlot, Clients } from './clients.js';
 import type { ControlLink } from './control-link.js';
 import { HandoffReceiver } from './handoff-receiver.js';
 import { canPassSession, HandoffSender } from './handoff-sender.js';
+import { IdleMemory } from './idle-memory.js';
 import { descriptorOf, Listeners } from './listeners.js';
 import { LoadMonitor, maxFilesShare } from './load-monitor.js';
 import { originText } from './origin.js';
@@ -67,6 +68,7 @@ export class ServiceProcess implements ServiceContext {
   readonly #tls: TlsContexts;
   readonly #sender: HandoffSender;
   readonly #load: LoadMonitor;
+  readonly #idleMemory = new IdleMemory();
   readonly #slots = new WeakMap<AcceptedConnection, ClientSlot>();
   #relayCount = 0;
   readonly #reloadHandlers: (() => void)[] = [];
@@ -254,6 +256,7 @@ export class ServiceProcess implements ServiceContext {
     this.#isReady = true;
     this.#updateListeners();
     this.#status.start();
+    this.#idleMemory.start();
     // Before the first client has to wait for it. In a role that neither sends nor receives connections nothing is loaded.
     if (this.#start.role.endsWith('-login') || this.#receiver !== undefined) setImmediate(() => this.#warnAboutDescriptors());
     if (this.#start.checksTls !== false) setImmediate(() => this.#warnAboutTls());
@@ -299,6 +302,7 @@ export class ServiceProcess implements ServiceContext {
     this.#sender.close();
     this.anvil.close();
     this.#load.stop();
+    this.#idleMemory.stop();
     this.#status.flush();
     return this.#control.close();
   }
@@ -309,6 +313,7 @@ export class ServiceProcess implements ServiceContext {
     else this.#load.stop();
     this.#status.changed(isUrgent);
     this.#title.changed();
+    this.#idleMemory.touch();
   }
 
   #updateListeners(): void {

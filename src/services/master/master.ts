@@ -5,6 +5,7 @@ import type { ListeningSockets } from '#ipc/listening-socket.js';
 import type { MasterReply, MasterRequest } from '#ipc/master-client.js';
 import type { LogFiles } from '#log/files.js';
 import type { Logger } from '#log/logger.js';
+import { IdleMemory } from '#service-kit/idle-memory.js';
 import { ControlSocket } from './control-socket.js';
 import { ListenerWatch } from './listener-watch.js';
 import { BindError, Listeners } from './listeners.js';
@@ -62,6 +63,7 @@ export class Master {
   #pools = new Map<string, Pool>();
   /** Pools of earlier generations whose processes still finish. */
   readonly #retired = new Set<Pool>();
+  readonly #idleMemory = new IdleMemory();
   #control: ControlSocket | undefined;
   #stopping: Promise<void> | undefined;
   #stoppingSinceMs = 0;
@@ -142,6 +144,7 @@ export class Master {
     for (const notice of this.#plan.notices) log.warning('master.notice', notice);
     for (const pool of this.#pools.values()) pool.open();
     this.#memory.start();
+    this.#idleMemory.start();
     this.#ticketKeys.start(this.#plan.ticketKeyIntervalMs);
     this.#options.notify('READY=1');
   }
@@ -246,6 +249,7 @@ export class Master {
     notify('STOPPING=1');
     log.warning('master.stop', reason);
     this.#memory.stop();
+    this.#idleMemory.stop();
     this.#ticketKeys.stop();
     const pools = this.allPools;
     for (const pool of pools) this.#router.move(pool.retire(), undefined);

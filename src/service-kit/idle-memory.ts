@@ -1,0 +1,149 @@
+// Gives back the memory that a burst of clients leaves behind.
+//
+// V8 collects garbage when memory is asked for. A process that has become quiet asks for none, so it keeps what the burst needed for as long as the
+// quiet lasts: up to 32 MB of young generation, most of it garbage, several times what its sessions hold. Once the process is quiet it is therefore
+// asked to collect the young generation, which takes a few milliseconds, and shrinks it. A full collection
+// follows once after a burst, where it is short.
+import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+
+const lookMs = 4_000;
+/** While there was nothing to do and nothing to give back at the last look. */
+const restingLookMs = 12_000;
+const megabyte = 1024 * 1024;
+
+export interface MemorySample {
+  /** CPU time since the last look, as part of the time that passed. Not that of the event loop, which on a busy machine also counts waiting for a processor. */
+  readonly cpuShare: number;
+  /** Memory of the young generation, used or not, octets. */
+  readonly youngBytes: number;
+  /** In use by everything that is not young, garbage included, octets. */
+  readonly oldBytes: number;
+}
+
+export type Collection = 'none' | 'young' | 'full';
+
+/** Below this nobody is kept waiting by a collection. A thousand idle clients cost less. */
+const quietCpuShare = 0.02;
+/** Two looks apart, so that a client that pauses is not taken for the end of a burst. */
+const looksBeforeFull = 3;
+/** What the young generation has at the start of a process. */
+const restingYoungBytes = 1.5 * megabyte;
+/** V8 makes it smaller only while little was allocated for some seconds, so the first collection may free and keep. */
+const maxYoungTries = 3;
+/** A full collection stops the process, for 1 to 2 ms for each MB: larger heaps are left to V8, which does it in steps. */
+const maxFullBytes = 64 * megabyte;
+/** Growth since the last time at rest that a full collection is worth: octets, and as part of what there was then. */
+const worthwhileGrowthBytes = 2 * megabyte;
+const worthwhileGrowthShare = 0.2;
+
+/** When to collect. Pure: samples in, decision out. */
+export class CollectionDecider {
+  #quietLooks = 0;
+  #youngTries = maxYoungTries;
+  #oldBytesAtRest: number | undefined;
+
+  /** Nothing has happened lately and nothing is to be given back. */
+  get isResting(): boolean {
+    return this.#quietLooks > looksBeforeFull;
+  }
+
+  observe({ cpuShare, youngBytes, oldBytes }: MemorySample): Collection {
+    this.#oldBytesAtRest ??= oldBytes;
+    if (cpuShare > quietCpuShare) {
+      this.#quietLooks = 0;
+      this.#youngTries = maxYoungTries;
+      return 'none';
+    }
+    this.#quietLooks += 1;
+    if (youngBytes > restingYoungBytes && this.#youngTries > 0) {
+      this.#youngTries -= 1;
+      return 'young';
+    }
+    if (this.#quietLooks !== looksBeforeFull) return 'none';
+    // What has gone since may come back without a collection here.
+    this.#oldBytesAtRest = Math.min(this.#oldBytesAtRest, oldBytes);
+    const growthBytes = oldBytes - this.#oldBytesAtRest;
+    const isWorthwhile = growthBytes > worthwhileGrowthBytes && growthBytes > this.#oldBytesAtRest * worthwhileGrowthShare;
+    return isWorthwhile && oldBytes <= maxFullBytes ? 'full' : 'none';
+  }
+
+  /** After a full collection. */
+  collected(oldBytes: number): void {
+    this.#oldBytesAtRest = oldBytes;
+  }
+}
+
+export class IdleMemory {
+  readonly #decider = new CollectionDecider();
+  #timer: NodeJS.Timeout | undefined;
+  #isSlow = false;
+  #lastCpuMs = 0;
+  #lastLookMs = 0;
+
+  readonly #lookMs: number;
+
+  /** @param fastestLookMs how often it looks while there is something to see */
+  constructor(fastestLookMs = lookMs) {
+    this.#lookMs = fastestLookMs;
+  }
+
+  /** Does not keep the process alive. */
+  start(): void {
+    // Processes that were started together do not look at the same time.
+    this.#look(this.#lookMs * (1 + Math.random()));
+  }
+
+  stop(): void {
+    this.#isSlow = false;
+    clearTimeout(this.#timer);
+  }
+
+  /** Clients come or go: looks again soon. */
+  touch(): void {
+    if (!this.#isSlow) return;
+    clearTimeout(this.#timer);
+    this.#look(this.#lookMs);
+  }
+
+  #look(afterMs: number): void {
+    this.#isSlow = afterMs === restingLookMs;
+    this.#timer = setTimeout(() => {
+      const decision = this.#decider.observe({ cpuShare: this.#cpuShare(), ...heapSizes() });
+      if (decision !== 'none') collect(decision);
+      if (decision === 'full') this.#decider.collected(heapSizes().oldBytes);
+      this.#look(this.#decider.isResting ? restingLookMs : this.#lookMs);
+    }, afterMs).unref();
+  }
+
+  #cpuShare(): number {
+    const { user, system } = process.cpuUsage();
+    const cpuMs = (user + system) / 1000;
+    const nowMs = performance.now();
+    const share = (cpuMs - this.#lastCpuMs) / Math.max(1, nowMs - this.#lastLookMs);
+    this.#lastCpuMs = cpuMs;
+    this.#lastLookMs = nowMs;
+    return share;
+  }
+}
+
+function heapSizes(): Pick<MemorySample, 'youngBytes' | 'oldBytes'> {
+  let youngBytes = 0;
+  let oldBytes = 0;
+  for (const { space_name: name, physical_space_size: size, space_used_size: used } of getHeapSpaceStatistics()) {
+    if (name === 'new_space') youngBytes = size;
+    else oldBytes += used;
+  }
+  return { youngBytes, oldBytes };
+}
+
+/**
+ * V8 shows its collector only to contexts that are made while this flag is set. The context is not kept, as it is as large as what a
+ * collection gives back in a small process. The flag is not kept either: under it V8 takes no compiled code of Node's own modules.
+ */
+function collect(what: Exclude<Collection, 'none'>): void {
+  setFlagsFromString('--expose-gc');
+  const gc: unknown = runInNewContext('typeof gc === "function" ? gc : undefined');
+  setFlagsFromString('--no-expose-gc');
+  if (typeof gc === 'function') gc({ type: what === 'young' ? 'minor' : 'major' });
+}

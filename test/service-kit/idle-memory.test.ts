@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { getHeapSpaceStatistics } from 'node:v8';
+import { type Collection, CollectionDecider, IdleMemory } from '#service-kit/idle-memory.js';
+
+const mb = 1024 * 1024;
+
+/** Looks, each as CPU share and MB of the young and the old generation. */
+function decide(decider: CollectionDecider, looks: readonly (readonly [number, number, number])[]): Collection[] {
+  return looks.map(([cpuShare, young, old]) => decider.observe({ cpuShare, youngBytes: young * mb, oldBytes: old * mb }));
+}
+
+describe('Collecting garbage while a process is quiet', () => {
+  const tables: readonly (readonly [string, readonly (readonly [number, number, number])[], readonly Collection[]])[] = [
+    [
+      'leaves a busy process alone',
+      [
+        [0.5, 32, 30],
+        [0.03, 32, 50],
+        [1, 32, 60],
+      ],
+      ['none', 'none', 'none'],
+    ],
+    [
+      'leaves a small young generation alone',
+      [
+        [0, 1, 8],
+        [0, 1, 8],
+        [0, 1, 8],
+        [0, 1, 8],
+      ],
+      ['none', 'none', 'none', 'none'],
+    ],
+    [
+      'collects the young generation, and again while it stays large, three times',
+      [
+        [0, 16, 8],
+        [0, 16, 8],
+        [0, 16, 8],
+        [0, 16, 8],
+      ],
+      ['young', 'young', 'young', 'none'],
+    ],
+    [
+      'collects everything once after a burst',
+      [
+        [0, 1, 8],
+        [0.9, 16, 30],
+        [0, 16, 30],
+        [0, 1, 30],
+        [0, 1, 30],
+        [0, 1, 30],
+      ],
+      ['none', 'none', 'young', 'none', 'full', 'none'],
+    ],
+    [
+      'does not stop a process with a large heap',
+      [
+        [0, 1, 8],
+        [0.9, 16, 65],
+        [0, 16, 65],
+        [0, 1, 65],
+        [0, 1, 65],
+      ],
+      ['none', 'none', 'young', 'none', 'none'],
+    ],
+    [
+      'collects nothing where little has grown',
+      [
+        [0, 1, 50],
+        [0.9, 1, 59],
+        [0, 1, 59],
+        [0, 1, 59],
+        [0, 1, 59],
+      ],
+      ['none', 'none', 'none', 'none', 'none'],
+    ],
+  ];
+  for (const [title, looks, expected] of tables) {
+    it(`${title}: ${JSON.stringify(looks)}`, () => {
+      assert.deepEqual(decide(new CollectionDecider(), looks), expected);
+    });
+  }
+
+  it('counts growth from the last full collection', () => {
+    const decider = new CollectionDecider();
+    decide(decider, [
+      [0, 1, 8],
+      [0.9, 1, 40],
+      [0, 1, 40],
+      [0, 1, 40],
+    ]);
+    assert.deepEqual(decide(decider, [[0, 1, 40]]), ['full']);
+    decider.collected(38 * mb);
+    assert.deepEqual(
+      decide(decider, [
+        [0.9, 1, 42],
+        [0, 1, 42],
+        [0, 1, 42],
+        [0, 1, 42],
+      ]),
+      ['none', 'none', 'none', 'none'],
+    );
+  });
+
+  it('rests when nothing is left to do, until something happens', () => {
+    const decider = new CollectionDecider();
+    decide(decider, [
+      [0, 1, 8],
+      [0, 1, 8],
+      [0, 1, 8],
+      [0, 1, 8],
+    ]);
+    assert.equal(decider.isResting, true);
+    decide(decider, [[0.1, 1, 8]]);
+    assert.equal(decider.isResting, false);
+  });
+
+  it('gives back what a burst left in the young generation', async () => {
+    const young = (): number => getHeapSpaceStatistics().find(({ space_name: name }) => name === 'new_space')?.space_used_size ?? 0;
+    let garbage: unknown[] = [];
+    for (let round = 0; round < 400 || young() < 2 * mb; round++) garbage = Array.from({ length: 4_000 }, (_, index) => ({ round, index }));
+    assert.equal(garbage.length, 4_000);
+    garbage = [];
+    const before = young();
+    const memory = new IdleMemory(50);
+    memory.start();
+    try {
+      const deadline = Date.now() + 30_000;
+      while (young() > before / 2) {
+        assert.ok(Date.now() < deadline, `${young()} octets are still in use, ${before} were`);
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+    } finally {
+      memory.stop();
+    }
+  });
+});
