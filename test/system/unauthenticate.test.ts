@@ -196,6 +196,18 @@ for (const { name, pools, isDirect } of ways) {
   });
 }
 
+describe('UNAUTHENTICATE', () => {
+  it('can be turned off', async () => {
+    await using roost = await startRoost({ protocols: ['imap'], settings: { imap_unauthenticate: 'no' } });
+    const client = await greeted(connectTcp(roost.ports.imap, '127.0.0.1'));
+    assert.doesNotMatch((await client.run('LOGIN alice secret')).join(), /UNAUTHENTICATE/);
+    assert.doesNotMatch((await client.ok('CAPABILITY')).join(), /UNAUTHENTICATE/);
+    assert.match((await client.run('UNAUTHENTICATE')).at(-1) ?? '', /^BAD/);
+    await client.ok('NOOP');
+    client.close();
+  });
+});
+
 describe('UNAUTHENTICATE between users with uids of their own', { skip: !isRoot }, () => {
   it('moves the connection to the process of the other user', async () => {
     const users = {

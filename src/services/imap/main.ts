@@ -143,7 +143,7 @@ class HandedSession implements ClientHandle {
         : undefined,
       resumed: moved?.state,
       onCommand: () => context.titleChanged(),
-      goBack: this.#canGoBack ? (given) => this.#goBack(given) : undefined,
+      goBack: this.#canGoBack(settings) ? (given) => this.#goBack(given) : undefined,
     });
     this.#connection = connection;
     if (moved === undefined) this.#greet(connection, settings);
@@ -151,7 +151,8 @@ class HandedSession implements ClientHandle {
     await connection.run();
   }
 
-  get #canGoBack(): boolean {
+  #canGoBack(settings: ImapSettings): boolean {
+    if (!settings.imap_unauthenticate) return false;
     const { origin } = this.#handed.request;
     return this.#goBackHere !== undefined || (origin !== undefined && this.#parts.context.canPassOn(this.#handed));
   }
@@ -186,7 +187,10 @@ class HandedSession implements ClientHandle {
 
   #greet(connection: ImapConnection, settings: ImapSettings): void {
     this.#logClientId(settings.imap_id_log);
-    const list = capabilitiesAtLogin(settings, { canUnauthenticate: this.#canGoBack, canSetQuota: connection.session.user.canSetQuota });
+    const list = capabilitiesAtLogin(settings, {
+      canUnauthenticate: this.#canGoBack(settings),
+      canSetQuota: connection.session.user.canSetQuota,
+    });
     // A client that has asked for CAPABILITY before login may not look into the tagged reply.
     if (this.#handed.request.fields['capability'] !== 'asked') connection.greet(`${this.#tag} OK [CAPABILITY ${list}] Logged in`);
     else connection.greet(`* CAPABILITY ${list}\r\n${this.#tag} OK Logged in`);

@@ -26,6 +26,12 @@ export function limitSeqs(session: Session, view: MailboxView, seqs: Iterable<nu
   return { part, code: codeOf(session, view, part[0] ?? 0) };
 }
 
+/** RFC 9738 3.1: a page (RFC 9394) larger than the limit is refused whole. */
+export function refusePage({ settings }: Session, [first, last]: readonly [number, number]): Outcome | undefined {
+  const { imap_message_limit: limit } = settings;
+  return limit > 0 && last - first + 1 > limit ? no('The page is larger than the message limit.', `MESSAGELIMIT ${limit}`) : undefined;
+}
+
 /** Where a search may look at more messages than allowed, it looks at the last of those that its top level names. */
 export function limitSearch(session: Session, view: MailboxView, query: SearchQuery): Limited<SearchQuery> {
   const { imap_message_limit: limit } = session.settings;
@@ -65,10 +71,15 @@ function candidates(view: MailboxView, query: SearchQuery): readonly NumberRange
   }
 }
 
-/** The reply to a command that would save more messages than allowed. */
-export function refuseSave({ settings }: Session, count: number): Outcome | undefined {
+/**
+ * The reply to a command that would save more messages than allowed.
+ * @param lowestUid of the last messages that would have been allowed (RFC 9738 3.1), where they have UIDs
+ */
+export function refuseSave({ settings }: Session, count: number, lowestUid?: (limit: number) => number): Outcome | undefined {
   const limit = saveLimit(settings);
-  return limit > 0 && count > limit ? no('Too many messages in one command.', `MESSAGELIMIT ${limit}`) : undefined;
+  return limit > 0 && count > limit
+    ? no('Too many messages in one command.', `MESSAGELIMIT ${limit}${lowestUid === undefined ? '' : ` ${lowestUid(limit)}`}`)
+    : undefined;
 }
 
 function saveLimit(settings: Session['settings']): number {

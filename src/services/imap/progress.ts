@@ -6,6 +6,12 @@ import type { Progress } from './work-progress.js';
 
 const defaultIntervalMs = 10_000;
 
+/** RFC 9585 4: a tag that holds `]` would end the code, a goal is larger than what is done, and means nothing without that. */
+function details(tag: string, { done, goal }: Progress): string {
+  const isGoalKnown = done !== undefined && goal !== undefined && goal > done;
+  return `${tag.includes(']') ? 'NIL' : encodeString(tag)} ${done ?? 'NIL'} ${isGoalKnown ? goal : 'NIL'}`;
+}
+
 /** Runs work that writes nothing itself, and tells the client now and then that it goes on. */
 export async function withProgress<Result>(
   session: Session,
@@ -16,7 +22,7 @@ export async function withProgress<Result>(
   const progress: Progress = { done: undefined, goal: undefined };
   const timer = setInterval(() => {
     if (session.isGone || session.output.isFull || session.input.isAnsweringBeside) return;
-    session.text(`* OK [INPROGRESS (${encodeString(tag)} ${progress.done ?? 'NIL'} ${progress.goal ?? 'NIL'})] Still working.\r\n`);
+    session.text(`* OK [INPROGRESS (${details(tag, progress)})] Still working.\r\n`);
     session.output.flush();
   }, intervalMs);
   try {

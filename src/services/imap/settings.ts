@@ -32,6 +32,7 @@ export const imapSettings = defineSettings('imap', {
   imap_save_limit: uint('0', 'The same for COPY and APPEND alone, announced as SAVELIMIT; used where imap_message_limit is 0.'),
   imap_compress: boolean('yes', 'Offer COMPRESS=DEFLATE.'),
   imap_rev2: boolean('yes', 'Offer IMAP4rev2 (RFC 9051), which clients turn on by ENABLE.'),
+  imap_unauthenticate: boolean('yes', 'Offer UNAUTHENTICATE: a client may leave its user and log in again on the same connection.'),
   rawlog_dir: string('', 'Write the traffic of each session into files in this folder when it exists.'),
 });
 

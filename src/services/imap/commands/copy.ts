@@ -32,7 +32,8 @@ async function transfer(
   if (ranges === undefined) return bad('Error in IMAP command: Invalid messageset');
   if (ranges.length === 0) return undefined;
   const { view } = session;
-  const refusal = how === 'copy' ? refuseSave(session, countOf(ranges)) : undefined;
+  const refusal =
+    how === 'copy' ? refuseSave(session, countOf(ranges), (limit) => view.uidAt([...numbersOf(ranges)].at(-limit) ?? 1)) : undefined;
   if (refusal !== undefined) return refusal;
   const limited = how === 'copy' ? { part: numbersOf(ranges), code: undefined } : limitSeqs(session, view, numbersOf(ranges));
   try {
@@ -78,7 +79,8 @@ export const moveRow = row({
     session.text(`* OK [${copyUid(result.result)}] Moved UIDs.\r\n`);
     session.counters.expunged += result.result.sourceUids.length;
     // Somebody else took the others away meanwhile.
-    if (result.result.sourceUids.length < result.requested) return no('Some of the requested messages no longer exist.', 'EXPUNGEISSUED');
+    if (result.result.sourceUids.length < result.requested)
+      return withLimit(session, no('Some of the requested messages no longer exist.', 'EXPUNGEISSUED'), result.limited);
     return withLimit(session, ok('Move completed.'), result.limited);
   },
 });

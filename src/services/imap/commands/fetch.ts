@@ -10,7 +10,7 @@ import { type CommandCall, row } from '../command-spec.js';
 import { type LocatedContent, locateContent, writeContent } from '../fetch-content.js';
 import { listingItems, writeListing } from '../fetch-listing.js';
 import { type FetchPlan, type PutItem, planFetch, simpleText } from '../fetch-plan.js';
-import { limitSeqs, withLimit } from '../message-limit.js';
+import { limitSeqs, refusePage, withLimit } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { myRights } from '../rights.js';
 import { partialOf } from '../search-reply.js';
@@ -30,6 +30,8 @@ interface Progress {
 async function run(session: Session, command: FetchCommand, call: CommandCall): Promise<Outcome> {
   const ranges = session.resolve(command.set, call.isUid);
   if (ranges === undefined) return bad('Error in IMAP command FETCH: Invalid messageset');
+  const refusal = command.partial === undefined ? undefined : refusePage(session, command.partial.range);
+  if (refusal !== undefined) return refusal;
   const usesModSeq = command.changedSince !== undefined || command.items.some((item) => item.kind === 'simple' && item.name === 'MODSEQ');
   if (command.vanished) {
     if (!session.has('QRESYNC')) return bad('Error in IMAP command FETCH: QRESYNC not enabled');

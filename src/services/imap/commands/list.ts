@@ -69,12 +69,12 @@ export const listRow = row({
       session.text(
         `* LIST (${attributesOf(session, entry, command).join(' ')}) ${encodeString(entry.separator)} ${session.mailboxName(entry.name)}${childInfo}\r\n`,
       );
-      if (command.returns?.status !== undefined && entry.exists && entry.isSelectable)
-        await writeStatus(session, entry.name, command, signal);
-      if (command.returns?.myRights && session.settings.imap_acl && entry.exists && entry.isSelectable)
+      // RFC 5819 2, RFC 8440 2, RFC 9590 4: nothing more of a parent that is listed for the sake of its children.
+      const isMailbox = entry.exists && entry.isSelectable && (entry.isSubscribed || !command.selection.has('SUBSCRIBED'));
+      if (command.returns?.status !== undefined && isMailbox) await writeStatus(session, entry.name, command, signal);
+      if (command.returns?.myRights && session.settings.imap_acl && isMailbox)
         session.text(`* MYRIGHTS ${session.mailboxName(entry.name)} ${listedRights(rights)}\r\n`);
-      if (command.returns?.metadata !== undefined && entry.exists && entry.isSelectable)
-        await writeMetadata(session, entry.name, command.returns.metadata, signal);
+      if (command.returns?.metadata !== undefined && isMailbox) await writeMetadata(session, entry.name, command.returns.metadata, signal);
       if (session.output.isFull) await session.output.drain();
     }
     return ok('List completed.');
@@ -102,12 +102,12 @@ async function rightsOf(session: Session, entry: MailboxListEntry, signal: Abort
   }
 }
 
-/** RFC 9590 3: after LIST, the entries asked for that are there; a mailbox that cannot be opened has none. */
+/** RFC 9590 3: after LIST, as GETMETADATA says it, NIL for what is not there; nothing of a mailbox that cannot be opened. */
 async function writeMetadata(session: Session, name: string, wanted: readonly string[], signal: AbortSignal): Promise<void> {
   try {
     const values = await readMetadata(session, name, signal);
-    const found = wanted.filter((entry) => values.has(entry)).map((entry) => encodeEntry(entry, values.get(entry)));
-    if (found.length > 0) session.text(`* METADATA ${session.mailboxName(name)} (${found.join(' ')})\r\n`);
+    const found = [...new Set(wanted)].map((entry) => encodeEntry(entry, values.get(entry)));
+    session.text(`* METADATA ${session.mailboxName(name)} (${found.join(' ')})\r\n`);
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     session.log.debug('imap.list-metadata', `METADATA of ${name} failed: ${error.message}`, { error });

@@ -14,6 +14,8 @@ import { countDeleted } from './expunge.js';
 
 async function open(session: Session, command: SelectCommand, call: CommandCall, readOnly: boolean): Promise<Outcome> {
   if (command.qresync !== undefined && !session.has('QRESYNC')) return bad('QRESYNC not enabled.');
+  // RFC 9586 3.7: the match data are message numbers.
+  if (command.qresync?.sequenceMatch !== undefined && session.has('UIDONLY')) return bad('Message numbers are off.', 'UIDREQUIRED');
   // The old mailbox is gone whatever happens next (RFC 9051 6.3.2).
   if (session.isSelected) {
     await session.deselect();
