@@ -16,11 +16,20 @@ export class ByteWriter {
   }
   u16(value: number): void {
     this.#reserve(2);
-    this.length = this.#buffer.writeUInt16LE(value, this.length);
+    const { length } = this;
+    this.#buffer[length] = value;
+    this.#buffer[length + 1] = value >>> 8;
+    this.length = length + 2;
   }
   u32(value: number): void {
     this.#reserve(4);
-    this.length = this.#buffer.writeUInt32LE(value, this.length);
+    // Octet by octet: records have many numbers, and a process that has just started runs this uncompiled.
+    const { length } = this;
+    this.#buffer[length] = value;
+    this.#buffer[length + 1] = value >>> 8;
+    this.#buffer[length + 2] = value >>> 16;
+    this.#buffer[length + 3] = value >>> 24;
+    this.length = length + 4;
   }
   f64(value: number): void {
     this.#reserve(8);

@@ -36,6 +36,9 @@ export interface FolderTimes {
 const recheckFactor = 100;
 /** What a scan costs at least, where none has been timed. */
 const scanRowsPerMs = 500;
+/** And at most, on slow storage: a scan that took longer had to wait for a busy machine, and says nothing about the next one. */
+const slowScanRowsPerMs = 50;
+const slowScanMs = 10;
 /** Cached octets the next opener would have to look through at most. */
 const cachePositionsBytes = 4 * 1024 * 1024;
 /** A change in the same second may have left the mtime as it was (MAILDIR_SYNC_SECS). */
@@ -75,6 +78,8 @@ export class MaildirBox {
   readonly views = new Roster<{ readonly numbering: Numbering }>();
   readonly correcting = new Set<number>();
   #permissions: FilePermissions | undefined;
+  /** While loaded: of cur/, which a rename of the mailbox does not change. */
+  #curInode = 0;
 
   constructor(paths: MailboxPaths, options: MaildirOptions, names: NameMaker, log: Logger) {
     this.paths = paths;
@@ -115,6 +120,7 @@ export class MaildirBox {
     await this.mutex.run(async () => {
       if (this.isLoaded) return;
       this.#permissions = undefined;
+      this.#curInode = statSync(this.curDir, { throwIfNoEntry: false })?.ino ?? 0;
       this.index = await MailboxIndex.open(this.#indexOptions());
       if (this.index.isBuilding) {
         await build();
@@ -154,6 +160,7 @@ export class MaildirBox {
     this.cache?.close();
     this.cache = undefined;
     this.headerKeys.clear();
+    this.#curInode = 0;
     this.index.close();
     const { guid, uidValidity, uidNext, highestModSeq } = this.index.state;
     this.index = MailboxIndex.empty(this.#indexOptions());
@@ -190,10 +197,29 @@ export class MaildirBox {
     if (this.isDeleted) throw new StorageError('not-found', `${this.paths.mailDir} was deleted`, { clientText: 'Mailbox was deleted' });
   }
 
+  /** @param curInode of the folder cur/ that is at our path now. @returns true when it is not the one we have loaded */
+  isReplacedBy(curInode: number): boolean {
+    return this.#curInode !== 0 && curInode !== this.#curInode;
+  }
+
+  /**
+   * Another mailbox lies where ours was, which was renamed or removed by another process. What its files say must never get into our index: the log
+   * that we hold open may still be that of our mailbox under its new name.
+   */
+  replaced(): void {
+    this.isDeleted = true;
+    this.index.close();
+    this.changed();
+  }
+
   /** @throws StorageError `not-found` when the Maildir is gone */
   folderTimes(): FolderTimes {
     const fresh = statSync(this.newDir, { throwIfNoEntry: false });
     const cur = statSync(this.curDir, { throwIfNoEntry: false });
+    if (cur !== undefined && this.isReplacedBy(cur.ino)) {
+      this.replaced();
+      throw new StorageError('not-found', `another mailbox is at ${this.paths.mailDir} now`, { clientText: 'Mailbox was deleted' });
+    }
     if (cur === undefined) throw new StorageError('not-found', `${this.curDir} is gone`, { clientText: 'Mailbox was deleted' });
     return { newMtimeMs: fresh?.mtimeMs ?? 0, curMtimeMs: cur.mtimeMs };
   }
@@ -211,7 +237,8 @@ export class MaildirBox {
     const before = this.folderTimes();
     change();
     const after = this.folderTimes();
-    const scanMs = Math.max(this.lastScanMs, this.state.columns.length / scanRowsPerMs);
+    const rows = this.state.columns.length;
+    const scanMs = Math.max(Math.min(this.lastScanMs, slowScanMs + rows / slowScanRowsPerMs), rows / scanRowsPerMs);
     const recheckAtMs = Date.now() + Math.max(dirtyWindowMs + 100, scanMs * recheckFactor);
     const isNewKnown = before.newMtimeMs === stamps.newMtimeMs;
     const isCurKnown = before.curMtimeMs === stamps.curMtimeMs;

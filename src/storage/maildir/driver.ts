@@ -206,6 +206,8 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
 
   #boxOf(paths: MailboxPaths, options: OpenMailboxOptions): MaildirBox {
     let box = this.#boxes.get(paths.mailDir);
+    const cur = statSync(`${paths.mailDir}/cur`, { throwIfNoEntry: false });
+    if (box !== undefined && cur !== undefined && box.isReplacedBy(cur.ino)) this.#forget(box, paths.mailDir);
     if (box === undefined || box.isDeleted) {
       box = new MaildirBox(paths, this.#options, this.#names, options.log);
       this.#boxes.set(paths.mailDir, box);

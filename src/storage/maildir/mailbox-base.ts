@@ -63,7 +63,9 @@ export abstract class MaildirMailboxBase implements Mailbox {
   }
 
   async status(options: { readonly size: boolean }, signal: AbortSignal): Promise<MailboxStatus> {
-    await this.fresh(signal);
+    // Its memory may be given to other mailboxes while it is looked at.
+    do await this.fresh(signal);
+    while (!this.box.isLoaded);
     const { state } = this.box;
     let unseen = 0;
     let deleted = 0;

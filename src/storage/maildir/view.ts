@@ -62,6 +62,9 @@ export class MaildirView implements MailboxView {
     const { box } = mailbox;
     await mailbox.ready(signal);
     if (!isReadOnly || box.options.emptyNew) await takeNew(box, signal);
+    // While others were waited for, the memory may have been given to other mailboxes.
+    while (!box.isLoaded) await mailbox.ready(signal);
+    if (box.state.uidValidity === 0) throw new StorageError('unavailable', `${box.paths.mailDir} has no UIDVALIDITY yet`);
     const firstRecent = box.state.firstRecentUid;
     if (!isReadOnly) claimRecent(box);
     const view = new MaildirView(mailbox, isReadOnly);
@@ -75,7 +78,7 @@ export class MaildirView implements MailboxView {
   /** @throws StorageError `corrupt` when the UIDs mean other messages now */
   static async resume(mailbox: MaildirMailboxBase, suspended: SuspendedView, signal: AbortSignal): Promise<MaildirView> {
     const { box } = mailbox;
-    await mailbox.ready(signal);
+    while (!box.isLoaded) await mailbox.ready(signal);
     if (box.state.uidValidity !== suspended.uidValidity) {
       throw new StorageError('corrupt', `UIDVALIDITY of ${mailbox.name} changed while its session was suspended`);
     }
@@ -416,7 +419,7 @@ export class MaildirView implements MailboxView {
   async #ready(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     this.#box.checkExists();
-    await this.mailbox.ready(signal);
+    while (!this.#box.isLoaded) await this.mailbox.ready(signal);
     this.#checkState();
   }
 

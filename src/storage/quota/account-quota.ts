@@ -64,8 +64,17 @@ const timeLimitMs = 60_000;
 /** A log-out waits this long for warning commands, which then go on by themselves. */
 const commandsWaitMs = 5000;
 
+/** While this share of a limit, and these amounts, would be left, nobody is looked for who may have saved something in the last seconds. */
+const ampleShare = 1 / 16;
+const ampleBytes = 64 * 1024 * 1024;
+const ampleMessages = 1000;
+
 /** A save that only others' unfinished saves leave no room for waits this long for one of them to end. */
 const heldWaitMs = 1000;
+
+function ampleUpTo(limit: number, least: number): number {
+  return Number.isFinite(limit) ? limit - Math.max(limit * ampleShare, least) : limit;
+}
 
 class Root {
   readonly settings: QuotaRootSettings;
@@ -212,10 +221,15 @@ class Quota implements AccountQuota {
       save.hold(wanted);
       return true;
     };
+    // What others have saved since usage was counted may be missing in it: near the limit it is counted now.
+    const isAmple = (used: UsageCount): boolean =>
+      used.bytes + room.held.bytes + wanted.bytes <= ampleUpTo(limits.storage, ampleBytes) &&
+      used.messages + room.held.messages + wanted.messages <= ampleUpTo(limits.messages, ampleMessages);
     const endMs = performance.now() + heldWaitMs;
     for (;;) {
       const refused = await room.turns.run(async () => {
-        if (takes(await backend.usage(AbortSignal.timeout(timeLimitMs)))) return undefined;
+        const counted = await backend.usage(AbortSignal.timeout(timeLimitMs));
+        if (isAmple(counted) && takes(counted)) return undefined;
         // Nothing is refused for the sake of mail that another process has just removed, or of a mailbox that was deleted.
         const used = await backend.currentUsage(AbortSignal.timeout(timeLimitMs));
         return takes(used) ? undefined : { used, version: room.version };

@@ -1,11 +1,12 @@
 // When the folder of a mailbox is looked at, and when it is not.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { silentLogger } from '#log/logger.js';
 import { unlimitedQuota } from '#storage/driver.js';
+import { MaildirMailboxBase } from '#storage/maildir/mailbox-base.js';
 import { addFlags, addMessage, crlfMessage, fill, flagged, never, openView, sync, uidsOf } from '../../contract/world.js';
 import { MaildirWorld } from './world.js';
 
@@ -71,5 +72,19 @@ describe('Delivery', () => {
     await sync(view);
     await deliver(world);
     assert.equal((await view.sync(lagging, never)).exists, 1);
+  });
+});
+
+describe('A change that may hide another', () => {
+  it('is looked behind soon, however long a busy machine took for the last look', async () => {
+    await using world = await MaildirWorld.make();
+    const mailbox = await world.create('A');
+    assert.ok(mailbox instanceof MaildirMailboxBase);
+    await fill(mailbox, 2);
+    const { box } = mailbox;
+    box.lastScanMs = 60_000;
+    const stamps = box.trackedChange(box.state.stamps, () => writeFileSync(join(box.newDir, '1700000002.M1P1.h'), crlfMessage));
+    assert.ok(stamps.newRecheckAtMs > Date.now());
+    assert.ok(stamps.newRecheckAtMs < Date.now() + 2_500, `${stamps.newRecheckAtMs - Date.now()} ms from now`);
   });
 });

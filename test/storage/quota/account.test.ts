@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { chmodSync, existsSync, readFileSync, unlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { silentLogger } from '#log/logger.js';
+import { createMailStore } from '#storage/mail-store.js';
 import type { MailUser } from '#storage/user.js';
 import { addMessage, append, expunge, never, openView, rejectsWith, sync } from '../../contract/world.js';
-import { makeStore } from '../support/store-world.js';
+import { makeStore, settingsFrom } from '../support/store-world.js';
 
 const body = (bytes: number): Buffer => Buffer.alloc(bytes, 'x');
 const config = (...lines: string[]): string => `mail_location = maildir:~/Maildir\nplugin {\n${lines.join('\n')}\n}\n`;
@@ -32,6 +34,19 @@ for (const backend of ['maildir', 'count']) {
       await sync(view);
       await append(mailbox, body(600));
       await rejectsWith(append(mailbox, body(1)), 'over-quota');
+    });
+
+    it('sees near the limit what another process has just saved', async (test) => {
+      const { open, folder } = makeStore(test, limited);
+      const peer = createMailStore({ settings: settingsFrom(folder, limited), log: silentLogger });
+      test.after(() => peer.close());
+      await using user = await open();
+      await append(await inbox(user), body(300));
+      await using other = await peer.openUser({ user: 'bob', fields: { home: join(folder, 'home', 'bob') } }, 'imap', never);
+      await append(await inbox(other), body(600));
+      await rejectsWith(append(await inbox(user), body(200)), 'over-quota');
+      await append(await inbox(user), body(100));
+      await rejectsWith(append(await inbox(other), body(1)), 'over-quota');
     });
 
     it('shows usage and limits', async (test) => {

@@ -1,0 +1,61 @@
+// A mailbox that is renamed by another process, and another one in its place.
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { addFlags, fill, flagged, never, openView, rejectsWith, sync, uidsOf } from '../../contract/world.js';
+import { MaildirWorld } from './world.js';
+
+describe('A mailbox that another process renames', () => {
+  for (const isReplaced of [false, true]) {
+    it(`is gone for its session and keeps everything under its new name${isReplaced ? ', whatever takes its place' : ''}`, async () => {
+      await using world = await MaildirWorld.make();
+      const peer = world.newDriver();
+      await fill(await world.create('A'), 3);
+      const mine = await world.open('A', {}, peer);
+      await using view = await openView(mine);
+      await addFlags(view, [2], flagged, ['strange-keyword']);
+      const modSeqs = [1, 2, 3].map((seq) => view.modSeqAt(seq));
+      const { uidValidity, guid } = mine;
+      await world.rename('A', 'B');
+      if (isReplaced) await fill(await world.create('A'), 1);
+
+      await rejectsWith(sync(view), 'not-found');
+      await rejectsWith(addFlags(view, [1], flagged), 'not-found');
+      await rejectsWith(view.copy([1], mine, never), 'not-found');
+      if (isReplaced) await rejectsWith(fill(mine, 1), 'not-found');
+
+      await world.restart();
+      const renamed = await world.open('B');
+      await using after = await openView(renamed);
+      assert.deepEqual([renamed.uidValidity, renamed.guid], [uidValidity, guid]);
+      assert.deepEqual(uidsOf(after), [1, 2, 3]);
+      assert.deepEqual(
+        [1, 2, 3].map((seq) => after.modSeqAt(seq)),
+        modSeqs,
+      );
+      assert.equal(after.systemFlagsAt(2) & flagged, flagged);
+      assert.deepEqual(after.keywordsAt(2), ['strange-keyword']);
+      if (!isReplaced) return;
+      // What took its place is opened as itself, by the process that knew the other one, too.
+      const other = await world.open('A', {}, peer);
+      assert.notEqual(other.uidValidity, uidValidity);
+      await using otherView = await openView(other);
+      assert.deepEqual(uidsOf(otherView), [1]);
+      await peer.close();
+    });
+  }
+
+  it('is not taken for the one in its place where nobody has it selected', async () => {
+    await using world = await MaildirWorld.make();
+    const peer = world.newDriver();
+    await fill(await world.create('A'), 3);
+    const known = await world.open('A', {}, peer);
+    assert.equal((await known.status({ size: false }, never)).messages, 3);
+    await world.rename('A', 'B');
+    await fill(await world.create('A'), 1);
+    const status = await (await world.open('A', {}, peer)).status({ size: false }, never);
+    assert.equal(status.messages, 1);
+    assert.notEqual(status.uidValidity, known.uidValidity);
+    assert.equal((await (await world.open('B', {}, peer)).status({ size: false }, never)).messages, 3);
+    await peer.close();
+  });
+});
