@@ -39,6 +39,13 @@ export class ImapLoad {
     return this.#tagged(tag, text);
   }
 
+  /** The same for long replies, which are only counted. @returns octets up to and with the tagged line */
+  count(text: string): Promise<number> {
+    const tag = this.#next();
+    this.connection.write(`${tag} ${text}\r\n`);
+    return this.connection.countUntil((tail) => tail.at(-1) === 10 && isOk(tail, tag));
+  }
+
   async idle(): Promise<void> {
     this.connection.write(`${this.#next()} IDLE\r\n`);
     for (;;) {
@@ -78,4 +85,12 @@ export class ImapLoad {
       );
     return reply;
   }
+}
+
+/** The last line of what has come is this tag's, and OK. */
+function isOk(tail: Buffer, tag: string): boolean {
+  const line = tail.subarray(tail.lastIndexOf(10, tail.length - 2) + 1).toString('latin1');
+  if (!line.startsWith(`${tag} `)) return false;
+  if (!line.startsWith(`${tag} OK`)) throw new Error(line.trim());
+  return true;
 }

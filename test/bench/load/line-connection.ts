@@ -18,6 +18,16 @@ function sharedContext(): SecureContext {
   return context;
 }
 
+const tailBytes = 100;
+
+interface Counter {
+  readonly isEnd: (tail: Buffer) => boolean;
+  octets: number;
+  tail: Buffer;
+  readonly resolve: (octets: number) => void;
+  readonly reject: (error: unknown) => void;
+}
+
 export class LineConnection {
   readonly socket: Socket;
   #pending: Buffer = Buffer.alloc(0);
@@ -27,12 +37,17 @@ export class LineConnection {
   #waiter:
     | { readonly test: (data: Buffer) => number; readonly resolve: (reply: Buffer) => void; readonly reject: (error: Error) => void }
     | undefined;
+  #counter: Counter | undefined;
   #error: Error | undefined;
   readonly #timer: NodeJS.Timeout;
 
   private constructor(socket: Socket) {
     this.socket = socket;
     socket.on('data', (chunk: Buffer) => {
+      if (this.#counter !== undefined) {
+        this.#count(this.#counter, chunk);
+        return;
+      }
       this.#gather(chunk);
       this.#check();
     });
@@ -63,6 +78,31 @@ export class LineConnection {
       this.#timer.refresh();
       if (this.#pending.length > 0) this.#check();
     });
+  }
+
+  /**
+   * Octets that come until the last of them pass the test; they are not kept.
+   * @param isEnd is given what has come last, 100 octets or more where there are so many
+   */
+  countUntil(isEnd: (tail: Buffer) => boolean): Promise<number> {
+    if (this.#error !== undefined) return Promise.reject(this.#error);
+    return new Promise((resolve, reject) => {
+      this.#counter = { isEnd, octets: 0, tail: Buffer.alloc(0), resolve, reject };
+      this.#timer.refresh();
+    });
+  }
+
+  #count(counter: Counter, chunk: Buffer): void {
+    counter.octets += chunk.length;
+    counter.tail = chunk.length >= tailBytes ? chunk : Buffer.concat([counter.tail.subarray(-tailBytes), chunk]);
+    try {
+      if (!counter.isEnd(counter.tail)) return;
+      this.#counter = undefined;
+      counter.resolve(counter.octets);
+    } catch (error) {
+      this.#counter = undefined;
+      counter.reject(error);
+    }
   }
 
   /** One line, its end included. */
@@ -115,8 +155,9 @@ export class LineConnection {
     this.#error ??= error;
     clearTimeout(this.#timer);
     this.socket.destroy();
-    const waiter = this.#waiter;
+    const waiter = this.#waiter ?? this.#counter;
     this.#waiter = undefined;
+    this.#counter = undefined;
     waiter?.reject(this.#error);
   }
 }

@@ -1,6 +1,29 @@
 // Answers every IMAP command with OK and every SMTP line with the code its state wants, from constants.
 import { createServer, type Socket } from 'node:net';
 
+/** What a mailbox of 50 messages of 2 KB would say, so that the client reads as much as from a real server. */
+const listing = (count: number, items: string): string =>
+  Array.from({ length: count }, (_, index) => `* ${index + 1} FETCH (${items})\r\n`).join('');
+const structure = '("text" "plain" ("charset" "utf-8") NIL NIL "8bit" 1800 24 NIL NIL NIL NIL)';
+const address = '(("Some Sender" NIL "sender" "example.test"))';
+const envelope = `("Mon, 1 Jan 2024 00:00:00 +0000" "A subject of some length" ${`${address} `.repeat(4)}NIL NIL NIL "<1@example.test>")`;
+const replies: readonly (readonly [RegExp, string])[] = [
+  [
+    /ENVELOPE/,
+    listing(6, `UID 1 FLAGS (\\Seen) INTERNALDATE "01-Jan-2024 00:00:00 +0000" ENVELOPE ${envelope} BODYSTRUCTURE ${structure}`),
+  ],
+  [/BODY\.PEEK\[\]/, `* 1 FETCH (BODY[] {2000}\r\n${'x'.repeat(1_998)}\r\n)\r\n`],
+  [/UID FETCH/, listing(50, 'UID 1 FLAGS (\\Seen)')],
+  [
+    /SELECT/,
+    '* FLAGS (\\Answered \\Flagged \\Deleted \\Seen \\Draft)\r\n* 50 EXISTS\r\n* OK [UIDVALIDITY 1] ok\r\n* OK [UIDNEXT 51] ok\r\n',
+  ],
+];
+
+function replyTo(line: string): string {
+  return replies.find(([pattern]) => pattern.test(line))?.[1] ?? '';
+}
+
 function serve(socket: Socket): void {
   let isData = false;
   let literal = 0;
@@ -34,7 +57,7 @@ function serve(socket: Socket): void {
         literal = wanted - here;
         out += `${line.split(' ')[0]} OK done\r\n`;
         pending = pending.replace(/^\r\n/, '');
-      } else if (/^t\d+ /.test(line)) out += `${line.split(' ')[0]} OK done\r\n`;
+      } else if (/^t\d+ /.test(line)) out += `${replyTo(line)}${line.split(' ')[0]} OK done\r\n`;
       else if (line === 'DATA') {
         isData = true;
         out += '354 go\r\n';

@@ -6,6 +6,7 @@ import { fairnessScenarios } from './fairness.js';
 import { idleScenarios } from './idle.js';
 import { imapScenarios } from './imap.js';
 import { imapCommandScenarios } from './imap-commands.js';
+import { imapLargeScenarios } from './imap-large.js';
 import { imapMixedScenarios } from './imap-mixed.js';
 import { loginScenarios } from './logins.js';
 import { rawLimitScenarios } from './raw-limit.js';
@@ -21,6 +22,7 @@ export const scenarios: readonly Scenario[] = [
   ...fairnessScenarios,
   ...deliveryScenarios,
   ...imapCommandScenarios,
+  ...imapLargeScenarios,
   ...imapScenarios,
   ...imapMixedScenarios,
   ...storeScenarios,

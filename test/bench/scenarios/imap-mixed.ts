@@ -1,6 +1,6 @@
 // Many clients, each doing what mail programs do, in the proportions of imaptest's default profile.
 import { ImapLoad } from '../load/imap-client.js';
-import { runLoad } from '../load/run.js';
+import { type LoadResult, runLoad } from '../load/run.js';
 import { message } from '../mail.js';
 import { writeMaildir } from '../maildir.js';
 import { type Peer, type Protocol, password, userName } from '../peers/peer.js';
@@ -56,36 +56,51 @@ async function session(peer: Peer, protocol: Protocol, user: number, next: (belo
   await timed(() => client.logout());
 }
 
-function mixed(name: string, protocol: Protocol, clients: number): Scenario {
-  const load = async (peer: Peer, size: Size, durationMs: number) => {
-    const workers = pick(size, 4, clients);
-    const timing: Timing = { commands: 0, latencies: [] };
-    const generators = Array.from({ length: workers }, (_, worker) => numbers(worker + 1));
-    const result = await runLoad({ serverPid: peer.pid, workers, durationMs }, (worker) =>
-      session(peer, protocol, worker % users, generators[worker] ?? numbers(0), timing),
-    );
-    return { timing, result };
-  };
+/** Workers that log in, work and log out, one session after the other. */
+async function sessions(
+  peer: Peer,
+  { protocol, workers, durationMs }: { readonly protocol: Protocol; readonly workers: number; readonly durationMs: number },
+): Promise<{ readonly timing: Timing; readonly result: LoadResult }> {
+  const timing: Timing = { commands: 0, latencies: [] };
+  const generators = Array.from({ length: workers }, (_, worker) => numbers(worker + 1));
+  const result = await runLoad({ serverPid: peer.pid, workers, durationMs }, (worker) =>
+    session(peer, protocol, worker % users, generators[worker] ?? numbers(0), timing),
+  );
+  return { timing, result };
+}
+
+/** Mailboxes of all users, opened once; then work that is not measured: measured is the state that lasts, as in logins/*. */
+async function prepare(peer: Peer, protocol: Protocol, size: Size): Promise<void> {
+  for (let user = 0; user < users; user++) writeMaildir(peer, user, messages, 2_000);
+  const first = await Promise.all(
+    Array.from({ length: users }, (_, user) => ImapLoad.login(peer.endpoint('imap'), userName(user), password)),
+  );
+  for (const client of first) {
+    await client.command('SELECT INBOX');
+    await client.logout();
+  }
+  await sessions(peer, { protocol, workers: pick(size, 4, 20), durationMs: pick(size, 0, 15_000) });
+}
+
+interface Variant {
+  readonly clients: 20 | 200;
+  readonly protocol: Protocol;
+  readonly isDirect?: boolean;
+}
+
+function mixed({ clients, protocol, isDirect = false }: Variant): Scenario {
+  const kind = `${isDirect ? '-direct' : ''}${protocol === 'imaps' ? '-tls' : ''}`;
   return {
-    name: `imap/mixed-${name}`,
-    about: `login, list, status, select, fetch, store, append, expunge, logout: ${clients} clients of ${users} users, ${protocol}, fsync as configured by default`,
+    name: `imap/mixed-${clients}${kind}`,
+    about:
+      `login, list, status, select, fetch, store, append, expunge, logout: ${clients} clients of ${users} users, ${protocol}, ` +
+      `fsync as configured by default, ${isDirect ? 'Roost in direct mode' : 'login pools'}`,
     peers: ['roost', 'dovecot'],
-    isVariant: clients !== 20 || protocol !== 'imap',
-    options: () => ({ mode: 'performance', users }),
-    async prepare(peer, size) {
-      for (let user = 0; user < users; user++) writeMaildir(peer, user, messages, 2_000);
-      const first = await Promise.all(
-        Array.from({ length: users }, (_, user) => ImapLoad.login(peer.endpoint('imap'), userName(user), password)),
-      );
-      for (const client of first) {
-        await client.command('SELECT INBOX');
-        await client.logout();
-      }
-      // Measured is the state that lasts, as in logins/*.
-      await load(peer, size, pick(size, 0, 8_000));
-    },
+    isVariant: clients !== 20 || kind !== '',
+    options: () => ({ mode: isDirect ? 'direct' : 'performance', users }),
+    prepare: (peer, size) => prepare(peer, protocol, size),
     async run(peer, size) {
-      const { timing, result } = await load(peer, size, pick(size, 300, 6_000));
+      const { timing, result } = await sessions(peer, { protocol, workers: pick(size, 4, clients), durationMs: pick(size, 300, 6_000) });
       return [
         { metric: 'commands/s', unit: '1/s', better: 'higher', value: timing.commands / result.seconds },
         { metric: 'server CPU per command', unit: 'ms', better: 'lower', value: result.serverCpuMs / timing.commands },
@@ -97,8 +112,28 @@ function mixed(name: string, protocol: Protocol, clients: number): Scenario {
 }
 
 export const imapMixedScenarios: readonly Scenario[] = [
-  mixed('20', 'imap', 20),
-  mixed('20-tls', 'imaps', 20),
-  mixed('200', 'imap', 200),
-  mixed('200-tls', 'imaps', 200),
+  mixed({ clients: 20, protocol: 'imap' }),
+  mixed({ clients: 20, protocol: 'imap', isDirect: true }),
+  mixed({ clients: 20, protocol: 'imaps' }),
+  mixed({ clients: 20, protocol: 'imaps', isDirect: true }),
+  mixed({ clients: 200, protocol: 'imap' }),
+  mixed({ clients: 200, protocol: 'imap', isDirect: true }),
+  mixed({ clients: 200, protocol: 'imaps' }),
+  mixed({ clients: 200, protocol: 'imaps', isDirect: true }),
+  {
+    name: 'client/mixed',
+    about:
+      'the load client itself: mixed sessions of 20 clients against Roost, and against a stub with constant replies of the same size (peer)',
+    peers: ['roost', 'stub'],
+    options: () => ({ mode: 'performance', users }),
+    prepare: async (peer, size) => (peer.name === 'stub' ? undefined : prepare(peer, 'imap', size)),
+    async run(peer, size) {
+      const { timing, result } = await sessions(peer, { protocol: 'imap', workers: pick(size, 4, 20), durationMs: pick(size, 300, 3_000) });
+      return [
+        { metric: 'commands/s', unit: '1/s', better: 'higher', value: timing.commands / result.seconds },
+        { metric: 'client CPU per command', unit: 'ms', better: 'lower', value: result.clientCpuMs / timing.commands },
+        { metric: 'client CPU, part of one core', unit: '1', better: 'lower', value: result.clientCpuMs / 1_000 / result.seconds },
+      ];
+    },
+  },
 ];
