@@ -3,6 +3,7 @@ import { createConnection, type Socket } from 'node:net';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import { CellMap } from '#util/cell-map.js';
+import { type Deadline, Deadlines } from '#util/deadlines.js';
 import type { AuthClient, AuthExchange, AuthMechanism, AuthRequest, AuthStep } from './client.js';
 import { authReplyTimeoutMs, clientProtocol, failureFromParameters, peerParameters } from './interface.js';
 import { decodeBase64, parseId, parseParameters, TabLines } from './tab-lines.js';
@@ -30,13 +31,14 @@ interface Handshake {
 
 interface Pending {
   readonly settle: (step: AuthStep) => void;
-  readonly timer: NodeJS.Timeout;
+  readonly deadline: Deadline;
   /** An AUTH line that was sent once and not answered: it may be sent again when the connection is lost. */
   readonly resend: string | undefined;
 }
 
 type Waiter = (ready: Handshake | undefined) => void;
 
+const late: AuthStep = { kind: 'fail', code: 'temp_fail', reason: 'Authentication server did not answer in time', user: undefined };
 const temporary: AuthStep = { kind: 'fail', code: 'temp_fail', reason: undefined, user: undefined };
 
 /** Starts connecting at once, so that the mechanisms are there when the first client comes. */
@@ -55,6 +57,10 @@ class AuthConnection implements AuthClient {
   #lastMechanisms: readonly AuthMechanism[] | undefined;
   #waiters: Waiter[] = [];
   readonly #pending = new CellMap<number, Pending>();
+  readonly #deadlines = new Deadlines<{ readonly id: number }>(authReplyTimeoutMs, ({ id }) => {
+    this.#pending.get(id)?.settle(late);
+    this.#cancel(id);
+  });
   /** Exchanges of this connection in which the client has to answer. */
   readonly #challenged = new Set<number>();
   #nextId = 1;
@@ -190,7 +196,7 @@ class AuthConnection implements AuthClient {
     const id = parseId(args[0]);
     const pending = id === undefined ? undefined : this.#pending.take(id);
     if (id === undefined || !pending) return;
-    clearTimeout(pending.timer);
+    pending.deadline.cancel();
     if (command === 'CONT') this.#challenged.add(id);
     pending.settle(
       command === 'CONT' ? toChallenge(args[1]) : command === 'OK' ? this.#toSuccess(id, args.slice(1)) : toFailure(args.slice(1)),
@@ -242,19 +248,14 @@ class AuthConnection implements AuthClient {
 
   #expect(id: number, resend: string | undefined): Promise<AuthStep> {
     return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        resolve({ kind: 'fail', code: 'temp_fail', reason: 'Authentication server did not answer in time', user: undefined });
-        this.#cancel(id);
-      }, authReplyTimeoutMs);
-      timer.unref();
-      this.#pending.set(id, { settle: resolve, timer, resend });
+      this.#pending.set(id, { settle: resolve, deadline: this.#deadlines.add({ id }), resend });
     });
   }
 
   #cancel(id: number): void {
     const pending = this.#pending.take(id);
     this.#challenged.delete(id);
-    if (pending) clearTimeout(pending.timer);
+    pending?.deadline.cancel();
     if (this.#ready) this.#send(encodeTabLine(['CANCEL', String(id)]));
     pending?.settle({ kind: 'fail', code: 'aborted', reason: undefined, user: undefined });
   }
@@ -292,8 +293,8 @@ class AuthConnection implements AuthClient {
    * to a challenge of the lost process.
    */
   #giveUpOrResend(): void {
-    for (const [id, { settle, timer, resend }] of this.#pending.takeAll()) {
-      clearTimeout(timer);
+    for (const [id, { settle, deadline, resend }] of this.#pending.takeAll()) {
+      deadline.cancel();
       if (resend === undefined || this.#isClosed) {
         settle(temporary);
         continue;

@@ -2,6 +2,7 @@
 import { connect, type Socket } from 'node:net';
 import { CellMap } from '#util/cell-map.js';
 import { CodedError, errnoOf } from '#util/coded-error.js';
+import { type Deadline, Deadlines } from '#util/deadlines.js';
 import { writeTogether } from '#util/write-together.js';
 import { encodeFrame, FrameDecoder, maxFrameBytes } from './frame.js';
 
@@ -142,13 +143,23 @@ export class FramedChannel {
 interface Waiting<Reply> {
   readonly resolve: (reply: Reply) => void;
   readonly reject: (error: ChannelError) => void;
-  readonly timer: NodeJS.Timeout;
+  readonly deadline: Deadline;
 }
 
 /** Requests that wait for the reply with their id. */
 export class PendingReplies<Reply> {
   readonly #waiting = new CellMap<number, Waiting<Reply>>();
+  readonly #timeoutMs: number;
+  readonly #deadlines: Deadlines<{ readonly id: number }>;
   #lastId = 0;
+
+  /** @param timeoutMs until a request is given up */
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs;
+    this.#deadlines = new Deadlines(timeoutMs, ({ id }) => {
+      this.#take(id)?.reject(new ChannelError('timeout', `no reply in ${this.#timeoutMs} ms`));
+    });
+  }
 
   get size(): number {
     return this.#waiting.size;
@@ -159,15 +170,11 @@ export class PendingReplies<Reply> {
    * @returns the reply
    * @throws ChannelError
    */
-  request(send: (id: number) => void, timeoutMs: number): Promise<Reply> {
+  request(send: (id: number) => void): Promise<Reply> {
     this.#lastId += 1;
     const id = this.#lastId;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        this.#waiting.take(id);
-        reject(new ChannelError('timeout', `no reply in ${timeoutMs} ms`));
-      }, timeoutMs);
-      this.#waiting.set(id, { resolve, reject, timer });
+      this.#waiting.set(id, { resolve, reject, deadline: this.#deadlines.add({ id }) });
       send(id);
     });
   }
@@ -185,7 +192,7 @@ export class PendingReplies<Reply> {
 
   #take(id: number): Waiting<Reply> | undefined {
     const waiting = this.#waiting.take(id);
-    if (waiting !== undefined) clearTimeout(waiting.timer);
+    waiting?.deadline.cancel();
     return waiting;
   }
 }

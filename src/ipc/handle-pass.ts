@@ -8,7 +8,7 @@
 //   iovec    0 base pointer, 8 length
 //   cmsghdr  0 length including this header, 8 level (32 bit), 12 type (32 bit), 16 the descriptors (32 bit each)
 //   sockaddr_un  0 family (16 bit), 2 path, 108 octets
-import { close } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { CodedError } from '#util/coded-error.js';
 import { type NativeFunction, openNativeLibraries } from '#util/native-calls.js';
@@ -257,8 +257,12 @@ export function receiveDescriptor(socketFd: number): { readonly fd: number; read
 
 /** Closes a descriptor that nobody wants. */
 export function closeDescriptor(fd: number): void {
-  // The only error close can give here is EBADF, and then there is nothing left to do.
-  close(fd, () => undefined);
+  // A socket: nothing that could take long. In the thread pool it would cost ten times as much.
+  try {
+    closeSync(fd);
+  } catch {
+    // EBADF, and then there is nothing left to do.
+  }
 }
 
 /**

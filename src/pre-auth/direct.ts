@@ -9,7 +9,7 @@ import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import { forgetPause } from '#service-kit/reading.js';
 import type { AcceptedConnection, ClientHandle, HandedConnection, ServiceContext } from '#service-kit/role.js';
 import { RememberedLogins, type SuccessStep } from './remembered-logins.js';
-import { type LoginResult, startPreAuth } from './start.js';
+import { type LoginResult, PreAuthClocks, startPreAuth } from './start.js';
 import { refusalText, refuseOverUserLimit } from './user-limit.js';
 
 /** The client is logged in no more (IMAP's UNAUTHENTICATE), and may log in again: the stream is paused, with all that was read ahead in it. */
@@ -33,27 +33,30 @@ export function serveDirectly(options: DirectOptions): () => void {
   if (!context.hasInetListeners) return () => undefined;
   const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log, takesClaims: true });
   const logins = new RememberedLogins(Date.now);
-  const client = logins.wrap(authClient);
-  context.onConnection((connection) => new DirectClient(options, logins, client, connection), {
+  const parts: Parts = { ...options, logins, authClient: logins.wrap(authClient), clocks: new PreAuthClocks() };
+  context.onConnection((connection) => new DirectClient(parts, connection), {
     refusal: (_listener, reason) => refusalText(protocol, reason),
   });
   return () => authClient.close();
 }
 
+/** What all clients of a process share. */
+interface Parts extends DirectOptions {
+  readonly logins: RememberedLogins;
+  readonly authClient: AuthClient;
+  readonly clocks: PreAuthClocks;
+}
+
 /** One client: before login the handle is that of the login part, afterwards that of the session. */
 class DirectClient implements ClientHandle {
-  readonly #options: DirectOptions;
-  readonly #logins: RememberedLogins;
+  readonly #parts: Parts;
   readonly #connection: AcceptedConnection;
-  readonly #authClient: AuthClient;
   #preAuth: ClientHandle;
   #session: ClientHandle | undefined;
 
-  constructor(options: DirectOptions, logins: RememberedLogins, authClient: AuthClient, connection: AcceptedConnection) {
-    this.#options = options;
-    this.#logins = logins;
+  constructor(parts: Parts, connection: AcceptedConnection) {
+    this.#parts = parts;
     this.#connection = connection;
-    this.#authClient = authClient;
     this.#preAuth = this.#startPreAuth();
   }
 
@@ -74,13 +77,14 @@ class DirectClient implements ClientHandle {
   }
 
   #startPreAuth(returned?: { readonly stream: Duplex; readonly peer: Peer }): ClientHandle {
-    const { protocol, context } = this.#options;
+    const { protocol, context, authClient, clocks } = this.#parts;
     return startPreAuth({
       protocol,
       connection: this.#connection,
       ...(returned === undefined ? {} : { returned }),
       context,
-      authClient: this.#authClient,
+      authClient,
+      clocks,
       onLogin: (stream, buffered, request, login) => this.#logIn(stream, buffered, request, login),
     });
   }
@@ -92,7 +96,7 @@ class DirectClient implements ClientHandle {
   }
 
   async #logIn(stream: Duplex, buffered: Buffer, request: HandoffRequest, login: SuccessStep): Promise<LoginResult> {
-    const { context, claims, startSession } = this.#options;
+    const { context, claims, logins, startSession } = this.#parts;
     const refusal = await refuseOverUserLimit(context, request);
     if (refusal !== undefined) return refusal;
     await forgetPause(stream);
@@ -100,8 +104,8 @@ class DirectClient implements ClientHandle {
     const connection = this.#connection;
     // From here on the client is one of those who have logged in: it is not pushed out, and kicked by its session id.
     context.loggedIn(connection, request.sessionId);
-    const user = this.#logins.userOf(login) ?? claims?.openHandoff(request);
-    if (user !== undefined) this.#logins.keep(login, user);
+    const user = logins.userOf(login) ?? claims?.openHandoff(request);
+    if (user !== undefined) logins.keep(login, user);
     const handed: HandedConnection = {
       stream,
       request,

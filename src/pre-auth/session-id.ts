@@ -17,7 +17,7 @@ export function makeSessionId(remoteIp: string, remotePort: number, nowMicros: n
 }
 
 function addressOctets(ip: string): Buffer {
-  if (isIPv4(ip)) return Buffer.from(ip.split('.').map(Number));
+  if (isIPv4(ip)) return ipv4Octets(ip);
   if (!isIPv6(ip)) return Buffer.alloc(0);
   const [head = '', tail] = ip.replace(/%.*$/, '').split('::');
   const parts = (text: string): string[] => (text === '' ? [] : text.split(':'));
@@ -28,5 +28,15 @@ function addressOctets(ip: string): Buffer {
   groups.slice(0, 8).forEach((group, index) => {
     octets.writeUInt16BE(Number.parseInt(group, 16) & 0xffff || 0, index * 2);
   });
+  return octets;
+}
+
+function ipv4Octets(ip: string): Buffer {
+  const octets = Buffer.allocUnsafe(4);
+  for (let at = 0, index = 0; index < 4; index += 1) {
+    const dot = ip.indexOf('.', at);
+    octets[index] = Number(dot < 0 ? ip.slice(at) : ip.slice(at, dot));
+    at = dot + 1;
+  }
   return octets;
 }

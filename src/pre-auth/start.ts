@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { AuthClient, AuthExchange, AuthMechanism, AuthStep } from '#auth/client.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import type { AcceptedConnection, ClientHandle, ServiceContext } from '#service-kit/role.js';
+import { type Deadline, Deadlines } from '#util/deadlines.js';
 import { type AttemptRecord, disconnectReason } from './disconnect-reason.js';
 import { forwardedPeer } from './forwarded-peer.js';
 import { ImapPreAuth } from './imap.js';
@@ -45,6 +46,8 @@ export interface PreAuthOptions {
   readonly returned?: { readonly stream: Duplex; readonly peer: Peer };
   readonly context: Pick<ServiceContext, 'log' | 'settings' | 'startTls'>;
   readonly authClient: AuthClient;
+  /** Made once by each process. */
+  readonly clocks: PreAuthClocks;
   /**
    * The client has logged in. Nothing reads the stream any more until the promise settles; with `taken` the stream belongs to somebody else, and
    * so does `connection.release`.
@@ -52,6 +55,14 @@ export interface PreAuthOptions {
    * @param login what auth said
    */
   readonly onLogin: (stream: Duplex, buffered: Buffer, request: HandoffRequest, login: SuccessStep) => Promise<LoginResult>;
+}
+
+/** What the clients of a process wait for, and are waited for. */
+export class PreAuthClocks {
+  /** Nobody waits longer for a client's next command. */
+  readonly idle = new Deadlines<{ timeOut(): void }>(idleTimeoutMs, (session) => session.timeOut());
+  /** Whoever waits longer for auth is told that it goes on. */
+  readonly notice = new Deadlines<{ tellWaiting(): void }>(authNoticeMs, (session) => session.tellWaiting());
 }
 
 /** Starts with the greeting (or the TLS handshake); the handle's `isPreAuth` turns false after login. */
@@ -86,8 +97,8 @@ class PreAuthSession implements ClientHandle {
   #lastNote: PreAuthNote | undefined;
   #phase: AttemptRecord['phase'] = 'waiting-for-auth';
   #phaseSinceMs = Date.now();
-  #idleTimer: NodeJS.Timeout | undefined;
-  #noticeTimer: NodeJS.Timeout | undefined;
+  #idle: Deadline | undefined;
+  #notice: Deadline | undefined;
   readonly #onData = (chunk: Buffer): void => this.#receive(chunk);
   readonly #onEnd = (): void => this.#finish('Disconnected: Connection closed');
   readonly #onError = (error: Error): void => this.#finish(`Disconnected: Connection closed: ${error.message}`);
@@ -285,10 +296,10 @@ class PreAuthSession implements ClientHandle {
   async #await(pending: Promise<AuthStep>): Promise<void> {
     this.#setPhase('authenticating');
     // The connection's own clock stands still: auth answers in time or is given up.
-    clearTimeout(this.#idleTimer);
-    this.#noticeTimer = setTimeout(() => this.#write(this.#machine.stillWaiting()), authNoticeMs);
+    this.#idle?.cancel();
+    this.#notice = this.#options.clocks.notice.add(this);
     const step = await pending;
-    clearTimeout(this.#noticeTimer);
+    this.#notice.cancel();
     if (this.#isEnded) return;
     this.#startIdleTimer();
     if (step.kind === 'continue') {
@@ -339,7 +350,7 @@ class PreAuthSession implements ClientHandle {
     }
     this.#successes += 1;
     this.#setPhase('finishing');
-    clearTimeout(this.#idleTimer);
+    this.#idle?.cancel();
     const stream = this.#stream;
     stream.off('data', this.#onData);
     stream.pause();
@@ -402,11 +413,17 @@ class PreAuthSession implements ClientHandle {
   }
 
   #startIdleTimer(): void {
-    clearTimeout(this.#idleTimer);
-    this.#idleTimer = setTimeout(() => this.#timeOut(), idleTimeoutMs);
+    this.#idle?.cancel();
+    this.#idle = this.#options.clocks.idle.add(this);
   }
 
-  #timeOut(): void {
+  /** It takes long until auth answers. */
+  tellWaiting(): void {
+    this.#write(this.#machine.stillWaiting());
+  }
+
+  /** No command came in time. */
+  timeOut(): void {
     if (this.#isEnded) return;
     const text = this.#phase === 'in-exchange' ? 'Disconnected for inactivity during authentication.' : 'Disconnected for inactivity.';
     this.#write(this.#machine.bye(text));
@@ -443,8 +460,8 @@ class PreAuthSession implements ClientHandle {
       phaseSinceMs: this.#phaseSinceMs,
     };
     this.#isEnded = true;
-    clearTimeout(this.#idleTimer);
-    clearTimeout(this.#noticeTimer);
+    this.#idle?.cancel();
+    this.#notice?.cancel();
     this.#exchange?.cancel();
     const reason = isWholeReason ? '' : disconnectReason(record, Date.now());
     this.#log(reason === '' ? message : `${message} (${reason})`, undefined, undefined);

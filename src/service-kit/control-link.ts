@@ -23,7 +23,7 @@ export interface ControlEvents {
 
 export class ControlLink {
   readonly #channel: FramedChannel;
-  readonly #routes = new PendingReplies<RoutedMessage>();
+  readonly #routes = new PendingReplies<RoutedMessage>(routeTimeoutMs);
   #events: ControlEvents | undefined;
   #onStart: ((message: StartMessage | undefined) => void) | undefined;
   #isClosed = false;
@@ -65,7 +65,7 @@ export class ControlLink {
     return this.#routes.request((id) => {
       if (!this.#channel.isClosed) this.send({ kind: 'route', id, ...request });
       else this.#routes.failAll('the master is gone');
-    }, routeTimeoutMs);
+    });
   }
 
   /** Sends what is queued, and lets go of the descriptor. */

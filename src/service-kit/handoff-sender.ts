@@ -244,7 +244,7 @@ export class HandoffSender {
 /** The kept channel to one mail process. */
 class MailLink {
   readonly #channel: FramedChannel;
-  readonly #replies = new PendingReplies<HandoffReply>();
+  readonly #replies = new PendingReplies<HandoffReply>(replyTimeoutMs);
 
   /** @throws ChannelError */
   static async open(path: string, onClose: () => void): Promise<MailLink> {
@@ -277,7 +277,7 @@ class MailLink {
       return await this.#replies.request((id) => {
         if (!this.#channel.isClosed) this.#channel.send({ kind: 'handoff', id, ...message });
         else this.#replies.failAll('closed the connection');
-      }, replyTimeoutMs);
+      });
     } catch (error) {
       if (error instanceof ChannelError && error.code === 'timeout') {
         // The process may still take the others that wait: they must not be handed to somebody else.

@@ -129,9 +129,9 @@ describe('framed channel', () => {
 
 describe('replies', () => {
   it('find their request by its id, in any order', async () => {
-    const pending = new PendingReplies<string>();
+    const pending = new PendingReplies<string>(1_000);
     const ids: number[] = [];
-    const answers = [1, 2, 3].map(() => pending.request((id) => ids.push(id), 1000));
+    const answers = [1, 2, 3].map(() => pending.request((id) => ids.push(id)));
     for (const id of [...ids].reverse()) pending.settle(id, `to ${id}`);
     assert.deepEqual(
       await Promise.all(answers),
@@ -141,12 +141,12 @@ describe('replies', () => {
   });
 
   it('are waited for until the deadline, or the end of the channel', async () => {
-    const pending = new PendingReplies<string>();
     await assert.rejects(
-      pending.request(() => undefined, 5),
+      new PendingReplies<string>(5).request(() => undefined),
       { code: 'timeout' },
     );
-    const waiting = pending.request(() => undefined, 1000);
+    const pending = new PendingReplies<string>(1_000);
+    const waiting = pending.request(() => undefined);
     pending.failAll('gone');
     await assert.rejects(waiting, (error) => error instanceof ChannelError && error.code === 'closed' && error.message === 'gone');
     assert.equal(pending.size, 0);

@@ -3,9 +3,10 @@ import { stat } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
 import { ClaimSealer } from '#auth/claim-token.js';
-import { authListenerKind } from '#auth/interface.js';
+import { authListenerKind, authRequestTimeoutMs } from '#auth/interface.js';
 import { peerCredentials } from '#auth/peer-credentials.js';
 import type { AcceptedConnection, ClientHandle, Role, ServiceContext } from '#service-kit/role.js';
+import { Deadlines } from '#util/deadlines.js';
 import { type Authenticator, createAuthenticator } from './authenticator.js';
 import { ClientConnection, type ProtocolSink } from './client-connection.js';
 import { type MasterAccess, MasterConnection } from './master-protocol.js';
@@ -36,7 +37,7 @@ export const role: Role = {
       claims: context.claimKeys?.secret === undefined ? undefined : new ClaimSealer(Buffer.from(context.claimKeys.secret, 'base64')),
       penaltyStore: context.anvil,
       nowMs: Date.now,
-      delay: startTimer,
+      delay: timers(),
     });
     context.onReload(() => {
       const count = authenticator.cache?.flush() ?? 0;
@@ -53,9 +54,14 @@ export const role: Role = {
   },
 };
 
-function startTimer(ms: number, then: () => void): { cancel(): void } {
-  const timer = setTimeout(then, ms);
-  return { cancel: () => clearTimeout(timer) };
+/** Each request may time out, and hardly any does. */
+function timers(): (ms: number, then: () => void) => { cancel(): void } {
+  const timeouts = new Deadlines<{ readonly then: () => void }>(authRequestTimeoutMs, ({ then }) => then());
+  return (ms, then) => {
+    if (ms === authRequestTimeoutMs) return timeouts.add({ then });
+    const timer = setTimeout(then, ms);
+    return { cancel: () => clearTimeout(timer) };
+  };
 }
 
 /**

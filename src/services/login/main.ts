@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { connectAuth } from '#auth/auth-connection.js';
 import type { HandoffRequest } from '#ipc/peer.js';
 import { loginSettings } from '#pre-auth/settings.js';
-import { type LoginResult, startPreAuth } from '#pre-auth/start.js';
+import { type LoginResult, PreAuthClocks, startPreAuth } from '#pre-auth/start.js';
 import { refusalText, refuseOverUserLimit } from '#pre-auth/user-limit.js';
 import type { AcceptedConnection, Role, ServiceContext } from '#service-kit/role.js';
 import { tlsSettings } from '#service-kit/settings.js';
@@ -18,6 +18,7 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
     settings: [loginSettings, tlsSettings],
     start(context) {
       const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log, takesClaims: true });
+      const clocks = new PreAuthClocks();
       context.onConnection(
         (connection) => {
           return startPreAuth({
@@ -25,6 +26,7 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
             connection,
             context,
             authClient,
+            clocks,
             onLogin: (stream, buffered, request) => handOver(context, connection, stream, buffered, request),
           });
         },
@@ -38,6 +40,7 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
             returned: { stream: connection.socket, peer: connection.peer },
             context,
             authClient,
+            clocks,
             onLogin: (stream, buffered, request) => handOver(context, connection, stream, buffered, request),
           });
         });
