@@ -1,4 +1,5 @@
 // One namespace of one account, with its storage.
+import type { AttributeStore } from './attributes.js';
 import { StorageError } from './errors.js';
 import { checkLevels, inboxLevels, invalidName, type Levels } from './list/name.js';
 import type { MailboxTree } from './list/tree.js';
@@ -10,6 +11,8 @@ export interface AccountNamespace {
   readonly tree: MailboxTree;
   readonly configured: readonly ConfiguredMailbox[];
   readonly isReadOnly: boolean;
+  /** Of mailboxes that several users share: what is for all of them. */
+  readonly attributes?: AttributeStore | undefined;
 }
 
 /** A mailbox name taken apart. */

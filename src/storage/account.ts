@@ -5,7 +5,7 @@ import { AccountWatch } from './account-watch.js';
 import type { AclEntry, AclStore } from './acl.js';
 import { type AttributeChanges, type AttributeStore, type Attributes, accountAttributes } from './attributes.js';
 import { runAutoexpunge } from './autoexpunge.js';
-import type { MailboxDriver } from './driver.js';
+import type { MailboxDriver, MailboxPaths } from './driver.js';
 import { StorageError } from './errors.js';
 import { checkLevels, checkNewLevels, inboxLevels, isInboxLevels, type Levels } from './list/name.js';
 import { compilePattern } from './list/pattern.js';
@@ -101,6 +101,7 @@ export class Account implements MailUser {
     if (isInbox(at, levels) || (await at.tree.kindOf(levels, signal)) === 'mailbox') throw mailboxExists(visible);
     await this.#options.quota.checkNewMailbox(visible, signal);
     const created = await at.tree.create(levels, signal);
+    await this.#inheritAcl({ at, levels, name: visible }, signal);
     if (options.specialUse.length > 0) await this.#options.specialUses.set(visible, options.specialUse, signal);
     return created;
   }
@@ -119,6 +120,7 @@ export class Account implements MailUser {
     await at.tree.remove(levels, signal);
     if (kind === 'mailbox') this.#options.quota.mailboxRemoved();
     if (guid !== undefined) await this.#options.attributes.remove(guid);
+    if (guid !== undefined) await at.attributes?.remove(guid);
     await this.#options.specialUses.set(visible, [], signal);
   }
 
@@ -162,14 +164,30 @@ export class Account implements MailUser {
   }
 
   async readAttributes(mailboxName: string | undefined, signal: AbortSignal): Promise<Attributes> {
-    return this.#options.attributes.read(await this.#attributeOwner(mailboxName, signal));
+    const owner = await this.#attributeOwner(mailboxName, signal);
+    const own = await this.#options.attributes.read(owner);
+    const shared = this.#sharedAttributesOf(mailboxName);
+    if (shared === undefined) return own;
+    return new Map([...(await shared.read(owner)), ...[...own].filter(([name]) => isPersonal(name))]);
   }
 
   async changeAttributes(mailboxName: string | undefined, changes: AttributeChanges, signal: AbortSignal): Promise<void> {
-    await this.#options.attributes.change(await this.#attributeOwner(mailboxName, signal), changes, signal);
+    const owner = await this.#attributeOwner(mailboxName, signal);
+    const shared = this.#sharedAttributesOf(mailboxName);
+    const own = shared === undefined ? changes : new Map([...changes].filter(([name]) => isPersonal(name)));
+    const others = new Map([...changes].filter(([name]) => !own.has(name)));
+    if (others.size > 0) await shared?.change(owner, others, signal);
+    if (own.size > 0) await this.#options.attributes.change(owner, own, signal);
+  }
+
+  /** Undefined where everything is the user's own. */
+  #sharedAttributesOf(mailboxName: string | undefined): AttributeStore | undefined {
+    return mailboxName === undefined ? undefined : resolveName(this.#all, mailboxName).at.attributes;
   }
 
   async readAcl(mailboxName: string, signal: AbortSignal): Promise<readonly AclEntry[]> {
+    const root = resolveName(this.#all, mailboxName);
+    if (root.levels.length === 0 && root.name !== '') return this.#options.acls.read(rootPaths(root.at));
     const resolved = resolveMailbox(this.#all, mailboxName);
     await this.#requireMailbox(resolved, signal);
     return this.#options.acls.read(resolved.at.tree.pathsOf(resolved.levels));
@@ -180,6 +198,18 @@ export class Account implements MailUser {
     await this.#requireMailbox(resolved, signal);
     checkWritable(resolved.at, resolved.name);
     await this.#options.acls.set(resolved.at.tree.pathsOf(resolved.levels), identifier, rights, signal);
+  }
+
+  /** A new mailbox begins with the list of its parent, or of the root of the namespace (as Dovecot does it). */
+  async #inheritAcl({ at, levels }: ResolvedName, signal: AbortSignal): Promise<void> {
+    for (let depth = levels.length - 1; depth >= 0; depth -= 1) {
+      const parent = levels.slice(0, depth);
+      if (depth > 0 && (await at.tree.kindOf(parent, signal)) !== 'mailbox') continue;
+      if (depth === 0 && at.namespace.type === 'private') return;
+      const entries = await this.#options.acls.read(depth === 0 ? rootPaths(at) : at.tree.pathsOf(parent));
+      for (const { identifier, rights } of entries) await this.#options.acls.set(at.tree.pathsOf(levels), identifier, rights, signal);
+      return;
+    }
   }
 
   /** Where the list did not move along with the folder of the mailbox. */
@@ -369,18 +399,30 @@ export class Account implements MailUser {
   }
 }
 
-function listSources({ namespaces, attributes }: AccountOptions): ListWatchSources {
+/** Of each user, also where the mailbox is everybody's (RFC 5464 3.2). */
+function isPersonal(attribute: string): boolean {
+  return attribute.startsWith('/private/');
+}
+
+/** Of a namespace itself, which has an access control list although it is no mailbox. */
+function rootPaths(at: AccountNamespace): MailboxPaths {
+  const { accountControlDir } = at.tree.pathsOf(inboxLevels);
+  return { ...at.tree.pathsOf(inboxLevels), mailDir: accountControlDir, controlDir: accountControlDir };
+}
+
+function listSources({ namespaces, attributes: own }: AccountOptions): ListWatchSources {
+  const attributes = [own, ...namespaces.flatMap((at) => at.attributes ?? [])];
   const trees = [...new Set(namespaces.map(({ tree }) => tree))];
   return {
     stores: [
       ...trees.map((tree) => (onChange: () => void) => tree.watch(onChange)),
-      ...[...trees.map(({ subscriptions }) => subscriptions), attributes].flatMap((store) => {
+      ...[...trees.map(({ subscriptions }) => subscriptions), ...attributes].flatMap((store) => {
         const watch = store.watch?.bind(store);
         return watch === undefined ? [] : [watch];
       }),
     ],
     async folders(signal) {
-      const folders = new Set<string>(attributes.folder === undefined ? [] : [attributes.folder]);
+      const folders = new Set<string>(attributes.flatMap(({ folder }) => folder ?? []));
       for (const tree of trees) for (const folder of (await tree.watchedFolders?.(signal)) ?? []) folders.add(folder);
       return [...folders];
     },

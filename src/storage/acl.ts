@@ -125,6 +125,17 @@ export function createMemoryAcls(): AclStore {
   };
 }
 
+/**
+ * What somebody may do who is not the owner: nothing that the list does not grant. The most particular entry holds (Dovecot's order), negative
+ * ones take away in any case.
+ */
+export function grantedRights(entries: readonly AclEntry[], userName: string): string {
+  const find = (identifier: string): string | undefined => entries.find((entry) => entry.identifier === identifier)?.rights;
+  const granted = find(`user=${userName}`) ?? find('authenticated') ?? find('anyone') ?? '';
+  const taken = ['-anyone', '-authenticated', `-user=${userName}`].map((identifier) => find(identifier) ?? '').join('');
+  return normalizeRights([...granted].filter((right) => !taken.includes(right)).join(''));
+}
+
 /** What the owner of a mailbox may do (Dovecot: everything, unless `owner` or the own name says otherwise; `a` cannot be lost). */
 export function ownerRights(entries: readonly AclEntry[], userName: string): string {
   const find = (identifier: string): string | undefined => entries.find((entry) => entry.identifier === identifier)?.rights;

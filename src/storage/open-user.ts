@@ -15,6 +15,7 @@ import { StorageError } from './errors.js';
 import { createFsTree } from './list/fs-tree.js';
 import type { TreeOptions } from './list/layout.js';
 import { createMaildirTree } from './list/maildir-tree.js';
+import { inboxLevels } from './list/name.js';
 import { createSpecialUseFile } from './list/special-uses.js';
 import { createSubscriptionsFile } from './list/subscriptions.js';
 import type { MailboxTree } from './list/tree.js';
@@ -175,7 +176,10 @@ function openNamespace(block: NamespaceBlock, tree: MailboxTree, expand: (text: 
     subscriptions: block.subscriptions,
   };
   checkPrefix(namespace);
-  return { namespace, tree, configured: parseMailboxes(block.mailboxes, separator, block.isInbox), isReadOnly: false };
+  const configured = parseMailboxes(block.mailboxes, separator, block.isInbox);
+  const { accountControlDir } = tree.pathsOf(inboxLevels);
+  const attributes = block.type === 'private' ? undefined : createAttributeFiles(join(accountControlDir, 'roost-attributes'));
+  return { namespace, tree, configured, isReadOnly: false, attributes };
 }
 
 function homeOf(user: UserdbUser, mailHome: string, expand: (text: string) => string): string | undefined {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { changeAcl, ownerRights, parseAcl } from '#storage/acl.js';
+import { changeAcl, grantedRights, ownerRights, parseAcl } from '#storage/acl.js';
 
 describe('access control lists', () => {
   it('reads what Dovecot writes: letters, words, quotes, negative rights', () => {
@@ -40,4 +40,20 @@ describe('access control lists', () => {
       }),
     );
   });
+
+  for (const [text, user, rights] of [
+    ['', 'joe', ''],
+    ['owner lrwa', 'joe', ''],
+    ['anyone lr', 'joe', 'lr'],
+    ['anyone lr\nauthenticated lrs', 'joe', 'lrs'],
+    ['anyone lrwa\nuser=joe l', 'joe', 'l'],
+    ['anyone lrwa\nuser=joe l', 'jane', 'lrwa'],
+    ['anyone lrw\n-user=joe w', 'joe', 'lr'],
+    ['user=joe lrw\n-anyone r', 'joe', 'lw'],
+    ['group=staff lr', 'joe', ''],
+  ] as const) {
+    it(`give ${user} "${rights}" of a mailbox that nobody owns by ${JSON.stringify(text)}`, () => {
+      assert.equal(grantedRights(parseAcl(text), user), rights);
+    });
+  }
 });

@@ -29,11 +29,12 @@ export interface WorldOptions {
   readonly idleTimeoutMs?: number;
   readonly stallTimeoutMs?: number;
   /** Opens the account to serve, once for each client; memory unless told. */
-  readonly openUser?: () => Promise<MailUser>;
+  readonly openUser?: (user?: string) => Promise<MailUser>;
 }
 
 export interface ImapWorld extends AsyncDisposable {
-  connect(): Promise<Connected>;
+  /** @param user another one than usual */
+  connect(user?: string): Promise<Connected>;
 }
 
 export interface Connected {
@@ -52,8 +53,8 @@ export async function createImapWorld(options: WorldOptions = {}): Promise<ImapW
   const openUser = options.openUser ?? memoryUser();
   const open: Connected[] = [];
   return {
-    async connect() {
-      const user = await openUser();
+    async connect(name) {
+      const user = await openUser(name);
       const [near, far] = streamPair();
       const connection = new ImapConnection({
         stream: far,

@@ -31,6 +31,7 @@ export const storageKinds = Object.keys(storages);
 
 /** Why a transcript cannot be played over this storage; undefined when it can. */
 export function skippedOver(kind: string, { transcript }: TranscriptFile): string | undefined {
+  if (kind === 'memory' && transcript.users.size > 0) return 'its accounts share nothing';
   if (kind === 'memory' && storeSettings(transcript) !== '') return 'needs settings of the mail store';
   return kind.includes('apart') ? transcript.apart : undefined;
 }
@@ -57,10 +58,11 @@ function typedSetting(text: string): string | number | boolean {
 export async function playOver(kind: string, file: TranscriptFile, test: TestContext): Promise<void> {
   const makeOpen = storages[kind];
   if (makeOpen === undefined) throw new Error(`no storage ${kind}`);
-  const openUser = makeOpen(test, storeSettings(file.transcript));
+  const { users, sharedAcl } = file.transcript;
+  const openUser = makeOpen(test, { extra: storeSettings(file.transcript), ...(users.size > 0 ? { sharedAcl } : {}) });
   const world = await createImapWorld({ settings: sessionSettings(file.transcript), openUser });
   await play(file, {
-    connect: async () => (await world.connect()).client,
+    connect: async (client) => (await world.connect(users.get(client))).client,
     settle: everythingArrives,
     close: async () => world[Symbol.asyncDispose](),
   });
@@ -85,6 +87,7 @@ export interface Referee {
 /** Why the referee is not asked; undefined when it is. */
 export function skippedByReferee(referee: Referee, { transcript }: TranscriptFile): string | undefined {
   if (transcript.referee !== undefined) return transcript.referee;
+  if (transcript.users.size > 0) return 'its accounts share nothing';
   const missing = Object.entries(transcript.settings)
     .map(([key, value]) => `${key} = ${value}`)
     .filter((text) => !referee.settings.has(text) && !referee.settings.has(text.replace(/ = .*/, '')));

@@ -25,6 +25,10 @@ export interface Transcript {
   readonly given: readonly string[];
   /** Settings of the server, `key = value`; a reference server cannot run these. */
   readonly settings: Readonly<Record<string, string>>;
+  /** Names of users by client; the others are one and the same. With any there are mailboxes that they share. */
+  readonly users: ReadonlyMap<string, string>;
+  /** Access control list of the root of what they share. */
+  readonly sharedAcl: string;
   /** Why the reference server answers otherwise: then it is not asked. */
   readonly referee: string | undefined;
   /** What clients in different processes see otherwise. */
@@ -41,7 +45,7 @@ export function parseTranscript(source: string, path: string): Transcript {
     const text = raw.replace(/\s+$/, '');
     const fail: (reason: string) => never = (reason) => assert.fail(`${path}:${line}: ${reason}: ${text}`);
     if (text === '' || text.startsWith('#')) continue;
-    const head = /^(title|rfc|given|setting|referee|apart): (.*)$/.exec(text);
+    const head = /^(title|rfc|given|setting|users|public|referee|apart): (.*)$/.exec(text);
     if (head !== null) {
       heads.set(head[1] ?? '', [...(heads.get(head[1] ?? '') ?? []), head[2] ?? '']);
       continue;
@@ -84,6 +88,12 @@ export function parseTranscript(source: string, path: string): Transcript {
       .flatMap((text) => text.split(/;\s*(?=(?:(?:(?!>>).)*<<(?:(?!>>).)*>>)*(?:(?!<<|>>).)*$)/))
       .filter((clause) => clause !== ''),
     settings: Object.fromEntries(settings.map(([key = '', value = '']) => [key, value])),
+    users: new Map(
+      (heads.get('users') ?? []).flatMap((text) =>
+        [...text.matchAll(/(\w+) is (\w+)/g)].map(([, client = '', user = '']) => [client, user] as const),
+      ),
+    ),
+    sharedAcl: (heads.get('public') ?? ['anyone lrwstipekxa']).map((line) => `${line}\n`).join(''),
     referee: heads.get('referee')?.[0],
     apart: heads.get('apart')?.[0],
     steps,
@@ -91,7 +101,8 @@ export function parseTranscript(source: string, path: string): Transcript {
 }
 
 export interface TranscriptServer {
-  connect(): Promise<LineClient>;
+  /** @param client name in the transcript */
+  connect(client: string): Promise<LineClient>;
   /** Waits long enough for everything that was sent already to arrive. */
   settle(): Promise<void>;
   close(): Promise<void>;
@@ -118,7 +129,7 @@ export class TranscriptRun {
   async client(name: string): Promise<LineClient> {
     let client = this.#clients.get(name);
     if (client === undefined) {
-      client = await this.#server.connect();
+      client = await this.#server.connect(name);
       this.#clients.set(name, client);
     }
     return client;

@@ -1,12 +1,13 @@
-// ACL (RFC 4314) for the owner of the mailboxes.
+// ACL (RFC 4314): of the user's own mailboxes, and of those that several users share.
 import { parseAclIdentifier, parseSetAcl } from '#protocol/imap/commands/acl.js';
 import { parseMailboxOnly } from '#protocol/imap/commands/no-arguments.js';
 import { encodeAstring } from '#protocol/imap/encoder.js';
 import { encodeUtf8 } from '#protocol/imap/grammar.js';
 import { allRights, normalizeRights, ownerRights } from '#storage/acl.js';
+import { StorageError } from '#storage/errors.js';
 import { row } from '../command-spec.js';
 import { bad, ok } from '../outcome.js';
-import { listedRights, myRights } from '../rights.js';
+import { demandRights, isOwner, listedRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 
 const off = bad('ACL disabled.');
@@ -17,20 +18,25 @@ function expandRights(rights: string): string | undefined {
   return [...expanded].every((right) => allRights.includes(right)) ? normalizeRights(expanded) : undefined;
 }
 
-/** IMAP's identifier to that of the file: the own name is `owner`, `$name` a group, `-` in front takes rights away. */
-function toFileIdentifier(session: Session, identifier: string): string {
+/** IMAP's identifier to that of the file: the name of the mailbox's owner is `owner`, `$name` a group, `-` in front takes rights away. */
+function toFileIdentifier(session: Session, mailbox: string, identifier: string): string {
   const sign = identifier.startsWith('-') ? '-' : '';
   const name = identifier.slice(sign.length);
   if (name === 'anyone' || name === 'authenticated') return sign + name;
-  if (name === session.user.name) return `${sign}owner`;
+  if (name === 'owner' || (name === session.user.name && isOwner(session, mailbox))) return `${sign}owner`;
   return sign + (name.startsWith('$') ? `group=${name.slice(1)}` : `user=${name}`);
 }
 
-function fromFileIdentifier(session: Session, identifier: string): string {
+function fromFileIdentifier(session: Session, mailbox: string, identifier: string): string {
   const sign = identifier.startsWith('-') ? '-' : '';
   const name = identifier.slice(sign.length);
-  if (name === 'owner') return sign + session.user.name;
+  if (name === 'owner' && isOwner(session, mailbox)) return sign + session.user.name;
   return sign + name.replace(/^user=/, '').replace(/^group(?:-override)?=/, '$');
+}
+
+/** RFC 4314 4. The owner always may. */
+async function demandAdmin(session: Session, mailbox: string, signal: AbortSignal): Promise<void> {
+  if (!isOwner(session, mailbox)) await demandRights(session, mailbox, 'a', signal);
 }
 
 const shown = (session: Session, text: string): string => encodeAstring(encodeUtf8(text), session.isUtf8);
@@ -42,15 +48,16 @@ export const getAclRow = row({
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
     if (!session.settings.imap_acl) return off;
+    await demandAdmin(session, mailbox, signal);
     const entries = await session.user.readAcl(mailbox, signal);
-    const own = new Set(['owner', `user=${session.user.name}`]);
+    const own = new Set(isOwner(session, mailbox) ? ['owner', `user=${session.user.name}`] : []);
     const pairs = entries
       .filter(({ identifier }) => !own.has(identifier))
       .map(
         ({ identifier, rights }) =>
-          ` ${shown(session, fromFileIdentifier(session, identifier))} ${rights === '' ? '""' : listedRights(rights)}`,
+          ` ${shown(session, fromFileIdentifier(session, mailbox, identifier))} ${rights === '' ? '""' : listedRights(rights)}`,
       );
-    pairs.push(` ${shown(session, session.user.name)} ${listedRights(ownerRights(entries, session.user.name))}`);
+    if (own.size > 0) pairs.push(` ${shown(session, session.user.name)} ${listedRights(ownerRights(entries, session.user.name))}`);
     session.text(`* ACL ${session.mailboxName(mailbox)}${pairs.join('')}\r\n`);
     return ok('Getacl completed.');
   },
@@ -63,7 +70,10 @@ export const myRightsRow = row({
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
     if (!session.settings.imap_acl) return off;
-    session.text(`* MYRIGHTS ${session.mailboxName(mailbox)} ${listedRights(await myRights(session, mailbox, signal))}\r\n`);
+    const rights = await myRights(session, mailbox, signal);
+    // RFC 4314 3.5, 4: it takes one of these rights to know them.
+    if (!isOwner(session, mailbox) && !/[lrikxa]/.test(rights)) throw new StorageError('not-found', `no right to see ${mailbox}`);
+    session.text(`* MYRIGHTS ${session.mailboxName(mailbox)} ${listedRights(rights)}\r\n`);
     return ok('Myrights completed.');
   },
 });
@@ -75,11 +85,12 @@ export const listRightsRow = row({
   parse: parseAclIdentifier,
   async run(session, { mailbox, identifier }, { signal }) {
     if (!session.settings.imap_acl) return off;
+    await demandAdmin(session, mailbox, signal);
     await session.user.readAcl(mailbox, signal);
     // The owner cannot lose the right to administer.
-    const isOwner = identifier === session.user.name;
-    const optional = [...listedRights(allRights)].filter((right) => !isOwner || right !== 'a').join(' ');
-    session.text(`* LISTRIGHTS ${session.mailboxName(mailbox)} ${shown(session, identifier)} ${isOwner ? 'a' : '""'} ${optional}\r\n`);
+    const isOwners = identifier === session.user.name && isOwner(session, mailbox);
+    const optional = [...listedRights(allRights)].filter((right) => !isOwners || right !== 'a').join(' ');
+    session.text(`* LISTRIGHTS ${session.mailboxName(mailbox)} ${shown(session, identifier)} ${isOwners ? 'a' : '""'} ${optional}\r\n`);
     return ok('Listrights completed.');
   },
 });
@@ -93,14 +104,17 @@ export const setAclRow = row({
     if (!session.settings.imap_acl) return off;
     const rights = expandRights(text);
     if (rights === undefined) return bad('Error in IMAP command SETACL: Unknown right');
-    const name = toFileIdentifier(session, identifier);
+    await demandAdmin(session, mailbox, signal);
+    const name = toFileIdentifier(session, mailbox, identifier);
     const entries = await session.user.readAcl(mailbox, signal);
-    const before =
-      name === 'owner' ? ownerRights(entries, session.user.name) : (entries.find((entry) => entry.identifier === name)?.rights ?? '');
+    const isOwners = (file: string): boolean => file === 'owner' && isOwner(session, mailbox);
+    const before = isOwners(name)
+      ? ownerRights(entries, session.user.name)
+      : (entries.find((entry) => entry.identifier === name)?.rights ?? '');
     const after =
       mode === 'replace' ? rights : mode === 'add' ? before + rights : [...before].filter((right) => !rights.includes(right)).join('');
     // The owner stays able to undo it.
-    await session.user.setAcl(mailbox, name, normalizeRights(name === 'owner' ? `${after}a` : after), signal);
+    await session.user.setAcl(mailbox, name, normalizeRights(isOwners(name) ? `${after}a` : after), signal);
     return ok('Setacl complete.');
   },
 });
@@ -112,7 +126,8 @@ export const deleteAclRow = row({
   parse: parseAclIdentifier,
   async run(session, { mailbox, identifier }, { signal }) {
     if (!session.settings.imap_acl) return off;
-    await session.user.setAcl(mailbox, toFileIdentifier(session, identifier), undefined, signal);
+    await demandAdmin(session, mailbox, signal);
+    await session.user.setAcl(mailbox, toFileIdentifier(session, mailbox, identifier), undefined, signal);
     return ok('Deleteacl complete.');
   },
 });

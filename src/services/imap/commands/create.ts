@@ -1,22 +1,9 @@
 import { parseCreate } from '#protocol/imap/commands/create.js';
-import type { MailUser, SpecialUse } from '#storage/user.js';
+import type { SpecialUse } from '#storage/user.js';
 import { row } from '../command-spec.js';
+import { parentOf, separatorOf } from '../names.js';
 import { no, ok } from '../outcome.js';
 import { demandCreate } from '../rights.js';
-
-/** The hierarchy separator of the namespace that a name belongs to. */
-export function separatorOf(user: MailUser, name: string): string {
-  let best: { readonly prefix: string; readonly separator: string } | undefined;
-  for (const namespace of user.namespaces) {
-    const isInside = name.startsWith(namespace.prefix) || `${name}${namespace.separator}` === namespace.prefix;
-    if (isInside && (best === undefined || namespace.prefix.length > best.prefix.length)) best = namespace;
-  }
-  return (best ?? user.namespaces[0])?.separator ?? '/';
-}
-
-export function parentOf(name: string, separator: string): string {
-  return name.slice(0, Math.max(name.lastIndexOf(separator), 0));
-}
 
 /** Those that a mailbox of its own can have: \All and \Flagged are views of other mailboxes (RFC 6154 2). */
 const settableUses: readonly SpecialUse[] = ['\\Archive', '\\Drafts', '\\Important', '\\Junk', '\\Sent', '\\Trash'];

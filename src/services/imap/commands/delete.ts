@@ -1,8 +1,8 @@
 import { parseMailboxOnly } from '#protocol/imap/commands/no-arguments.js';
 import { row } from '../command-spec.js';
+import { parentOf, separatorOf } from '../names.js';
 import { ok } from '../outcome.js';
 import { demandRights } from '../rights.js';
-import { parentOf, separatorOf } from './create.js';
 
 export const deleteRow = row({
   name: 'DELETE',

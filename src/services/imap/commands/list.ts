@@ -6,10 +6,10 @@ import { StorageError } from '#storage/errors.js';
 import type { MailboxListEntry } from '#storage/user.js';
 import { row } from '../command-spec.js';
 import { encodeEntry, readMetadata } from '../metadata.js';
+import { separatorOf } from '../names.js';
 import { type Outcome, ok } from '../outcome.js';
 import { listedRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
-import { separatorOf } from './create.js';
 import { statusLine } from './status.js';
 
 /** `LIST ref ""` asks for the separator and the root of the reference (RFC 9051 6.3.9). */

@@ -5,7 +5,7 @@ import { StorageError } from '#storage/errors.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { encodeEntry, isMetadataEntry, readMetadata, specialUseEntry } from '../metadata.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
-import { demandRights } from '../rights.js';
+import { demandRights, isOwner } from '../rights.js';
 import type { Session } from '../session.js';
 import { toSpecialUses } from './create.js';
 
@@ -49,7 +49,9 @@ async function set(session: Session, { mailbox, entries }: SetMetadataCommand, {
   // What all users share belongs to the administrator.
   if (mailbox === undefined && entries.some(({ name }) => name.startsWith('/shared/')))
     return no('Shared entries of the server cannot be changed.', 'NOPERM');
-  if (mailbox !== undefined) await demandRights(session, mailbox, 'w', signal);
+  // A user's private entries of a mailbox that is not the user's are nobody else's matter (RFC 5464 3.3).
+  const isPrivate = entries.every(({ name }) => name.startsWith('/private/') && name !== specialUseEntry);
+  if (mailbox !== undefined) await demandRights(session, mailbox, isPrivate && !isOwner(session, mailbox) ? 'r' : 'w', signal);
   if (entries.some(({ value }) => (value?.length ?? 0) > attributeLimits.valueBytes))
     return no('Value is too large.', `METADATA MAXSIZE ${attributeLimits.valueBytes}`);
   const use = mailbox === undefined ? undefined : entries.findLast(({ name }) => name === specialUseEntry);

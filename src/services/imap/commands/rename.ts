@@ -1,8 +1,8 @@
 import { parseRename } from '#protocol/imap/commands/rename.js';
 import { row } from '../command-spec.js';
+import { parentOf, separatorOf } from '../names.js';
 import { ok } from '../outcome.js';
 import { demandCreate, demandRights } from '../rights.js';
-import { parentOf, separatorOf } from './create.js';
 
 export const renameRow = row({
   name: 'RENAME',

@@ -5,11 +5,11 @@ import { encodeString } from '#protocol/imap/encoder.js';
 import type { MailboxView } from '#storage/mailbox.js';
 import { formatRanges, intersectRanges, type NumberRange, resolveNumberSet } from '#util/number-set.js';
 import { type CommandCall, row } from '../command-spec.js';
+import { separatorOf } from '../names.js';
 import { bad, type Outcome, ok } from '../outcome.js';
 import { demandRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { writeFlagChanges, writeFlagList } from '../update-writer.js';
-import { separatorOf } from './create.js';
 import { countDeleted } from './expunge.js';
 
 async function open(session: Session, command: SelectCommand, call: CommandCall, readOnly: boolean): Promise<Outcome> {
