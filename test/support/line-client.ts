@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream';
+import { constants, createDeflateRaw, createInflateRaw, type DeflateRaw } from 'node:zlib';
 
 const defaultMaxWaitMs = 5_000;
 
@@ -12,6 +13,7 @@ export class LineClient {
   #waiting: (() => void) | undefined;
   #isClosed = false;
   #tags = 0;
+  #deflate: DeflateRaw | undefined;
 
   /** @param maxWaitMs how long one line may take */
   constructor(stream: Duplex, maxWaitMs = defaultMaxWaitMs) {
@@ -21,14 +23,13 @@ export class LineClient {
       this.#received += chunk.toString('latin1');
       this.#split();
     });
-    const closed = (): void => {
-      this.#isClosed = true;
-      this.#waiting?.();
-    };
-    stream.on('end', closed);
-    stream.on('close', closed);
-    stream.on('error', closed);
+    for (const event of ['end', 'close', 'error']) stream.on(event, this.#onClosed);
   }
+
+  readonly #onClosed = (): void => {
+    this.#isClosed = true;
+    this.#waiting?.();
+  };
 
   #split(): void {
     for (;;) {
@@ -58,7 +59,37 @@ export class LineClient {
   }
 
   raw(binary: string): void {
-    this.stream.write(Buffer.from(binary, 'latin1'));
+    const octets = Buffer.from(binary, 'latin1');
+    if (this.#deflate === undefined) {
+      this.stream.write(octets);
+      return;
+    }
+    this.#deflate.write(octets);
+    this.#deflate.flush(constants.Z_SYNC_FLUSH);
+  }
+
+  /** From here on both directions are compressed (RFC 4978): the OK to COMPRESS has been read. */
+  compress(): void {
+    const inflate = createInflateRaw();
+    const deflate = createDeflateRaw();
+    const ahead = Buffer.from(this.#received, 'latin1');
+    this.#received = '';
+    this.stream.removeAllListeners('data');
+    this.stream.on('data', (chunk: Buffer) => inflate.write(chunk));
+    // What came before the end is still being inflated then. A stream that is cut off ends with an error.
+    for (const event of ['end', 'close']) {
+      this.stream.off(event, this.#onClosed);
+      this.stream.on(event, () => inflate.end());
+    }
+    for (const event of ['end', 'error']) inflate.on(event, this.#onClosed);
+    deflate.on('error', () => undefined);
+    inflate.on('data', (chunk: Buffer) => {
+      this.#received += chunk.toString('latin1');
+      this.#split();
+    });
+    deflate.on('data', (chunk: Buffer) => this.stream.write(chunk));
+    if (ahead.length > 0) inflate.write(ahead);
+    this.#deflate = deflate;
   }
 
   /** @returns the tag */

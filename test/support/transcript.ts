@@ -6,6 +6,8 @@ import { inOneOrder } from './reply-order.js';
 
 export type Step =
   | { readonly kind: 'send'; readonly client: string; readonly text: string; readonly line: number }
+  /** Compressed from here on. */
+  | { readonly kind: 'compress'; readonly client: string; readonly line: number }
   | { readonly kind: 'disconnect'; readonly client: string; readonly line: number }
   | { readonly kind: 'raw'; readonly client: string; readonly text: string; readonly line: number }
   /** One line, or several in any order. */
@@ -68,6 +70,7 @@ export function parseTranscript(source: string, path: string): Transcript {
       block.client = client;
       block.texts.push(rest);
     } else if (arrow === '>' && rest === '(disconnect)') steps.push({ kind: 'disconnect', client, line });
+    else if (arrow === '>' && rest === '(compress)') steps.push({ kind: 'compress', client, line });
     else if (arrow === '>') steps.push({ kind: 'send', client, text: rest, line });
     else if (arrow === '>>') steps.push({ kind: 'raw', client, text: rest, line });
     else if (arrow === '<<') steps.push({ kind: 'expect', client, texts: [rest], line, isRaw: true });
@@ -152,6 +155,9 @@ export class TranscriptRun {
       switch (step.kind) {
         case 'send':
           this.#tags.set(step.client, client.send(this.expand(step.text, '+')));
+          break;
+        case 'compress':
+          client.compress();
           break;
         case 'disconnect':
           client.close();
