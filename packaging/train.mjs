@@ -100,6 +100,7 @@ function configuration(folder, uid, ports) {
     `service ${name} {\n  service_count = 1\n  inet_listener ${name.replace('-login', '')} {\n    port = ${port}\n  }\n${name.endsWith('-login') ? `  inet_listener ${name.replace('-login', 's')} {\n    port = 0\n  }\n` : ''}}\n`;
   return `base_dir = ${folder}/run
 protocols = imap pop3 lmtp smtp
+process_templates = no
 listen = 127.0.0.1
 log_path = ${folder}/log
 ssl = no

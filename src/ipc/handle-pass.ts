@@ -19,6 +19,7 @@ const socketDatagram = 2;
 const closeOnExec = 0o2000000;
 const nonBlocking = 0o4000;
 const duplicateCloseOnExec = 1030;
+const setFlags = 4;
 const levelSocket = 1;
 const typeRights = 1;
 const flagDontWait = 0x40;
@@ -103,6 +104,10 @@ class DescriptorCalls {
     return [fds.readInt32LE(0), fds.readInt32LE(4)];
   }
 
+  block(fd: number): void {
+    if (this.#fcntl(fd, setFlags, 0) < 0) throw this.#error(`fcntl(${fd})`);
+  }
+
   duplicate(fd: number): number {
     const copy = this.#fcntl(fd, duplicateCloseOnExec, 0);
     if (copy < 0) throw this.#error(`fcntl(${fd})`);
@@ -165,7 +170,8 @@ class DescriptorCalls {
     this.#memory.writeUInt16LE(addressFamilyUnix, at.address);
     this.#memory.write(path, at.address + 2);
     this.#memory.writeUInt8(0, at.address + 2 + length);
-    return 2 + length + 1;
+    // A name in the abstract namespace, which begins with a zero, has no end but its length.
+    return path.startsWith('\0') ? 2 + length : 2 + length + 1;
   }
 
   #error(call: string): HandlePassError {
@@ -271,6 +277,14 @@ export function closeDescriptor(fd: number): void {
  */
 export function openSocketPair(): readonly [own: number, other: number] {
   return getCalls().pair();
+}
+
+/**
+ * For the end of a pair that is written to synchronously.
+ * @throws HandlePassError
+ */
+export function makeBlocking(fd: number): void {
+  getCalls().block(fd);
 }
 
 /**

@@ -244,8 +244,9 @@ function withoutDottedQuad(address: string): string {
 
 function unixAddress(path: string): Buffer {
   const length = Buffer.byteLength(path);
-  if (length === 0 || length > maxPathBytes) throw new ListenError('failed', `socket path ${path} is longer than ${maxPathBytes} octets`);
   const isAbstract = path.startsWith('@');
+  const longest = isAbstract ? maxPathBytes + 1 : maxPathBytes;
+  if (length === 0 || length > longest) throw new ListenError('failed', `socket path ${path} is longer than ${longest} octets`);
   const octets = Buffer.alloc(2 + length + (isAbstract ? 0 : 1));
   octets.writeUInt16LE(family.unix, 0);
   octets.write(isAbstract ? `\0${path.slice(1)}` : path, 2);

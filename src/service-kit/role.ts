@@ -169,6 +169,20 @@ export interface ServiceContext {
   titleChanged(): void;
 }
 
+/** One session, for a template to go through before it is copied (rehearsal.ts). */
+export interface Rehearsal {
+  /** How the client comes: through a listener of the process, or logged in already. */
+  readonly from: 'listener' | 'handoff';
+  /** The protocol's service, which is handed over to. */
+  readonly service: string;
+  /** What the client waits for before it says anything. */
+  readonly greeting: RegExp;
+  /** What the client sends, without line ends, and what it then waits for. The server is to close the connection after the last one. */
+  readonly lines: readonly { readonly send: string; readonly until: RegExp }[];
+  /** Settings that differ from the defaults, where mail is needed. @param folder empty, and removed afterwards */
+  readonly settings?: (folder: string) => Readonly<Record<string, string>>;
+}
+
 export interface Role {
   /** Role name: the bundle's and folder's name, `imap-login`. */
   readonly name: string;
@@ -176,6 +190,7 @@ export interface Role {
   readonly settings: readonly SettingsGroup[];
   /** Kinds of blocks the process needs (`passdb`, `namespace`, `plugin`). */
   readonly sections?: readonly string[];
+  readonly rehearsal?: Rehearsal;
   /** Resolves when ready to serve; the kit then reports the first status. The returned function runs after the last client has gone. */
   start(context: ServiceContext): Promise<() => Promise<void>>;
 }

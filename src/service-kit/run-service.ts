@@ -1,38 +1,61 @@
 // The main program of every child process: start message, role, signals, exit code.
-import { createLogger, type Logger } from '#log/logger.js';
+import { createLogger, type Logger, silentLogger } from '#log/logger.js';
 import { becomeUser } from './become-user.js';
 import { compileSooner } from './compile-sooner.js';
 import { ControlLink } from './control-link.js';
+import { rehearse } from './rehearsal.js';
 import type { Role } from './role.js';
 import { ServiceProcess } from './service-process.js';
 import { connectionSettings } from './settings.js';
+import { becomeCopy, isTemplate } from './template-process.js';
 
 /** Exit codes the master explains in its log, Dovecot's numbers. */
 const exitCodes = { ok: 0, fatal: 89 } as const;
 /** Between the end and the exit, for octets on their way to clients and the master. */
 const lastWordsMs = 1_000;
 
-/** Runs the role until the master stops it or is gone, then exits. */
+/** Runs the role until the master stops it or is gone, then exits. As a template (template-process.ts) it does so in each copy. */
 export function runService(role: Role): void {
+  if (!isTemplate()) {
+    serve(role);
+    return;
+  }
+  becomeCopy(`roost/${role.name}`, () => rehearse(role, (control) => run(role, control, () => silentLogger))).then(
+    () => serve(role),
+    (error: unknown) => {
+      process.stderr.write(`the template of ${role.name} cannot be made: ${error instanceof Error ? error.message : String(error)}\n`);
+      process.exit(exitCodes.fatal);
+    },
+  );
+}
+
+function serve(role: Role): void {
   const log = createLogger({ prefix: `${role.name}: `, debug: false });
   catchFatal(log);
   // A terminal sends these to every process of the foreground; only the master acts on them.
   for (const signal of ['SIGINT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGPIPE'] as const) process.on(signal, () => undefined);
-  run(role).then(
-    () => process.exit(exitCodes.ok),
-    (error: unknown) => die(log, 'Fatal', error),
-  );
+  run(role, new ControlLink(), createLogger, (stop) => process.on('SIGTERM', stop))
+    .then(lastWords)
+    .then(
+      () => process.exit(exitCodes.ok),
+      (error: unknown) => die(log, 'Fatal', error),
+    );
 }
 
-async function run(role: Role): Promise<void> {
-  const control = new ControlLink();
+/** @param onRunning gets what ends the sessions, and what comes after them */
+async function run(
+  role: Role,
+  control: ControlLink,
+  openLog: typeof createLogger,
+  onRunning: (stop: () => void) => void = () => undefined,
+): Promise<void> {
   const settings = [connectionSettings, ...role.settings].map(({ name }) => name);
   control.send({ kind: 'needs', settings, sections: role.sections ?? [] });
   const start = await control.start();
   // The master has gone, or changed its mind, before it needed this process.
   if (start === undefined) return;
   if (start.becomes !== undefined) becomeUser(start.becomes);
-  const log = createLogger({ prefix: `${start.service}: `, debug: start.isDebug });
+  const log = openLog({ prefix: `${start.service}: `, debug: start.isDebug });
   let onFinished: () => void = () => undefined;
   const finished = new Promise<void>((resolve) => {
     onFinished = resolve;
@@ -42,14 +65,13 @@ async function run(role: Role): Promise<void> {
     onMessage: (message) => service.receive(message),
     onClosed: () => service.stop('finish', 'the master is gone'),
   });
-  process.on('SIGTERM', () => service.stop('end', 'killed with SIGTERM'));
+  onRunning(() => service.stop('end', 'killed with SIGTERM'));
   const end = await role.start(service);
   service.ready();
   if (start.serviceCount !== 1) compileSooner(role.name);
   await finished;
   await end();
   await service.close();
-  await lastWords();
 }
 
 /** Gives client connections that are closing a moment to send what they hold. */

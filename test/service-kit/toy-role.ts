@@ -2,8 +2,10 @@
 //   STARTTLS     -> `go`, then TLS            LOGIN user   hands the connection to service `mail`
 //   quit         -> closes                    block N      keeps the event loop busy for N ms
 //   back         -> from the mail process back to `toy`    forge  the same, with another peer
+//   random       -> random numbers            wait N     answers after N ms, with how long that was
 //   flood N      -> N octets                  leak         releases the slot only when the process stops
 // and everything else comes back as `<pid> line`.
+import { randomBytes, randomInt, randomUUID } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { defineSettings } from '#config/define.js';
 import type { Peer } from '#ipc/peer.js';
@@ -33,7 +35,12 @@ function talk(stream: Duplex, line: string): void {
     while (performance.now() < endMs);
     stream.write('blocked\n');
   } else if (verb === 'flood') stream.write(Buffer.alloc(Number(text), 'x'));
-  else stream.write(`${process.pid} ${line}\n`);
+  else if (verb === 'random') {
+    stream.write(`random ${Math.random()} ${randomUUID()} ${randomInt(2 ** 40)} ${randomBytes(8).toString('hex')}\n`);
+  } else if (verb === 'wait') {
+    const startedMs = performance.now();
+    setTimeout(() => stream.write(`waited ${Math.round(performance.now() - startedMs)}\n`), Number(text));
+  } else stream.write(`${process.pid} ${line}\n`);
 }
 
 function facts(peer: Peer): string {
@@ -124,6 +131,15 @@ const toySettings = defineSettings('toy', {});
 const echo: Role = {
   name: 'toy',
   settings: [toySettings],
+  rehearsal: {
+    from: 'listener',
+    service: 'mail',
+    greeting: /^hello/,
+    lines: [
+      { send: 'random', until: /^random/ },
+      { send: 'quit', until: /^bye/ },
+    ],
+  },
   start(context) {
     context.onConnection((connection) => new Client(context, connection), { refusal: (_, reason) => `later: ${reason}\n` });
     context.onReturn((connection) => new Client(context, connection));
@@ -137,6 +153,7 @@ const echo: Role = {
 const mail: Role = {
   name: 'mail',
   settings: [toySettings],
+  rehearsal: { from: 'handoff', service: 'mail', greeting: /^welcome/, lines: [{ send: 'quit', until: /^bye/ }] },
   start(context) {
     const streams = new Set<Duplex>();
     context.onReload(() => {
@@ -178,4 +195,4 @@ const mail: Role = {
   },
 };
 
-runService(process.argv[2] === 'mail' ? mail : echo);
+runService(process.argv.includes('mail') ? mail : echo);

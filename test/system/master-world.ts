@@ -57,7 +57,7 @@ export class MasterWorld {
     this.port = port;
     mkdirSync(this.rolesFolder);
     writeFileSync(join(this.rolesFolder, 'toy.cjs'), `import(${JSON.stringify(toyUrl)});\n`);
-    writeFileSync(join(this.rolesFolder, 'mail.cjs'), `process.argv[2] = 'mail';\nimport(${JSON.stringify(toyUrl)});\n`);
+    writeFileSync(join(this.rolesFolder, 'mail.cjs'), `process.argv.push('mail');\nimport(${JSON.stringify(toyUrl)});\n`);
     writeFileSync(join(this.rolesFolder, 'broken.cjs'), "console.error('cannot go on');\nprocess.exit(7);\n");
     writeFileSync(join(this.rolesFolder, 'confined.cjs'), confinedRole);
     const plan = this.plan(services, change);
@@ -103,6 +103,7 @@ export class MasterWorld {
       shutdownClients: true,
       stopGraceMs: 3_000,
       isVerboseTitle: false,
+      hasTemplates: true,
       isDebug: true,
       importEnvironment: [],
       loginIdentity: undefined,

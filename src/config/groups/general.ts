@@ -15,6 +15,10 @@ export const generalSettings = defineSettings('general', {
   default_vsz_limit: size('256 M', 'vsz_limit of services that set none: heap and data of one process; 0: no limit', { unlimited: true }),
   shutdown_clients: boolean('yes', 'Stopping the server ends the sessions; no: they may finish'),
   verbose_proctitle: boolean('no', 'Show user and address of sessions in process titles'),
+  process_templates: boolean(
+    'yes',
+    'Processes with a service_count of up to 16 are copies of one that is ready; no: each is a program of its own, which takes ten times the CPU and has addresses of its own',
+  ),
   import_environment: string(
     'TZ CORE_OUTOFMEM CORE_ERROR LISTEN_PID LISTEN_FDS NOTIFY_SOCKET',
     'Environment variables passed on; key=value sets one',

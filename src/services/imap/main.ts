@@ -19,6 +19,7 @@ import { capabilitiesAtLogin } from './capability.js';
 import { formatIdLog } from './commands/id.js';
 import { ImapConnection, type StopReason } from './connection.js';
 import { passToHibernation, readMovedSession } from './moved-session.js';
+import { imapRehearsal } from './rehearsal.js';
 import { type ImapSettings, imapSettings } from './settings.js';
 
 /** How long auth may take to tell who has logged in. */
@@ -43,6 +44,7 @@ export const role: Role = {
   name: 'imap',
   settings: [...mailStoreSettings, imapSettings, loginSettings, tlsSettings],
   sections: mailStoreSections,
+  rehearsal: imapRehearsal,
   async start(context) {
     const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
     const store = createMailStore({ settings: context.settings, log: context.log });

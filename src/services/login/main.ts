@@ -6,8 +6,32 @@ import type { HandoffRequest } from '#ipc/peer.js';
 import { loginSettings } from '#pre-auth/settings.js';
 import { type LoginResult, PreAuthClocks, startPreAuth } from '#pre-auth/start.js';
 import { refusalText, refuseOverUserLimit } from '#pre-auth/user-limit.js';
-import type { AcceptedConnection, Role, ServiceContext } from '#service-kit/role.js';
+import type { AcceptedConnection, Rehearsal, Role, ServiceContext } from '#service-kit/role.js';
 import { tlsSettings } from '#service-kit/settings.js';
+
+/** What most clients do before login. TLS is left out: it needs a certificate. */
+const rehearsals: Readonly<Record<'imap' | 'pop3', Rehearsal>> = {
+  imap: {
+    from: 'listener',
+    service: 'imap',
+    greeting: /^\* OK/,
+    lines: [
+      { send: 'a CAPABILITY', until: /^a OK/m },
+      { send: 'b ID ("name" "rehearsal")', until: /^b OK/m },
+      { send: 'c LOGIN rehearsal rehearsal', until: /^c OK/m },
+    ],
+  },
+  pop3: {
+    from: 'listener',
+    service: 'pop3',
+    greeting: /^\+OK/,
+    lines: [
+      { send: 'CAPA', until: /^\.\r$/m },
+      { send: 'USER rehearsal', until: /^\+OK/ },
+      { send: 'PASS rehearsal', until: /^\+OK/m },
+    ],
+  },
+};
 
 export const imapLoginRole: Role = loginRole('imap');
 export const pop3LoginRole: Role = loginRole('pop3');
@@ -16,6 +40,7 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
   return {
     name: `${protocol}-login`,
     settings: [loginSettings, tlsSettings],
+    rehearsal: rehearsals[protocol],
     start(context) {
       const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log, takesClaims: true });
       const clocks = new PreAuthClocks();

@@ -26,6 +26,7 @@ export interface CommandOptions {
 export function childCommand({ plan, server, rolesFolder, identity, inheritedFds }: CommandOptions): ChildCommand {
   return {
     script: join(rolesFolder, `${plan.role}.cjs`),
+    arguments: [],
     nodeOptions: [
       ...memoryOptions(plan.vszLimitBytes),
       // Node would look up the real path, which may lead through folders that the process may not enter.

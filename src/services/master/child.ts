@@ -5,11 +5,13 @@ import { type ChildMessage, controlFd, type MasterMessage } from '#ipc/control.j
 import { encodeFrame, FrameDecoder } from '#ipc/frame.js';
 import type { LineCollector } from '#log/files.js';
 import { writeTogether } from '#util/write-together.js';
+import { parseMessage } from './child-messages.js';
 import type { Identity } from './plan.js';
 
 export interface ChildCommand {
   /** The bundle. */
   readonly script: string;
+  readonly arguments: readonly string[];
   /** Options of Node itself. */
   readonly nodeOptions: readonly string[];
   readonly environment: Readonly<Record<string, string>>;
@@ -23,6 +25,8 @@ export interface ChildEnd {
   readonly code: number | undefined;
   readonly signal: NodeJS.Signals | undefined;
   readonly startError: Error | undefined;
+  /** Nobody was there to see how it ended. */
+  readonly isUnknown?: true;
 }
 
 export interface ChildEvents {
@@ -33,14 +37,22 @@ export interface ChildEvents {
   onEnd(end: ChildEnd): void;
 }
 
-export class Child {
+/** A child, however it came to be. */
+export interface Child {
   /** 0 when it could not be started. */
+  readonly pid: number;
+  send(message: MasterMessage): void;
+  kill(signal: NodeJS.Signals): void;
+}
+
+/** A program of its own. */
+export class SpawnedChild implements Child {
   readonly pid: number;
   readonly #process: ChildProcess;
   readonly #channel: Socket | undefined;
 
   constructor(command: ChildCommand, events: ChildEvents, openLog: (pid: number) => LineCollector) {
-    this.#process = spawn(process.execPath, [...command.nodeOptions, command.script], {
+    this.#process = spawn(process.execPath, [...command.nodeOptions, command.script, ...command.arguments], {
       env: { ...command.environment },
       stdio: ['ignore', 'pipe', 'pipe', 'pipe', ...command.inheritedFds],
       ...(command.identity === undefined ? {} : { uid: command.identity.uid, gid: command.identity.gid }),
@@ -53,7 +65,9 @@ export class Child {
       stream?.on('data', (chunk: Buffer) => log.push(chunk));
       stream?.on('error', () => undefined);
     }
-    this.#channel = this.#openChannel(events);
+    const channel = this.#process.stdio[controlFd];
+    this.#channel = isSocket(channel) ? channel : undefined;
+    if (this.#channel !== undefined) listenTo(this.#channel, events);
     let startError: Error | undefined;
     let isOver = false;
     const end = (code: number | null, signal: NodeJS.Signals | null): void => {
@@ -72,102 +86,38 @@ export class Child {
   }
 
   send(message: MasterMessage): void {
-    if (this.#channel?.writable !== true) return;
-    writeTogether(this.#channel);
-    this.#channel.write(encodeFrame(message));
+    if (this.#channel !== undefined) sendTo(this.#channel, message);
   }
 
   kill(signal: NodeJS.Signals): void {
     this.#process.kill(signal);
   }
+}
 
-  #openChannel(events: ChildEvents): Socket | undefined {
-    const channel = this.#process.stdio[controlFd];
-    if (!isSocket(channel)) return undefined;
-    const decoder = new FrameDecoder();
-    channel.on('error', () => undefined);
-    channel.on('data', (chunk: Buffer) => {
-      try {
-        decoder.push(chunk);
-        for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
-          const message = parseMessage(frame.value);
-          if (message !== undefined) events.onMessage(message);
-        }
-      } catch (error) {
-        channel.destroy();
-        events.onGarbage(error);
+export function sendTo(channel: Socket, message: MasterMessage): void {
+  if (!channel.writable) return;
+  writeTogether(channel);
+  channel.write(encodeFrame(message));
+}
+
+/** Passes on what a child says, checked. */
+export function listenTo(channel: Socket, events: Pick<ChildEvents, 'onMessage' | 'onGarbage'>): void {
+  const decoder = new FrameDecoder();
+  channel.on('error', () => undefined);
+  channel.on('data', (chunk: Buffer) => {
+    try {
+      decoder.push(chunk);
+      for (let frame = decoder.next(); frame !== undefined; frame = decoder.next()) {
+        const message = parseMessage(frame.value);
+        if (message !== undefined) events.onMessage(message);
       }
-    });
-    return channel;
-  }
-}
-
-function isSocket(stream: unknown): stream is Socket {
-  return typeof stream === 'object' && stream !== null && 'write' in stream && 'on' in stream;
-}
-
-/**
- * Children may be taken over by their clients, so their words are checked like any input.
- * @returns undefined for a kind that is not known
- * @throws TypeError when a known kind has wrong fields
- */
-export function parseMessage(value: unknown): ChildMessage | undefined {
-  const fields = record(value);
-  switch (fields['kind']) {
-    case 'needs':
-      return { kind: 'needs', settings: texts(fields['settings']), sections: texts(fields['sections']) };
-    case 'status': {
-      const oldest = fields['oldestPreAuthAtMs'];
-      return {
-        kind: 'status',
-        clients: count(fields['clients']),
-        served: count(fields['served']),
-        isDraining: fields['isDraining'] === true,
-        arrived: counts(fields['arrived']),
-        left: counts(fields['left']),
-        ...(fields['refused'] === undefined ? {} : { refused: count(fields['refused']) }),
-        isIdleRefused: fields['isIdleRefused'] === true,
-        oldestPreAuthAtMs: typeof oldest === 'number' ? oldest : undefined,
-      };
+    } catch (error) {
+      channel.destroy();
+      events.onGarbage(error);
     }
-    case 'route':
-      return {
-        kind: 'route',
-        id: count(fields['id']),
-        service: text(fields['service']),
-        user: text(fields['user']),
-        uid: fields['uid'] === undefined ? undefined : count(fields['uid']),
-        gid: fields['gid'] === undefined ? undefined : count(fields['gid']),
-      };
-    case 'route-failed':
-      return { kind: 'route-failed', ticket: count(fields['ticket']), reason: text(fields['reason']) };
-    default:
-      return undefined;
-  }
+  });
 }
 
-function record(value: unknown): Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null) throw new TypeError('a message must be an object');
-  return { ...value };
-}
-
-function count(value: unknown): number {
-  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0)
-    throw new TypeError(`${JSON.stringify(value)} is not a count`);
-  return value;
-}
-
-function counts(value: unknown): number[] {
-  if (!Array.isArray(value)) throw new TypeError('a list is missing');
-  return value.map(count);
-}
-
-function texts(value: unknown): string[] {
-  if (!Array.isArray(value) || value.length > 1_000) throw new TypeError('a list is missing or too long');
-  return value.map(text);
-}
-
-function text(value: unknown): string {
-  if (typeof value !== 'string' || value.length > 1_024) throw new TypeError('a text is missing or too long');
-  return value;
+export function isSocket(stream: unknown): stream is Socket {
+  return typeof stream === 'object' && stream !== null && 'write' in stream && 'on' in stream;
 }

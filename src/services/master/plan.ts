@@ -97,6 +97,8 @@ export interface ServerPlan {
   /** How long clients may take to end when told to, ms. */
   readonly stopGraceMs: number;
   readonly isVerboseTitle: boolean;
+  /** Processes that serve few clients are copies of a template. */
+  readonly hasTemplates: boolean;
   readonly isDebug: boolean;
   /** Names, or NAME=VALUE, that children get from the environment. */
   readonly importEnvironment: readonly string[];

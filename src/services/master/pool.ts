@@ -5,13 +5,14 @@ import type { ChildMessage, InheritedListener, StartMessage } from '#ipc/control
 import type { ListeningSockets } from '#ipc/listening-socket.js';
 import type { LogFiles } from '#log/files.js';
 import type { Logger } from '#log/logger.js';
-import { Child, type ChildEnd } from './child.js';
-import { childCommand, firstInheritedFd } from './child-command.js';
+import type { Child, ChildEnd } from './child.js';
+import { firstInheritedFd } from './child-command.js';
 import { exitText } from './exit-text.js';
 import type { ListenerWatch, Watcher } from './listener-watch.js';
 import type { Listeners } from './listeners.js';
 import type { Identity, ServerPlan, ServicePlan, SettingsNeeds } from './plan.js';
 import { closeOwnCopies, type OpenPrivateSockets, openPrivateSockets, removePrivateSockets } from './private-sockets.js';
+import { ProcessStarter } from './process-starter.js';
 import { refusePending } from './refusal.js';
 import type { Decision, RouteRequest } from './schedule/decisions.js';
 import { type Numbers, Scheduler } from './schedule/scheduler.js';
@@ -84,6 +85,7 @@ export class Pool {
   readonly #scheduler: Scheduler;
   readonly #children = new Map<number, PoolChild>();
   readonly #watcher: Watcher;
+  readonly #starter: ProcessStarter;
   /** When clients were last refused, ms since the epoch. */
   lastDropAtMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -103,6 +105,7 @@ export class Pool {
       fds: plan.listeners.map((listener) => environment.listeners.fdOf(listener)),
       onPending: (pending) => this.#apply(this.#scheduler.demand(environment.now(), pending)),
     };
+    this.#starter = new ProcessStarter(plan, server, environment, identityOf(plan.limits.defaultKey) ?? plan.identity);
   }
 
   get name(): string {
@@ -143,6 +146,7 @@ export class Pool {
     this.#isRetired = true;
     const waiting = this.#scheduler.retire();
     this.#environment.watch.unwatch(this.#watcher);
+    this.#starter.retire();
     clearTimeout(this.#timer);
     return waiting;
   }
@@ -251,7 +255,7 @@ export class Pool {
   }
 
   #start(id: number, key: string): void {
-    const { sockets, listeners, log, logFiles, rolesFolder } = this.#environment;
+    const { sockets, log } = this.#environment;
     const { plan } = this;
     let privateSockets: OpenPrivateSockets | undefined;
     try {
@@ -264,28 +268,21 @@ export class Pool {
       setImmediate(() => this.#apply(this.#scheduler.exited(this.#environment.now(), id, 'failed')));
       return;
     }
-    const fds = plan.listeners.map((listener) => listeners.fdOf(listener));
-    const inheritedFds = privateSockets === undefined ? fds : [...fds, privateSockets.fd, privateSockets.descriptorFd];
+    const ownFds = privateSockets === undefined ? [] : [privateSockets.fd, privateSockets.descriptorFd];
     const identity = identityOf(key) ?? plan.identity;
-    const becomes = identity !== undefined && plan.extraGroups.length > 0 ? { ...identity, groups: plan.extraGroups } : undefined;
-    const spawnIdentity = becomes === undefined ? identity : undefined;
-    const command = childCommand({ plan, server: this.#server, rolesFolder, identity: spawnIdentity, inheritedFds });
+    const becomes = this.#starter.becomes(identity);
     this.counters.started += 1;
     const checksTls = plan.limits.clientLimit > 1 || this.counters.started === 1;
-    const child = new Child(
-      command,
-      {
-        onMessage: (message) => this.#onMessage(id, message),
-        onGarbage: (error) => this.#onGarbage(id, error),
-        onEnd: (end) => this.#onEnd(id, end),
-      },
-      (pid) => logFiles.streamFor(`${plan.name}: `, pid),
-    );
+    const child = this.#starter.start(identity, key === plan.limits.defaultKey, ownFds, {
+      onMessage: (message) => this.#onMessage(id, message),
+      onGarbage: (error) => this.#onGarbage(id, error),
+      onEnd: (end) => this.#onEnd(id, end),
+    });
     if (privateSockets !== undefined) closeOwnCopies(privateSockets);
     const startedAtMs = this.#environment.now();
     const sessionKey = privateSockets === undefined ? undefined : this.#sessionKey(identity);
     const startMessage = (needs: SettingsNeeds): StartMessage => ({
-      ...this.#startMessage(fds.length, privateSockets, becomes, needs),
+      ...this.#startMessage(plan.listeners.length, privateSockets, becomes, needs),
       sessionKey,
       claimKeys: this.#claimKeys(identityOf(key)),
       checksTls,
@@ -408,7 +405,7 @@ export class Pool {
     this.#logEnd(process, end);
     this.#owner.onChildGone(this, process);
     const isGood = end.code === 0 && end.signal === undefined;
-    const outcome = isGood ? 'ok' : process.expectedEnd === undefined ? 'failed' : 'ended';
+    const outcome = isGood ? 'ok' : process.expectedEnd === undefined && end.isUnknown === undefined ? 'failed' : 'ended';
     if (outcome === 'failed') this.counters.failed += 1;
     this.#apply(this.#scheduler.exited(this.#environment.now(), id, outcome));
     if (this.#children.size > 0) return;

@@ -14,6 +14,7 @@ import { StorageError } from '#storage/errors.js';
 import { createMailStore, type MailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
 import { Pop3Connection } from './connection.js';
 import { Maildrop } from './maildrop.js';
+import { pop3Rehearsal } from './rehearsal.js';
 import { Pop3Session } from './session.js';
 import { pop3Settings } from './settings.js';
 
@@ -34,6 +35,7 @@ export const role: Role = {
   name: 'pop3',
   settings: [...mailStoreSettings, pop3Settings, loginSettings, tlsSettings],
   sections: mailStoreSections,
+  rehearsal: pop3Rehearsal,
   async start(context) {
     const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
     const store = createMailStore({ settings: context.settings, log: context.log });

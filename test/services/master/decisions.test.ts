@@ -4,8 +4,8 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync } from 'node:
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { parseMessage } from '#services/master/child.js';
 import { childCommand, importedEnvironment } from '#services/master/child-command.js';
+import { parseMessage } from '#services/master/child-messages.js';
 import { parseRequest } from '#services/master/control-socket.js';
 import { exitText } from '#services/master/exit-text.js';
 import { pickIdentity } from '#services/master/router.js';
