@@ -49,11 +49,12 @@ async function untilCopied(world: MasterWorld, name: 'toy' | 'mail' = 'toy'): Pr
   );
   const [template = 0] = templates(name);
   const strangers = (): number[] => world.pids(name).filter((pid) => pid !== 0 && parentOf(pid) !== template);
-  const told = new Set<number>();
   const tellStrangers = (): void => {
-    for (const pid of strangers()) {
-      if (!told.has(pid)) process.kill(pid, 'SIGTERM');
-      told.add(pid);
+    for (const pool of world.master.allPools.filter((candidate) => candidate.name === name)) {
+      const ready = new Set(pool.scheduler.processes.flatMap(({ id, phase }) => (phase === 'ready' ? [id] : [])));
+      for (const process of pool.children) {
+        if (ready.has(process.id) && parentOf(process.child.pid) !== template) pool.stopChild(process, 'finish', 'it is no copy');
+      }
     }
   };
   await until(
