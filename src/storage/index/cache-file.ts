@@ -24,10 +24,12 @@ import {
   encodeNamesRecord,
   isIntactCacheRecord,
   maxCacheRecordBytes,
+  type NamesRecord,
   parseCacheHeader,
   readCacheRecord,
   readNamesRecord,
 } from './cache-record.js';
+import { currentList, type FieldList, nextList } from './cached-fields.js';
 import type { IndexState } from './index-state.js';
 
 const readFile = promisify(read);
@@ -44,8 +46,12 @@ const maxCacheBytes = 4 * 1024 * 1024 * 1024;
 /** More than this for each message of the mailbox means that most of the file is about messages long gone. */
 const wasteBytesPerMessage = 6 * 1024;
 const wasteFloorBytes = 1024 * 1024;
-/** Header field names in one list: those of common clients and learned ones. */
-const maxNames = 120;
+const msPerDay = 86_400_000;
+
+export interface CacheOptions {
+  readonly permissions?: FilePermissions;
+  readonly now?: () => number;
+}
 
 export class CacheFile {
   readonly #path: string;
@@ -56,21 +62,16 @@ export class CacheFile {
   readonly #storage = new SlowWatch();
   readonly #permissions: FilePermissions;
   readonly #firstNames: readonly string[];
+  readonly #now: () => number;
   #lengthInSnapshot = 0;
 
   /** @param firstNames header fields cached from the start, lower-case */
-  constructor(path: string, firstNames: readonly string[], log: Logger, permissions: FilePermissions = privatePermissions) {
-    this.#permissions = permissions;
+  constructor(path: string, firstNames: readonly string[], log: Logger, { permissions, now }: CacheOptions = {}) {
+    this.#permissions = permissions ?? privatePermissions;
+    this.#now = now ?? Date.now;
     this.#path = path;
     this.#firstNames = firstNames;
     this.#log = log;
-  }
-
-  /** The list of fields that new records should hold: the one with the most names. */
-  namesToCache(state: IndexState): { readonly number: number; readonly names: readonly string[] } {
-    let best = { number: 0, names: this.#firstNames };
-    for (const [number, names] of state.cacheNames) if (best.number === 0 || names.length > best.names.length) best = { number, names };
-    return best;
   }
 
   /** Octets that the next opener would have to look through. */
@@ -139,19 +140,54 @@ export class CacheFile {
     return known !== undefined && names.every((name) => known.includes(name));
   }
 
-  /** Makes further names part of what is cached. @returns the number of the list to use */
+  /** Makes further names part of what is cached, and forgets those long not asked for. @returns the number of the list to use */
   learn(state: IndexState, names: readonly string[]): number | undefined {
     if (this.#fd < 0) return undefined;
-    const { number, names: known } = this.namesToCache(state);
-    const missing = names.filter((name) => !known.includes(name));
-    if (missing.length === 0 && number !== 0) return number;
-    const all = [...known, ...missing];
-    if (all.length > maxNames) return undefined;
-    const next = Math.max(0, ...state.cacheNames.keys()) + 1;
-    state.cacheNames.set(next, all);
-    const record = encodeNamesRecord(next, all);
+    const today = this.#today();
+    const current = currentList(state, this.#firstNames);
+    this.#noteDays(state, current.names, today, false);
+    const next = nextList(state, { firstNames: this.#firstNames, wanted: names, today });
+    if (next === undefined || next.number === current.number) return next?.number;
+    this.#noteDays(state, names, today, true);
+    for (const name of state.cacheNameDays.keys()) if (!next.names.includes(name)) state.cacheNameDays.delete(name);
+    state.cacheNames.set(next.number, next.names);
+    this.#writeNames(state, next);
+    return next.number;
+  }
+
+  /** These names have been asked for: they are not forgotten for some time. */
+  used(state: IndexState, names: readonly string[]): void {
+    if (this.#fd < 0 || names.length === 0) return;
+    const today = this.#today();
+    const { number, names: known } = currentList(state, this.#firstNames);
+    const learned = names.filter((name) => known.includes(name));
+    if (number !== 0 && this.#noteDays(state, learned, today, true)) this.#writeNames(state, { number, names: known });
+  }
+
+  /** @param isUse false: only those without a day get one. @returns true when some day has changed */
+  #noteDays({ cacheNameDays }: IndexState, names: readonly string[], today: number, isUse: boolean): boolean {
+    let isChanged = false;
+    for (const name of names) {
+      const day = cacheNameDays.get(name);
+      if (this.#firstNames.includes(name) || day === today || (day !== undefined && !isUse)) continue;
+      cacheNameDays.set(name, today);
+      isChanged = true;
+    }
+    return isChanged;
+  }
+
+  /** Peers learn of the list and of the days from the file. */
+  #writeNames(state: IndexState, { number, names }: FieldList): void {
+    const record = encodeNamesRecord(
+      number,
+      names,
+      names.map((name) => state.cacheNameDays.get(name) ?? 0),
+    );
     this.#write(state, [record], { uids: [], lengths: [record.length] });
-    return next;
+  }
+
+  #today(): number {
+    return Math.floor(this.#now() / msPerDay);
   }
 
   /** Adds to what is known about messages. */
@@ -205,6 +241,7 @@ export class CacheFile {
       state.cacheId = header.cacheId;
       state.cacheLength = cacheHeaderBytes;
       state.cacheNames.clear();
+      state.cacheNameDays.clear();
     }
     this.#lengthInSnapshot = state.cacheLength;
     if (size > state.cacheLength) await this.#scan(state, size);
@@ -266,7 +303,7 @@ export class CacheFile {
           if (at + length > bytes.length) break;
           const record = bytes.subarray(at, at + length);
           const list = isIntactCacheRecord(record) ? readNamesRecord(record) : undefined;
-          if (list !== undefined) takeNames(state, list.number, list.names);
+          if (list !== undefined) takeNames(state, list);
         } else if (position + at + length <= end) this.#notePosition(state, uid, position + at);
         at += length;
         if (at >= bytes.length) break;
@@ -356,6 +393,7 @@ export class CacheFile {
     state.cacheId = 0;
     state.cacheLength = 0;
     state.cacheNames.clear();
+    state.cacheNameDays.clear();
     try {
       unlinkSync(this.#path);
     } catch (error) {
@@ -383,11 +421,15 @@ export interface CacheRecords extends RecordOrder {
 
 const cacheRecordMinimum = 12;
 
-function takeNames(state: IndexState, number: number, names: readonly string[]): void {
+function takeNames(state: IndexState, { number, names, days }: NamesRecord): void {
   // Two processes may learn at once and choose the same number: then neither list is believed.
   const known = state.cacheNames.get(number);
   const isClash = known !== undefined && known.join() !== names.join();
-  state.cacheNames.set(number, isClash ? [] : names);
+  state.cacheNames.set(number, isClash ? [] : (known ?? names));
+  for (const [index, name] of names.entries()) {
+    const day = Math.max(days[index] ?? 0, state.cacheNameDays.get(name) ?? 0);
+    if (day > 0) state.cacheNameDays.set(name, day);
+  }
 }
 
 interface Position {

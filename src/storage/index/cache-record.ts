@@ -16,7 +16,7 @@ export const maxCacheRecordBytes = 0xfffff8;
 /** Offsets are kept in units of 8 octets. */
 export const cacheUnit = 8;
 
-export const sectionKind = { envelope: 1, body: 2, bodyStructure: 3, tree: 4, header: 5, preview: 6, names: 7 } as const;
+export const sectionKind = { envelope: 1, body: 2, bodyStructure: 3, tree: 4, header: 5, preview: 6, names: 7, nameDays: 8 } as const;
 
 export interface CacheHeader {
   readonly cacheId: number;
@@ -155,10 +155,15 @@ function sealRecord(record: Buffer): Buffer {
   return record;
 }
 
-export function encodeNamesRecord(number: number, names: readonly string[]): Buffer {
+/** @param days when each name was asked for last, in days since 1970; 0: not known */
+export function encodeNamesRecord(number: number, names: readonly string[], days: readonly number[] = []): Buffer {
   const bytes = Buffer.from(names.join('\n'), 'latin1');
-  const record = Buffer.alloc(Math.ceil((cacheRecordHeaderBytes + 2 + sectionBytes(bytes)) / cacheUnit) * cacheUnit);
-  putSection(record, cacheRecordHeaderBytes, sectionKind.names, number, bytes);
+  const dayBytes = Buffer.alloc(days.length * 4);
+  for (const [index, day] of days.entries()) dayBytes.writeUInt32LE(day, index * 4);
+  const sections = sectionBytes(bytes) + (days.length === 0 ? 0 : sectionBytes(dayBytes));
+  const record = Buffer.alloc(Math.ceil((cacheRecordHeaderBytes + 2 + sections) / cacheUnit) * cacheUnit);
+  const at = putSection(record, cacheRecordHeaderBytes, sectionKind.names, number, bytes);
+  if (days.length > 0) putSection(record, at, sectionKind.nameDays, number, dayBytes);
   return sealRecord(record);
 }
 
@@ -188,12 +193,21 @@ export function readCacheRecord(record: Buffer, message: CachedMessage): number 
   return record.readUInt32LE(12);
 }
 
-export function readNamesRecord(record: Buffer): { readonly number: number; readonly names: readonly string[] } | undefined {
+export interface NamesRecord {
+  readonly number: number;
+  readonly names: readonly string[];
+  /** As many as there are names, or none. */
+  readonly days: readonly number[];
+}
+
+export function readNamesRecord(record: Buffer): NamesRecord | undefined {
   let found: { readonly number: number; readonly names: readonly string[] } | undefined;
+  let days: number[] = [];
   readSections(record, (kind, argument, bytes) => {
     if (kind === sectionKind.names) found = { number: argument, names: bytes.toString('latin1').split('\n') };
+    if (kind === sectionKind.nameDays) days = Array.from({ length: bytes.length >> 2 }, (_, index) => bytes.readUInt32LE(index * 4));
   });
-  return found;
+  return found === undefined ? undefined : { ...found, days: days.length === found.names.length ? days : [] };
 }
 
 function readSections(record: Buffer, visit: (kind: number, argument: number, bytes: Buffer) => void): void {

@@ -68,6 +68,8 @@ export class IndexState {
   cacheId = 0;
   /** Lists of header field names that cache records refer to by number. */
   readonly cacheNames = new Map<number, readonly string[]>();
+  /** When a learned name was asked for last, in days since 1970. */
+  readonly cacheNameDays = new Map<string, number>();
 
   readonly #sets: (readonly string[])[] = [];
   readonly #idBySet = new Map<readonly string[], number>();

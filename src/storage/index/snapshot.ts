@@ -169,6 +169,11 @@ function encodeText(state: IndexState): Buffer {
     writer.u16(number);
     writeList(writer, names);
   }
+  writer.u16(state.cacheNameDays.size);
+  for (const [name, day] of state.cacheNameDays) {
+    writer.text(name);
+    writer.u32(day);
+  }
   writer.align(8);
   return writer.finish();
 }
@@ -267,4 +272,7 @@ function decodeText(state: IndexState, text: Buffer): void {
   state.history.restore(floor, entries);
   const lists = reader.u16();
   for (let index = 0; index < lists; index += 1) state.cacheNames.set(reader.u16(), readList(reader));
+  // Snapshots of earlier programs end here, padded with zeros.
+  const days = reader.left < 2 ? 0 : reader.u16();
+  for (let index = 0; index < days; index += 1) state.cacheNameDays.set(reader.text(), reader.u32());
 }

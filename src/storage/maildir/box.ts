@@ -131,7 +131,9 @@ export class MaildirBox {
       }
       const { indexDir } = this.paths;
       this.cache =
-        indexDir === undefined ? undefined : new CacheFile(`${indexDir}/roost.cache`, firstCachedNames, this.log, this.permissions);
+        indexDir === undefined
+          ? undefined
+          : new CacheFile(`${indexDir}/roost.cache`, firstCachedNames, this.log, { permissions: this.permissions });
       this.isLoaded = true;
     }, signal);
   }

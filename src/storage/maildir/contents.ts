@@ -37,6 +37,7 @@ export async function loadContents(
 ): Promise<Map<number, Contents>> {
   const { state, cache } = box;
   if (cache !== undefined) await cache.catchUp(state);
+  if (needs.headers !== undefined) cache?.used(state, needs.headers);
   const cached = cache === undefined ? new Map<number, CachedMessage>() : await cache.find(state, uids);
   const loaded = new Map<number, Contents>();
   const missing: number[] = [];

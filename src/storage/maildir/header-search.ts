@@ -19,6 +19,7 @@ export async function findHeaderKeys(
   const { cache, state } = box;
   if (cache === undefined) return;
   await cache.catchUp(state);
+  cache.used(state, fields);
   const headers = cache.headers();
   // From here on without a pause.
   if (headers === undefined || box.state !== state || numbering.state !== state) return;
