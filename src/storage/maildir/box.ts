@@ -125,8 +125,8 @@ export class MaildirBox {
       if (this.index.isBuilding) {
         await build();
         await this.index.publish();
-      } else if (findOutdated(this) !== undefined) {
-        // Perhaps the end of the log was lost with modseqs that clients have seen.
+      } else if (findOutdated(this, 0) !== undefined) {
+        // Perhaps the end of the log was lost with modseqs that clients have seen. That it is time to look again for what a change may hide says nothing.
         this.index.append([modSeqRecord(freshModSeq())]);
       }
       const { indexDir } = this.paths;

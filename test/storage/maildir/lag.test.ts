@@ -88,3 +88,17 @@ describe('A change that may hide another', () => {
     assert.ok(stamps.newRecheckAtMs < Date.now() + 2_500, `${stamps.newRecheckAtMs - Date.now()} ms from now`);
   });
 });
+
+describe('Opening a mailbox whose folder is due for another look', () => {
+  it('raises no modseq when nothing has changed', async () => {
+    await using world = await MaildirWorld.make();
+    const mailbox = await world.create('A');
+    await fill(mailbox, 2);
+    const { highestModSeq } = mailbox;
+    assert.ok(mailbox instanceof MaildirMailboxBase);
+    // What was noted while the last change might have hidden another one.
+    mailbox.box.index.append([mailbox.box.stampsRecordFor({ ...mailbox.box.state.stamps, newRecheckAtMs: 1, curRecheckAtMs: 1 })]);
+    await world.restart();
+    assert.equal((await world.open('A')).highestModSeq, highestModSeq);
+  });
+});
