@@ -63,7 +63,7 @@ export function columnBytesFor(rows: number): number {
   return bytes;
 }
 
-/** The whole file. Dead rows of the state are left out. */
+/** The whole file, to be written before the state changes. Dead rows of the state are left out. */
 export function encodeSnapshot(state: IndexState, position: LogPosition, bootId: Buffer): Buffer[] {
   const live = liveRows(state);
   const heap = liveHeap(state.columns, live);
@@ -90,10 +90,13 @@ export function encodeSnapshot(state: IndexState, position: LogPosition, bootId:
   writeStamps(stamps, state.stamps);
   stamps.finish().copy(header, 96);
   header.writeUInt32LE(crc32(text), 176);
-  header.writeUInt32LE(crc32(columns), 180);
+  header.writeUInt32LE(
+    columns.reduce((seed, part) => crc32(part, seed), 0),
+    180,
+  );
   header.writeUInt32LE(crc32(heap.bytes), 184);
   header.writeUInt32LE(crc32(header), 16);
-  return [header, text, columns, heap.bytes];
+  return [header, text, ...columns, heap.bytes];
 }
 
 /** Undefined when all rows are live. */
@@ -129,18 +132,20 @@ function liveHeap(columns: Columns, live: Uint32Array | undefined): { readonly b
   return { bytes: bytes.subarray(0, length), starts };
 }
 
-function encodeColumns(columns: Columns, live: Uint32Array | undefined, rows: number, starts: Uint32Array | undefined): Buffer {
-  const bytes = Buffer.alloc(columnBytesFor(rows));
-  let at = 0;
-  for (const name of columnOrder) {
+/** One after the other, each padded; where no row is left out, the memory of the columns itself. */
+function encodeColumns(columns: Columns, live: Uint32Array | undefined, rows: number, starts: Uint32Array | undefined): Buffer[] {
+  return columnOrder.flatMap((name) => {
     const source: TypedArray = name === 'nameStart' && starts !== undefined ? starts : columns[name];
-    const isGathered = live !== undefined && !(name === 'nameStart' && starts !== undefined);
-    const target = viewOf(name, bytes, at, rows);
-    if (isGathered) for (let index = 0; index < rows; index += 1) target[index] = source[live[index] as number] as number;
-    else target.set(source.subarray(0, rows));
-    at += align8(rows * elementBytes(name));
-  }
-  return bytes;
+    const octets = rows * elementBytes(name);
+    const padding = Buffer.alloc(align8(octets) - octets);
+    if (live === undefined || (name === 'nameStart' && starts !== undefined)) {
+      return [Buffer.from(source.buffer, source.byteOffset, octets), padding];
+    }
+    const gathered = Buffer.alloc(octets);
+    const target = viewOf(name, gathered, 0, rows);
+    for (let index = 0; index < rows; index += 1) target[index] = source[live[index] as number] as number;
+    return [gathered, padding];
+  });
 }
 
 function viewOf(name: (typeof columnOrder)[number], bytes: Buffer, at: number, rows: number): TypedArray {

@@ -13,6 +13,10 @@ import { keywordsFromName } from './keyword-mapping.js';
 import { rewriteListing } from './listing.js';
 import type { FoundFile } from './scan.js';
 
+const linesBytes = 256 * 1024;
+/** Longer than any name of a file, with its UID. */
+const maxLineBytes = 512;
+
 /** Records of gone messages make up more than a quarter of the list: replace it. */
 const compactAbove = 4 / 3;
 
@@ -49,11 +53,10 @@ export async function giveUids(box: MaildirBox, files: readonly FoundFile[], ret
 async function writeList(box: MaildirBox, found: FoundColumns, given: Uint32Array, returned: ReadonlySet<string>): Promise<void> {
   if (given.length === 0) return;
   const { state } = box;
-  const lines = found.uidListLines(given);
   const liveOctets = state.columns.heapLength + state.columns.length * 9 + 200;
   const isSparse = state.liveCount > 0 && (box.listRead ?? state.stamps.uidList).size > liveOctets * compactAbove + 4096;
   if (!isSparse && !(returned.size > 0 && given.some((index) => returned.has(found.baseName(index))))) {
-    box.listRead = box.list.append(lines);
+    box.listRead = box.list.append(found.uidListLines(given));
     if (box.options.fsync === 'never') return;
     try {
       // Before any client is told: after a loss of power the files would be numbered anew, and some of them may be gone by then.
@@ -64,7 +67,9 @@ async function writeList(box: MaildirBox, found: FoundColumns, given: Uint32Arra
     return;
   }
   for (const index of given) box.unclaimed.delete(found.baseName(index));
-  await rewriteListing(box, lines.toString('latin1'));
+  let lines = '';
+  for (const piece of found.uidListLines(given)) lines += piece.toString('latin1');
+  await rewriteListing(box, lines);
 }
 
 /** The files as columns, one place each. */
@@ -133,13 +138,15 @@ class FoundColumns {
     return { listed: this.#withoutTwins(byUid), unlisted: this.#withoutTwins(byArrival) };
   }
 
-  /** Lines of dovecot-uidlist. */
-  uidListLines(order: Uint32Array): Buffer {
-    let octets = 0;
-    for (const index of order) octets += (this.#baseLengths[index] as number) + 13;
-    const lines = Buffer.allocUnsafeSlow(octets);
+  /** Lines of dovecot-uidlist, whole ones in each piece; a piece is good until the next one. */
+  *uidListLines(order: Uint32Array): Generator<Buffer> {
+    const lines = Buffer.allocUnsafeSlow(Math.min(linesBytes, order.length * maxLineBytes));
     let at = 0;
     for (const index of order) {
+      if (at + maxLineBytes > lines.length) {
+        yield lines.subarray(0, at);
+        at = 0;
+      }
       at = putDecimal(lines, at, this.uid[index] as number);
       lines[at] = 0x20;
       lines[at + 1] = 0x3a;
@@ -147,7 +154,7 @@ class FoundColumns {
       lines[at] = 0x0a;
       at += 1;
     }
-    return lines.subarray(0, at);
+    yield lines.subarray(0, at);
   }
 
   rows(order: Uint32Array, saveDate: number): NewRows {

@@ -76,8 +76,8 @@ export class UidListFile {
     }
   }
 
-  /** Appends whole lines. @returns the stamp afterwards */
-  append(lines: string | Buffer): FileStamp {
+  /** Appends whole lines, in one piece or several. @returns the stamp afterwards */
+  append(lines: string | Iterable<Buffer>): FileStamp {
     let fd: number;
     try {
       fd = openSync(this.path, 'a');
@@ -86,10 +86,9 @@ export class UidListFile {
     }
     try {
       const before = stampOfOpen(fd);
-      const bytes = typeof lines === 'string' ? Buffer.from(lines, 'latin1') : lines;
-      let written = 0;
+      const pieces = typeof lines === 'string' ? [Buffer.from(lines, 'latin1')] : lines;
       try {
-        while (written < bytes.length) written += writeSync(fd, bytes, written);
+        for (const piece of pieces) for (let written = 0; written < piece.length; ) written += writeSync(fd, piece, written);
       } catch (error) {
         // A part of a line without its end would swallow the next record.
         ftruncateOrIgnore(fd, before.size);
