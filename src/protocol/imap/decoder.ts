@@ -18,6 +18,9 @@ export interface DecoderLimits {
   readonly maxLiterals: number;
 }
 
+/** No message is larger: RFC822.SIZE has 32 bits (RFC 3501 9). Who announces more is not waited for, whatever becomes of the command. */
+const maxMessageBytes = 4_294_967_295;
+
 export const defaultDecoderLimits: DecoderLimits = {
   maxLineBytes: 65_536,
   maxLiteralBytes: 65_536,
@@ -332,6 +335,7 @@ export class CommandDecoder {
   #startMessage(marker: Marker): DecodeStep {
     if (!marker.isSynchronizing && this.#limits.isLiteralMinus && marker.size > 4096)
       return this.#refuse('Too large non-synchronizing literal', 'TOOBIG', marker);
+    if (marker.size > maxMessageBytes) return this.#refuse('Literal size too large', 'TOOBIG', marker);
     const reader = new CommandReader(this.#text, this.#literals, this.#argumentsAt);
     const isFirst = !this.#isMessageCommand;
     this.#message = marker;

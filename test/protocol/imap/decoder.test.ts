@@ -75,6 +75,9 @@ const cases: readonly (readonly [input: string, expected: readonly string[]])[] 
     'a1 APPEND {1+}\r\nx (\\Seen) {2+}\r\nhi {1+}\r\n!\r\n',
     ['a1 APPEND message 2+', 'octets "hi"', 'segment " {1+}"', 'octets "!"', 'segment ""'],
   ],
+  // No message is that large: it is neither waited for nor thrown away.
+  ['a1 APPEND x {4294967296}\r\na2 NOOP\r\n', ['bad a1 APPEND: Literal size too large', 'a2 NOOP []']],
+  ['a1 APPEND x {4294967296+}\r\na2 NOOP\r\n', ['bye Literal size too large']],
 ];
 
 describe('IMAP command decoder', () => {

@@ -110,13 +110,19 @@ describe('commands of real sessions, spoilt', () => {
           await client.ok('SELECT INBOX');
         }
         for (const [isFirst, command] of commands) clients[isFirst ? 0 : 1]?.raw(command);
-        for (const client of clients) assert.ok(await isAlive(client), `no answer after ${JSON.stringify(commands)}`);
+        for (const client of clients)
+          assert.ok((await isAlive(client)) || commands.some(announcesMuch), `no answer after ${JSON.stringify(commands)}`);
         assert.deepEqual(failures, [], JSON.stringify(commands));
       }),
       fuzzParameters(50),
     );
   });
 });
+
+/** A message as large as can be, which is not sent: the server waits for it, also to throw it away (RFC 7888 4). */
+function announcesMuch([, command]: readonly [boolean, string]): boolean {
+  return [...command.matchAll(/\{(\d+)\+\}\r?\n/g)].some(([, size]) => Number(size) > 1_000_000 && Number(size) <= 4_294_967_295);
+}
 
 /** Answers a NOOP, or has ended. What was left open (IDLE, a literal, a quoted string) is finished first; a compressed stream is not asked. */
 async function isAlive(client: LineClient): Promise<boolean> {
