@@ -36,12 +36,9 @@ export async function writeListing(
   const { output, view } = session;
   const rows = new RowBlocks(view, session.flagText, items, session.has('UIDONLY'));
   const slice = new TimeSlice();
-  let untilCheck = stride;
-  for (const seq of seqs) {
-    const full = rows.add(seq);
-    untilCheck -= 1;
-    if (full === undefined && untilCheck > 0) continue;
-    untilCheck = stride;
+  const numbers = seqs[Symbol.iterator]();
+  while (!rows.isDone) {
+    const full = rows.addSome(numbers);
     if (full !== undefined) {
       output.octets(full);
       await output.drain();
@@ -73,8 +70,24 @@ class RowBlocks {
     this.#isUidOnly = isUidOnly;
   }
 
-  /** @returns a block that is full: no row fits any more; it is the caller's */
-  add(seq: number): Buffer | undefined {
+  /** All numbers have been added. */
+  isDone = false;
+
+  /** Adds some more rows, in a loop that is compiled for itself. @returns a block that is full, if one is; it is the caller's */
+  addSome(seqs: Iterator<number>): Buffer | undefined {
+    for (let left = stride; left > 0; left -= 1) {
+      const next = seqs.next();
+      if (next.done === true) {
+        this.isDone = true;
+        return undefined;
+      }
+      const full = this.#add(next.value);
+      if (full !== undefined) return full;
+    }
+    return undefined;
+  }
+
+  #add(seq: number): Buffer | undefined {
     const view = this.#view;
     const flags = this.#hasFlags ? this.#flagsOf(view.systemFlagsAt(seq), view.keywordsAt(seq)) : nothing;
     let full: Buffer | undefined;

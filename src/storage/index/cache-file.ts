@@ -47,6 +47,8 @@ const maxCacheBytes = 4 * 1024 * 1024 * 1024;
 const wasteBytesPerMessage = 6 * 1024;
 const wasteFloorBytes = 1024 * 1024;
 const msPerDay = 86_400_000;
+/** What V8 keeps as a small integer: a larger one would make it give up code that is compiled for index states without one. */
+const largestId = 0x7fffffff;
 
 export interface CacheOptions {
   readonly permissions?: FilePermissions;
@@ -266,7 +268,7 @@ export class CacheFile {
     const fd = openSync(temporary, 'w', this.#permissions.mode);
     try {
       givePermissions(fd, this.#permissions);
-      writeFileSync(fd, Buffer.concat([encodeCacheHeader({ cacheId: randomInt(1, 0xffffffff), uidValidity }), first]));
+      writeFileSync(fd, Buffer.concat([encodeCacheHeader({ cacheId: randomInt(1, largestId), uidValidity }), first]));
     } finally {
       closeSync(fd);
     }
