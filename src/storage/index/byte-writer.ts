@@ -45,6 +45,16 @@ export class ByteWriter {
     this.#reserve(length);
     this.length = putLatin1(this.#buffer, this.length, text, length);
   }
+  /** Room for octets that the caller writes into `octets` before the next call. @returns where */
+  skip(count: number): number {
+    this.#reserve(count);
+    const at = this.length;
+    this.length += count;
+    return at;
+  }
+  get octets(): Buffer {
+    return this.#buffer;
+  }
   /** u16 length, then UTF-8. */
   text(value: string): void {
     const bytes = Buffer.from(value, 'utf8');

@@ -77,18 +77,18 @@ export class Columns {
     return index;
   }
 
-  /** The same for a row whose base name is the first `baseLength` characters of a file name, latin1. */
-  addFile(row: NewRow, extension: string, fileName: string, baseLength: number): number {
+  /** The same for a row whose base name the caller puts into the heap. @returns where */
+  addFile(row: NewRow, extension: string, baseLength: number): number {
     const index = this.#addRow(row);
     const start = this.heapLength;
     const nameStart = start + extension.length;
     this.#reserveHeap(nameStart + baseLength);
     putLatin1(this.heap, start, extension, extension.length);
-    this.heapLength = putLatin1(this.heap, nameStart, fileName, baseLength);
+    this.heapLength = nameStart + baseLength;
     this.nameStart[index] = start;
     this.extensionLength[index] = extension.length;
     this.nameLength[index] = baseLength;
-    return index;
+    return nameStart;
   }
 
   #addRow(row: NewRow): number {

@@ -15,8 +15,8 @@ export interface NewRows {
   /** Ids of the state. */
   readonly keywordSet: ArrayLike<number>;
   readonly suffix: ArrayLike<number>;
-  /** latin1; the base name is the first `baseLength` characters. */
-  readonly fileName: readonly string[];
+  /** Writes the `baseLength` octets of the name. */
+  copyBaseName(index: number, target: Buffer, at: number): void;
   readonly baseLength: ArrayLike<number>;
   /** Fields of the uidlist, `G... `; '' for most. */
   extensionAt(index: number): string;
@@ -35,7 +35,7 @@ export function applyNewRows(state: IndexState, rows: NewRows): void {
   for (let index = 0; index < rows.count; index += 1) {
     const uid = rows.uid[index] as number;
     if (uid <= state.highestUid) throw new RangeError(`UID ${uid} is not above ${state.highestUid}`);
-    columns.addFile(
+    const nameStart = columns.addFile(
       {
         uid,
         modSeq,
@@ -47,9 +47,9 @@ export function applyNewRows(state: IndexState, rows: NewRows): void {
         internalDate: rows.internalDate,
       },
       rows.extensionAt(index),
-      rows.fileName[index] as string,
       rows.baseLength[index] as number,
     );
+    rows.copyBaseName(index, columns.heap, nameStart);
     state.uidNext = Math.max(state.uidNext, uid + 1);
   }
   if (rows.count === 0) return;
@@ -84,7 +84,8 @@ function recordOf(state: IndexState, rows: NewRows, from: number, to: number): B
     writer.u16(extension.length);
     writer.u16(baseLength);
     writer.latin1(extension, extension.length);
-    writer.latin1(rows.fileName[index] as string, baseLength);
+    const place = writer.skip(baseLength);
+    rows.copyBaseName(index, writer.octets, place);
   }
   const body = writer.finish();
   return makeRecord(

@@ -6,9 +6,9 @@ import { fewNames, LinearLookup, NameLookup } from '../index/name-lookup.js';
 import type { FolderTimes, MaildirBox } from './box.js';
 import { isSameStamp } from './file-calls.js';
 import { baseLength, pathIn } from './file-name.js';
+import type { FoundFile, FoundFiles } from './found-files.js';
 import { giveUids } from './give-uids.js';
 import { readListing } from './listing.js';
-import type { FoundFile } from './scan.js';
 
 /** A file this much older than now may have been here before, and so have a record in the list that the index no longer knows. */
 const freshSeconds = 600;
@@ -20,9 +20,10 @@ const mostLooks = 1000;
  * a message that came after the listing is; if a later UID were taken or given first, theirs would be lost.
  * @returns their UIDs
  */
-export function unseenRecords(box: MaildirBox, found: readonly FoundFile[]): number[] {
+export function unseenRecords(box: MaildirBox, found: Iterable<FoundFile>): number[] {
   if (box.unclaimed.size === 0) return [];
-  const names = new Set(found.map(({ fileName }) => fileName.slice(0, baseLength(fileName))));
+  const names = new Set<string>();
+  for (const { fileName } of found) names.add(fileName.slice(0, baseLength(fileName)));
   const unseen: number[] = [];
   for (const [baseName, { uid }] of box.unclaimed) if (uid > box.state.highestUid && !names.has(baseName)) unseen.push(uid);
   return unseen;
@@ -30,7 +31,7 @@ export function unseenRecords(box: MaildirBox, found: readonly FoundFile[]): num
 
 /** What a look at the folders found, and what was known at that moment. */
 export interface ScanRead {
-  readonly unknown: readonly FoundFile[];
+  readonly unknown: FoundFiles;
   readonly state: IndexState;
   /** The highest one when the listing was compared with the index. */
   readonly modSeq: number;
@@ -65,8 +66,7 @@ export async function adoptFiles(
     if (!isLastAttempt && unseenRecords(box, files).length > 0) return false;
     files = withoutKnown(box, files);
   }
-  const mayHaveReturned = files.some(({ fileName }) => isOld(fileName));
-  const returned = mayHaveReturned && box.state.columns.length > 0 ? await recordsOfReturned(box, files) : new Set<string>();
+  const returned = box.state.columns.length > 0 && hasOld(files) ? await recordsOfReturned(box, files) : new Set<string>();
   // From here on without a pause: a UID is given to a file that is there.
   const there = stillThere(box, files, read.times);
   if (there.length < files.length && !isLastAttempt) return false;
@@ -75,7 +75,7 @@ export async function adoptFiles(
 }
 
 /** Many files are taken as there while nothing has happened in their folders: one by one they cost as much as the listing. */
-function stillThere(box: MaildirBox, files: readonly FoundFile[], times: FolderTimes): readonly FoundFile[] {
+function stillThere(box: MaildirBox, files: FoundFiles, times: FolderTimes): FoundFiles {
   if (files.length > mostLooks) {
     const now = box.folderTimes();
     if (now.newMtimeMs === times.newMtimeMs && now.curMtimeMs === times.curMtimeMs) return files;
@@ -85,10 +85,15 @@ function stillThere(box: MaildirBox, files: readonly FoundFile[], times: FolderT
   });
 }
 
-function withoutKnown(box: MaildirBox, files: readonly FoundFile[]): readonly FoundFile[] {
+function withoutKnown(box: MaildirBox, files: FoundFiles): FoundFiles {
   const { columns } = box.state;
   const lookup = files.length <= fewNames ? new LinearLookup(columns) : new NameLookup(columns);
   return files.filter(({ fileName }) => lookup.find(fileName, baseLength(fileName)) < 0);
+}
+
+function hasOld(files: FoundFiles): boolean {
+  for (const { fileName } of files) if (isOld(fileName)) return true;
+  return false;
 }
 
 function isOld(fileName: string): boolean {
@@ -97,7 +102,7 @@ function isOld(fileName: string): boolean {
 }
 
 /** Names among `files` that the list already gives a UID which is no longer theirs. */
-async function recordsOfReturned(box: MaildirBox, files: readonly FoundFile[]): Promise<Set<string>> {
+async function recordsOfReturned(box: MaildirBox, files: FoundFiles): Promise<Set<string>> {
   const returned = new Set<string>();
   const list = await box.list.read();
   if (list === undefined) return returned;

@@ -4,6 +4,7 @@ import { opendir } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
 import { type StorageCode, StorageError } from '../errors.js';
 import type { FileStamp } from '../index/index-state.js';
+import { NameList } from './name-list.js';
 
 const codeOfErrno: Readonly<Record<string, StorageCode>> = {
   ENOSPC: 'no-space',
@@ -43,19 +44,19 @@ const largeFolderBytes = 256 * 1024;
 /** Names read from a large folder with one trip to the thread pool. */
 const namesAtOnce = 2048;
 
-/** Names as latin1 strings, without `.` and `..`, in no order. */
-export function listFolder(path: string): Promise<string[]> {
+/** Names without `.` and `..`, in no order. */
+export function listFolder(path: string): Promise<NameList> {
   if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > largeFolderBytes) return listLargeFolder(path);
   return new Promise((resolve, reject) => {
     readdir(path, { encoding: 'latin1' }, (error, names) => {
-      if (error === null) resolve(names);
+      if (error === null) resolve(NameList.of(names));
       else reject(error);
     });
   });
 }
 
-async function listLargeFolder(path: string): Promise<string[]> {
-  const names: string[] = [];
+async function listLargeFolder(path: string): Promise<NameList> {
+  const names = new NameList();
   const folder = await opendir(path, { encoding: 'latin1', bufferSize: namesAtOnce });
   try {
     for (;;) {

@@ -9,9 +9,9 @@ import type { NewRows } from '../index/new-rows.js';
 import type { MaildirBox } from './box.js';
 import { storageErrorOf } from './file-calls.js';
 import { arrivalOf, baseLength, pathIn } from './file-name.js';
+import type { FoundFile, FoundFiles } from './found-files.js';
 import { keywordsFromName } from './keyword-mapping.js';
 import { rewriteListing } from './listing.js';
-import type { FoundFile } from './scan.js';
 
 const linesBytes = 256 * 1024;
 /** Longer than any name of a file, with its UID. */
@@ -25,7 +25,7 @@ const compactAbove = 4 / 3;
  * @param files without a row in the index; those that `box.unclaimed` names get the UID it says
  * @param returned base names among them to which the list still gives a UID that is no longer theirs
  */
-export async function giveUids(box: MaildirBox, files: readonly FoundFile[], returned: ReadonlySet<string>): Promise<void> {
+export async function giveUids(box: MaildirBox, files: FoundFiles, returned: ReadonlySet<string>): Promise<void> {
   const { state } = box;
   // On the first look nobody knows when the messages came; later ones come now.
   const saveDate = state.columns.length === 0 ? unknown32 : Math.floor(Date.now() / 1000);
@@ -77,7 +77,11 @@ class FoundColumns {
   readonly uid: Uint32Array;
   readonly #box: MaildirBox;
   readonly #count: number;
-  readonly #names: string[] = [];
+  readonly #files: FoundFiles;
+  /** Places in `#files`. */
+  readonly #places: Uint32Array;
+  /** Names that were no use and have been changed. */
+  readonly #renamed = new Map<number, string>();
   readonly #isInNew: Uint8Array;
   readonly #baseLengths: Uint32Array;
   readonly #suffixes: Uint32Array;
@@ -87,8 +91,10 @@ class FoundColumns {
   #lastSuffix = '';
   #lastSuffixId = 0;
 
-  constructor(box: MaildirBox, files: readonly FoundFile[]) {
+  constructor(box: MaildirBox, files: FoundFiles) {
     this.#box = box;
+    this.#files = files;
+    this.#places = new Uint32Array(files.length);
     this.uid = new Uint32Array(files.length);
     this.#isInNew = new Uint8Array(files.length);
     this.#baseLengths = new Uint32Array(files.length);
@@ -96,12 +102,15 @@ class FoundColumns {
     this.#seconds = new Float64Array(files.length);
     this.#micros = new Uint32Array(files.length);
     let count = 0;
-    for (const file of files) {
-      const name = usableName(box, file);
+    for (let place = 0; place < files.length; place += 1) {
+      const fileName = files.nameAt(place);
+      const isInNew = files.isInNewAt(place);
+      const name = usableName(box, { fileName, isInNew });
       if (name === undefined) continue;
       const length = baseLength(name);
-      this.#names.push(name);
-      this.#isInNew[count] = file.isInNew ? 1 : 0;
+      this.#places[count] = place;
+      if (name !== fileName) this.#renamed.set(count, name);
+      this.#isInNew[count] = isInNew ? 1 : 0;
       this.#baseLengths[count] = length;
       this.#suffixes[count] = this.#suffixId(name, length);
       const [seconds, micros] = arrivalOf(name);
@@ -113,7 +122,18 @@ class FoundColumns {
   }
 
   baseName(index: number): string {
-    return (this.#names[index] as string).slice(0, this.#baseLengths[index]);
+    return this.#nameAt(index).slice(0, this.#baseLengths[index]);
+  }
+
+  #copyBaseName(index: number, target: Buffer, at: number): void {
+    const length = this.#baseLengths[index] as number;
+    const renamed = this.#renamed.size === 0 ? undefined : this.#renamed.get(index);
+    if (renamed !== undefined) putLatin1(target, at, renamed, length);
+    else this.#files.copyName(this.#places[index] as number, target, at, length);
+  }
+
+  #nameAt(index: number): string {
+    return this.#renamed.get(index) ?? this.#files.nameAt(this.#places[index] as number);
   }
 
   /** Places of files that the list names, ascending by UID, and of the others in order of arrival. A second file of a base name is left out. */
@@ -150,7 +170,8 @@ class FoundColumns {
       at = putDecimal(lines, at, this.uid[index] as number);
       lines[at] = 0x20;
       lines[at + 1] = 0x3a;
-      at = putLatin1(lines, at + 2, this.#names[index] as string, this.#baseLengths[index] as number);
+      this.#copyBaseName(index, lines, at + 2);
+      at += 2 + (this.#baseLengths[index] as number);
       lines[at] = 0x0a;
       at += 1;
     }
@@ -183,7 +204,7 @@ class FoundColumns {
       isInNew: order.map((index) => this.#isInNew[index] as number),
       keywordSet,
       suffix,
-      fileName: Array.from(order, (index) => this.#names[index] as string),
+      copyBaseName: (at, target, to) => this.#copyBaseName(order[at] as number, target, to),
       baseLength: order.map((index) => this.#baseLengths[index] as number),
       extensionAt: (at) => (this.#extensions.size === 0 ? '' : (this.#extensions.get(order[at] as number) ?? '')),
       saveDate,

@@ -20,11 +20,13 @@ import { adoptFiles, type ScanRead, unseenRecords } from './adopt.js';
 import { dirtyWindowMs, type MaildirBox } from './box.js';
 import { listFolder, stampOf } from './file-calls.js';
 import { baseLength, pathIn } from './file-name.js';
+import type { FoundFile } from './found-files.js';
 import { keywordsFromName } from './keyword-mapping.js';
 import { parseKeywordsFile } from './keywords-file.js';
 import { readListing } from './listing.js';
+import { NameList } from './name-list.js';
 import { findOutdated, type Outdated } from './outdated.js';
-import { compareListings, type FoundFile, type ScanResult, splitFileName } from './scan.js';
+import { compareListings, type ScanResult, splitFileName } from './scan.js';
 
 /** Listings in a row that must miss a file before it counts as removed. */
 const listingsToMiss = 2;
@@ -193,11 +195,11 @@ function isThere(box: MaildirBox, row: number): boolean {
   return statSync(pathOfRow(box, row), { throwIfNoEntry: false }) !== undefined;
 }
 
-async function listOrEmpty(folder: string): Promise<string[]> {
+async function listOrEmpty(folder: string): Promise<NameList> {
   try {
     return await listFolder(folder);
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT' && folder.endsWith('/new')) return [];
+    if (errnoOf(error) === 'ENOENT' && folder.endsWith('/new')) return new NameList();
     if (errnoOf(error) === 'ENOENT') throw new StorageError('not-found', `${folder} is gone`, { clientText: 'Mailbox was deleted' });
     throw error;
   }

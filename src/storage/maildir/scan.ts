@@ -6,26 +6,17 @@ import { rowBit } from '../index/columns.js';
 import type { IndexState } from '../index/index-state.js';
 import { fewNames, LinearLookup, NameLookup } from '../index/name-lookup.js';
 import { baseLength } from './file-name.js';
-
-export interface FoundFile {
-  readonly fileName: string;
-  readonly isInNew: boolean;
-}
+import { type FoundFile, FoundFiles, type Listings } from './found-files.js';
+import type { NameList } from './name-list.js';
 
 export interface ScanResult {
   /** Rows whose file is where it is not expected, or has another suffix: row, suffix id, in new/ (0 or 1); three numbers each. */
   readonly changed: number[];
-  readonly unknown: FoundFile[];
+  readonly unknown: FoundFiles;
   /** Live rows without a file. */
   readonly missing: number[];
   /** Second files of a base name that has already been found. */
   readonly duplicates: FoundFile[];
-}
-
-export interface Listings {
-  /** Undefined: new/ was not read, so messages there are taken as present. */
-  readonly inNew: readonly string[] | undefined;
-  readonly inCur: readonly string[] | undefined;
 }
 
 export function compareListings(state: IndexState, listings: Listings): ScanResult {
@@ -33,13 +24,13 @@ export function compareListings(state: IndexState, listings: Listings): ScanResu
   const names = (listings.inNew?.length ?? 0) + (listings.inCur?.length ?? 0);
   const lookup = names <= fewNames ? new LinearLookup(columns) : new NameLookup(columns);
   const seen = new Uint8Array(columns.length);
-  const result: ScanResult = { changed: [], unknown: [], missing: [], duplicates: [] };
-  const visit = (fileName: string, isInNew: boolean): void => {
+  const result: ScanResult = { changed: [], unknown: new FoundFiles(listings), missing: [], duplicates: [] };
+  const visit = (fileName: string, isInNew: boolean, place: number): void => {
     if (fileName.charCodeAt(0) === 0x2e) return;
     const length = baseLength(fileName);
     const row = lookup.find(fileName, length);
     if (row < 0) {
-      result.unknown.push({ fileName, isInNew });
+      result.unknown.push(place, isInNew);
       return;
     }
     if (seen[row] !== 0) {
@@ -51,8 +42,14 @@ export function compareListings(state: IndexState, listings: Listings): ScanResu
     const wasInNew = ((columns.bits[row] as number) & rowBit.inNew) !== 0;
     if (columns.suffix[row] !== suffix || wasInNew !== isInNew) result.changed.push(row, suffix, isInNew ? 1 : 0);
   };
-  for (const name of listings.inNew ?? []) visit(name, true);
-  for (const name of listings.inCur ?? []) visit(name, false);
+  const { inNew, inCur } = listings;
+  if (columns.length === 0) {
+    takeAll(inNew, true, result.unknown);
+    takeAll(inCur, false, result.unknown);
+    return result;
+  }
+  for (let place = 0; inNew !== undefined && place < inNew.length; place += 1) visit(inNew.at(place), true, place);
+  for (let place = 0; inCur !== undefined && place < inCur.length; place += 1) visit(inCur.at(place), false, place);
   for (let row = 0; row < columns.length; row += 1) {
     if (seen[row] !== 0) continue;
     const bits = columns.bits[row] as number;
@@ -61,6 +58,11 @@ export function compareListings(state: IndexState, listings: Listings): ScanResu
     if (wasRead) result.missing.push(row);
   }
   return result;
+}
+
+/** Nothing is known yet. */
+function takeAll(names: NameList | undefined, isInNew: boolean, unknown: FoundFiles): void {
+  for (let place = 0; names !== undefined && place < names.length; place += 1) if (!names.isHidden(place)) unknown.push(place, isInNew);
 }
 
 /** Splits a file name into what the index keeps. */
