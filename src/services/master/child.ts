@@ -6,6 +6,7 @@ import { encodeFrame, FrameDecoder } from '#ipc/frame.js';
 import type { LineCollector } from '#log/files.js';
 import { writeTogether } from '#util/write-together.js';
 import { parseMessage } from './child-messages.js';
+import { LastWords } from './last-words.js';
 import type { Identity } from './plan.js';
 
 export interface ChildCommand {
@@ -25,6 +26,8 @@ export interface ChildEnd {
   readonly code: number | undefined;
   readonly signal: NodeJS.Signals | undefined;
   readonly startError: Error | undefined;
+  /** Its last words were that memory has run out. */
+  readonly isOutOfMemory?: boolean;
   /** Nobody was there to see how it ended. */
   readonly isUnknown?: true;
 }
@@ -61,8 +64,12 @@ export class SpawnedChild implements Child {
     });
     this.pid = this.#process.pid ?? 0;
     const log = openLog(this.pid);
+    const lastWords = new LastWords();
     for (const stream of [this.#process.stdout, this.#process.stderr]) {
-      stream?.on('data', (chunk: Buffer) => log.push(chunk));
+      stream?.on('data', (chunk: Buffer) => {
+        lastWords.push(chunk);
+        log.push(chunk);
+      });
       stream?.on('error', () => undefined);
     }
     const channel = this.#process.stdio[controlFd];
@@ -74,7 +81,8 @@ export class SpawnedChild implements Child {
       if (isOver) return;
       isOver = true;
       log.end();
-      events.onEnd({ code: startError === undefined ? (code ?? undefined) : undefined, signal: signal ?? undefined, startError });
+      const known = startError === undefined ? (code ?? undefined) : undefined;
+      events.onEnd({ code: known, signal: signal ?? undefined, startError, isOutOfMemory: lastWords.isOutOfMemory });
     };
     this.#process.on('error', (error) => {
       startError = error;

@@ -5,6 +5,7 @@ import type { MasterMessage } from '#ipc/control.js';
 import { closeDescriptor, makeBlocking, openSocketPair } from '#ipc/handle-pass.js';
 import type { LineCollector } from '#log/files.js';
 import { type Child, type ChildEnd, type ChildEvents, listenTo, sendTo } from './child.js';
+import { LastWords } from './last-words.js';
 
 /** Last log lines are waited for so long after the end; a grandchild may hold the log open. */
 const lastWordsMs = 1_000;
@@ -50,6 +51,7 @@ export class CopiedChild implements Child {
   readonly #openLog: (pid: number) => LineCollector;
   readonly #template: CopyOwner;
   #log: LineCollector | undefined;
+  readonly #lastWords = new LastWords();
   #hasLogEnded = false;
   #end: ChildEnd | undefined;
   #isOver = false;
@@ -67,6 +69,7 @@ export class CopiedChild implements Child {
 
   kill(signal: NodeJS.Signals): void {
     if (this.pid === 0) {
+      // It may wait for the template, or be on its way.
       this.#template.giveUp();
       return;
     }
@@ -85,7 +88,10 @@ export class CopiedChild implements Child {
     const { control, log } = this.#sockets;
     const collector = this.#openLog(pid);
     this.#log = collector;
-    log.on('data', (chunk: Buffer) => collector.push(chunk));
+    log.on('data', (chunk: Buffer) => {
+      this.#lastWords.push(chunk);
+      collector.push(chunk);
+    });
     log.on('close', () => {
       this.#hasLogEnded = true;
       if (this.#end === undefined) this.#template.seemsEnded();
@@ -104,11 +110,19 @@ export class CopiedChild implements Child {
     else setTimeout(() => this.#over(end), lastWordsMs).unref();
   }
 
+  /** It was never asked for; nobody is told. */
+  forget(): void {
+    this.#isOver = true;
+    this.#sockets.control.destroy();
+    this.#sockets.log.destroy();
+  }
+
   /** The template is gone: how this child ends will not be known, only when. */
   orphaned(): void {
     const end: ChildEnd = { code: undefined, signal: undefined, startError: undefined, isUnknown: true };
     const { control } = this.#sockets;
-    if (this.pid === 0 || control.destroyed) this.ended(end);
+    // Not at once: this may be inside the call that has started it.
+    if (this.pid === 0 || control.destroyed) setImmediate(() => this.ended(end));
     else control.on('close', () => this.ended(end));
   }
 
@@ -118,7 +132,7 @@ export class CopiedChild implements Child {
     this.#sockets.control.destroy();
     this.#sockets.log.destroy();
     this.#log?.end();
-    this.#events.onEnd(end);
+    this.#events.onEnd({ ...end, isOutOfMemory: this.#lastWords.isOutOfMemory });
   }
 }
 

@@ -3,7 +3,7 @@ import type { ChildEnd } from './child.js';
 
 const megabyte = 1024 * 1024;
 
-/** Exit codes that say more than their number. 134 is abort(): V8 ends so when the heap is full. */
+/** Exit codes that say more than their number. */
 const exitTexts: Readonly<Record<number, string>> = {
   9: 'Invalid argument of node',
   81: "Can't open log file",
@@ -12,6 +12,8 @@ const exitTexts: Readonly<Record<number, string>> = {
   89: 'Fatal failure',
 };
 export const outOfMemoryCode = 83;
+/** What a shell makes of SIGABRT. */
+const abortCode = 134;
 
 /** Signal numbers of Linux; only those that end a process in practice. */
 const signalNumbers: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
@@ -32,7 +34,9 @@ const signalNumbers: Readonly<Partial<Record<NodeJS.Signals, number>>> = {
 /** @returns undefined for a good end (exit code 0) */
 export function exitText(service: string, pid: number, end: ChildEnd, vszLimitBytes: number): string | undefined {
   if (end.startError !== undefined) return `service(${service}): fork() failed: ${end.startError.message}`;
-  const isOutOfMemory = end.code === outOfMemoryCode || end.code === 134 || (end.signal === 'SIGABRT' && vszLimitBytes > 0);
+  // V8 and the C++ library abort when memory has run out, and for other reasons as well.
+  const isAbort = end.code === abortCode || end.signal === 'SIGABRT';
+  const isOutOfMemory = end.code === outOfMemoryCode || (isAbort && end.isOutOfMemory === true);
   const limit = vszLimitBytes === 0 ? 'unlimited' : `${Math.round(vszLimitBytes / megabyte)} MB`;
   const memory = `Out of memory (service ${service} { vsz_limit=${limit} }, you may need to increase it)`;
   if (end.signal !== undefined) {

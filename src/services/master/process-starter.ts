@@ -38,6 +38,7 @@ export class ProcessStarter {
       service: plan.name,
       command: () => this.#command(identity, this.listenerFds),
       ownFdCount: plan.takesHandoffs ? privateSocketCount : 0,
+      isWorthWaiting: plan.limits.processMinAvail > 0,
       log: environment.log,
       openLog: (pid) => this.#openLog(pid),
     });

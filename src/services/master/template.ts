@@ -6,7 +6,7 @@ import type { Socket } from 'node:net';
 import { controlFd } from '#ipc/control.js';
 import { ForkError, ForkRequests } from '#ipc/fork-calls.js';
 import { FrameDecoder } from '#ipc/frame.js';
-import { closeDescriptor, HandlePassError } from '#ipc/handle-pass.js';
+import { closeDescriptor, duplicateDescriptor, HandlePassError } from '#ipc/handle-pass.js';
 import { type TemplateMessage, templateArgument, templateRequest } from '#ipc/template.js';
 import type { LineCollector } from '#log/files.js';
 import type { Logger } from '#log/logger.js';
@@ -16,6 +16,7 @@ import { CopiedChild, type CopyOwner, openCopySockets, signalName } from './copi
 /** A copy has no other threads, so V8 must not count on them; and its memory is shared as long as nobody tidies it up. */
 const nodeOptions = ['--single-threaded', '--no-memory-reducer'] as const;
 const readyTimeoutMs = 60_000;
+const patienceMs = 5_000;
 const firstRetryMs = 10_000;
 const longestRetryMs = 600_000;
 
@@ -25,8 +26,17 @@ export interface TemplateOptions {
   readonly command: () => ChildCommand;
   /** How many descriptors follow the listeners in each copy. */
   readonly ownFdCount: number;
+  /** Several processes are wanted at once: they wait for the template, which takes as long as a few of them would. */
+  readonly isWorthWaiting: boolean;
   readonly log: Logger;
   readonly openLog: (pid: number) => LineCollector;
+}
+
+interface CopyRequest {
+  readonly id: number;
+  readonly child: CopiedChild;
+  /** To be sent and closed. */
+  readonly fds: readonly number[];
 }
 
 type State =
@@ -43,9 +53,12 @@ export class Template {
   #current: ChildProcess | undefined;
   #retryAtMs = Number.NEGATIVE_INFINITY;
   #retryMs = firstRetryMs;
+  /** While the template starts, processes wait for it until then. */
+  #awaitedUntilMs = Number.NEGATIVE_INFINITY;
+  #queued: CopyRequest[] = [];
   #lastId = 0;
   readonly #owner: CopyOwner = {
-    seemsEnded: () => this.#request(templateRequest.reap),
+    seemsEnded: () => void this.#request(templateRequest.reap),
     giveUp: () => this.#current?.kill('SIGKILL'),
   };
 
@@ -67,24 +80,18 @@ export class Template {
    * @param ownFds what follows the listeners; still the caller's
    */
   copy(ownFds: readonly number[], events: ChildEvents, openLog: (pid: number) => LineCollector): Child | undefined {
-    const state = this.#state;
-    if (state.kind === 'none' && Date.now() >= this.#retryAtMs) this.#start();
-    const fd = state.kind === 'ready' ? fdOf(state.channel) : undefined;
-    if (fd === undefined || this.#requests === undefined) return undefined;
+    if (this.#state.kind === 'none' && Date.now() >= this.#retryAtMs) this.#start();
+    const { kind } = this.#state;
+    if (kind !== 'ready' && (kind !== 'starting' || !this.#options.isWorthWaiting || Date.now() >= this.#awaitedUntilMs)) return undefined;
     try {
-      const sockets = openCopySockets();
-      this.#lastId = (this.#lastId + 1) >>> 0;
-      const id = this.#lastId;
-      const isSent = this.#requests.send(fd, { kind: templateRequest.copy, id, fds: [...sockets.childFds, ...ownFds] });
-      for (const childFd of sockets.childFds) closeDescriptor(childFd);
-      if (!isSent) {
-        sockets.control.destroy();
-        sockets.log.destroy();
+      const request = this.#prepare(ownFds, events, openLog);
+      if (kind === 'starting') this.#queued.push(request);
+      else if (!this.#ask(request)) {
+        this.#children.delete(request.id);
+        request.child.forget();
         return undefined;
       }
-      const child = new CopiedChild(sockets, events, openLog, this.#owner);
-      this.#children.set(id, child);
-      return child;
+      return request.child;
     } catch (error) {
       // Descriptors have run out, which a start will say better.
       if (error instanceof HandlePassError) return undefined;
@@ -92,19 +99,46 @@ export class Template {
     }
   }
 
+  /** The caller may close its descriptors at once, even if the template is not ready. */
+  #prepare(ownFds: readonly number[], events: ChildEvents, openLog: (pid: number) => LineCollector): CopyRequest {
+    const sockets = openCopySockets();
+    this.#lastId = (this.#lastId + 1) >>> 0;
+    const child = new CopiedChild(sockets, events, openLog, this.#owner);
+    this.#children.set(this.#lastId, child);
+    return { id: this.#lastId, child, fds: [...sockets.childFds, ...ownFds.map(duplicateDescriptor)] };
+  }
+
+  /** @returns whether it could be sent */
+  #ask({ id, fds }: CopyRequest): boolean {
+    const isSent = this.#request(templateRequest.copy, id, fds);
+    for (const fd of fds) closeDescriptor(fd);
+    return isSent;
+  }
+
+  /** @param canCopy false: those who wait have waited for nothing, and are started another way */
+  #settleQueued(canCopy: boolean): void {
+    for (const request of this.#queued.splice(0)) {
+      if (canCopy && this.#ask(request)) continue;
+      if (!canCopy) for (const fd of request.fds) closeDescriptor(fd);
+      this.#children.delete(request.id);
+      request.child.orphaned();
+    }
+  }
+
   /** No more copies; the template lets go of the listeners, and sees those that there are end. */
   retire(): void {
     const state = this.#state;
     this.#state = { kind: 'retired' };
+    this.#settleQueued(false);
     if (state.kind === 'starting') state.process.kill('SIGKILL');
     this.#request(templateRequest.retire);
     this.#endWhenAlone();
   }
 
-  #request(kind: number): void {
+  #request(kind: number, id = 0, fds: readonly number[] = []): boolean {
     const channel = this.#current?.stdio[controlFd];
     const fd = isSocket(channel) ? fdOf(channel) : undefined;
-    if (fd !== undefined) this.#requests?.send(fd, { kind, id: 0, fds: [] });
+    return fd !== undefined && this.#requests?.send(fd, { kind, id, fds }) === true;
   }
 
   #endWhenAlone(): void {
@@ -147,6 +181,8 @@ export class Template {
       stream?.on('error', () => undefined);
     }
     const timer = setTimeout(() => child.kill('SIGKILL'), readyTimeoutMs).unref();
+    this.#awaitedUntilMs = Date.now() + patienceMs;
+    const patience = setTimeout(() => this.#settleQueued(false), patienceMs).unref();
     const decoder = new FrameDecoder();
     channel.on('error', () => undefined);
     channel.on('data', (chunk: Buffer) => {
@@ -160,6 +196,7 @@ export class Template {
     });
     child.on('close', (code, signal) => {
       clearTimeout(timer);
+      clearTimeout(patience);
       lines.end();
       this.#gone(child, signal === null ? `it returned ${code}` : `it was killed with ${signal}`);
     });
@@ -171,6 +208,7 @@ export class Template {
         if (this.#state.kind !== 'starting') return;
         this.#state = { kind: 'ready', process, channel };
         this.#retryMs = firstRetryMs;
+        this.#settleQueued(true);
         return;
       case 'copied': {
         const child = this.#children.get(message.id);
@@ -214,6 +252,7 @@ export class Template {
       );
       this.#retryMs = Math.min(longestRetryMs, this.#retryMs * 2);
     }
+    this.#settleQueued(false);
     const children = [...this.#children.values(), ...this.#byPid.values()];
     this.#children.clear();
     this.#byPid.clear();

@@ -48,8 +48,10 @@ describe('The line about a child that ended', () => {
     ],
     [{ signal: 'SIGKILL' }, 'service(imap): child 7 killed with signal 9'],
     [{ signal: 'SIGSEGV' }, 'service(imap): child 7 killed with signal 11'],
+    [{ signal: 'SIGABRT' }, 'service(imap): child 7 killed with signal 6'],
+    [{ code: 134 }, 'service(imap): child 7 returned error 134'],
     [
-      { signal: 'SIGABRT' },
+      { signal: 'SIGABRT', isOutOfMemory: true },
       'service(imap): child 7 killed with signal 6 (Out of memory (service imap { vsz_limit=256 MB }, you may need to increase it))',
     ],
     [{ startError: new Error('spawn node EAGAIN') }, 'service(imap): fork() failed: spawn node EAGAIN'],
