@@ -86,6 +86,30 @@ describe('A service with process_min_avail', () => {
     assert.equal(of('start', world.status(start.process, { clients: 2, served: 2 })).length, 1);
   });
 
+  it('replaces one of several 50 ms after it took its last client, when that client is served', () => {
+    const world = new World({ processMinAvail: 3, clientLimit: 1, processLimit: 20 });
+    const first = of('start', world.after(0));
+    assert.equal(first.length, 3);
+    for (const { process } of first) world.status(process);
+    const [busy, other, last] = first;
+    assert.ok(busy && other && last);
+    const taken = { clients: 1, served: 1 };
+    assert.deepEqual(of('start', world.status(busy.process, taken)), []);
+    assert.equal(world.scheduler.nextTickMs(world.now), world.now + 50);
+    assert.deepEqual(of('start', world.after(49)), []);
+    assert.deepEqual(of('start', world.status(other.process, taken)), [], 'the pause does not begin anew');
+    assert.equal(of('start', world.after(1)).length, 2);
+    assert.deepEqual(of('start', world.after(1_000)), []);
+  });
+
+  it('replaces all at once when the last one of several takes its last client', () => {
+    const world = new World({ processMinAvail: 2, clientLimit: 1, processLimit: 20 });
+    const first = of('start', world.after(0));
+    for (const { process } of first) world.status(process);
+    const started = first.flatMap(({ process }) => of('start', world.status(process, { clients: 1, served: 1 })));
+    assert.equal(started.length, 2);
+  });
+
   it('does not exceed process_limit for it', () => {
     const world = new World({ processLimit: 1, processMinAvail: 1 });
     const [start] = of('start', world.after(0));

@@ -69,3 +69,6 @@ export const listenPauseMs = 20;
 export const pushOutPauseMs = 200;
 /** The log line about a limit comes at most this often. */
 export const limitLogMs = 1_000;
+
+/** How long process_min_avail may fall short while others have room: about as long as the login takes that has caused it. */
+export const restorePauseMs = 50;

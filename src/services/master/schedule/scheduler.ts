@@ -13,6 +13,7 @@ import {
   type ProcessStatus,
   pushOutPauseMs,
   type RouteRequest,
+  restorePauseMs,
   startTimeoutMs,
 } from './decisions.js';
 import { PoolProcess } from './pool-process.js';
@@ -56,6 +57,10 @@ export class Scheduler {
   #idleCheckAtMs: number;
   #listenPausedUntilMs = Number.NEGATIVE_INFINITY;
   #fullSinceMs: number | undefined;
+  /** Since when fewer processes than process_min_avail have had room, while some had. */
+  #shortSinceMs: number | undefined;
+  /** Process_min_avail has been reached. */
+  #hadMinAvail = false;
   #refusingUntilMs = Number.NEGATIVE_INFINITY;
   #limitLoggedAtMs = Number.NEGATIVE_INFINITY;
 
@@ -173,6 +178,7 @@ export class Scheduler {
     for (const { sinceMs } of this.#waiting) later(sinceMs + fullWaitMs);
     later(this.#throttle.untilMs);
     later(this.#listenPausedUntilMs);
+    if (this.#shortSinceMs !== undefined) later(this.#shortSinceMs + restorePauseMs);
     if (!this.#isRetired && this.#count((process) => process.isIdle) > this.#limits.processMinAvail) later(this.#idleCheckAtMs);
     return next;
   }
@@ -278,7 +284,19 @@ export class Scheduler {
     const available = this.#count((process) => process.key === this.#limits.defaultKey && process.free > 0);
     const starting = this.#count((process) => process.phase === 'starting');
     const possible = this.#limits.processLimit - this.processCount;
-    const count = Math.min(this.#limits.processMinAvail - available, possible, maxStarting - starting);
+    const missing = this.#limits.processMinAvail - available;
+    if (missing <= 0) {
+      this.#shortSinceMs = undefined;
+      this.#hadMinAvail = true;
+    } else if (
+      this.#hadMinAvail &&
+      this.#some((process) => process.phase === 'ready' && process.key === this.#limits.defaultKey && process.free > 0)
+    ) {
+      // Whoever took the one that is missing is being served on the same processors; its replacement has time, as long as there are others.
+      this.#shortSinceMs ??= nowMs;
+      if (nowMs < this.#shortSinceMs + restorePauseMs) return decisions;
+    }
+    const count = Math.min(missing, possible, maxStarting - starting);
     for (let started = 0; started < count; started += 1) decisions.push(this.#start(nowMs, this.#limits.defaultKey).decision);
     return decisions;
   }
