@@ -113,7 +113,7 @@ export class Account implements MailUser {
     const kind = await at.tree.kindOf(levels, signal);
     if (kind === undefined) throw notFound(visible);
     if (kind === 'container' && (await this.#hasChildren(at, levels, signal))) {
-      throw new StorageError('cannot', `${visible} has children`, { clientText: 'Mailbox has children, delete them first' });
+      throw new StorageError('has-children', `${visible} has children`, { clientText: 'Mailbox has children, delete them first' });
     }
     const guid = kind === 'mailbox' ? await this.#guidOf(visible, signal) : undefined;
     if (kind === 'mailbox') await this.#options.acls.remove(at.tree.pathsOf(levels));

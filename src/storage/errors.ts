@@ -15,6 +15,7 @@ export type StorageCode =
   | 'expunged' // the message was expunged by another session
   | 'no-space'
   | 'corrupt'
+  | 'has-children' // only what has none can be deleted
   | 'cannot' // the operation makes no sense here (delete INBOX, ...)
   | 'unavailable'; // I/O error, see `cause`
 

@@ -54,7 +54,7 @@ export interface MailUser extends AsyncDisposable {
   openMailbox(name: string, signal: AbortSignal): Promise<Mailbox>;
   /** A separator at the end is ignored (RFC 9051 6.3.4). @throws StorageError `exists`, `invalid-name`, `not-found` (no such namespace), `over-quota` */
   create(name: string, options: { readonly specialUse: readonly SpecialUse[] }, signal: AbortSignal): Promise<{ readonly guid: string }>;
-  /** What is below stays; then the name remains as a parent. @throws StorageError `not-found`, `cannot` (INBOX, a parent that is no mailbox) */
+  /** What is below stays; then the name remains as a parent. @throws StorageError `not-found`, `cannot` (INBOX), `has-children` (a parent that is no mailbox) */
   delete(name: string, signal: AbortSignal): Promise<void>;
   /** With everything below. Renaming INBOX moves its messages and leaves it (RFC 9051 6.3.6). @throws StorageError `not-found`, `exists`, `cannot`, `invalid-name` */
   rename(from: string, to: string, signal: AbortSignal): Promise<void>;

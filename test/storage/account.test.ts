@@ -186,7 +186,7 @@ describe('delete', () => {
   it('refuses INBOX and parents that are no mailboxes', async () => {
     await using user = await makeUser({}, ['a/b']);
     await assert.rejects(user.delete('inbox', never), { code: 'cannot', clientText: "INBOX can't be deleted." });
-    await assert.rejects(user.delete('a', never), { code: 'cannot' });
+    await assert.rejects(user.delete('a', never), { code: 'has-children' });
     await rejectsWith(user.delete('nope', never), 'not-found');
   });
 

@@ -16,6 +16,7 @@ export const storageExit: Readonly<Record<StorageCode, ExitReason>> = {
   expunged: 'temporary',
   'no-space': 'cannot-create',
   corrupt: 'temporary',
+  'has-children': 'data',
   cannot: 'data',
   unavailable: 'temporary',
 };

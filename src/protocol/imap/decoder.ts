@@ -18,8 +18,8 @@ export interface DecoderLimits {
   readonly maxLiterals: number;
 }
 
-/** No message is larger: RFC822.SIZE has 32 bits (RFC 3501 9). Who announces more is not waited for, whatever becomes of the command. */
-const maxMessageBytes = 4_294_967_295;
+/** No message is larger. Who announces more is not waited for, whatever becomes of the command. */
+const maxMessageBytes = 2 ** 40;
 
 export const defaultDecoderLimits: DecoderLimits = {
   maxLineBytes: 65_536,

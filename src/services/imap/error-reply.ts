@@ -22,6 +22,7 @@ const replies: Readonly<Record<StorageCode, ReplyRow>> = {
   expunged: { code: 'EXPUNGEISSUED', text: 'Some messages were already expunged.' },
   'no-space': { code: 'OVERQUOTA', text: 'Not enough disk space' },
   corrupt: { code: 'CORRUPTION', text: 'Mailbox is damaged' },
+  'has-children': { code: 'HASCHILDREN', text: 'Mailbox has children, delete them first' },
   cannot: { code: 'CANNOT', text: 'Operation not possible' },
   unavailable: { code: 'UNAVAILABLE', text: 'Mailbox is temporarily unavailable' },
 };

@@ -22,6 +22,7 @@ const rows: Readonly<Record<StorageCode, Row>> = {
   expunged: { code: 451, enhanced: '4.3.0', text: 'Temporary internal error' },
   'no-space': { code: 452, enhanced: '4.3.1', text: 'Out of disk space' },
   corrupt: { code: 451, enhanced: '4.2.0', text: 'Mailbox is not available' },
+  'has-children': { code: 451, enhanced: '4.2.0', text: 'Mailbox is not available' },
   cannot: { code: 451, enhanced: '4.2.0', text: 'Mailbox is not available' },
   unavailable: { code: 451, enhanced: '4.2.0', text: 'Mailbox is not available' },
 };

@@ -18,6 +18,7 @@ const expected: Record<StorageCode, { readonly code: string; readonly isLogged: 
   expunged: { code: 'EXPUNGEISSUED', isLogged: false },
   'no-space': { code: 'OVERQUOTA', isLogged: true },
   corrupt: { code: 'CORRUPTION', isLogged: true },
+  'has-children': { code: 'HASCHILDREN', isLogged: false },
   cannot: { code: 'CANNOT', isLogged: false },
   unavailable: { code: 'UNAVAILABLE', isLogged: true },
 };

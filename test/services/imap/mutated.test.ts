@@ -121,7 +121,7 @@ describe('commands of real sessions, spoilt', () => {
 
 /** A message as large as can be, which is not sent: the server waits for it, also to throw it away (RFC 7888 4). */
 function announcesMuch([, command]: readonly [boolean, string]): boolean {
-  return [...command.matchAll(/\{(\d+)\+\}\r?\n/g)].some(([, size]) => Number(size) > 1_000_000 && Number(size) <= 4_294_967_295);
+  return [...command.matchAll(/\{(\d+)\+\}\r?\n/g)].some(([, size]) => Number(size) > 1_000_000 && Number(size) <= 2 ** 40);
 }
 
 /** Answers a NOOP, or has ended. What was left open (IDLE, a literal, a quoted string) is finished first; a compressed stream is not asked. */

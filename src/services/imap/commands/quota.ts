@@ -52,7 +52,7 @@ export const getQuotaRootRow = row({
   flags: ['beside-search'],
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
-    // RFC 9208 4.1.3: the mailbox need not exist.
+    // RFC 9208 4.1.2: the mailbox need not exist.
     const roots = await session.user.quotaRoots(mailbox, signal);
     session.text(`* QUOTAROOT ${session.mailboxName(mailbox)}${roots.map((root) => ` ${rootName(session, root)}`).join('')}\r\n`);
     for (const root of roots) session.text(quotaLine(session, root));
@@ -67,7 +67,7 @@ const settable: Readonly<Record<string, { readonly key: keyof QuotaLimits; reado
   MAILBOX: { key: 'mailboxes', unit: 1 },
 };
 
-/** RFC 9208 4.1.2: what is not listed has no limit afterwards. */
+/** RFC 9208 4.1.3: what is not listed has no limit afterwards. */
 export const setQuotaRow = row({
   name: 'SETQUOTA',
   state: 'authenticated',
