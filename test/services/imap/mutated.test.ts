@@ -137,6 +137,10 @@ async function isAlive(client: LineClient): Promise<boolean> {
     }
     client.raw(`${' '.repeat(32_768)}\r\n`);
   }
+  // What should be compressed and is not ends the connection, by a thread that takes its time.
+  for (const deadline = Date.now() + 5_000; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 5))) {
+    if ((await nextLine(client)) === 'closed') return true;
+  }
   return false;
 }
 
