@@ -14,26 +14,47 @@ const quickCallsToTrust = 32;
 /** Between two looks at how often the processor was taken away. */
 const lookMs = 20;
 
-function timesPreempted(): number {
-  return process.resourceUsage().involuntaryContextSwitches;
+/**
+ * Whether the processor was taken away from this process a moment ago. All watches of a process share one: the kernel adds up all its threads for a
+ * look, which costs as much as the file call itself.
+ */
+export class Preemptions {
+  static readonly ofThisProcess = new Preemptions(() => process.resourceUsage().involuntaryContextSwitches);
+  readonly #count: () => number;
+  #lookedAt = Number.NEGATIVE_INFINITY;
+  #before = 0;
+
+  /** @param count how often it was so far; waiting for storage does not count */
+  constructor(count: () => number) {
+    this.#count = count;
+  }
+
+  /** Before a call. Looks when the last look is old. */
+  note(nowMs: number): void {
+    if (nowMs - this.#lookedAt < lookMs) return;
+    this.#lookedAt = nowMs;
+    this.#before = this.#count();
+  }
+
+  /** Since the last look. */
+  hasHappened(): boolean {
+    const before = this.#before;
+    this.#before = this.#count();
+    return this.#before > before;
+  }
 }
 
 /** One for each place: folders may be on different storage. */
 export class SlowWatch {
   #pausedUntil = 0;
   #quickCalls = quickCallsToTrust;
-  #lookedAt = Number.NEGATIVE_INFINITY;
-  #preempted = 0;
   readonly #now: () => number;
-  readonly #timesPreempted: () => number;
+  readonly #preemptions: Preemptions;
 
-  /**
-   * @param now milliseconds, never going back
-   * @param preempted how often the processor was taken away from this process; waiting for storage does not count
-   */
-  constructor(now: () => number = () => performance.now(), preempted: () => number = timesPreempted) {
+  /** @param now milliseconds, never going back */
+  constructor(now: () => number = () => performance.now(), preemptions = Preemptions.ofThisProcess) {
     this.#now = now;
-    this.#timesPreempted = preempted;
+    this.#preemptions = preemptions;
   }
 
   /** Something was slow a moment ago: use the thread pool. */
@@ -44,25 +65,16 @@ export class SlowWatch {
   /** Runs one short synchronous call, and takes note of how long it took. */
   run<Result>(call: () => Result): Result {
     const startedAt = this.#now();
-    if (startedAt - this.#lookedAt >= lookMs) {
-      this.#lookedAt = startedAt;
-      this.#preempted = this.#timesPreempted();
-    }
+    this.#preemptions.note(startedAt);
     try {
       return call();
     } finally {
       const endedAt = this.#now();
       if (endedAt - startedAt <= slowMs) this.#quickCalls += 1;
-      else if (!this.#wasPreempted()) {
+      else if (!this.#preemptions.hasHappened()) {
         if (this.#quickCalls < quickCallsToTrust) this.#pausedUntil = endedAt + pauseMs;
         this.#quickCalls = 0;
       }
     }
-  }
-
-  #wasPreempted(): boolean {
-    const before = this.#preempted;
-    this.#preempted = this.#timesPreempted();
-    return this.#preempted > before;
   }
 }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { maxQuickBytes, QuickReads } from '#storage/maildir/quick-read.js';
-import { SlowWatch } from '#util/slow-watch.js';
+import { Preemptions, SlowWatch } from '#util/slow-watch.js';
 
 describe('quick reads', () => {
   const folder = mkdtempSync(join(tmpdir(), 'roost-quick-'));
@@ -31,10 +31,7 @@ describe('quick reads', () => {
       const left = [...durations];
       let nowMs = 0;
       let preempted = 0;
-      const storage = new SlowWatch(
-        () => nowMs,
-        () => preempted,
-      );
+      const storage = new SlowWatch(() => nowMs, new Preemptions(() => preempted));
       const call = (): boolean => {
         if (storage.isPaused) return false;
         storage.run(() => {
@@ -63,6 +60,21 @@ describe('quick reads', () => {
         expected.map(() => call()),
         expected,
       );
+    });
+
+    test('count how often the processor was taken away once in 20 ms for all folders together', () => {
+      let looks = 0;
+      let nowMs = 0;
+      const shared = new Preemptions(() => (looks += 1));
+      const folders = Array.from({ length: 50 }, () => new SlowWatch(() => nowMs, shared));
+      for (const folder of folders) folder.run(() => undefined);
+      assert.equal(looks, 1);
+      nowMs = 19;
+      for (const folder of folders) folder.run(() => undefined);
+      assert.equal(looks, 1);
+      nowMs = 20;
+      for (const folder of folders) folder.run(() => undefined);
+      assert.equal(looks, 2);
     });
 
     test('take one among many quick ones for chance', () => {
