@@ -8,6 +8,7 @@ import type { Duplex } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { deflateRawSync, inflateRawSync, constants as zlib } from 'node:zlib';
+import { askMaster } from '#ipc/master-client.js';
 import { LineClient } from '../support/line-client.js';
 import { type RunningRoost, rootMailUid, startRoost } from '../support/running-roost.js';
 
@@ -208,6 +209,29 @@ describe('UNAUTHENTICATE', () => {
   });
 });
 
+describe('UNAUTHENTICATE after hibernation', () => {
+  it('goes back to where the connection came from', async () => {
+    await using roost = await startRoost({ protocols: ['imap'], settings: { imap_hibernate_timeout: '100 ms', log_debug: 'category=*' } });
+    for (const stream of [
+      connectTcp(roost.ports.imap, '127.0.0.1'),
+      connectTls({ port: roost.ports.imaps, host: '127.0.0.1', rejectUnauthorized: false }),
+    ]) {
+      const client = await greeted(stream);
+      await client.ok('LOGIN alice secret');
+      const tag = client.send('IDLE');
+      assert.equal(await client.line(), '+ idling');
+      await until(async () => (await clientsOf(roost, 'imap-hibernate')) === 1);
+      client.raw('DONE\r\n');
+      assert.match((await replyTo(client, tag)).at(-1) ?? '', /^OK/);
+      await client.ok('UNAUTHENTICATE');
+      await client.ok('LOGIN bob secret');
+      await client.ok('LOGOUT');
+      client.close();
+      await until(async () => (await clientsOf(roost, 'imap')) === 0);
+    }
+  });
+});
+
 describe('UNAUTHENTICATE between users with uids of their own', { skip: !isRoot }, () => {
   it('moves the connection to the process of the other user', async () => {
     const users = {
@@ -230,6 +254,17 @@ describe('UNAUTHENTICATE between users with uids of their own', { skip: !isRoot 
     }
   });
 });
+
+async function clientsOf(roost: RunningRoost, service: string): Promise<number> {
+  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: 2_000 });
+  return reply.ok ? (reply.processes ?? []).reduce((sum, { clients }) => sum + clients, 0) : -1;
+}
+
+async function until(condition: () => Promise<boolean>): Promise<void> {
+  for (const deadline = Date.now() + 8_000; !(await condition()); await new Promise((resolve) => setTimeout(resolve, 20))) {
+    assert.ok(Date.now() < deadline, 'not within 8 s');
+  }
+}
 
 async function greeted(stream: Duplex): Promise<LineClient> {
   const client = new LineClient(stream);
