@@ -14,8 +14,20 @@ export interface Contents {
   preview: string | undefined;
 }
 
-/** One for each list of names: the lists are as long-lived as their mailboxes, and most mailboxes share the first. */
-const summaryOfNames = new WeakMap<readonly string[], MessageSummary>();
+/** One for each list of names, which most mailboxes have the same: those of common clients. */
+const summaryOfNames = new Map<string, MessageSummary>();
+const maxSummaries = 16;
+
+function summaryOf(names: readonly string[]): MessageSummary {
+  const key = names.join('\n');
+  let summary = summaryOfNames.get(key);
+  if (summary === undefined) {
+    if (summaryOfNames.size >= maxSummaries) summaryOfNames.clear();
+    summary = new MessageSummary(names);
+    summaryOfNames.set(key, summary);
+  }
+  return summary;
+}
 
 export class Summaries {
   readonly #needs: MessageNeeds;
@@ -27,14 +39,12 @@ export class Summaries {
 
   /**
    * @param list number of the list of header names that records hold, undefined: there is no cache
-   * @param names the names of the list; one array for each list
+   * @param names the names of the list, lower-case
    */
   constructor(needs: MessageNeeds, list: number | undefined, names: readonly string[]) {
     this.#needs = needs;
     this.#list = list;
-    const summary = summaryOfNames.get(names) ?? new MessageSummary(names);
-    summaryOfNames.set(names, summary);
-    this.#summary = summary;
+    this.#summary = summaryOf(names);
   }
 
   /** @param message the whole message as the client sees it; not needed afterwards */
