@@ -11,6 +11,8 @@ const entryBytes = 300;
 export class VerifiedPasswords {
   readonly #key = randomBytes(32);
   readonly #table: LRUCache<string, Buffer>;
+  #hits = 0;
+  #misses = 0;
 
   constructor(options: { readonly maxBytes: number; readonly ttlMs: number }) {
     this.#table = new LRUCache({
@@ -22,11 +24,18 @@ export class VerifiedPasswords {
   /** @param stored `{SCHEME}value` of the user */
   isKnown(stored: string, password: string): boolean {
     const known = this.#table.get(stored);
-    return known !== undefined && timingSafeEqual(known, this.#mac(stored, password));
+    const isHit = known !== undefined && timingSafeEqual(known, this.#mac(stored, password));
+    if (isHit) this.#hits += 1;
+    else this.#misses += 1;
+    return isHit;
   }
 
   remember(stored: string, password: string): void {
     this.#table.set(stored, this.#mac(stored, password));
+  }
+
+  statistics(): { readonly hits: number; readonly misses: number } {
+    return { hits: this.#hits, misses: this.#misses };
   }
 
   clear(): void {

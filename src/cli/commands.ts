@@ -19,6 +19,7 @@ import { mailboxList } from './commands/mailbox-list.js';
 import { mailboxRename } from './commands/mailbox-rename.js';
 import { mailboxStatus } from './commands/mailbox-status.js';
 import { mailboxSubscribe, mailboxUnsubscribe } from './commands/mailbox-subscribe.js';
+import { metrics } from './commands/metrics.js';
 import { penalty } from './commands/penalty.js';
 import { processStatus } from './commands/process-status.js';
 import { pw } from './commands/pw.js';
@@ -67,6 +68,7 @@ export const commands: readonly CommandSpec[] = [
   save,
   search,
   serviceStatus,
+  metrics,
   serviceStop,
   stop,
   tune,

@@ -369,7 +369,6 @@ export const dovecotServices: ReadonlySet<string> = new Set([
   'managesieve',
   'managesieve-login',
   'old-stats',
-  'stats',
   'quota-status',
   'replicator',
   'ssl-params',

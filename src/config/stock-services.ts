@@ -177,6 +177,17 @@ export const stockServices: readonly StockService[] = [
     processLimitOfOwnMode: '1024',
   },
   {
+    name: 'stats',
+    // Listens nowhere unless the configuration gives it an inet_listener. It needs nothing but the master's word, so it runs as the login user.
+    values: {
+      executable: 'stats',
+      user: login,
+      process_limit: '1',
+      client_limit: '100',
+    },
+    listeners: [],
+  },
+  {
     name: 'smtp',
     values: {
       protocol: 'smtp',

@@ -4,6 +4,7 @@
 // Receivers ignore messages of a kind they do not know (a reload may mix versions for a while); a frame that does not decode ends the peer.
 
 import type { ClaimKeys } from './claim-keys.js';
+import type { Counts } from './counts.js';
 
 /** File descriptor of the channel in the child. 0 is /dev/null, 1 and 2 the log pipe, inherited sockets follow from 4. */
 export const controlFd = 3;
@@ -100,6 +101,8 @@ export type MasterMessage =
   | { readonly kind: 'reloaded' }
   /** The keys of TLS session tickets have changed; as in `start`. */
   | { readonly kind: 'ticket-keys'; readonly tlsTicketKeys: string }
+  /** Answer to `metrics` with the same id: Prometheus's text format. */
+  | { readonly kind: 'metrics'; readonly id: number; readonly text: string }
   /** End these sessions (`stop('kicked')`). */
   | { readonly kind: 'kick'; readonly sessionIds: readonly string[] };
 
@@ -147,6 +150,10 @@ export interface StatusMessage {
   readonly left: readonly number[];
   /** Clients that the process has turned away since the last status, for lack of room or because of load. */
   readonly refused?: number;
+  /** What happened since the last status. Without changes of other kinds it is sent once a second. */
+  readonly counts?: Counts;
+  /** The process is too busy for new clients; left out when it is not. */
+  readonly load?: 'wait' | 'refuse';
   readonly isIdleRefused?: boolean;
   /** Login roles: when the oldest client that has not logged in came, ms since the epoch. At the limit the master pushes out the oldest of all. */
   readonly oldestPreAuthAtMs?: number | undefined;
@@ -168,5 +175,7 @@ export type ChildMessage =
   | NeedsMessage
   | StatusMessage
   | RouteMessage
+  /** The figures of all services are wanted. Answered to processes of the stats role only. */
+  | { readonly kind: 'metrics'; readonly id: number; readonly format: 'text' | 'openmetrics' }
   /** Login process: the hand-off for this ticket failed; the slot is free again. */
   | { readonly kind: 'route-failed'; readonly ticket: number; readonly reason: string };

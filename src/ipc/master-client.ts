@@ -12,6 +12,8 @@ export type MasterRequest =
   | { readonly command: 'stop' }
   | { readonly command: 'reopen-logs' }
   | { readonly command: 'service-status' }
+  /** The same figures and more, in Prometheus's text format. */
+  | { readonly command: 'metrics' }
   /** All services when empty. */
   | { readonly command: 'process-status'; readonly services: readonly string[] }
   /** Ends the processes of these services; they are started again when needed. */
@@ -63,6 +65,7 @@ export type MasterReply =
       readonly warnings?: readonly string[];
       readonly services?: readonly ServiceStatus[];
       readonly processes?: readonly ProcessStatusRow[];
+      readonly metrics?: string;
     }
   /** Each with file and line where there is one. */
   | { readonly ok: false; readonly problems: readonly string[] };

@@ -98,7 +98,11 @@ class DirectClient implements ClientHandle {
   async #logIn(stream: Duplex, buffered: Buffer, request: HandoffRequest, login: SuccessStep): Promise<LoginResult> {
     const { context, claims, logins, startSession } = this.#parts;
     const refusal = await refuseOverUserLimit(context, request);
-    if (refusal !== undefined) return refusal;
+    if (refusal !== undefined) {
+      context.count('user-limit-refusals');
+      return refusal;
+    }
+    context.count('logins');
     await forgetPause(stream);
     if (buffered.length > 0 && !stream.destroyed) stream.unshift(buffered);
     const connection = this.#connection;

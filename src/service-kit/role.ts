@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { SettingsGroup } from '#config/define.js';
 import type { SettingsSource } from '#config/settings-source.js';
 import type { ClaimKeys } from '#ipc/claim-keys.js';
+import type { CountName, Counts } from '#ipc/counts.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 
@@ -114,6 +115,12 @@ export interface ServiceContext {
   readonly stopping: AbortSignal;
   /** The service has listeners for clients of its own: a mail service then is in direct mode. */
   readonly hasInetListeners: boolean;
+  /** For the figures of the service. */
+  count(name: CountName): void;
+  /** @param read counts since the start of the process that a part of the role keeps itself; they go along with what `count` counts */
+  addTotals(read: () => Counts): void;
+  /** stats role: the figures of all services. @throws Error when the master does not answer in 5 s */
+  metrics(format: 'text' | 'openmetrics'): Promise<string>;
   /** The administrator has reloaded the server and this process stays, with the settings it has: time to drop what it has cached. */
   onReload(handler: () => void): void;
   /** Starts taking clients from the service's listeners. The handler returns at once; the client lives until `release`. */

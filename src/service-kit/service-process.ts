@@ -6,6 +6,7 @@ import { type PackedSettings, unpackSettings } from '#config/pack.js';
 import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
 import type { ClaimKeys } from '#ipc/claim-keys.js';
 import type { MasterMessage, RoutedMessage, StartMessage } from '#ipc/control.js';
+import type { CountName, Counts } from '#ipc/counts.js';
 import { canPassDescriptors } from '#ipc/handle-pass.js';
 import type { HandoffRequest, Origin, Peer } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
@@ -17,6 +18,7 @@ import { HandoffReceiver } from './handoff-receiver.js';
 import { canPassSession, HandoffSender } from './handoff-sender.js';
 import { IdleMemory } from './idle-memory.js';
 import { descriptorOf, Listeners } from './listeners.js';
+import type { LoadState } from './load.js';
 import { LoadMonitor, maxFilesShare } from './load-monitor.js';
 import { originText } from './origin.js';
 import type { Relay } from './relay.js';
@@ -36,6 +38,8 @@ import { ProcessTitle } from './title.js';
 import { TlsContexts, TlsError, tlsFactsOf, upgradeToTls } from './tls.js';
 
 const busyText = 'Server is too busy, try again later';
+/** How long the master may take to tell the figures. */
+const metricsTimeoutMs = 5_000;
 
 /** Of a connection that is no client's. */
 const noLogin = {
@@ -72,6 +76,8 @@ export class ServiceProcess implements ServiceContext {
   readonly #slots = new WeakMap<AcceptedConnection, ClientSlot>();
   #relayCount = 0;
   readonly #reloadHandlers: (() => void)[] = [];
+  readonly #askedMetrics = new Map<number, (text: string) => void>();
+  #lastAskedMetrics = 0;
   #listeners: Listeners | undefined;
   #receiver: HandoffReceiver | undefined;
   /** The role has a text for clients that are refused. Others, auth and anvil, serve our own processes, which shall not be kept waiting. */
@@ -106,7 +112,7 @@ export class ServiceProcess implements ServiceContext {
     this.#load = new LoadMonitor(
       { lagMs: lagMs > 0 ? lagMs : Number.POSITIVE_INFINITY, memory: memory > 0 ? memory / 100 : 2, files: maxFilesShare },
       log,
-      () => this.#updateListeners(),
+      (state) => this.#loadChanged(state.kind),
     );
   }
 
@@ -131,6 +137,30 @@ export class ServiceProcess implements ServiceContext {
   openSession(request: Pick<HandoffRequest, 'service' | 'user' | 'fields'>): Promise<OpenedSession> {
     const sessionId = randomBytes(12).toString('base64url');
     return this.#sender.open({ ...noLogin, ...request, loginPid: process.pid, sessionId });
+  }
+
+  count(name: CountName): void {
+    this.#status.count(name);
+  }
+
+  addTotals(read: () => Counts): void {
+    this.#status.addTotals(read);
+  }
+
+  metrics(format: 'text' | 'openmetrics'): Promise<string> {
+    this.#lastAskedMetrics += 1;
+    const id = this.#lastAskedMetrics;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.#askedMetrics.delete(id);
+        reject(new Error(`the master did not answer in ${metricsTimeoutMs / 1000} s`));
+      }, metricsTimeoutMs);
+      this.#askedMetrics.set(id, (text) => {
+        clearTimeout(timer);
+        resolve(text);
+      });
+      this.#control.send({ kind: 'metrics', id, format });
+    });
   }
 
   onReload(handler: () => void): void {
@@ -267,7 +297,10 @@ export class ServiceProcess implements ServiceContext {
   receive(message: Exclude<MasterMessage, StartMessage | RoutedMessage>): void {
     if (message.kind === 'stop') this.stop(message.clients, message.reason);
     else if (message.kind === 'queue-full') this.#clients.pushOutOldest();
-    else if (message.kind === 'reloaded') for (const handler of this.#reloadHandlers) handler();
+    else if (message.kind === 'metrics') {
+      this.#askedMetrics.get(message.id)?.(message.text);
+      this.#askedMetrics.delete(message.id);
+    } else if (message.kind === 'reloaded') for (const handler of this.#reloadHandlers) handler();
     else if (message.kind === 'kick') {
       const sessionIds = new Set(message.sessionIds);
       this.#clients.kick(sessionIds);
@@ -314,6 +347,13 @@ export class ServiceProcess implements ServiceContext {
     this.#status.changed(isUrgent);
     this.#title.changed();
     this.#idleMemory.touch();
+  }
+
+  #loadChanged(state: LoadState['kind']): void {
+    this.#updateListeners();
+    if (state === 'wait') this.#status.count('busy-waits');
+    else if (state === 'refuse') this.#status.count('busy-refusals');
+    this.#status.loadChanged(state === 'normal' ? undefined : state);
   }
 
   #updateListeners(): void {

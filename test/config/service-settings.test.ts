@@ -100,7 +100,7 @@ describe('Listeners of a service', () => {
     const enabled = serviceSettings(config).filter(({ isEnabled }) => isEnabled);
     assert.deepEqual(
       enabled.map(({ name }) => name),
-      ['anvil', 'auth', 'deliver', 'imap', 'imap-hibernate', 'imap-login', 'smtp'],
+      ['anvil', 'auth', 'deliver', 'imap', 'imap-hibernate', 'imap-login', 'smtp', 'stats'],
     );
   });
 });

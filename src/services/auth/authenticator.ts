@@ -50,6 +50,7 @@ export interface AuthenticatorOptions {
   readonly claims?: ClaimSealer | undefined;
   /** Undefined: no penalties. */
   readonly penaltyStore: PenaltyStore | undefined;
+  readonly count?: ClientConnectionContext['count'];
   readonly nowMs: () => number;
   readonly delay: ClientConnectionContext['delay'];
   /** For tests. */
@@ -123,6 +124,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     log,
     requiresClientCert: settings.auth_ssl_require_client_cert,
     delay: options.delay,
+    count: options.count,
     chain,
     usernames,
     expand,

@@ -8,6 +8,7 @@ import { authRequestTimeoutMs, clientProtocol, factsFromParameters } from '#auth
 import { type Penalties, penaltyDelayMs } from '#auth/penalty.js';
 import type { AuthState, RequestFacts } from '#auth/request.js';
 import { decodeBase64, parseId, parseParameters, TabLines } from '#auth/tab-lines.js';
+import type { CountName } from '#ipc/counts.js';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import type { SaslMechanism } from '#sasl/mechanism.js';
@@ -35,6 +36,8 @@ export interface ClientConnectionContext {
   readonly penalties: Penalties | undefined;
   readonly log: Logger;
   readonly requiresClientCert: boolean;
+  /** Told of each answer. */
+  readonly count?: ((name: CountName) => void) | undefined;
   /** Seam for tests; setTimeout otherwise. */
   readonly delay: (ms: number, then: () => void) => { cancel(): void };
 }
@@ -293,6 +296,7 @@ export class ClientConnection {
     this.#context.penalties?.succeeded(request.facts.isPenaltyFree ? '' : request.facts.remoteIp, request.penalty);
     if (state.masterUser !== '') extra.push(`auth_user=${state.masterUser}`);
     if (finalData) extra.push(`resp=${finalData.toString('base64')}`);
+    this.#context.count?.('auth-ok');
     const reply = (): void => this.#send('OK', String(request.id), `user=${state.user}`, ...extra);
     const waitMs = state.delayUntilMs === 0 ? 0 : Math.min(state.delayUntilMs - Date.now(), authRequestTimeoutMs);
     if (waitMs > 0) this.#context.delay(waitMs, reply);
@@ -326,6 +330,7 @@ export class ClientConnection {
     request: OpenRequest,
     failure: { readonly code: string; readonly reason: string | undefined; readonly user?: string | undefined },
   ): void {
+    this.#context.count?.(failure.code === 'temp_fail' ? 'auth-temporary' : 'auth-failed');
     const fields = ['FAIL', String(request.id)];
     if (failure.user !== undefined) fields.push(`user=${failure.user}`);
     if (failure.reason !== undefined) fields.push(`reason=${failure.reason}`);

@@ -36,9 +36,20 @@ export const role: Role = {
       log: context.log,
       claims: context.claimKeys?.secret === undefined ? undefined : new ClaimSealer(Buffer.from(context.claimKeys.secret, 'base64')),
       penaltyStore: context.anvil,
+      count: (name) => context.count(name),
       nowMs: Date.now,
       delay: timers(),
     });
+    const caches = [authenticator.cache, authenticator.verified].flatMap((cache) => cache ?? []);
+    if (caches.length > 0) {
+      context.addTotals(() => {
+        const statistics = caches.map((cache) => cache.statistics());
+        return {
+          'auth-cache-hits': statistics.reduce((sum, { hits }) => sum + hits, 0),
+          'auth-cache-misses': statistics.reduce((sum, { misses }) => sum + misses, 0),
+        };
+      });
+    }
     context.onReload(() => {
       const count = authenticator.cache?.flush() ?? 0;
       context.log.info('auth.cache', `SIGHUP received, ${count} cache entries flushed`, { count });

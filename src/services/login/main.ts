@@ -83,9 +83,16 @@ async function handOver(
   request: HandoffRequest,
 ): Promise<LoginResult> {
   const limit = await refuseOverUserLimit(context, request);
-  if (limit !== undefined) return limit;
+  if (limit !== undefined) {
+    context.count('user-limit-refusals');
+    return limit;
+  }
   const outcome = await context.handOff(connection, stream, buffered, request);
-  if (outcome.kind === 'passed') return { kind: 'taken', mailPid: outcome.pid };
+  if (outcome.kind === 'passed') {
+    context.count('logins');
+    return { kind: 'taken', mailPid: outcome.pid };
+  }
+  context.count('no-process-refusals');
   if (outcome.kind === 'full') {
     return {
       kind: 'refused',

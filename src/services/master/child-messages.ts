@@ -1,5 +1,6 @@
 // What a child says on its control channel, checked.
 import type { ChildMessage } from '#ipc/control.js';
+import { type CountName, type Counts, isCountName } from '#ipc/counts.js';
 
 /**
  * Children may be taken over by their clients, so their words are checked like any input.
@@ -21,6 +22,8 @@ export function parseMessage(value: unknown): ChildMessage | undefined {
         arrived: counts(fields['arrived']),
         left: counts(fields['left']),
         ...(fields['refused'] === undefined ? {} : { refused: count(fields['refused']) }),
+        ...(fields['counts'] === undefined ? {} : { counts: namedCounts(fields['counts']) }),
+        ...(fields['load'] === 'wait' || fields['load'] === 'refuse' ? { load: fields['load'] } : {}),
         isIdleRefused: fields['isIdleRefused'] === true,
         oldestPreAuthAtMs: typeof oldest === 'number' ? oldest : undefined,
       };
@@ -34,6 +37,8 @@ export function parseMessage(value: unknown): ChildMessage | undefined {
         uid: fields['uid'] === undefined ? undefined : count(fields['uid']),
         gid: fields['gid'] === undefined ? undefined : count(fields['gid']),
       };
+    case 'metrics':
+      return { kind: 'metrics', id: count(fields['id']), format: fields['format'] === 'openmetrics' ? 'openmetrics' : 'text' };
     case 'route-failed':
       return { kind: 'route-failed', ticket: count(fields['ticket']), reason: text(fields['reason']) };
     default:
@@ -55,6 +60,13 @@ function count(value: unknown): number {
 function counts(value: unknown): number[] {
   if (!Array.isArray(value)) throw new TypeError('a list is missing');
   return value.map(count);
+}
+
+/** Names that this master does not know are left out: a reload may mix versions for a while. */
+function namedCounts(value: unknown): Counts {
+  const named: Partial<Record<CountName, number>> = {};
+  for (const [name, number] of Object.entries(record(value))) if (isCountName(name)) named[name] = count(number);
+  return named;
 }
 
 function texts(value: unknown): string[] {

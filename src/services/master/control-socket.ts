@@ -85,6 +85,7 @@ export function parseRequest(value: unknown): MasterRequest {
     case 'stop':
     case 'reopen-logs':
     case 'service-status':
+    case 'metrics':
       return { command };
     case 'process-status':
     case 'service-stop': {

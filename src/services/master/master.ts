@@ -10,9 +10,10 @@ import { ControlSocket } from './control-socket.js';
 import { ListenerWatch } from './listener-watch.js';
 import { BindError, Listeners } from './listeners.js';
 import { MemoryWatch } from './memory-watch.js';
+import { metricsOf, metricsText } from './metrics.js';
 import { removePidFile, writePidFile } from './pid-file.js';
 import type { ServerPlan } from './plan.js';
-import { Pool, type PoolEnvironment, type PoolOwner } from './pool.js';
+import { newCounters, Pool, type PoolCounters, type PoolEnvironment, type PoolOwner } from './pool.js';
 import { preparePrivateFolder, privateFolderOf } from './private-sockets.js';
 import { Router } from './router.js';
 import { processRows, serviceRows } from './status-report.js';
@@ -59,8 +60,12 @@ export class Master {
   readonly #owner: PoolOwner;
   #plan: ServerPlan;
   #generation = 1;
+  #failedReloads = 0;
+  readonly #startedAtMs = Date.now();
   #lastNumber = 0;
   #pools = new Map<string, Pool>();
+  /** Of each service, over all generations. */
+  readonly #counters = new Map<string, PoolCounters>();
   /** Pools of earlier generations whose processes still finish. */
   readonly #retired = new Set<Pool>();
   readonly #idleMemory = new IdleMemory();
@@ -101,6 +106,7 @@ export class Master {
       now: () => Date.now(),
     };
     this.#owner = {
+      onMetrics: (asker, { id, format }) => asker.child.send({ kind: 'metrics', id, text: this.#metrics(format) }),
       onRoute: (_, asker, message) => this.#router.route(asker, message, this.#pools.get(message.service), this.#plan),
       onRouteFailed: (ticket) => this.#router.giveBack(ticket),
       onAnswer: (request, answer) => this.#router.answer(request, answer),
@@ -181,6 +187,7 @@ export class Master {
     const loaded = await this.#options.load();
     const problems = loaded.kind === 'broken' ? loaded.problems : this.#tryOpen(loaded.plan);
     if (loaded.kind === 'broken' || problems.length > 0) {
+      this.#failedReloads += 1;
       for (const problem of problems) log.error('master.reload-failed', `Config reload failed: ${problem}`);
       notify('READY=1');
       return { ok: false, problems };
@@ -308,6 +315,8 @@ export class Master {
         return { ok: true };
       case 'service-status':
         return { ok: true, services: serviceRows([...this.#pools.values()], this.allPools, Date.now()) };
+      case 'metrics':
+        return { ok: true, metrics: this.#metrics('text') };
       case 'process-status':
         return { ok: true, processes: processRows(this.allPools, request.services) };
       case 'service-stop':
@@ -315,6 +324,11 @@ export class Master {
       default:
         return request satisfies never;
     }
+  }
+
+  #metrics(format: 'text' | 'openmetrics'): string {
+    const facts = { startedAtMs: this.#startedAtMs, reloads: this.#generation - 1, failedReloads: this.#failedReloads };
+    return metricsText(facts, metricsOf([...this.#pools.values()], this.allPools, Date.now()), format);
   }
 
   #stopServices(names: readonly string[]): MasterReply {
@@ -327,7 +341,9 @@ export class Master {
   #newPool(name: string): Pool {
     const service = this.#plan.services.find((candidate) => candidate.name === name);
     if (service === undefined) throw new Error(`no service ${name}`);
-    return new Pool(service, this.#plan, this.#generation, this.#environment, this.#owner);
+    const counters = this.#counters.get(name) ?? newCounters();
+    this.#counters.set(name, counters);
+    return new Pool(service, this.#plan, this.#generation, this.#environment, this.#owner, counters);
   }
 }
 

@@ -53,10 +53,13 @@ export class MemoryWatch {
     const size = `child ${child.child.pid} uses ${Math.round(resident / megabyte)} MB (service ${pool.name} { vsz_limit=${Math.round(limit / megabyte)} MB }, you may need to increase it)`;
     if (resident > limit * killFactor) {
       this.#log.error('process.memory', `service(${pool.name}): ${size} - killed`, facts);
+      if (!this.#warned.has(child)) pool.counters.memoryEnds += 1;
+      this.#warned.add(child);
       child.expectedEnd = 'out of memory';
       child.child.kill('SIGKILL');
     } else if (!this.#warned.has(child)) {
       this.#warned.add(child);
+      pool.counters.memoryEnds += 1;
       this.#log.warning('process.memory', `service(${pool.name}): ${size} - it finishes its clients and is replaced`, facts);
       pool.stopChild(child, 'finish', 'out of memory');
     }

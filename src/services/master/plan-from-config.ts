@@ -158,7 +158,7 @@ class Planner {
       serves: !this.#options.isRoot ? 'all' : this.#hasNoMailUser(service, mailIdentity) ? 'named' : 'own',
       senders: this.#options.isRoot && (role === 'deliver' || isLogin) ? this.#internalIdentity() : undefined,
       extraGroups: this.#options.isRoot ? service.extraGroups.map((group) => this.#groupOr(group)) : [],
-      isConfined: isLogin,
+      isConfined: isLogin || role === 'stats',
       limits: {
         processLimit: service.processLimit,
         clientLimit: service.clientLimit,
@@ -185,7 +185,8 @@ class Planner {
 
   #listenersOf(service: ServiceSettings, backlog: number, isIdentityUnknown: boolean): ListenerPlan[] {
     const inet = service.inetListeners.flatMap((listener) => this.#inetPlans(service, listener, backlog));
-    // Dovecot's login/imap and imap-master carry its own hand-off; ours has a socket for each process.
+    // stats-reader and stats-writer are Dovecot's own; login/imap and imap-master carry its own hand-off; ours has a socket for each process.
+    if (service.role === 'stats') return inet;
     if (!sessionRoles.has(service.role))
       return [...inet, ...service.unixListeners.map((listener) => this.#unixPlan(service, listener, backlog))];
     if (inet.length > 0 && isIdentityUnknown) {

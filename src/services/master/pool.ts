@@ -2,6 +2,7 @@
 import { createHmac } from 'node:crypto';
 import { type ClaimKeys, claimKeysOf } from '#ipc/claim-keys.js';
 import type { ChildMessage, InheritedListener, StartMessage } from '#ipc/control.js';
+import { type CountName, type Counts, countNames } from '#ipc/counts.js';
 import type { ListeningSockets } from '#ipc/listening-socket.js';
 import type { LogFiles } from '#log/files.js';
 import type { Logger } from '#log/logger.js';
@@ -45,6 +46,8 @@ export type RouteAnswer =
   | { readonly kind: 'refused'; readonly outcome: 'full' | 'failed'; readonly reason: string };
 
 export interface PoolOwner {
+  /** A process of the stats role asks for the figures. */
+  onMetrics(process: PoolChild, message: Extract<ChildMessage, { kind: 'metrics' }>): void;
   onRoute(pool: Pool, process: PoolChild, message: Extract<ChildMessage, { kind: 'route' }>): void;
   /** The hand-off for a ticket that a pool gave out failed. */
   onRouteFailed(ticket: number): void;
@@ -59,14 +62,25 @@ export interface PoolChild {
   readonly child: Child;
   readonly privateSockets: OpenPrivateSockets | undefined;
   readonly startedAtMs: number;
+  /** As it said last; undefined: not busy. */
+  load: 'wait' | 'refuse' | undefined;
+  /** Clients so far, as it said last. */
+  served: number;
   /** Why its end will be no surprise. */
   expectedEnd: string | undefined;
   /** Undefined once it was sent. */
   startMessage: ((needs: SettingsNeeds) => StartMessage) | undefined;
 }
 
-/** Counters since the pool was made. */
+/** Counters of a service since the start of the server; a reload hands them on. */
 export interface PoolCounters {
+  served: number;
+  /** Processes told to end, or killed, for their memory (vsz_limit). */
+  memoryEnds: number;
+  throttled: number;
+  /** Clients or logged-in users that had to wait for a process. */
+  waited: number;
+  readonly counts: Record<CountName, number>;
   started: number;
   failed: number;
   killed: number;
@@ -78,7 +92,7 @@ export interface PoolCounters {
 export class Pool {
   readonly plan: ServicePlan;
   readonly generation: number;
-  readonly counters: PoolCounters = { started: 0, failed: 0, killed: 0, pushedOut: 0, refused: 0, limitReached: 0 };
+  readonly counters: PoolCounters;
   readonly #server: ServerPlan;
   readonly #environment: PoolEnvironment;
   readonly #owner: PoolOwner;
@@ -90,11 +104,20 @@ export class Pool {
   lastDropAtMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
   #isRetired = false;
+  #hasStarted = false;
   /** What the role declares; known once one of its processes was there. */
   #needs: SettingsNeeds | undefined;
   #onEmpty: (() => void)[] = [];
 
-  constructor(plan: ServicePlan, server: ServerPlan, generation: number, environment: PoolEnvironment, owner: PoolOwner) {
+  constructor(
+    plan: ServicePlan,
+    server: ServerPlan,
+    generation: number,
+    environment: PoolEnvironment,
+    owner: PoolOwner,
+    counters = newCounters(),
+  ) {
+    this.counters = counters;
     this.plan = plan;
     this.generation = generation;
     this.#server = server;
@@ -130,7 +153,9 @@ export class Pool {
   }
 
   route(route: RouteRequest): void {
+    const waiting = this.#scheduler.waitingCount;
     this.#apply(this.#scheduler.route(this.#environment.now(), route));
+    if (this.#scheduler.waitingCount > waiting) this.counters.waited += 1;
   }
 
   cancelRoute(request: number): void {
@@ -243,6 +268,7 @@ export class Pool {
         this.#logLimit(decision);
         return;
       case 'throttle':
+        this.counters.throttled += 1;
         this.#environment.log.error(
           'service.throttle',
           `service(${this.name}): command startup failed, throttling for ${(decision.ms / 1000).toFixed(3)} secs`,
@@ -272,7 +298,8 @@ export class Pool {
     const identity = identityOf(key) ?? plan.identity;
     const becomes = this.#starter.becomes(identity);
     this.counters.started += 1;
-    const checksTls = plan.limits.clientLimit > 1 || this.counters.started === 1;
+    const checksTls = plan.limits.clientLimit > 1 || !this.#hasStarted;
+    this.#hasStarted = true;
     const child = this.#starter.start(identity, key === plan.limits.defaultKey, ownFds, {
       onMessage: (message) => this.#onMessage(id, message),
       onGarbage: (error) => this.#onGarbage(id, error),
@@ -287,7 +314,17 @@ export class Pool {
       claimKeys: this.#claimKeys(identityOf(key)),
       checksTls,
     });
-    this.#children.set(id, { id, key, child, privateSockets, startedAtMs, expectedEnd: undefined, startMessage });
+    this.#children.set(id, {
+      id,
+      key,
+      child,
+      privateSockets,
+      startedAtMs,
+      expectedEnd: undefined,
+      load: undefined,
+      served: 0,
+      startMessage,
+    });
   }
 
   #startMessage(
@@ -370,6 +407,9 @@ export class Pool {
       case 'status':
         if (message.isIdleRefused === true) process.expectedEnd = undefined;
         this.#countRefused(message.refused ?? 0);
+        process.load = message.load;
+        this.#count(message.counts ?? {});
+        this.#countServed(process, message.served);
         this.#apply(
           this.#scheduler.status(this.#environment.now(), id, {
             ...message,
@@ -377,6 +417,9 @@ export class Pool {
             oldestPreAuthAtMs: message.oldestPreAuthAtMs,
           }),
         );
+        return;
+      case 'metrics':
+        if (this.plan.role === 'stats') this.#owner.onMetrics(process, message);
         return;
       case 'route':
         this.#owner.onRoute(this, process, message);
@@ -387,6 +430,15 @@ export class Pool {
       default:
         message satisfies never;
     }
+  }
+
+  #count(counts: Counts): void {
+    for (const name of countNames) this.counters.counts[name] += counts[name] ?? 0;
+  }
+
+  #countServed(process: PoolChild, served: number): void {
+    this.counters.served += Math.max(0, served - process.served);
+    process.served = served;
   }
 
   #onGarbage(id: number, error: unknown): void {
@@ -462,6 +514,24 @@ export class Pool {
       { service: this.name, limit, value, needed, waiting },
     );
   }
+}
+
+export function newCounters(): PoolCounters {
+  const none: readonly (readonly [CountName, number])[] = countNames.map((name) => [name, 0]);
+  const counts = Object.fromEntries(none) as Record<CountName, number>;
+  return {
+    served: 0,
+    started: 0,
+    failed: 0,
+    killed: 0,
+    memoryEnds: 0,
+    throttled: 0,
+    waited: 0,
+    pushedOut: 0,
+    refused: 0,
+    limitReached: 0,
+    counts,
+  };
 }
 
 /** Keys of per-user processes are `uid:gid`; the empty key is the service's own identity. */

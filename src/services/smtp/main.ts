@@ -32,6 +32,7 @@ function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
             store,
             log: context.log,
             signal: ended.signal,
+            count: (name) => context.count(name),
             mayServe: (uid) => context.mayServe(uid),
             openUserProcess: (recipient) => openUserProcess(context, recipient),
           };
@@ -68,6 +69,7 @@ export const deliverRole: Role = {
       store,
       log: context.log,
       signal: ended.signal,
+      count: (name) => context.count(name),
       mayServe: (uid) => context.mayServe(uid),
       openUserProcess: undefined,
     };

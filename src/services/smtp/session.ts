@@ -39,6 +39,7 @@ export interface SessionParts {
   readonly store: UserOpener;
   readonly log: Logger;
   readonly signal: AbortSignal;
+  readonly count: (name: 'saved' | 'save-failed') => void;
   /** May this process deliver to a user with this uid? */
   readonly mayServe: (uid: number | undefined) => boolean;
   /** To those it may not deliver to itself; undefined where there is no other way. */
@@ -406,6 +407,7 @@ export class SmtpSession {
 
   #logOutcome({ recipient, isRemote, outcome }: Delivered, intake: MessageIntake, sender: string): void {
     if (isRemote && outcome.kind === 'saved') return;
+    this.#parts.count(outcome.kind === 'saved' ? 'saved' : 'save-failed');
     const result =
       outcome.kind === 'saved' ? `saved mail to ${outcome.mailbox}` : `save failed to ${recipient.mailbox}: ${outcome.error.message}`;
     const messageId = intake.headers.field('message-id');

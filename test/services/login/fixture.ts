@@ -148,6 +148,9 @@ function fakeContext(
     onReload: () => undefined,
     mayServe: () => true,
     openSession: () => Promise.resolve({ kind: 'failed', reason: 'not here' }),
+    count: () => undefined,
+    addTotals: () => undefined,
+    metrics: () => Promise.reject(new Error('no master in this test')),
     titleChanged: () => undefined,
   };
 }

@@ -50,6 +50,7 @@ async function start(
       store: world.store,
       log: silentLogger,
       signal: new AbortController().signal,
+      count: () => undefined,
       mayServe: () => servesAll,
       openUserProcess: undefined,
     },

@@ -47,6 +47,7 @@ async function start(
     store: { openUser: ({ user }: { readonly user: string }, service: string) => openUser(user, service) },
     log: silentLogger,
     signal: never,
+    count: () => undefined,
     mayServe: () => true,
     openUserProcess: undefined,
   };
