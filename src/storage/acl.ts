@@ -6,7 +6,7 @@ import { readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from '#util/coded-error.js';
 import type { MailboxPaths } from './driver.js';
-import { asStorageError, rewriteLocked } from './list/locked-rewrite.js';
+import { asStorageError, defaultLockTimeoutMs, rewriteLocked } from './list/locked-rewrite.js';
 
 /** RFC 4314 2.1: all rights, in the order in which they are shown. */
 export const allRights = 'lrwstipekxa';
@@ -85,7 +85,7 @@ export function changeAcl(text: string, identifier: string, rights: string | und
     .join('');
 }
 
-export function createAclFiles(): AclStore {
+export function createAclFiles(lockTimeoutMs = defaultLockTimeoutMs): AclStore {
   const pathOf = ({ mailDir }: MailboxPaths): string => join(mailDir, 'dovecot-acl');
   const readText = async (path: string): Promise<string> => {
     try {
@@ -107,7 +107,7 @@ export function createAclFiles(): AclStore {
     },
     async set(paths, identifier, rights, signal) {
       const path = pathOf(paths);
-      await rewriteLocked(path, async () => changeAcl(await readText(path), identifier, rights), signal);
+      await rewriteLocked(path, async () => changeAcl(await readText(path), identifier, rights), lockTimeoutMs, signal);
     },
   };
 }

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { errnoOf } from '#util/coded-error.js';
 import { ChangeNotifier } from './change-notifier.js';
 import { StorageError } from './errors.js';
-import { asStorageError, rewriteLocked } from './list/locked-rewrite.js';
+import { asStorageError, defaultLockTimeoutMs, rewriteLocked } from './list/locked-rewrite.js';
 
 /** Values by name. */
 export type Attributes = ReadonlyMap<string, Buffer>;
@@ -79,7 +79,7 @@ function format(values: Attributes): string {
 }
 
 /** @param folder `roost-attributes` in the control root; made when first needed */
-export function createAttributeFiles(folder: string): AttributeStore {
+export function createAttributeFiles(folder: string, lockTimeoutMs = defaultLockTimeoutMs): AttributeStore {
   const pathOf = (owner: string): string => {
     if (!/^[0-9a-z]{1,64}$/i.test(owner)) throw new StorageError('invalid-name', `owner of attributes ${JSON.stringify(owner)}`);
     return join(folder, owner);
@@ -103,7 +103,7 @@ export function createAttributeFiles(folder: string): AttributeStore {
       } catch (error) {
         throw asStorageError(error, folder);
       }
-      await rewriteLocked(path, async () => format(applyChanges(await read(owner), changes)), signal);
+      await rewriteLocked(path, async () => format(applyChanges(await read(owner), changes)), lockTimeoutMs, signal);
     },
     async remove(owner) {
       const path = pathOf(owner);

@@ -1,6 +1,7 @@
 // From settings to the quota of an account.
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
+import { mailSettings } from '#config/groups/mail.js';
 import type { SettingsSource } from '#config/settings-source.js';
 import type { Logger } from '#log/logger.js';
 import { type AccountNamespace, resolveName } from './account-namespace.js';
@@ -39,6 +40,7 @@ interface BackendNeeds {
 export class QuotaOpener {
   readonly #driver: MailboxDriver;
   readonly #log: Logger;
+  readonly #lockTimeoutMs: number | undefined;
   readonly #scripts: ReadonlyMap<string, readonly string[]>;
   /** Sessions of one user share one count. */
   readonly #backends = new LRUCache<string, UsageBackend>({ max: maxRememberedAccounts });
@@ -48,6 +50,7 @@ export class QuotaOpener {
   constructor(options: { readonly settings: SettingsSource; readonly driver: MailboxDriver; readonly log: Logger }) {
     this.#driver = options.driver;
     this.#log = options.log;
+    this.#lockTimeoutMs = options.settings.get(mailSettings).mail_max_lock_timeout || undefined;
     this.#scripts = warningScripts(options.settings);
   }
 
@@ -89,7 +92,7 @@ export class QuotaOpener {
   #limitsIn(path: string): QuotaLimitStore {
     const known = this.#limits.get(path);
     if (known !== undefined) return known;
-    const limits = createQuotaLimitFile(path);
+    const limits = createQuotaLimitFile(path, this.#lockTimeoutMs);
     this.#limits.set(path, limits);
     return limits;
   }

@@ -64,6 +64,7 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
   const trees = new LRUCache<string, MailboxTree>({ max: maxRememberedTrees });
   const places = new LRUCache<string, UserPlace>({ max: maxRememberedUsers });
   const warned = new Set<string>();
+  const lockTimeoutMs = settings.get(mailSettings).mail_max_lock_timeout || undefined;
   const quotas = new QuotaOpener({ settings, driver, log });
 
   const treeFor = (location: MailLocation, hasInbox: boolean): MailboxTree => {
@@ -80,7 +81,7 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
       folders,
       driver,
       hasInbox,
-      subscriptions: createSubscriptionsFile(folders.control ?? folders.root, subscriptions, layout === 'fs' ? '/' : '.'),
+      subscriptions: createSubscriptionsFile(folders.control ?? folders.root, subscriptions, layout === 'fs' ? '/' : '.', lockTimeoutMs),
     };
     const tree = layout === 'fs' ? createFsTree(options) : createMaildirTree(options);
     trees.set(key, tree);
@@ -129,9 +130,9 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
         namespaces,
         driver,
         quota: quotas.open({ user: user.user, home, isDelivery: deliveryServices.has(service), namespaces, read: readPlugin }),
-        specialUses: createSpecialUseFile(join(controlRoot, 'roost-special-use'), parseSpecialUse),
-        acls: createAclFiles(),
-        attributes: createAttributeFiles(join(controlRoot, 'roost-attributes')),
+        specialUses: createSpecialUseFile(join(controlRoot, 'roost-special-use'), parseSpecialUse, lockTimeoutMs),
+        acls: createAclFiles(lockTimeoutMs),
+        attributes: createAttributeFiles(join(controlRoot, 'roost-attributes'), lockTimeoutMs),
         expiresMessages: !servicesWithoutExpiry.has(service),
         isForDelivery: deliveryServices.has(service),
         log,

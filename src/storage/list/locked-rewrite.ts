@@ -6,16 +6,23 @@ import { DotLockError, takeDotLock } from '#util/dot-lock.js';
 import { permissionsIn } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 
-const lockTimeoutMs = 30_000;
+/** How long the lock is waited for unless mail_max_lock_timeout says otherwise. */
+export const defaultLockTimeoutMs = 30_000;
 
 /**
  * Replaces a small file under its dotlock, as Dovecot does with its own.
  * @param produce reads the present contents and returns the new ones; undefined when nothing is to change
+ * @param timeoutMs how long the lock is waited for
  * @throws StorageError `in-use` when the lock is not free in time, `no-space`, `no-permission`, `unavailable`
  */
-export async function rewriteLocked(path: string, produce: () => Promise<string | undefined>, signal: AbortSignal): Promise<void> {
+export async function rewriteLocked(
+  path: string,
+  produce: () => Promise<string | undefined>,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<void> {
   try {
-    const lock = await takeLock(path, signal);
+    const lock = await takeLock(path, timeoutMs, signal);
     try {
       const contents = await produce();
       if (contents !== undefined) await writeFileAtomic(path, contents, { permissions: permissionsIn(dirname(path)) });
@@ -28,13 +35,13 @@ export async function rewriteLocked(path: string, produce: () => Promise<string 
   }
 }
 
-async function takeLock(path: string, signal: AbortSignal): ReturnType<typeof takeDotLock> {
+async function takeLock(path: string, timeoutMs: number, signal: AbortSignal): ReturnType<typeof takeDotLock> {
   try {
-    return await takeDotLock(path, { timeoutMs: lockTimeoutMs }, signal);
+    return await takeDotLock(path, { timeoutMs }, signal);
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error;
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
-    return takeDotLock(path, { timeoutMs: lockTimeoutMs }, signal);
+    return takeDotLock(path, { timeoutMs }, signal);
   }
 }
 

@@ -4,7 +4,7 @@ import { readFile } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
 import type { SpecialUse } from '../user.js';
 import { fileStamp } from './file-stamp.js';
-import { asStorageError, rewriteLocked } from './locked-rewrite.js';
+import { asStorageError, defaultLockTimeoutMs, rewriteLocked } from './locked-rewrite.js';
 import { decodeMailboxUtf7, encodeMailboxUtf7 } from './mailbox-utf7.js';
 
 export interface SpecialUseStore {
@@ -18,7 +18,11 @@ export interface SpecialUseStore {
 const maxFileBytes = 16 * 1024 * 1024;
 const nothing: ReadonlyMap<string, readonly SpecialUse[]> = new Map();
 
-export function createSpecialUseFile(path: string, parseUses: (text: string) => readonly SpecialUse[]): SpecialUseStore {
+export function createSpecialUseFile(
+  path: string,
+  parseUses: (text: string) => readonly SpecialUse[],
+  lockTimeoutMs = defaultLockTimeoutMs,
+): SpecialUseStore {
   let known: { readonly stamp: string; readonly map: ReadonlyMap<string, readonly SpecialUse[]> } | undefined;
 
   const readText = async (): Promise<string> => {
@@ -65,6 +69,7 @@ export function createSpecialUseFile(path: string, parseUses: (text: string) => 
           if (uses.length > 0) others.push(`${uses.join(' ')}\t${encoded}`);
           return others.map((line) => `${line}\n`).join('');
         },
+        lockTimeoutMs,
         signal,
       );
     },

@@ -9,7 +9,7 @@ import { errnoOf } from '#util/coded-error.js';
 import { ChangeNotifier } from '../change-notifier.js';
 import { StorageError } from '../errors.js';
 import { fileStamp } from './file-stamp.js';
-import { rewriteLocked } from './locked-rewrite.js';
+import { defaultLockTimeoutMs, rewriteLocked } from './locked-rewrite.js';
 import { decodeMailboxUtf7, encodeMailboxUtf7 } from './mailbox-utf7.js';
 import { type Levels, levelsKey } from './name.js';
 
@@ -65,7 +65,12 @@ export function changeSubscription(lines: readonly Line[], levels: Levels, isSub
 }
 
 /** @param folder control root of the location. @param separator of version 1 files */
-export function createSubscriptionsFile(folder: string, fileName: string, separator: string): SubscriptionStore {
+export function createSubscriptionsFile(
+  folder: string,
+  fileName: string,
+  separator: string,
+  lockTimeoutMs = defaultLockTimeoutMs,
+): SubscriptionStore {
   const path = join(folder, fileName);
   let known: { readonly stamp: string; readonly levels: readonly Levels[] } | undefined;
 
@@ -96,6 +101,7 @@ export function createSubscriptionsFile(folder: string, fileName: string, separa
           const changed = changeSubscription(await readLines(), levels, isSubscribed);
           return changed === undefined ? undefined : formatSubscriptions(changed);
         },
+        lockTimeoutMs,
         signal,
       );
       known = undefined;

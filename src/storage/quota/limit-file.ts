@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { StorageError } from '../errors.js';
 import { fileStamp } from '../list/file-stamp.js';
-import { asStorageError, rewriteLocked } from '../list/locked-rewrite.js';
+import { asStorageError, defaultLockTimeoutMs, rewriteLocked } from '../list/locked-rewrite.js';
 import type { RootLimits } from './rules.js';
 
 /** A file larger than this holds something else. */
@@ -38,7 +38,7 @@ export function formatFileDict(values: ReadonlyMap<string, string>): string {
   return [...values].map(([key, value]) => `${encodeText(key)}\n${encodeText(value)}\n`).join('');
 }
 
-export function createQuotaLimitFile(path: string): QuotaLimitStore {
+export function createQuotaLimitFile(path: string, lockTimeoutMs = defaultLockTimeoutMs): QuotaLimitStore {
   let known: { readonly stamp: string; readonly values: ReadonlyMap<string, string> } | undefined;
 
   const readAll = (): Map<string, string> => {
@@ -76,6 +76,7 @@ export function createQuotaLimitFile(path: string): QuotaLimitStore {
           }
           return formatFileDict(values);
         },
+        lockTimeoutMs,
         signal,
       );
       known = undefined;

@@ -17,8 +17,8 @@ const append = 'APPEND INBOX {15+}\r\nSubject: a\r\n\r\nb';
 interface Locked {
   readonly client: LineClient;
   readonly maildir: string;
-  lock(folder?: string): void;
-  unlock(folder?: string): void;
+  lock(folder?: string, file?: string): void;
+  unlock(folder?: string, file?: string): void;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -34,12 +34,12 @@ async function world(test: TestContext): Promise<Locked> {
   await client.ok('SELECT INBOX');
   const owner = spawn('sleep', ['300'], { stdio: 'ignore' });
   await once(owner, 'spawn');
-  const pathOf = (folder = ''): string => join(maildir, folder, 'dovecot-uidlist.lock');
+  const pathOf = (folder = '', file = 'dovecot-uidlist'): string => join(maildir, folder, `${file}.lock`);
   return {
     client,
     maildir,
-    lock: (folder) => writeFileSync(pathOf(folder), `${owner.pid}:${hostname()}`),
-    unlock: (folder) => rmSync(pathOf(folder)),
+    lock: (folder, file) => writeFileSync(pathOf(folder, file), `${owner.pid}:${hostname()}`),
+    unlock: (folder, file) => rmSync(pathOf(folder, file)),
     async [Symbol.asyncDispose]() {
       const ended = once(owner, 'exit');
       owner.kill('SIGKILL');
@@ -69,6 +69,20 @@ describe('A mailbox that another process keeps locked', () => {
       assert.match((await client.ok('FETCH 1:* (UID)')).join('\n'), /^\* 1 .*\n\* 2 .*\n\* 3 FETCH \(UID 3\)$/);
       assert.match((await client.ok('STATUS Other (MESSAGES)')).join('\n'), /MESSAGES 0\)/);
       locked.unlock(folder);
+      await client.ok(command);
+    });
+  }
+
+  for (const [command, folder, file] of [['SUBSCRIBE Other', '', 'subscriptions']] as const) {
+    it(`${command}, ${file} locked: NO [INUSE] after mail_max_lock_timeout, and it works when the lock is gone`, async (test) => {
+      await using locked = await world(test);
+      const { client } = locked;
+      client.maxWaitMs = 20_000;
+      locked.lock(folder, file);
+      const startMs = performance.now();
+      assert.match((await client.run(command)).at(-1) ?? '', /^NO \[INUSE\]/);
+      assert.ok(performance.now() - startMs >= lockTimeoutMs - 1, 'it was waited for');
+      locked.unlock(folder, file);
       await client.ok(command);
     });
   }
