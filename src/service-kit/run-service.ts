@@ -1,5 +1,5 @@
 // The main program of every child process: start message, role, signals, exit code.
-import { createLogger, type Logger, silentLogger } from '#log/logger.js';
+import { createLogger, type Logger, type LoggerOptions } from '#log/logger.js';
 import { becomeUser } from './become-user.js';
 import { compileSooner } from './compile-sooner.js';
 import { ControlLink } from './control-link.js';
@@ -20,13 +20,18 @@ export function runService(role: Role): void {
     serve(role);
     return;
   }
-  becomeCopy(`roost/${role.name}`, () => rehearse(role, (control) => run(role, control, () => silentLogger))).then(
+  becomeCopy(`roost/${role.name}`, () => rehearse(role, (control) => run(role, control, openUnheardLog))).then(
     () => serve(role),
     (error: unknown) => {
       process.stderr.write(`the template of ${role.name} cannot be made: ${error instanceof Error ? error.message : String(error)}\n`);
       process.exit(exitCodes.fatal);
     },
   );
+}
+
+/** For the rehearsal: does everything but write. */
+function openUnheardLog(options: LoggerOptions): Logger {
+  return createLogger({ ...options, destination: { write: () => undefined } });
 }
 
 function serve(role: Role): void {

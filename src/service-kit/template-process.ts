@@ -1,8 +1,8 @@
 // A template process: has loaded its role, and waits for the master to ask for copies of itself. A copy costs a tenth of a start, and shares the
 // memory that neither changes. It has met no client and holds no secret of the configuration; what a copy needs comes to it in its start message.
-import { randomBytes, randomInt, randomUUID } from 'node:crypto';
+import { randomBytes, type randomUUID } from 'node:crypto';
 import { writeSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import { controlFd } from '#ipc/control.js';
@@ -17,8 +17,8 @@ const signalBits = 0x7f;
 /** Between two looks for copies that ended unnoticed. */
 const longestPatienceMs = 2_048;
 
-const storedUuids = 128;
-const storedIntegers = 1_024;
+const drawnBytes = 6;
+const drawn = 2 ** 48;
 
 /** Modules that a role loads at their first use, because a process of its own may never come to it. Here they are loaded for all copies. */
 const lateModules = ['crypto', 'dns', 'fs/promises', 'perf_hooks', 'stream/promises', 'tls', 'zlib'];
@@ -35,6 +35,7 @@ export function isTemplate(): boolean {
 export async function becomeCopy(title: string, rehearse: () => Promise<void>): Promise<void> {
   const calls = new ForkCalls();
   loadLateModules();
+  storeNoRandomness();
   canPassDescriptors();
   await rehearse();
   process.title = `${title} [template]`;
@@ -101,13 +102,31 @@ function takePlace(calls: ForkCalls, { fds }: ForkRequest): void {
   // Node's own waits for the threads that this process does not have.
   Object.defineProperty(process, 'reallyExit', { value: (code?: number) => calls.exit(code ?? 0), configurable: true });
   Math.random = ownRandom();
-  forgetRandomness();
 }
 
-/** Node keeps random octets in store for these two, which the rehearsal may have filled; what is drawn after a whole store is from a new one. */
-function forgetRandomness(): void {
-  for (let count = 0; count < storedUuids; count += 1) randomUUID();
-  for (let count = 0; count < storedIntegers; count += 1) randomInt(2);
+/**
+ * Node keeps random octets in store for these two, and what one copy took from the store another would take as well. So nothing is stored: not
+ * here, nor in the copies.
+ */
+function storeNoRandomness(): void {
+  const crypto: { randomUUID: typeof randomUUID; randomInt: unknown } = createRequire(import.meta.url)('node:crypto');
+  const draw = crypto.randomUUID;
+  crypto.randomUUID = () => draw({ disableEntropyCache: true });
+  crypto.randomInt = unstoredInteger;
+  syncBuiltinESMExports();
+}
+
+/** As crypto.randomInt, without a callback. */
+function unstoredInteger(...bounds: readonly [max: number] | readonly [min: number, max: number]): number {
+  const [min, max] = bounds.length === 1 ? [0, bounds[0]] : bounds;
+  const count = max - min;
+  if (!Number.isSafeInteger(min) || !Number.isSafeInteger(max) || count < 1 || count > drawn)
+    throw new RangeError(`no integers from ${min} to ${max}`);
+  // The last, incomplete round would favour its members.
+  for (;;) {
+    const number = randomBytes(drawnBytes).readUIntBE(0, drawnBytes);
+    if (number < drawn - (drawn % count)) return min + (number % count);
+  }
 }
 
 /** xorshift128+ as in V8, whose own state is the same in all copies. Like V8's it is not for secrets; crypto notices a fork by itself. */
