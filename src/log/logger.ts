@@ -46,20 +46,20 @@ class PinoBackedLogger implements Logger {
     return this.#root.isLevelEnabled('debug');
   }
   error(event: string, text: string, fields?: LogFields): void {
-    this.#pino.error({ ...fields, event }, text);
+    this.#pino.error(Object.assign({}, fields, { event }), text);
   }
   warning(event: string, text: string, fields?: LogFields): void {
-    this.#pino.warn({ ...fields, event }, text);
+    this.#pino.warn(Object.assign({}, fields, { event }), text);
   }
   info(event: string, text: string, fields?: LogFields): void {
-    this.#pino.info({ ...fields, event }, text);
+    this.#pino.info(Object.assign({}, fields, { event }), text);
   }
   debug(event: string, text: string, fields?: LogFields): void {
     if (!this.isDebug) return;
-    this.#pino.debug({ ...fields, event }, text);
+    this.#pino.debug(Object.assign({}, fields, { event }), text);
   }
   child(fields: LogFields, prefix?: string): Logger {
-    return new PinoBackedLogger(this.#root, { ...this.#fields, ...fields, ...(prefix === undefined ? {} : { prefix }) });
+    return new PinoBackedLogger(this.#root, Object.assign({}, this.#fields, fields, prefix === undefined ? undefined : { prefix }));
   }
 }
 

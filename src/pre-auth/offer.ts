@@ -8,8 +8,8 @@ import type { PreAuthOffer } from './machine.js';
 import { loginSettings } from './settings.js';
 
 export function preAuthOffer(source: SettingsSource, peer: Peer, mechanisms: readonly AuthMechanism[]): PreAuthOffer {
-  const facts = { localIp: peer.localIp, remoteIp: peer.remoteIp };
-  const settings = source.forConnection(peer.tls ? { ...facts, localName: peer.tls.serverName } : facts);
+  const { localIp, remoteIp } = peer;
+  const settings = source.forConnection(peer.tls ? { localIp, remoteIp, localName: peer.tls.serverName } : { localIp, remoteIp });
   const login = settings.get(loginSettings);
   const tls = settings.get(tlsSettings);
   const isTls = peer.tls !== undefined;

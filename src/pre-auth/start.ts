@@ -371,7 +371,7 @@ class PreAuthSession implements ClientHandle {
   }
 
   #request(step: Extract<AuthStep, { kind: 'ok' }>): HandoffRequest {
-    const passed: Record<string, string> = { ...this.#machine.handoffFields() };
+    const passed: Record<string, string> = Object.assign({}, this.#machine.handoffFields());
     for (const name of ['roost_uid', 'roost_gid', 'auth_user']) {
       const value = step.fields[name];
       if (value !== undefined) passed[name] = value;
@@ -386,6 +386,7 @@ class PreAuthSession implements ClientHandle {
       claim: step.claim,
       sessionId: this.#sessionId,
       peer: this.#peer,
+      origin: undefined,
       fields: passed,
     };
   }
@@ -505,10 +506,8 @@ class PreAuthSession implements ClientHandle {
     };
     const { log, settings } = this.#options.context;
     const text = formatLoginLine(settings.get(loginSettings), message, facts);
-    log.info(mailPid === undefined ? 'session.pre-auth-end' : 'session.login', text, {
-      ...loginFields(facts),
-      ...(mailPid === undefined ? { attempts: this.#attempts, failure: this.#lastFailure } : { mailPid }),
-    });
+    const outcome = mailPid === undefined ? { attempts: this.#attempts, failure: this.#lastFailure } : { mailPid };
+    log.info(mailPid === undefined ? 'session.pre-auth-end' : 'session.login', text, Object.assign({}, loginFields(facts), outcome));
   }
 }
 

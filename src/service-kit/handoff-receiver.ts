@@ -15,6 +15,7 @@ import {
 } from '#ipc/handoff.js';
 import type { Logger } from '#log/logger.js';
 import type { ClientSlot, Clients } from './clients.js';
+import { socketOfDescriptor } from './open-socket.js';
 import type { ClientHandle, HandedConnection } from './role.js';
 
 const firstFrameTimeoutMs = 10_000;
@@ -124,7 +125,7 @@ export class HandoffReceiver {
     }
     let socket: Socket;
     try {
-      socket = new Socket({ fd, readable: true, writable: true });
+      socket = socketOfDescriptor(fd);
     } catch (error) {
       this.#options.log.error('handoff.no-socket', `The descriptor of ${message.request.user} is no socket: ${String(error)}`, { error });
       closeDescriptor(fd);

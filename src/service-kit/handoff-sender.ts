@@ -12,6 +12,7 @@ import type { HandoffRequest, Origin } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import type { ControlLink } from './control-link.js';
 import { descriptorOf } from './listeners.js';
+import { socketOfDescriptor } from './open-socket.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
 import { Relay } from './relay.js';
 import type { HandoffOutcome, OpenedSession } from './role.js';
@@ -147,7 +148,7 @@ export class HandoffSender {
       closeDescriptor(own);
       return attempt;
     }
-    this.#startRelay(job, new Socket({ fd: own, readable: true, writable: true, allowHalfOpen: true }));
+    this.#startRelay(job, socketOfDescriptor(own, true));
     return attempt;
   }
 

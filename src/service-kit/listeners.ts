@@ -7,6 +7,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { InheritedListener } from '#ipc/control.js';
 import { closeDescriptor, duplicateDescriptor, HandlePassError } from '#ipc/handle-pass.js';
 import type { Logger } from '#log/logger.js';
+import { takeAccepted } from './open-socket.js';
 
 interface Listener {
   readonly facts: InheritedListener;
@@ -64,6 +65,11 @@ export class Listeners {
     );
     server.on('error', (error) => this.#options.log.error('listener.failed', `listen(${facts.name}) failed: ${error.message}`, { error }));
     server.listen({ fd, backlog: facts.backlog });
+    takeAccepted(server, (socket) => {
+      if (facts.kind === 'inet') socket.setNoDelay(true);
+      if (keepAlive) socket.setKeepAlive(true, facts.keepAliveMs);
+      this.#options.onSocket(socket, facts);
+    });
     listener.server = server;
     listener.spareFd = undefined;
   }

@@ -224,7 +224,7 @@ export class ServiceProcess implements ServiceContext {
   #originOf(connection: AcceptedConnection, peer: Peer): ((fd: number) => Origin) | undefined {
     if (this.#receiver === undefined) return undefined;
     const origin = { service: this.service, listener: connection.listener.name };
-    return (fd) => ({ ...origin, seal: this.seal(originText(origin, peer, fd)) });
+    return (fd) => ({ service: origin.service, listener: origin.listener, seal: this.seal(originText(origin, peer, fd)) });
   }
 
   async handOff(connection: AcceptedConnection, stream: Duplex, buffered: Buffer, request: HandoffRequest): Promise<HandoffOutcome> {

@@ -146,7 +146,7 @@ function handshake(socket: Socket, contexts: TlsContexts, facts: ConnectionFacts
     rejectUnauthorized: false,
     SNICallback: (localName, done) => {
       try {
-        done(null, contexts.get({ ...facts, localName }));
+        done(null, contexts.get({ localName, ...facts }));
       } catch (error) {
         done(error instanceof Error ? error : new Error(String(error)));
       }

@@ -220,12 +220,12 @@ export class ImapConnection {
   #log(end: LoopEnd): void {
     const { counters } = this.session;
     const { bytesRead, bytesWritten } = this.#stream;
-    const tail = formatLogout(this.#options.settings, { ...counters, bytesRead, bytesWritten });
+    const tail = formatLogout(this.#options.settings, { bytesRead, bytesWritten, ...counters });
     this.#options.log.info('session.end', `${this.#reasonText(end)} ${tail}`, {
-      ...counters,
+      reason: end.kind,
       in: bytesRead,
       out: bytesWritten,
-      reason: end.kind,
+      ...counters,
     });
   }
 }
