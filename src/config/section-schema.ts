@@ -75,7 +75,7 @@ export const serviceBlockSettings = defineSettings('service', {
   executable: string('', 'Role that the processes run'),
   user: string('', 'User the processes run as; empty: the master\u2019s'),
   group: string('', 'Primary group'),
-  privileged_group: string('', 'Group taken on only while it is needed'),
+  privileged_group: string('', 'No effect, Maildir needs none; use extra_groups'),
   extra_groups: string('', 'Further groups'),
   chroot: string('', 'Directory the processes are confined to'),
   drop_priv_before_exec: boolean('no', 'Drop rights before the role is loaded'),

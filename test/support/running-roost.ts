@@ -36,6 +36,8 @@ export interface RoostOptions {
   readonly isUnprivileged?: boolean;
   /** Variables of the server's environment. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** Open files that each process of the server may have (RLIMIT_NOFILE, soft and hard). */
+  readonly openFiles?: number;
   /** Listening sockets that the server is started with, as systemd does (LISTEN_FDS). */
   readonly sockets?: readonly number[];
   /** Ports to listen on in place of free ones. */
@@ -79,8 +81,10 @@ export async function startRoost(options: RoostOptions = {}): Promise<RunningRoo
   const sockets = options.sockets ?? [];
   const program = [process.execPath, join(checkout, 'dist/bin/roost.cjs'), '-F', '-c', configFile];
   // The process must find its own pid in LISTEN_PID, so a shell writes it and becomes the server.
-  const script = `LISTEN_PID=$$ LISTEN_FDS=${sockets.length} exec "$@"`;
-  const [command = '', ...args] = sockets.length === 0 ? program : ['/bin/sh', '-c', script, 'sh', ...program];
+  const limit = options.openFiles === undefined ? '' : `ulimit -n ${options.openFiles} && `;
+  const listening = sockets.length === 0 ? '' : `LISTEN_PID=$$ LISTEN_FDS=${sockets.length} `;
+  const [command = '', ...args] =
+    limit === '' && listening === '' ? program : ['/bin/sh', '-c', `${limit}${listening}exec "$@"`, 'sh', ...program];
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe', ...sockets],
     env: cleanEnvironment(options.environment),

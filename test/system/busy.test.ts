@@ -1,5 +1,6 @@
 // Load shedding: the event loop of a process is made late from outside (SIGSTOP and SIGCONT), as a machine does that has too much to do.
 import assert from 'node:assert/strict';
+import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -19,6 +20,46 @@ async function pidOf(server: RunningRoost, service: string): Promise<number> {
 function open(port: number): LineClient {
   return new LineClient(connect(port, '127.0.0.1'), patienceMs);
 }
+
+describe('A process with hardly a file descriptor left', () => {
+  it('lets new clients wait, then refuses them in words, serves those it has, and recovers', { timeout: 3 * patienceMs }, async () => {
+    await using server = await startRoost({
+      protocols: ['lmtp'],
+      openFiles: 128,
+      pools: { lmtp: { process_limit: 1, client_limit: 1_000 } },
+    });
+    const clients: LineClient[] = [];
+    const greet = async (): Promise<void> => {
+      const client = open(server.ports.lmtp);
+      clients.push(client);
+      assert.match((await client.line()) ?? 'closed', /^220 /);
+    };
+    const isServed = async (client: LineClient | undefined): Promise<void> => {
+      client?.raw('NOOP\r\n');
+      assert.match((await client?.line()) ?? 'closed', /^250 /);
+    };
+    await greet();
+    const pid = await pidOf(server, 'lmtp');
+    assert.match(readFileSync(`/proc/${pid}/limits`, 'utf8'), /^Max open files +128 +128 /m);
+    // Past the limit of 95 %, with some left for those who are refused.
+    while (readdirSync(`/proc/${pid}/fd`).length < 124) await greet();
+    const untilLogged = async (pattern: RegExp): Promise<void> => {
+      for (const endMs = Date.now() + patienceMs; !pattern.test(server.log); await sleep(50))
+        assert.ok(Date.now() < endMs, `${pattern} in the log:\n${server.log}`);
+    };
+    await untilLogged(/lmtp: Warning: Too busy: 9\d % of the file descriptors are open \(limit 95 %\); new clients wait/);
+    const waiting = open(server.ports.lmtp);
+    await isServed(clients[0]);
+    assert.match((await waiting.line()) ?? 'closed without a word', /^421 4\.3\.2 /);
+    await untilLogged(/lmtp: Warning: Still too busy: 9\d % of the file descriptors are open .*; new clients are refused/);
+    await isServed(clients[1]);
+    for (const client of clients.splice(20)) client.close();
+    await untilLogged(/lmtp: .*No longer busy .*new clients are served/);
+    await greet();
+    await isServed(clients[0]);
+    for (const client of clients) client.close();
+  });
+});
 
 describe('A process whose event loop is late', () => {
   it('lets new clients wait, then refuses them, serves those it has, and recovers; the log has what was measured', async () => {

@@ -42,6 +42,38 @@ async function login(server: RunningRoost, user: string): Promise<LineClient> {
   return client;
 }
 
+describe('listen_backlog', () => {
+  it('bounds how many connections the kernel holds for a service that does not accept', async () => {
+    await using server = await startRoost({
+      protocols: ['imap'],
+      pools: { 'imap-login': { listen_backlog: 4, process_limit: 1, process_min_avail: 1, service_count: 0 } },
+    });
+    const [loginProcess] = await processesOf(server, 'imap-login');
+    assert.ok(loginProcess);
+    const clients: LineClient[] = [];
+    let connected = 0;
+    process.kill(loginProcess.pid, 'SIGSTOP');
+    try {
+      for (let count = 0; count < 12; count += 1) {
+        const client = open(server.ports.imap);
+        clients.push(client);
+        client.stream.once('connect', () => (connected += 1));
+      }
+      // Linux takes one more than the backlog. The others try again after a second.
+      await until(
+        () => connected >= 5,
+        () => `${connected} are connected`,
+      );
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      assert.equal(connected, 5);
+    } finally {
+      process.kill(loginProcess.pid, 'SIGCONT');
+    }
+    for (const client of clients) assert.match((await client.line()) ?? 'closed', /^\* OK /);
+    for (const client of clients) client.close();
+  });
+});
+
 describe('Settings of processes', () => {
   let server: RunningRoost;
   before(async () => {

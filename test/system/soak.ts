@@ -2,7 +2,10 @@
 //
 // Every connection that ends early is accounted for: by a refusal in words of the protocol, or by a kill of a process in its path shortly before.
 // In the end each mailbox holds what was acknowledged: every message once, under its UID, with its flags.
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { askMaster } from '#ipc/master-client.js';
 import { seededRandom } from '../stress/random.js';
@@ -67,12 +70,17 @@ const refusalWindowMs = 15_000;
 const refusals: readonly { readonly text: RegExp; readonly services: readonly string[] }[] = [
   { text: /^\S+ NO \[UNAVAILABLE\] Temporary authentication failure/, services: ['auth'] },
   { text: /^\S+ (NO|BYE) \[UNAVAILABLE\] Internal login failure/, services: ['auth', 'imap', 'imap-login'] },
-  { text: /^451 4\.3\.0 .* Temporary internal error/, services: ['auth'] },
+  { text: /^451 4\.3\.0 .* Temporary internal error/, services: ['auth', 'deliver'] },
+  { text: /^451 4\.2\.0 .* Mailbox is not available/, services: ['deliver'] },
 ];
 /** At a reload recipients that wait for auth wait no longer. */
 const endedLookup = /^451 4\.3\.0 .* Temporary internal error/;
 const goodbye = /^(\* BYE \[UNAVAILABLE\]|421 4\.3\.2 \S+) Server shutting down/;
 const password = 'secret';
+/** As root, of every four users one has the first, one the second: imap, imap-hibernate and deliver run as them. The others share mail_uid. */
+const ownUids = [20_101, 20_102];
+/** A connection that a process has taken over from another one leaves a line. */
+const takenOver = /: (?:Given back to imap|Passed to imap-hibernate) process (\d+)$/;
 
 export class Soak {
   readonly #options: SoakOptions;
@@ -99,14 +107,26 @@ export class Soak {
   }
 
   async run(): Promise<SoakResult> {
+    const homes = mkdtempSync(join(tmpdir(), 'roost-soak-'));
+    chmodSync(homes, 0o755);
+    try {
+      return await this.#run(homes);
+    } finally {
+      rmSync(homes, { recursive: true, force: true, maxRetries: 3 });
+    }
+  }
+
+  async #run(homes: string): Promise<SoakResult> {
     const { seconds, clients } = this.#options;
     await using server = await startRoost({
       protocols: ['imap', 'lmtp', 'smtp'],
-      users: Object.fromEntries(this.#users.map((user) => [user, password])),
+      users: Object.fromEntries(this.#users.map((user, index) => [user, passwdEntry(homes, user, index)])),
       settings: {
         mail_max_userip_connections: '0',
         auth_failure_delay: '0',
-        login_log_format_elements: 'mpid=%e rport=%b',
+        login_log_format_elements: 'mpid=%e session=%{session} rport=%b',
+        imap_hibernate_timeout: '200 ms',
+        log_debug: 'category=imap',
         log_timestamp: '"%s "',
       },
       pools: {
@@ -204,8 +224,8 @@ export class Soak {
       return;
     }
     const last = this.#kills.slice(-6).map(({ service, pid, atMs }) => `${service} ${pid} ${nowMs - atMs} ms ago`);
-    const mailPid = attempt.isLoggedIn ? await this.#mailPid(attempt.port, attempt.openedAtMs) : undefined;
-    const state = `${attempt.isLoggedIn ? `in imap process ${mailPid}` : 'not logged in'} at ${nowMs}, port ${attempt.port}, open for ${nowMs - attempt.openedAtMs} ms`;
+    const owners = attempt.isLoggedIn ? await this.#owners(attempt.port, attempt.openedAtMs) : [];
+    const state = `${attempt.isLoggedIn ? `in process ${owners.join(', then ')}` : 'not logged in'} at ${nowMs}, port ${attempt.port}, open for ${nowMs - attempt.openedAtMs} ms`;
     this.#problems.push(`${attempt.kind} (${state}): ${text}, not explained by ${last.join(', ')}`);
   }
 
@@ -230,27 +250,46 @@ export class Soak {
     if (!isLoggedIn) {
       const path = kind === 'imap' ? ['imap-login', 'imap'] : [kind];
       const kill = killed(({ service }) => path.includes(service));
-      return kill === undefined ? undefined : `broken by a kill of ${kill.service} before login`.replace(/(lmtp|smtp) before.*/, '$1');
+      if (kill !== undefined) return `broken by a kill of ${kill.service} before login`.replace(/(lmtp|smtp) before.*/, '$1');
+      return this.#wasCutOff(kind, openedAtMs, brokenAtMs) ? `cut off by ${kind} at the end of the grace time` : undefined;
     }
-    const mailPid = await this.#mailPid(port, openedAtMs);
-    if (mailPid !== undefined) {
-      return killed(({ pid }) => pid === mailPid) === undefined ? undefined : 'broken by the kill of its own imap process';
+    const owners = await this.#owners(port, openedAtMs);
+    const last = owners.at(-1);
+    if (last !== undefined) {
+      const kill = killed(({ pid }) => pid === last);
+      if (kill !== undefined) return `broken by the kill of its own ${kill.service} process`;
+      // One that has passed it on just before its end has not always said so.
+      return killed(({ pid }) => owners.includes(pid)) && killed(({ service }) => service === 'imap' || service === 'imap-hibernate')
+        ? 'broken by a kill after a move that was not logged'
+        : undefined;
     }
     // The login process was killed between the hand-off and the line about it.
     const wasSilenced = killed(({ service }) => service === 'imap-login') !== undefined;
     return wasSilenced && killed(({ service }) => service === 'imap') !== undefined ? 'broken by a kill of imap (not logged)' : undefined;
   }
 
-  /** The process that a connection was handed to, by the log. */
-  async #mailPid(port: number, openedAtMs: number): Promise<number | undefined> {
+  /** A reload gives sessions some seconds; one that waits longer (for a process that delivers, while starts are put off) is cut off, and counted in the log. */
+  #wasCutOff(service: string, openedAtMs: number, brokenAtMs: number): boolean {
+    return [...this.#running.log.matchAll(/^(\d+) (\S+): Warning: \d+ clients did not end in time and are cut off$/gm)].some(
+      ([, seconds, name]) =>
+        name === service && Number(seconds) * 1_000 >= openedAtMs - 1_000 && Number(seconds) * 1_000 <= brokenAtMs + 1_000,
+    );
+  }
+
+  /** The processes that a connection was handed to, in turn, by the log. */
+  async #owners(port: number, openedAtMs: number): Promise<readonly number[]> {
     for (const untilMs = Date.now() + loginLineMs; ; ) {
       const log = this.#running.log;
       const at = log.lastIndexOf(`, rport=${port}\n`);
       const from = log.lastIndexOf('\n', at) + 1;
       const [, pid] = at < 0 ? [] : (/Login: mpid=(\d+)/.exec(log.slice(from, at)) ?? []);
       // Ports are used again; a line of an earlier connection has another time.
-      if (pid !== undefined && Number(/^(\d+) /.exec(log.slice(from, at))?.[1]) * 1_000 >= openedAtMs - 1_000) return Number(pid);
-      if (Date.now() > untilMs) return undefined;
+      if (pid !== undefined && Number(/^(\d+) /.exec(log.slice(from, at))?.[1]) * 1_000 >= openedAtMs - 1_000) {
+        const session = /, session=(\S+)$/.exec(log.slice(from, at))?.[1] ?? '';
+        const moves = linesWith(log, `<${session}>: `, from).flatMap((line) => takenOver.exec(line)?.[1] ?? []);
+        return [pid, ...moves].map(Number);
+      }
+      if (Date.now() > untilMs) return [];
       await sleep(20);
     }
   }
@@ -350,7 +389,8 @@ export class Soak {
       const line = await client.line();
       if (line === undefined) throw new Broken('closed in IDLE');
       if (line.startsWith('* BYE')) throw new Refused(line);
-      if (line.startsWith('+')) setTimeout(() => client.raw('DONE\r\n'), random(300));
+      // Some last until the session has moved to imap-hibernate and longer.
+      if (line.startsWith('+')) setTimeout(() => client.raw('DONE\r\n'), random(random(3) === 0 ? 4_000 : 300));
       if (line.startsWith(`${tag} `)) return;
     }
   }
@@ -431,6 +471,25 @@ export class Soak {
       }
     }
   }
+}
+
+/** Fields of the passwd-file after the name. */
+function passwdEntry(homes: string, user: string, index: number): string {
+  const uid = process.getuid?.() === 0 ? ownUids[index % 4] : undefined;
+  if (uid === undefined) return password;
+  const home = join(homes, user);
+  mkdirSync(home, { mode: 0o700 });
+  chownSync(home, uid, uid);
+  return `{PLAIN}${password}:${uid}:${uid}::${home}::`;
+}
+
+function linesWith(text: string, part: string, from: number): string[] {
+  const lines: string[] = [];
+  for (let at = text.indexOf(part, from); at >= 0; at = text.indexOf(part, at + part.length)) {
+    const end = text.indexOf('\n', at);
+    lines.push(text.slice(text.lastIndexOf('\n', at) + 1, end < 0 ? undefined : end));
+  }
+  return lines;
 }
 
 function sorted(flags: string): string {

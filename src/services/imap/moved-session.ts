@@ -23,8 +23,14 @@ export async function passToHibernation(
   if (text.length > maxSessionTextLength) return false;
   const fields = hibernatedFields({ session: text, seal: context.seal(sealedText(connection.request, text)), hold });
   const outcome = await context.passOn(connection, { ...connection.request, service: 'imap-hibernate', fields });
-  if (outcome.kind === 'passed') return true;
-  context.log.debug('imap.hibernate', `An idling session stays: ${outcome.reason}`, { user: connection.request.user });
+  const { user, sessionId } = connection.request;
+  if (outcome.kind === 'passed') {
+    context.log
+      .child({ user, sessionId }, `imap(${user})<${process.pid}><${sessionId}>: `)
+      .debug('session.hibernated', `Passed to imap-hibernate process ${outcome.pid}`);
+    return true;
+  }
+  context.log.debug('imap.hibernate', `An idling session stays: ${outcome.reason}`, { user });
   return false;
 }
 

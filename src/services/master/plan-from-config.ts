@@ -127,6 +127,7 @@ class Planner {
 
   #planService(service: ServiceSettings, mailIdentity: Identity | undefined): ServicePlan {
     const { name, role } = service;
+    this.#noticePrivilegedGroup(service);
     const listensItself = mailRoles.has(role) && service.inetListeners.length > 0;
     const target = { name, protocol: role === 'deliver' ? 'lmtp' : service.protocol };
     const isLogin = service.type === 'login' || role.endsWith('-login');
@@ -181,6 +182,15 @@ class Planner {
       },
       survivesReload: keptRoles.has(role),
     };
+  }
+
+  /** A group that Dovecot's processes take on for single calls, for lock files beside mailbox files. All threads of a Node process have the same groups. */
+  #noticePrivilegedGroup({ name, privilegedGroup, written }: ServiceSettings): void {
+    const place = written.get('privileged_group');
+    if (privilegedGroup === '' || place === undefined) return;
+    this.#notices.push(
+      `${place.file}:${place.line}: service(${name}): privileged_group has no effect, Maildir needs none; extra_groups gives processes a group for good`,
+    );
   }
 
   #listenersOf(service: ServiceSettings, backlog: number, isIdentityUnknown: boolean): ListenerPlan[] {

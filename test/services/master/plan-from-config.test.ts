@@ -68,6 +68,29 @@ describe('A plan', () => {
     assert.deepEqual([isConfined, identity], [true, { uid: 104, gid: 105 }]);
   });
 
+  it('says that privileged_group has no effect, with its place', () => {
+    const { notices } = plan(`${base}service lmtp {\n  privileged_group = mail\n}\n`);
+    assert.equal(
+      notices.filter((notice) => /:\d+: service\(lmtp\): privileged_group has no effect/.test(notice)).length,
+      1,
+      notices.join('\n'),
+    );
+    assert.deepEqual(
+      plan(base).notices.filter((notice) => notice.includes('privileged_group')),
+      [],
+    );
+  });
+
+  it('confines the stats service, which listens nowhere unless told to', () => {
+    const { isConfined, identity, listeners } = service(plan(base), 'stats');
+    assert.deepEqual([isConfined, identity, listeners.length], [true, { uid: 104, gid: 105 }, 0]);
+    const written = `${base}service stats {\n  unix_listener stats-writer {\n    mode = 0666\n  }\n  inet_listener http {\n    port = 9900\n  }\n}\n`;
+    assert.deepEqual(
+      service(plan(written), 'stats').listeners.map(({ key }) => key),
+      ['inet:127.0.0.1:9900', 'inet:::1:9900'],
+    );
+  });
+
   it('caps client_limit by service_count', () => {
     const { limits } = service(plan(`${base}service imap {\n  service_count = 3\n  client_limit = 10\n}\n`), 'imap');
     assert.deepEqual([limits.serviceCount, limits.clientLimit], [3, 3]);
