@@ -5,7 +5,7 @@
 //
 // It has to be told at the start: what a function has left to run through is written down when it first runs. But not before the role is loaded:
 // V8 takes no compiled code that was kept under other options, which is that of our bundle and of Node's own modules (8 ms for tls, zlib and http,
-// where they are loaded later). And not in processes that serve one client: they end before it pays.
+// where they are loaded later).
 import { setFlagsFromString } from 'node:v8';
 
 /** Octets of bytecode that a function runs through between looks at whether it is worth compiling; V8 11's own is 67,584. */

@@ -73,7 +73,8 @@ async function run(
   onRunning(() => service.stop('end', 'killed with SIGTERM'));
   const end = await role.start(service);
   service.ready();
-  if (start.serviceCount !== 1) compileSooner(role.name);
+  // Others end before it pays, and copies of a template would compile in the thread that serves.
+  if (start.serviceCount === 0) compileSooner(role.name);
   await finished;
   await end();
   await service.close();
