@@ -71,10 +71,11 @@ const refusals: readonly { readonly text: RegExp; readonly services: readonly st
   { text: /^\S+ NO \[UNAVAILABLE\] Temporary authentication failure/, services: ['auth'] },
   { text: /^\S+ (NO|BYE) \[UNAVAILABLE\] Internal login failure/, services: ['auth', 'imap', 'imap-login'] },
   { text: /^451 4\.3\.0 .* Temporary internal error/, services: ['auth', 'deliver'] },
-  { text: /^451 4\.2\.0 .* Mailbox is not available/, services: ['deliver'] },
+  // The process that delivers asks auth, too; its refusal is passed on like this.
+  { text: /^451 4\.2\.0 .* Mailbox is not available/, services: ['deliver', 'auth'] },
 ];
 /** At a reload recipients that wait for auth wait no longer. */
-const endedLookup = /^451 4\.3\.0 .* Temporary internal error/;
+const endedLookup = /^451 4\.3\.0 .* Temporary internal error|^451 4\.2\.0 .* Mailbox is not available/;
 const goodbye = /^(\* BYE \[UNAVAILABLE\]|421 4\.3\.2 \S+) Server shutting down/;
 const password = 'secret';
 /** As root, of every four users one has the first, one the second: imap, imap-hibernate and deliver run as them. The others share mail_uid. */
@@ -205,7 +206,7 @@ export class Soak {
       const attempt: Attempt = { kind, openedAtMs: Date.now(), port: 0, isLoggedIn: false };
       try {
         if (kind === 'imap') await this.#readMail(user, random, attempt);
-        else await this.#deliver(kind, user, random, attempt);
+        else await this.#deliver(kind, this.#users[random(this.#users.length)] ?? user, random, attempt);
       } catch (error) {
         await this.#account(error, attempt);
         await sleep(20 + random(100));
