@@ -22,43 +22,62 @@ function open(port: number): LineClient {
 }
 
 describe('A process with hardly a file descriptor left', () => {
-  it('lets new clients wait, then refuses them in words, serves those it has, and recovers', { timeout: 3 * patienceMs }, async () => {
-    await using server = await startRoost({
-      protocols: ['lmtp'],
-      openFiles: 128,
-      pools: { lmtp: { process_limit: 1, client_limit: 1_000 } },
+  for (const { service, protocol, greeting, noop, served, refusal } of [
+    { service: 'lmtp', protocol: 'lmtp', greeting: /^220 /, noop: 'NOOP', served: /^250 /, refusal: /^421 4\.3\.2 / },
+    // Confined, so it has to be let see its own descriptors.
+    {
+      service: 'imap-login',
+      protocol: 'imap',
+      greeting: /^\* OK /,
+      noop: 'a NOOP',
+      served: /^a OK /,
+      refusal: /^\* BYE \[UNAVAILABLE\] Server is too busy/,
+    },
+  ] as const) {
+    it(`lets new clients of ${service} wait, then refuses them in words, serves those it has, and recovers`, {
+      timeout: 3 * patienceMs,
+    }, async () => {
+      await using server = await startRoost({
+        protocols: [protocol],
+        openFiles: 128,
+        pools: { [service]: { process_limit: 1, process_min_avail: 1, service_count: 0, client_limit: 1_000 } },
+      });
+      const clients: LineClient[] = [];
+      const greet = async (): Promise<void> => {
+        const client = open(server.ports[protocol]);
+        clients.push(client);
+        assert.match((await client.line()) ?? 'closed', greeting);
+      };
+      const isServed = async (client: LineClient | undefined): Promise<void> => {
+        client?.raw(`${noop}\r\n`);
+        assert.match((await client?.line()) ?? 'closed', served);
+      };
+      await greet();
+      const pid = await pidOf(server, service);
+      assert.match(readFileSync(`/proc/${pid}/limits`, 'utf8'), /^Max open files +128 +128 /m);
+      // Past the limit of 95 %, with some left for those who are refused.
+      while (readdirSync(`/proc/${pid}/fd`).length < 124) await greet();
+      const untilLogged = async (pattern: RegExp): Promise<void> => {
+        for (const endMs = Date.now() + patienceMs; !pattern.test(server.log); await sleep(50))
+          assert.ok(Date.now() < endMs, `${pattern} in the log:\n${server.log}`);
+      };
+      await untilLogged(
+        new RegExp(`${service}: Warning: Too busy: \\d+ % of the file descriptors are open \\(limit 95 %\\); new clients wait`),
+      );
+      const waiting = open(server.ports[protocol]);
+      await isServed(clients[0]);
+      assert.match((await waiting.line()) ?? 'closed without a word', refusal);
+      await untilLogged(
+        new RegExp(`${service}: Warning: Still too busy: \\d+ % of the file descriptors are open .*; new clients are refused`),
+      );
+      await isServed(clients[1]);
+      for (const client of clients.splice(20)) client.close();
+      await untilLogged(new RegExp(`${service}: .*No longer busy .*new clients are served`));
+      await greet();
+      await isServed(clients[0]);
+      for (const client of clients) client.close();
     });
-    const clients: LineClient[] = [];
-    const greet = async (): Promise<void> => {
-      const client = open(server.ports.lmtp);
-      clients.push(client);
-      assert.match((await client.line()) ?? 'closed', /^220 /);
-    };
-    const isServed = async (client: LineClient | undefined): Promise<void> => {
-      client?.raw('NOOP\r\n');
-      assert.match((await client?.line()) ?? 'closed', /^250 /);
-    };
-    await greet();
-    const pid = await pidOf(server, 'lmtp');
-    assert.match(readFileSync(`/proc/${pid}/limits`, 'utf8'), /^Max open files +128 +128 /m);
-    // Past the limit of 95 %, with some left for those who are refused.
-    while (readdirSync(`/proc/${pid}/fd`).length < 124) await greet();
-    const untilLogged = async (pattern: RegExp): Promise<void> => {
-      for (const endMs = Date.now() + patienceMs; !pattern.test(server.log); await sleep(50))
-        assert.ok(Date.now() < endMs, `${pattern} in the log:\n${server.log}`);
-    };
-    await untilLogged(/lmtp: Warning: Too busy: 9\d % of the file descriptors are open \(limit 95 %\); new clients wait/);
-    const waiting = open(server.ports.lmtp);
-    await isServed(clients[0]);
-    assert.match((await waiting.line()) ?? 'closed without a word', /^421 4\.3\.2 /);
-    await untilLogged(/lmtp: Warning: Still too busy: 9\d % of the file descriptors are open .*; new clients are refused/);
-    await isServed(clients[1]);
-    for (const client of clients.splice(20)) client.close();
-    await untilLogged(/lmtp: .*No longer busy .*new clients are served/);
-    await greet();
-    await isServed(clients[0]);
-    for (const client of clients) client.close();
-  });
+  }
 });
 
 describe('A process whose event loop is late', () => {

@@ -63,14 +63,17 @@ function memoryOptions(vszLimitBytes: number): string[] {
   return [`--max-old-space-size=${Math.max(smallestHeapMb, Math.floor((vszLimitBytes / megabyte) * 0.75))}`];
 }
 
+/** What load-monitor.ts reads: how many descriptors may be open, and which are. */
+const ownFacts = ['/proc/self/limits', '/proc/self/fd'] as const;
+
 /**
- * Node's permission model: reads of the code only, no file writes, no child processes, no worker threads. Addons must be allowed for the
- * system calls that pass descriptors.
+ * Node's permission model: reads of the code and of what the process itself holds, no file writes, no child processes, no worker threads.
+ * Addons must be allowed for the system calls that pass descriptors.
  */
 function confinementOptions(rolesFolder: string): string[] {
   const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
   const isStable = major > 23 || (major === 23 && minor >= 5);
-  const readable = [join(rolesFolder, '*'), ...addonPaths(rolesFolder)];
+  const readable = [join(rolesFolder, '*'), ...addonPaths(rolesFolder), ...ownFacts];
   return [
     isStable ? '--permission' : '--experimental-permission',
     '--disable-warning=ExperimentalWarning',
