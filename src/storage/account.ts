@@ -100,9 +100,18 @@ export class Account implements MailUser {
     const { at, levels, name: visible } = this.#resolveNew(name);
     if (isInbox(at, levels) || (await at.tree.kindOf(levels, signal)) === 'mailbox') throw mailboxExists(visible);
     await this.#options.quota.checkNewMailbox(visible, signal);
-    const created = await at.tree.create(levels, signal);
+    // The use first: a mailbox without it must not be left (RFC 6154 3), and one that has been made may hold mail at once.
+    const { specialUses } = this.#options;
+    const hasUse = options.specialUse.length > 0;
+    if (hasUse) await specialUses.set(visible, options.specialUse, signal);
+    let created: { readonly guid: string };
+    try {
+      created = await at.tree.create(levels, signal);
+    } catch (error) {
+      if (hasUse) await specialUses.set(visible, [], signal).catch(() => undefined);
+      throw error;
+    }
     await this.#inheritAcl({ at, levels, name: visible }, signal);
-    if (options.specialUse.length > 0) await this.#options.specialUses.set(visible, options.specialUse, signal);
     return created;
   }
 

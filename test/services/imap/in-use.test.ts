@@ -73,7 +73,11 @@ describe('A mailbox that another process keeps locked', () => {
     });
   }
 
-  for (const [command, folder, file] of [['SUBSCRIBE Other', '', 'subscriptions']] as const) {
+  for (const [command, folder, file] of [
+    ['SUBSCRIBE Other', '', 'subscriptions'],
+    // The mailbox must not be left without its use.
+    ['CREATE Gone (USE (\\Sent))', '', 'roost-special-use'],
+  ] as const) {
     it(`${command}, ${file} locked: NO [INUSE] after mail_max_lock_timeout, and it works when the lock is gone`, async (test) => {
       await using locked = await world(test);
       const { client } = locked;
