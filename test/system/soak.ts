@@ -254,10 +254,13 @@ export class Soak {
       if (kill !== undefined) return `broken by a kill of ${kill.service} before login`.replace(/(lmtp|smtp) before.*/, '$1');
       return this.#wasCutOff(kind, openedAtMs, brokenAtMs) ? `cut off by ${kind} at the end of the grace time` : undefined;
     }
-    const owners = await this.#owners(port, openedAtMs);
-    const last = owners.at(-1);
-    if (last !== undefined) {
-      const kill = killed(({ pid }) => pid === last);
+    let owners = await this.#owners(port, openedAtMs);
+    if (owners.length > 0) {
+      const killOfLast = (): Kill | undefined => killed(({ pid }) => pid === owners.at(-1));
+      // The line of a move comes after it, so the end of the new process may be noticed before.
+      for (const untilMs = Date.now() + loginLineMs; killOfLast() === undefined && Date.now() < untilMs; await sleep(20))
+        owners = await this.#owners(port, openedAtMs);
+      const kill = killOfLast();
       if (kill !== undefined) return `broken by the kill of its own ${kill.service} process`;
       // One that has passed it on just before its end has not always said so.
       return killed(({ pid }) => owners.includes(pid)) && killed(({ service }) => service === 'imap' || service === 'imap-hibernate')
