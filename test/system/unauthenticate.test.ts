@@ -5,7 +5,8 @@ import { once } from 'node:events';
 import { rmSync } from 'node:fs';
 import { connect as connectTcp, createServer, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { after, before, describe, it } from 'node:test';
+import { after, before, beforeEach, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { deflateRawSync, inflateRawSync, constants as zlib } from 'node:zlib';
 import { askMaster } from '#ipc/master-client.js';
@@ -80,6 +81,14 @@ for (const { name, pools, isDirect } of ways) {
       tlsPort = isDirect ? direct.imaps : roost.ports.imaps;
     });
     after(() => roost[Symbol.asyncDispose]());
+    // A session counts until its process has noticed the end of the connection, which comes after the reply to LOGOUT.
+    beforeEach(async () => {
+      const endMs = Date.now() + 20_000;
+      while (/alice|bob/.test((await roost.admin(['who'])).stdout)) {
+        assert.ok(Date.now() < endMs, 'a session stays');
+        await sleep(20);
+      }
+    });
 
     const streams: readonly (readonly [name: string, open: () => Promise<LineClient>])[] = [
       ['a plain connection', () => greeted(connectTcp(plainPort, '127.0.0.1'))],

@@ -142,11 +142,14 @@ describe('The options of a child', () => {
     assert.ok(command.nodeOptions.includes('--max-old-space-size=192'));
   });
 
-  it('confine a login process to its code', () => {
+  it('confine a login process to its code, and to what it may know of itself', () => {
     assert.ok(command.nodeOptions.some((option) => /^--(experimental-)?permission$/.test(option)));
     const readable = command.nodeOptions.filter((option) => option.startsWith('--allow-fs-read='));
     assert.ok(readable.includes('--allow-fs-read=/opt/roost/dist/roles/*'));
-    assert.ok(readable.every((option) => /\/(roles|koffi|@koromix)\/\*$/.test(option)));
+    assert.ok(
+      readable.every((option) => /\/(roles|koffi|@koromix)\/\*$|=\/proc\/self\/(fd|limits)$/.test(option)),
+      readable.join('\n'),
+    );
     assert.ok(!command.nodeOptions.some((option) => /allow-fs-write|allow-child-process|allow-worker/.test(option)));
   });
 
