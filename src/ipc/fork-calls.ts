@@ -15,18 +15,13 @@
 import { constants } from 'node:os';
 import { CodedError } from '#util/coded-error.js';
 import { type NativeFunction, type NativeLibraries, openNativeLibraries } from '#util/native-calls.js';
+import { closeOnExec, flagCmsgCloseOnExec, flagDontWait, flagNoSignal, knowsLayouts, levelSocket, typeRights } from './native-constants.js';
 
 /** Most descriptors of a request: the control channel, the log, and two private sockets. */
 export const maxRequestFds = 4;
 const requestBytes = 8;
 
 const pollIn = 1;
-const closeOnExec = 0o2000000;
-const levelSocket = 1;
-const typeRights = 1;
-const flagDontWait = 0x40;
-const flagNoSignal = 0x4000;
-const flagCmsgCloseOnExec = 0x40000000;
 const withoutWaiting = 1;
 const inheritOnFork = 11;
 const readOnly = 0;
@@ -248,8 +243,7 @@ export function privateMappings(maps: string): { readonly start: number; readonl
 }
 
 function open(): NativeLibraries {
-  const isKnown = process.platform === 'linux' && ['x64', 'arm64', 'riscv64', 'loong64'].includes(process.arch);
-  const libraries = isKnown ? openNativeLibraries() : undefined;
+  const libraries = knowsLayouts ? openNativeLibraries() : undefined;
   if (libraries === undefined) throw new ForkError('unavailable', 'processes are copied on Linux only, and with koffi');
   return libraries;
 }

@@ -12,19 +12,14 @@ import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
 import { CodedError } from '#util/coded-error.js';
 import { type NativeFunction, openNativeLibraries } from '#util/native-calls.js';
+import { closeOnExec, flagCmsgCloseOnExec, flagDontWait, flagNoSignal, knowsLayouts, levelSocket, typeRights } from './native-constants.js';
 
 const addressFamilyUnix = 1;
 const socketStream = 1;
 const socketDatagram = 2;
-const closeOnExec = 0o2000000;
 const nonBlocking = 0o4000;
 const duplicateCloseOnExec = 1030;
 const setFlags = 4;
-const levelSocket = 1;
-const typeRights = 1;
-const flagDontWait = 0x40;
-const flagNoSignal = 0x4000;
-const flagCmsgCloseOnExec = 0x40000000;
 const flagTruncated = 0x20;
 
 /** Longest token in octets. */
@@ -60,7 +55,7 @@ class DescriptorCalls {
   readonly #recvmsg: NativeFunction;
 
   constructor() {
-    if (process.platform !== 'linux' || !['x64', 'arm64', 'riscv64', 'loong64'].includes(process.arch)) {
+    if (!knowsLayouts) {
       throw new HandlePassError('unavailable', `descriptors cannot be passed on ${process.platform} ${process.arch}`);
     }
     const libraries = openNativeLibraries();

@@ -1,11 +1,7 @@
 // The fields of a header block found in one pass, as numbers in one table: for many messages in a row, where an object for each field would cost
 // more than finding it. The same rules as `splitHeader`.
 import type { Buffer } from 'node:buffer';
-
-const maxNameBytes = 998;
-
-/** A to Z become a to z, everything else stays. */
-const lowerCase = Uint8Array.from({ length: 256 }, (_, code) => (code >= 0x41 && code <= 0x5a ? code + 0x20 : code));
+import { lineEnd, lowerCase, maxNameBytes } from './header.js';
 
 /** Names that are looked for; each has a number, its place in the list. */
 export class FieldNames {
@@ -98,14 +94,4 @@ export function scanHeader(block: Buffer, names: FieldNames, table: FieldTable):
     if (name >= 0) table.add(name, start, colon + 1, at);
   }
   return size;
-}
-
-/** Lines of headers are short: a loop finds their end sooner than a call. */
-const shortLine = 120;
-
-function lineEnd(block: Buffer, from: number): number {
-  const stop = Math.min(block.length, from + shortLine);
-  for (let at = from; at < stop; at += 1) if (block[at] === 0x0a) return at + 1;
-  const at = block.indexOf(0x0a, stop);
-  return at === -1 ? block.length : at + 1;
 }

@@ -13,10 +13,10 @@ export interface RawField {
   readonly end: number;
 }
 
-const maxNameBytes = 998;
+export const maxNameBytes = 998;
 
 /** A to Z become a to z, everything else stays. */
-const lowerCase = Uint8Array.from({ length: 256 }, (_, code) => (code >= 0x41 && code <= 0x5a ? code + 0x20 : code));
+export const lowerCase = Uint8Array.from({ length: 256 }, (_, code) => (code >= 0x41 && code <= 0x5a ? code + 0x20 : code));
 
 /** Field names to look for, prepared once so that a scan compares octets and makes no strings. */
 export class FieldSet {
@@ -72,7 +72,8 @@ export function splitHeader(block: Buffer, wanted?: FieldSet): RawField[] {
 /** Lines of headers are short: a loop finds their end sooner than a call. */
 const shortLine = 120;
 
-function lineEnd(block: Buffer, from: number): number {
+/** @returns behind the next LF, or the end of the block */
+export function lineEnd(block: Buffer, from: number): number {
   const stop = Math.min(block.length, from + shortLine);
   for (let at = from; at < stop; at += 1) if (block[at] === 0x0a) return at + 1;
   const at = block.indexOf(0x0a, stop);

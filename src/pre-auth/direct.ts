@@ -8,8 +8,9 @@ import type { AuthClient, UserFields } from '#auth/client.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import { forgetPause } from '#service-kit/reading.js';
 import type { AcceptedConnection, ClientHandle, HandedConnection, ServiceContext } from '#service-kit/role.js';
+import { type LoginResult, PreAuthClocks } from './options.js';
 import { RememberedLogins, type SuccessStep } from './remembered-logins.js';
-import { type LoginResult, PreAuthClocks, startPreAuth } from './start.js';
+import { startPreAuth } from './start.js';
 import { refusalText, refuseOverUserLimit } from './user-limit.js';
 
 /** The client is logged in no more (IMAP's UNAUTHENTICATE), and may log in again: the stream is paused, with all that was read ahead in it. */

@@ -1,69 +1,29 @@
 // Drives a connection from accept to login: greeting, TLS, SASL relay, timers, log lines. Used by the login roles, which hand the client over, and
 // by mail roles in direct mode, which serve it themselves.
 import type { Duplex } from 'node:stream';
-import type { AuthClient, AuthExchange, AuthMechanism, AuthStep } from '#auth/client.js';
+import type { AuthExchange, AuthMechanism, AuthStep } from '#auth/client.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
-import type { AcceptedConnection, ClientHandle, ServiceContext } from '#service-kit/role.js';
-import { type Deadline, Deadlines } from '#util/deadlines.js';
+import type { AcceptedConnection, ClientHandle } from '#service-kit/role.js';
+import type { Deadline } from '#util/deadlines.js';
 import { type AttemptRecord, disconnectReason } from './disconnect-reason.js';
 import { forwardedPeer } from './forwarded-peer.js';
 import { ImapPreAuth } from './imap.js';
 import { formatLoginLine, type LoginFacts, loginFields } from './login-log.js';
-import type { PreAuthMachine, PreAuthNote, PreAuthStep, RefusalKind } from './machine.js';
+import type { PreAuthMachine, PreAuthNote, PreAuthStep } from './machine.js';
 import { preAuthOffer } from './offer.js';
+import type { PreAuthOptions } from './options.js';
 import { Pop3PreAuth } from './pop3.js';
 import { referralOf } from './referral.js';
-import type { SuccessStep } from './remembered-logins.js';
 import { makeSessionId } from './session-id.js';
 import { loginSettings } from './settings.js';
 import { whereNow } from './where-now.js';
 
-/** Time a client has for its next command. */
-export const idleTimeoutMs = 180_000;
-/** After this long without an answer from auth, IMAP clients are told that it goes on. */
-const authNoticeMs = 30_000;
 /** Input that may wait while auth is asked. */
 const maxWaitingBytes = 65_536;
 /** A client that does not read its replies is gone. */
 const maxUnsentBytes = 65_536;
 /** Failed logins of one connection; each took auth_failure_delay. */
 const maxFailures = 20;
-
-export type LoginResult =
-  /** @param mailPid process that serves the client now */
-  | { readonly kind: 'taken'; readonly mailPid: number }
-  | {
-      readonly kind: 'refused';
-      readonly refusal: RefusalKind;
-      readonly clientText: string /** Whole message of the log line. */;
-      readonly logText: string;
-    };
-
-export interface PreAuthOptions {
-  readonly protocol: 'imap' | 'pop3';
-  readonly connection: AcceptedConnection;
-  /** The client was logged in before on this connection, and has heard that it is no more: there is no greeting and no handshake. */
-  readonly returned?: { readonly stream: Duplex; readonly peer: Peer };
-  readonly context: Pick<ServiceContext, 'log' | 'settings' | 'startTls'>;
-  readonly authClient: AuthClient;
-  /** Made once by each process. */
-  readonly clocks: PreAuthClocks;
-  /**
-   * The client has logged in. Nothing reads the stream any more until the promise settles; with `taken` the stream belongs to somebody else, and
-   * so does `connection.release`.
-   * @param buffered octets read but not consumed
-   * @param login what auth said
-   */
-  readonly onLogin: (stream: Duplex, buffered: Buffer, request: HandoffRequest, login: SuccessStep) => Promise<LoginResult>;
-}
-
-/** What the clients of a process wait for, and are waited for. */
-export class PreAuthClocks {
-  /** Nobody waits longer for a client's next command. */
-  readonly idle = new Deadlines<{ timeOut(): void }>(idleTimeoutMs, (session) => session.timeOut());
-  /** Whoever waits longer for auth is told that it goes on. */
-  readonly notice = new Deadlines<{ tellWaiting(): void }>(authNoticeMs, (session) => session.tellWaiting());
-}
 
 /** Starts with the greeting (or the TLS handshake); the handle's `isPreAuth` turns false after login. */
 export function startPreAuth(options: PreAuthOptions): ClientHandle {

@@ -1,8 +1,8 @@
 // Refusals that login processes and mail processes in direct mode share.
 import type { HandoffRequest } from '#ipc/peer.js';
 import type { ServiceContext } from '#service-kit/role.js';
+import type { LoginResult } from './options.js';
 import { loginSettings } from './settings.js';
-import type { LoginResult } from './start.js';
 
 /**
  * mail_max_userip_connections: sessions of this user from this address. The count includes only sessions that have started, so that parallel

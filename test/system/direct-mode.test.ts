@@ -2,10 +2,11 @@
 import assert from 'node:assert/strict';
 import { createHash, createHmac, pbkdf2Sync } from 'node:crypto';
 import { once } from 'node:events';
-import { connect as connectTcp, createServer } from 'node:net';
+import { connect as connectTcp } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { askMaster } from '#ipc/master-client.js';
+import { freePort } from '../support/free-port.js';
 import { LineClient } from '../support/line-client.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 
@@ -15,21 +16,11 @@ interface Ports {
   readonly pop3: number;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
-
 async function startDirect(
   imap: Readonly<Record<string, string | number>> = {},
   settings: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly roost: RunningRoost; readonly ports: Ports }> {
-  const ports = { imap: await freePort(), imaps: await freePort(), pop3: await freePort() };
+  const ports = { imap: freePort(), imaps: freePort(), pop3: freePort() };
   const listener = (name: string, port: number, isTls = false): string =>
     `  inet_listener ${name} {\n    port = ${port}\n${isTls ? '    ssl = yes\n' : ''}  }\n`;
   const extra = `service imap {\n${listener('imap', ports.imap)}${listener('imaps', ports.imaps, true)}}\nservice pop3 {\n${listener('pop3', ports.pop3)}}\n`;

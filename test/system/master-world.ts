@@ -9,6 +9,7 @@ import { createLogger } from '#log/logger.js';
 import { type LoadedPlan, Master } from '#services/master/master.js';
 import type { ListenerPlan, ServerPlan, ServicePlan } from '#services/master/plan.js';
 import type { PoolLimits } from '#services/master/schedule/decisions.js';
+import { freePort } from '../support/free-port.js';
 
 const toyUrl = new URL('../service-kit/toy-role.js', import.meta.url).href;
 
@@ -241,14 +242,6 @@ export function isAlive(pid: number): boolean {
 }
 
 /** A port that nobody has at this moment. */
-export function freePort(): number {
-  const sockets = new ListeningSockets();
-  const fd = sockets.listenInet('127.0.0.1', 0, { backlog: 1 });
-  const port = sockets.portOf(fd);
-  sockets.close(fd);
-  return port;
-}
-
 function service(name: 'toy' | 'mail', change: ServiceChange, listeners: readonly ListenerPlan[]): ServicePlan {
   return {
     name,

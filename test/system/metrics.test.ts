@@ -6,9 +6,9 @@ import { get as getTls } from 'node:https';
 import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { askMaster } from '#ipc/master-client.js';
+import { freePort } from '../support/free-port.js';
 import { LineClient } from '../support/line-client.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
-import { freePort } from './master-world.js';
 
 const waitMs = 20_000;
 

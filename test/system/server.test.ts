@@ -9,7 +9,8 @@ import { describe, it } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { askMaster } from '#ipc/master-client.js';
 import { prepareFolder } from '#services/master/dev/files.js';
-import { freePort, isAlive, until } from './master-world.js';
+import { freePort } from '../support/free-port.js';
+import { isAlive, until } from './master-world.js';
 
 const checkout = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 const program = join(checkout, 'dist', 'bin', 'roost.cjs');

@@ -5,6 +5,7 @@ import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { ListeningSockets } from '#ipc/listening-socket.js';
 import { askMaster, type ProcessStatusRow } from '#ipc/master-client.js';
+import { freePort } from '../support/free-port.js';
 import { LineClient } from '../support/line-client.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 import { isAlive, until } from './master-world.js';
@@ -96,7 +97,7 @@ describe('Settings of processes', () => {
       },
       extra: `service imap-login {
   inet_listener proxied {
-    port = ${await freePort()}
+    port = ${freePort()}
     haproxy = yes
     reuse_port = yes
   }
@@ -230,14 +231,6 @@ describe('Settings of processes', () => {
 
 function proxiedPort(server: RunningRoost): number {
   return Number(/inet_listener proxied \{\s+port = (\d+)/.exec(readFileSync(server.configFile, 'utf8'))?.[1]);
-}
-
-async function freePort(): Promise<number> {
-  const sockets = new ListeningSockets();
-  const fd = sockets.listenInet('127.0.0.1', 0, { backlog: 1 });
-  const port = sockets.portOf(fd);
-  sockets.close(fd);
-  return port;
 }
 
 describe('vsz_limit of a mail service', () => {

@@ -1,15 +1,15 @@
 // UNAUTHENTICATE (RFC 8437): the connection stays, and the next user logs in on it. The real server, with the ways a connection can have come to
 // its mail process: moved, relayed for TLS, accepted by it.
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import { rmSync } from 'node:fs';
-import { connect as connectTcp, createServer, type Socket } from 'node:net';
+import { connect as connectTcp, type Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connect as connectTls } from 'node:tls';
 import { deflateRawSync, inflateRawSync, constants as zlib } from 'node:zlib';
 import { askMaster } from '#ipc/master-client.js';
+import { freePort } from '../support/free-port.js';
 import { LineClient } from '../support/line-client.js';
 import { type RunningRoost, rootMailUid, startRoost } from '../support/running-roost.js';
 
@@ -27,16 +27,6 @@ const ways: readonly Way[] = [
   { name: 'with a login process for each client', pools: { 'imap-login': { service_count: 1 }, imap: { service_count: 1 } } },
   { name: 'in direct mode', isDirect: true },
 ];
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  return typeof address === 'object' && address !== null ? address.port : 0;
-}
 
 function secure(socket: Socket): Promise<Duplex> {
   return new Promise((resolve, reject) => {
@@ -68,7 +58,7 @@ for (const { name, pools, isDirect } of ways) {
     let plainPort = 0;
     let tlsPort = 0;
     before(async () => {
-      const direct = { imap: await freePort(), imaps: await freePort() };
+      const direct = { imap: freePort(), imaps: freePort() };
       const listener = (kind: string, port: number, ssl: string): string => `  inet_listener ${kind} {\n    port = ${port}\n${ssl}  }\n`;
       const extra = `service imap {\n${listener('imap', direct.imap, '')}${listener('imaps', direct.imaps, '    ssl = yes\n')}}\n`;
       roost = await startRoost({

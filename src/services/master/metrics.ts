@@ -4,7 +4,8 @@
 // millions, and which are nobody's business who may read this.
 import { type CountName, countNames } from '#ipc/counts.js';
 import { residentBytes } from './memory-watch.js';
-import type { Pool, PoolCounters } from './pool.js';
+import type { Pool } from './pool.js';
+import type { PoolCounters } from './pool-counters.js';
 import { serviceRows } from './status-report.js';
 
 export interface ServerFacts {

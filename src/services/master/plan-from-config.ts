@@ -16,8 +16,8 @@ import {
 import { syslogTarget } from '#log/files.js';
 import { facilityCode } from '#log/syslog.js';
 import type { Accounts } from './identity.js';
+import { keyOf } from './identity-key.js';
 import type { Identity, ListenerPlan, LogPlan, RefusalProtocol, ServerPlan, ServicePlan } from './plan.js';
-import { keyOf } from './pool.js';
 
 export interface PlanOptions {
   readonly accounts: Accounts;

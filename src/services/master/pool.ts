@@ -1,22 +1,22 @@
 // One service of one generation: does what its scheduler decides, and tells it what happened.
-import { createHmac } from 'node:crypto';
-import { type ClaimKeys, claimKeysOf } from '#ipc/claim-keys.js';
-import type { ChildMessage, InheritedListener, StartMessage } from '#ipc/control.js';
-import { type CountName, type Counts, countNames } from '#ipc/counts.js';
+import type { ChildMessage, StartMessage } from '#ipc/control.js';
+import { type Counts, countNames } from '#ipc/counts.js';
 import type { ListeningSockets } from '#ipc/listening-socket.js';
 import type { LogFiles } from '#log/files.js';
 import type { Logger } from '#log/logger.js';
 import type { Child, ChildEnd } from './child.js';
-import { firstInheritedFd } from './child-command.js';
 import { exitText } from './exit-text.js';
+import { identityOf } from './identity-key.js';
 import type { ListenerWatch, Watcher } from './listener-watch.js';
 import type { Listeners } from './listeners.js';
-import type { Identity, ServerPlan, ServicePlan, SettingsNeeds } from './plan.js';
+import type { ServerPlan, ServicePlan, SettingsNeeds } from './plan.js';
+import { newCounters, type PoolCounters } from './pool-counters.js';
 import { closeOwnCopies, type OpenPrivateSockets, openPrivateSockets, removePrivateSockets } from './private-sockets.js';
 import { ProcessStarter } from './process-starter.js';
 import { refusePending } from './refusal.js';
 import type { Decision, RouteRequest } from './schedule/decisions.js';
 import { type Numbers, Scheduler } from './schedule/scheduler.js';
+import { makeStartMessage, type ProcessFacts } from './start-message.js';
 
 /** What all pools share. */
 export interface PoolEnvironment extends Numbers {
@@ -70,23 +70,6 @@ export interface PoolChild {
   expectedEnd: string | undefined;
   /** Undefined once it was sent. */
   startMessage: ((needs: SettingsNeeds) => StartMessage) | undefined;
-}
-
-/** Counters of a service since the start of the server; a reload hands them on. */
-export interface PoolCounters {
-  served: number;
-  /** Processes told to end, or killed, for their memory (vsz_limit). */
-  memoryEnds: number;
-  throttled: number;
-  /** Clients or logged-in users that had to wait for a process. */
-  waited: number;
-  readonly counts: Record<CountName, number>;
-  started: number;
-  failed: number;
-  killed: number;
-  pushedOut: number;
-  refused: number;
-  limitReached: number;
 }
 
 export class Pool {
@@ -307,13 +290,19 @@ export class Pool {
     });
     if (privateSockets !== undefined) closeOwnCopies(privateSockets);
     const startedAtMs = this.#environment.now();
-    const sessionKey = privateSockets === undefined ? undefined : this.#sessionKey(identity);
-    const startMessage = (needs: SettingsNeeds): StartMessage => ({
-      ...this.#startMessage(plan.listeners.length, privateSockets, becomes, needs),
-      sessionKey,
-      claimKeys: this.#claimKeys(identityOf(key)),
+    const facts: ProcessFacts = {
+      plan,
+      server: this.#server,
+      generation: this.generation,
+      sessionSecret: this.#environment.sessionSecret,
+      tlsTicketKeys: this.#environment.tlsTicketKeys,
+      privateSockets,
+      identity,
+      user: identityOf(key),
+      becomes,
       checksTls,
-    });
+    };
+    const startMessage = (needs: SettingsNeeds): StartMessage => makeStartMessage(facts, needs);
     this.#children.set(id, {
       id,
       key,
@@ -325,73 +314,6 @@ export class Pool {
       served: 0,
       startMessage,
     });
-  }
-
-  #startMessage(
-    listenerCount: number,
-    open: OpenPrivateSockets | undefined,
-    becomes: StartMessage['becomes'],
-    needs: SettingsNeeds,
-  ): StartMessage {
-    const { plan } = this;
-    const listeners = plan.listeners.map(
-      (listener, index): InheritedListener => ({
-        kind: listener.kind,
-        name: listener.name,
-        isTls: listener.isTls,
-        fd: firstInheritedFd + index,
-        backlog: listener.backlog,
-        keepAliveMs: listener.keepAliveMs,
-        isHaproxy: listener.isHaproxy,
-        address: listener.address,
-        port: listener.port,
-      }),
-    );
-    return {
-      kind: 'start',
-      service: plan.name,
-      role: plan.role,
-      generation: this.generation,
-      baseDir: this.#server.baseDir,
-      clientLimit: plan.limits.clientLimit,
-      serviceCount: plan.limits.serviceCount,
-      processLimit: plan.limits.processLimit,
-      listeners,
-      privateSockets:
-        open === undefined
-          ? undefined
-          : {
-              fd: firstInheritedFd + listenerCount,
-              path: open.path,
-              descriptorFd: firstInheritedFd + listenerCount + 1,
-              descriptorPath: open.descriptorPath,
-            },
-      settings: plan.settingsFor(needs),
-      serves: plan.serves,
-      tlsTicketKeys: this.#environment.tlsTicketKeys,
-      becomes,
-      isDebug: this.#server.isDebug,
-      title: `${this.#server.instanceName}/${plan.name}`,
-      isVerboseTitle: this.#server.isVerboseTitle,
-      stopGraceMs: this.#server.stopGraceMs,
-    };
-  }
-
-  /** One for each identity: a process that runs as one user can seal nothing for another. */
-  #sessionKey(identity: Identity | undefined): string {
-    // A login process seals where connections come from, and shall not be able to seal a session.
-    const purpose = this.plan.isLogin ? 'login ' : '';
-    return createHmac('sha256', this.#environment.sessionSecret)
-      .update(`${purpose}${keyOf(identity)}`)
-      .digest('base64');
-  }
-
-  /** @param user whom the process runs as, where each user has one */
-  #claimKeys(user: Identity | undefined): ClaimKeys | undefined {
-    const { plan } = this;
-    if (plan.role !== 'auth' && (!plan.takesHandoffs || plan.isLogin)) return undefined;
-    const secret = createHmac('sha256', this.#environment.sessionSecret).update('sealed logins').digest();
-    return user === undefined ? { secret: secret.toString('base64') } : claimKeysOf(secret, user, this.#server.mailIdentity);
   }
 
   #onMessage(id: number, message: ChildMessage): void {
@@ -514,32 +436,4 @@ export class Pool {
       { service: this.name, limit, value, needed, waiting },
     );
   }
-}
-
-export function newCounters(): PoolCounters {
-  const none: readonly (readonly [CountName, number])[] = countNames.map((name) => [name, 0]);
-  const counts = Object.fromEntries(none) as Record<CountName, number>;
-  return {
-    served: 0,
-    started: 0,
-    failed: 0,
-    killed: 0,
-    memoryEnds: 0,
-    throttled: 0,
-    waited: 0,
-    pushedOut: 0,
-    refused: 0,
-    limitReached: 0,
-    counts,
-  };
-}
-
-/** Keys of per-user processes are `uid:gid`; the empty key is the service's own identity. */
-export function identityOf(key: string): Identity | undefined {
-  const match = /^(\d+):(\d+)$/.exec(key);
-  return match === null ? undefined : { uid: Number(match[1]), gid: Number(match[2]) };
-}
-
-export function keyOf(identity: Identity | undefined): string {
-  return identity === undefined ? '' : `${identity.uid}:${identity.gid}`;
 }

@@ -2,8 +2,9 @@
 import type { RouteMessage } from '#ipc/control.js';
 import type { Logger } from '#log/logger.js';
 import { CellMap } from '#util/cell-map.js';
+import { identityOf, keyOf } from './identity-key.js';
 import type { Identity, ServerPlan } from './plan.js';
-import { identityOf, keyOf, type Pool, type PoolChild, type RouteAnswer } from './pool.js';
+import type { Pool, PoolChild, RouteAnswer } from './pool.js';
 import type { RouteRequest } from './schedule/decisions.js';
 
 interface OpenRoute {
