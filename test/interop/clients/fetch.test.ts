@@ -104,6 +104,18 @@ describe('curl with Roost', () => {
   });
 });
 
+/**
+ * getmail asks for SIGCHLD only after it has started the process that delivers a message, and gives up after 60 s when that one was quicker
+ * (getmailcore/baseclasses.py, ForkingBase.forkchild). Here it waits for the process itself.
+ */
+const getmailScript = `
+import os, runpy, sys
+from getmailcore.baseclasses import ForkingBase
+ForkingBase._prepare_child = lambda self: None
+ForkingBase._wait_for_child = lambda self, pid: os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+runpy.run_path(sys.argv.pop(1), run_name='__main__')
+`;
+
 describe('getmail with Roost', () => {
   for (const kind of ['SimplePOP3Retriever', 'SimplePOP3SSLRetriever', 'SimpleIMAPRetriever', 'SimpleIMAPSSLRetriever'] as const) {
     it(`fetches everything with ${kind}, once`, async (test) => {
@@ -134,7 +146,11 @@ received = false
       const asUser = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
       if (process.getuid?.() === 0) await mustRun('chown', ['-R', '65534:65534', folder]);
       const run = (): Promise<string> =>
-        mustRun('getmail', ['--getmaildir', folder, '--rcfile', 'getmailrc'], { env: { HOME: folder }, cwd: folder, ...asUser });
+        mustRun('/usr/bin/python3', ['-c', getmailScript, '/usr/bin/getmail', '--getmaildir', folder, '--rcfile', 'getmailrc'], {
+          env: { HOME: folder },
+          cwd: folder,
+          ...asUser,
+        });
       await run();
       assert.deepEqual(maildirHashes(maildir), expected);
       await run();
