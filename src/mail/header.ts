@@ -90,8 +90,13 @@ function readField(block: Buffer, start: number, end: number, wanted: FieldSet |
   if (block[colon] !== 0x3a || colon >= limit || block[start] === 0x20 || block[start] === 0x09) {
     return wanted === undefined || wanted.names.has('') ? { name: '', start, valueStart: start, end } : undefined;
   }
-  const name = wanted === undefined ? block.toString('latin1', start, nameEnd).toLowerCase() : wanted.find(block, start, nameEnd);
+  const name = wanted === undefined ? lowerName(block.toString('latin1', start, nameEnd)) : wanted.find(block, start, nameEnd);
   return name === undefined ? undefined : { name, start, valueStart: colon + 1, end };
+}
+
+/** Octets above 127 are no letters in a field name (RFC 5322 2.2), whatever Latin-1 calls them. */
+function lowerName(name: OctetString): string {
+  return /[\x80-\xff]/.test(name) ? name.replace(/[A-Z]+/g, (letters) => letters.toLowerCase()) : name.toLowerCase();
 }
 
 /**

@@ -35,6 +35,15 @@ describe('a header block', () => {
     assert.equal(findField(block, 'subject'), 'one two three');
     assert.equal(findField(block, 'cc'), undefined);
   });
+  it('knows a field by its name where the name has octets that Latin-1 calls letters', () => {
+    const odd = Buffer.from('X-\xc0\xDE: 1\n', 'latin1');
+    assert.deepEqual(
+      splitHeader(odd).map(({ name }) => name),
+      ['x-\xc0\xde'],
+    );
+    assert.deepEqual(selectFields(odd, ['x-\xc0\xde']), odd);
+    assert.equal(selectFields(odd, ['x-\xc0\xde'], false).length, 0);
+  });
   it('with LF line ends is read the same way', () => {
     const names = (text: string): string[] => splitHeader(Buffer.from(text)).map(({ name }) => name);
     assert.deepEqual(names('A: 1\nB: 2\n 3\n\nC: 4\n'), ['a', 'b']);
