@@ -6,7 +6,11 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 
 /** A C function. Pointers are given as Buffer (the call may write into it), bigint address, or null. */
-export type NativeFunction = (...values: readonly (number | bigint | string | Buffer | null)[]) => number;
+export interface NativeFunction {
+  (...values: readonly (number | bigint | string | Buffer | null)[]): number;
+  /** In the thread pool. The last value is called with what came of it; errno is lost. */
+  async(...values: readonly (number | bigint | null | ((error: Error | null, result: number) => void))[]): void;
+}
 
 /** The part of koffi that we use. */
 export interface NativeLibraries {

@@ -1,7 +1,8 @@
 // What is left of a folder when the power goes: a model of a journaling file system at its worst.
 //
 // Names (link, rename, unlink, mkdir) reach the disk in order, and no later than the next fsync of anything. Contents reach it when the file itself is
-// fsynced; whatever was written since is lost, and a file that never was is empty. Kernels write more than that; a promise has to hold without it.
+// fsynced; whatever was written since is lost, and a file that never was is empty. What was sent to the device before (sync_file_range) reaches it with
+// the next fsync of anything. Kernels write more than that; a promise has to hold without it.
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
@@ -27,6 +28,7 @@ function idOf(path: string): Id {
 export class PowerLoss {
   readonly #root: string;
   readonly #contents = new Map<Id, Buffer>();
+  readonly #onDevice = new Map<Id, Buffer>();
   #names: Names;
   #namesOrder = 0;
   #started = 0;
@@ -69,18 +71,43 @@ export class PowerLoss {
     syncBuiltinESMExports();
   }
 
+  /** Called before each sync. */
+  onSync: (() => void) | undefined;
+
+  /** The octets of an open file are on the device. */
+  sentOut(fd: number): void {
+    const path = this.#pathOf(fd);
+    if (path !== undefined) this.#onDevice.set(idOf(path), readFileSync(path));
+  }
+
+  /** The file system writes its journal by itself. */
+  commit(): void {
+    this.#started += 1;
+    this.#namesOrder = this.#started;
+    this.#names = this.#listing();
+    for (const [id, contents] of this.#onDevice) this.#contents.set(id, contents);
+  }
+
+  #pathOf(fd: number): string | undefined {
+    const path = readlinkSync(`/proc/self/fd/${fd}`);
+    return path === this.#root || path.startsWith(`${this.#root}/`) ? path : undefined;
+  }
+
   /** @returns to be called when the disk has it */
   begin(fd: number): (() => void) | undefined {
-    const path = readlinkSync(`/proc/self/fd/${fd}`);
-    if (path !== this.#root && !path.startsWith(`${this.#root}/`)) return undefined;
+    const path = this.#pathOf(fd);
+    if (path === undefined) return undefined;
+    this.onSync?.();
     this.syncs += 1;
     this.#started += 1;
     const order = this.#started;
     const names = this.#listing();
+    const onDevice = [...this.#onDevice];
     const isFile = statSync(path).isFile();
     const id = idOf(path);
     const contents = isFile ? readFileSync(path) : undefined;
     return () => {
+      for (const [other, sent] of onDevice) this.#contents.set(other, sent);
       if (contents !== undefined) this.#contents.set(id, contents);
       if (order < this.#namesOrder) return;
       this.#namesOrder = order;

@@ -1,4 +1,4 @@
-// Saving messages (APPEND, delivery): written to tmp/ and fsynced as they come, then placed together at commit.
+// Saving messages (APPEND, delivery): written to tmp/ and on to the disk as they come, then placed together at commit.
 //
 // Octets are stored as received and named `,S=n,W=n`, so that BODY[] returns them byte for byte, whatever their line ends are. Dovecot serves
 // such a file the same way when its lines end in CRLF, as all received mail does. For a file with bare line feeds Dovecot computes W anew (it
@@ -14,7 +14,14 @@ import { storageErrorOf } from './file-calls.js';
 import { sizedName } from './file-name.js';
 import { ensureLetters } from './letters.js';
 import { TemporaryMessage } from './message-writer.js';
-import { type IncomingMessage, placeMessages, suffixOfNew } from './place.js';
+import { type IncomingMessage, placeMessages, suffixOfNew, syncPlaced } from './place.js';
+
+/** Messages of a transaction whose files are kept open until they have their names. */
+const mostOpenFiles = 16;
+
+function syncOf(file: TemporaryMessage): (() => Promise<void>) | undefined {
+  return file.needsSync ? () => file.sync() : undefined;
+}
 
 export interface AppendTarget {
   readonly box: MaildirBox;
@@ -101,6 +108,7 @@ export class MaildirAppend implements AppendTransaction {
         flags: options.flags.system & ~flagBit.recent,
         keywords: options.flags.keywords,
         internalDate: dateSeconds,
+        sync: syncOf(file),
       }),
     );
     const { uids } = await placeMessages(this.#target.box, incoming, signal);
@@ -116,17 +124,22 @@ export class MaildirAppend implements AppendTransaction {
       await box.mutex.run(() => ensureLetters(box, keywords, signal), signal);
     }
     const done: { readonly from: string; readonly to: string }[] = [];
-    let inCur = false;
     try {
       for (const { file, options } of this.#messages) {
         const suffix = suffixOfNew(box, options.flags.system & ~flagBit.recent, options.flags.keywords);
-        if (suffix !== '') inCur = true;
         const to = `${suffix === '' ? box.newDir : box.curDir}/${sizedName(file.name, file.size, file.size)}${suffix}`;
         renameSync(file.path, to);
         done.push({ from: file.path, to });
       }
       if (box.options.fsync !== 'never' && done.length > 0) {
-        await Promise.all([box.syncNew.request(), inCur ? box.syncCur.request() : undefined]);
+        await syncPlaced(
+          box,
+          this.#messages.map(({ file, options: { flags } }) => ({
+            flags: flags.system & ~flagBit.recent,
+            keywords: flags.keywords,
+            sync: syncOf(file),
+          })),
+        );
       }
     } catch (error) {
       for (const { from, to } of done) renameSync(to, from);
@@ -177,7 +190,7 @@ export class MaildirAppend implements AppendTransaction {
           checkOpen();
           isEnded = true;
           if (message.file.size !== message.options.expectedBytes) await this.#reserve(message.file.size);
-          await message.file.end();
+          await message.file.end(this.#messages.length < mostOpenFiles);
           this.#writing = undefined;
           this.#bytes += message.file.size;
           this.#messages.push(message);

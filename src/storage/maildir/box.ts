@@ -8,6 +8,7 @@ import { type FilePermissions, permissionsIn } from '#util/file-permissions.js';
 import { Mutex } from '#util/keyed-mutex.js';
 import { Roster } from '#util/roster.js';
 import { SharedRun } from '#util/shared-run.js';
+import { keepsOrder, type WriteOut } from '#util/write-out.js';
 import { ChangeNotifier } from '../change-notifier.js';
 import type { MailboxPaths } from '../driver.js';
 import { StorageError } from '../errors.js';
@@ -188,6 +189,13 @@ export class MaildirBox {
   get keywordsPath(): string {
     return `${this.paths.controlDir}/dovecot-keywords`;
   }
+
+  /** How a message's octets get to the disk before it has its name; undefined: by fsync. */
+  get writeOut(): WriteOut | undefined {
+    this.#writeOut ??= { call: this.options.fsync !== 'never' && keepsOrder(this.paths.mailDir) ? this.options.writeOut() : undefined };
+    return this.#writeOut.call;
+  }
+  #writeOut: { readonly call: WriteOut | undefined } | undefined;
 
   /** For files we make. */
   get permissions(): FilePermissions {

@@ -3,6 +3,9 @@
 // What is small enough to be written at once (most mail) is written by synchronous calls, which only touch the page cache and cost half of what a
 // trip through the thread pool does; what is larger is streamed. fsync always happens off the event loop, so that several overlap. While one is under
 // way a new file may have to wait until the journal of the file system is written (ext4), so then it is made off the event loop, too.
+//
+// Where the file system keeps the order (util/write-out.ts), the octets are only sent to the device here, and one fsync under the final name makes both
+// durable; elsewhere the file is fsynced here and the folder later.
 import { close, closeSync, fsync, futimesSync, mkdirSync, open, openSync, unlinkSync, writev, writevSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { givePermissions } from '#util/file-permissions.js';
@@ -27,6 +30,7 @@ export class TemporaryMessage {
   readonly #openFlags: string;
   #isMade = false;
   #isDiscarded = false;
+  #needsSync = false;
 
   /**
    * @param dateSeconds INTERNALDATE: becomes the file's mtime
@@ -47,17 +51,38 @@ export class TemporaryMessage {
     if (this.#pendingBytes >= flushBytes) await this.#flush();
   }
 
-  /** Durable when resolved, unless mail_fsync is `never`. */
-  async end(): Promise<void> {
+  /**
+   * The file is whole, also after a loss of power, once it has its final name. Whether it is there then says `sync`.
+   * @param keepOpen false: there are many more, so it is made durable now, and its folder has to be synced
+   */
+  async end(keepOpen: boolean): Promise<void> {
+    const writeOut = keepOpen ? this.#box.writeOut : undefined;
     if (this.#pendingBytes >= flushBytes / 2) await this.#flush();
     try {
       if (this.#fd < 0) await this.#open();
       if (this.#pendingBytes > 0) this.#writeNow();
       futimesSync(this.#fd, this.#dateSeconds, this.#dateSeconds);
-      if (this.#box.options.fsync !== 'never') await this.#sync();
+      if (this.#box.options.fsync !== 'never') await this.#counted(writeOut ?? syncFd);
+      this.#needsSync = writeOut !== undefined;
     } catch (error) {
       throw storageErrorOf(error, `write ${this.path}`);
     } finally {
+      if (!this.#needsSync) this.#close();
+    }
+  }
+
+  /** `sync` makes the file and its final name durable. */
+  get needsSync(): boolean {
+    return this.#needsSync;
+  }
+
+  /** After the file got its final name. */
+  async sync(): Promise<void> {
+    if (!this.#needsSync) return;
+    try {
+      await this.#counted(syncFd);
+    } finally {
+      this.#needsSync = false;
       this.#close();
     }
   }
@@ -65,6 +90,7 @@ export class TemporaryMessage {
   /** Removes the file if it is still in tmp/. */
   discard(): void {
     this.#isDiscarded = true;
+    this.#needsSync = false;
     this.#close();
     this.#pending = [];
     if (!this.#isMade) return;
@@ -75,10 +101,10 @@ export class TemporaryMessage {
     }
   }
 
-  async #sync(): Promise<void> {
+  async #counted(work: (fd: number) => Promise<void>): Promise<void> {
     TemporaryMessage.#syncing += 1;
     try {
-      await syncFd(this.#fd);
+      await work(this.#fd);
     } finally {
       TemporaryMessage.#syncing -= 1;
     }

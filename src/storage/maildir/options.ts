@@ -1,4 +1,5 @@
 import type { Logger } from '#log/logger.js';
+import { nativeWriteOut, type WriteOut } from '#util/write-out.js';
 import { defaultTmpScanMs } from './clean-tmp.js';
 
 /** When to wait for the disk (mail_fsync): `optimized` where a loss would lose mail, `always` for flags and expunges as well. */
@@ -6,6 +7,8 @@ export type FsyncMode = 'optimized' | 'always' | 'never';
 
 export interface MaildirOptions {
   readonly fsync: FsyncMode;
+  /** Used where the file system keeps the order; without it each message is fsynced before it gets its name. */
+  readonly writeOut: () => WriteOut | undefined;
   /** Longest wait for dovecot-uidlist.lock (mail_max_lock_timeout). */
   readonly lockTimeoutMs: number;
   /** Octets (mail_max_keyword_length). */
@@ -36,6 +39,7 @@ export interface MaildirOptions {
 
 export const defaultMaildirOptions: Omit<MaildirOptions, 'log'> = {
   fsync: 'optimized',
+  writeOut: nativeWriteOut,
   lockTimeoutMs: 30_000,
   maxKeywordLength: 50,
   copyWithHardlinks: true,

@@ -4,7 +4,7 @@
 // what has been moved would show it to peers as expunged and come again.
 //
 // Under the dot lock: bring the index up to date with the uidlist, rename or link each file to its final name, append the uidlist, append the index
-// log; then, the lock released, fsync folders and uidlist together. A crash in between leaves files that get a UID when they are found next: never
+// log; then, the lock released, fsync files or folders and uidlist together. A crash in between leaves files that get a UID when they are found next: never
 // a UID for a file that is not there, never a second copy.
 import { linkSync, renameSync, unlinkSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
@@ -33,6 +33,8 @@ export interface IncomingMessage {
   readonly keywords: readonly string[];
   /** Seconds. */
   readonly internalDate: number;
+  /** Makes the file and its new name durable; undefined: the octets are, the folder has to be synced. */
+  readonly sync?: (() => Promise<void>) | undefined;
 }
 
 export interface Placed {
@@ -82,16 +84,29 @@ export async function placeMessages(
   }, signal);
   box.changed();
   if (placed.uids.length === 0) return placed;
-  if (box.options.fsync !== 'never') {
-    const inNew = incoming.some(({ flags, keywords }) => flags === 0 && keywords.length === 0);
-    const inCur = incoming.some(({ flags, keywords }) => flags !== 0 || keywords.length > 0);
-    try {
-      await Promise.all([inNew ? box.syncNew.request() : undefined, inCur ? box.syncCur.request() : undefined, box.syncList.request()]);
-    } catch (error) {
-      throw storageErrorOf(error, `fsync ${box.paths.mailDir}`);
-    }
-  }
+  if (box.options.fsync !== 'never') await syncPlaced(box, incoming, box.syncList.request());
   return placed;
+}
+
+/**
+ * @param more what else has to be durable
+ * @throws StorageError after everything has been tried
+ */
+export async function syncPlaced(
+  box: MaildirBox,
+  messages: readonly Pick<IncomingMessage, 'flags' | 'keywords' | 'sync'>[],
+  more?: Promise<void>,
+): Promise<void> {
+  const unsynced = messages.filter(({ sync }) => sync === undefined);
+  const inNew = unsynced.some(({ flags, keywords }) => flags === 0 && keywords.length === 0);
+  const inCur = unsynced.some(({ flags, keywords }) => flags !== 0 || keywords.length > 0);
+  const outcomes = await Promise.allSettled([
+    ...messages.map(({ sync }) => sync?.()),
+    inNew ? box.syncNew.request() : undefined,
+    inCur ? box.syncCur.request() : undefined,
+    more,
+  ]);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw storageErrorOf(outcome.reason, `fsync ${box.paths.mailDir}`);
 }
 
 async function placeLocked(

@@ -375,7 +375,7 @@ describe('Saving to a Maildir', () => {
     assert.ok(mailbox instanceof MaildirMailbox);
     const file = new TemporaryMessage(mailbox.box, 0, '/dev/full');
     await file.write(Buffer.alloc(10));
-    await assert.rejects(file.end(), (error) => error instanceof StorageError && error.code === 'no-space');
+    await assert.rejects(file.end(true), (error) => error instanceof StorageError && error.code === 'no-space');
     assert.deepEqual(await readdir(join(folder, 'tmp')), []);
   });
 });

@@ -1,15 +1,17 @@
 // The power goes right after something was acknowledged: it is there, under the UID that was told.
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { silentLogger } from '#log/logger.js';
 import { unlimitedQuota } from '#storage/driver.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { createMaildirDriver } from '#storage/maildir/driver.js';
-import type { FsyncMode } from '#storage/maildir/options.js';
+import type { FsyncMode, MaildirOptions } from '#storage/maildir/options.js';
+import type { WriteOut } from '#util/write-out.js';
 import {
   addFlags,
   addMessage,
@@ -41,12 +43,25 @@ interface Found {
   readonly messages: readonly string[];
 }
 
+/** A folder with what the power leaves if it goes now, and the file system has just written its journal by itself. */
+function leftNow(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'roost-power-'));
+  model?.commit();
+  model?.crash(folder);
+  return folder;
+}
+
 /** What the next server finds. */
 async function afterPowerLoss(world: MaildirWorld, names: readonly string[]): Promise<Map<string, Found>> {
   const folder = await mkdtemp(join(tmpdir(), 'roost-power-'));
+  model?.crash(folder);
+  return foundIn(folder, world, names);
+}
+
+/** Removes the folder. */
+async function foundIn(folder: string, world: MaildirWorld, names: readonly string[]): Promise<Map<string, Found>> {
   const driver = createMaildirDriver({ log: silentLogger, fsync: 'never' });
   try {
-    model?.crash(folder);
     const found = new Map<string, Found>();
     for (const name of names) {
       const mailDir = world.paths(name).mailDir.replace(world.root, folder);
@@ -75,8 +90,18 @@ async function deliver(mailbox: Mailbox, name: string): Promise<void> {
   await transaction.commit(never);
 }
 
-async function withModel(fsync: FsyncMode, work: (world: MaildirWorld, a: Mailbox, b: Mailbox) => Promise<void>): Promise<void> {
-  await using world = await MaildirWorld.make({ fsync });
+/** Tells the model, and works on every file system. */
+const writeOut: WriteOut = async (fd) => {
+  await setImmediate();
+  model?.sentOut(fd);
+};
+
+async function withModel(
+  fsync: FsyncMode,
+  work: (world: MaildirWorld, a: Mailbox, b: Mailbox) => Promise<void>,
+  options: Partial<MaildirOptions> = { writeOut: () => writeOut },
+): Promise<void> {
+  await using world = await MaildirWorld.make({ fsync, ...options });
   const [a, b] = [await world.create('A'), await world.create('B')];
   model = new PowerLoss(world.root);
   try {
@@ -101,6 +126,32 @@ describe('When the power goes, a Maildir', () => {
         assert.deepEqual(found.get('A'), { uidValidity: a.uidValidity, messages: told });
       }
     }));
+
+  for (const [how, options] of [
+    ['sent to the device', { writeOut: () => writeOut }],
+    ['fsynced', { writeOut: () => undefined }],
+  ] as const) {
+    it(`shows no part of a message that was being saved, where octets are ${how} before the name`, () =>
+      withModel(
+        'optimized',
+        async (world, a) => {
+          const left: string[] = [];
+          if (model !== undefined) model.onSync = () => left.push(leftNow());
+          await append(a, textOf('one'), { flags: seen });
+          await deliver(a, 'two');
+          await using transaction = a.beginAppend('append');
+          const many = Array.from({ length: 20 }, (_, index) => `number ${index}`);
+          for (const name of many) await addMessage(transaction, textOf(name));
+          await transaction.commit(never);
+          if (model !== undefined) model.onSync = undefined;
+          assert.ok(left.length > 4, `${left.length} syncs`);
+          for (const folder of left) await foundIn(folder, world, ['A']);
+          const subjects = (await messagesOf(world, 'A')).map((message) => message.split(' ').slice(2).join(' '));
+          assert.deepEqual(subjects.sort(), ['one', 'two', ...many].sort());
+        },
+        options,
+      ));
+  }
 
   it('has what was delivered', () =>
     withModel('optimized', async (world, a) => {

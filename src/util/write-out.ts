@@ -1,0 +1,61 @@
+// Writing a file's octets to the disk before the file gets its name, without an fsync of its own (sync_file_range(2)).
+//
+// What a save needs is two things on the disk: the octets, and the name that leads to them. Two fsyncs, one after the other, make the file system write
+// its journal twice. On a file system that keeps the order of what happens to names and that makes the size of a file known only once its octets
+// are on the device, one is enough: the octets are sent to the device and waited for, the file gets its name, and one fsync then makes both durable. A
+// name that survives a loss of power before that fsync leads to the whole file, as the name's record in the journal comes after the size's, and the
+// device is told to flush before it takes the record.
+//
+// ext4 ends the writing of a page once the block's record has been changed (ext4_end_io), XFS likewise (xfs_end_ioend); both have fsync of a file
+// write what happened to its names. Others (btrfs, NFS, overlays) promise one of it or none, and get the two fsyncs.
+import { statfsSync } from 'node:fs';
+import { constants } from 'node:os';
+import { arch, platform } from 'node:process';
+import { openNativeLibraries } from './native-calls.js';
+
+/** Resolves when the octets are on the device, though perhaps not yet where a loss of power leaves them. */
+export type WriteOut = (fd: number) => Promise<void>;
+
+/** Types of statfs(2). */
+const typeExt4 = 0xef53;
+const typeXfs = 0x58465342;
+/** SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE, _WAIT_AFTER */
+const writeAndWait = 7;
+
+/** Whether `WriteOut` and one fsync after the rename are enough for files below this folder. */
+export function keepsOrder(folder: string): boolean {
+  try {
+    const { type } = statfsSync(folder);
+    return type === typeExt4 || type === typeXfs;
+  } catch {
+    return false;
+  }
+}
+
+let call: WriteOut | undefined;
+let isLoaded = false;
+
+function load(): WriteOut | undefined {
+  // Elsewhere the 64-bit offsets are passed otherwise.
+  if (platform !== 'linux' || (arch !== 'x64' && arch !== 'arm64')) return undefined;
+  const libraries = openNativeLibraries();
+  const syncFileRange = libraries?.load(null).func('sync_file_range', 'int', ['int', 'int64_t', 'int64_t', 'uint']);
+  // A sandbox may forbid it: no such descriptor is the answer of a kernel that would do it.
+  if (libraries === undefined || syncFileRange?.(-1, 0, 0, writeAndWait) !== -1 || libraries.errno() !== constants.errno.EBADF)
+    return undefined;
+  return (fd) =>
+    new Promise((resolve, reject) => {
+      syncFileRange.async(fd, 0, 0, writeAndWait, (error, result) => {
+        if (error === null && result === 0) resolve();
+        // The kernel tells of lost octets once; the fsync that follows would not.
+        else reject(error ?? Object.assign(new Error('EIO: octets could not be written, sync_file_range'), { code: 'EIO' }));
+      });
+    });
+}
+
+/** Loads the call at the first use. @returns undefined where there is none */
+export function nativeWriteOut(): WriteOut | undefined {
+  if (!isLoaded) call = load();
+  isLoaded = true;
+  return call;
+}
