@@ -75,6 +75,11 @@ export class FailingFiles {
     syncBuiltinESMExports();
   }
 
+  /** A call that is none of node:fs. @returns the error that it has to end with */
+  check(name: string, fd: number): Error | undefined {
+    return this.#next(name, [fd], false);
+  }
+
   /** @returns the error that this call has to end with */
   #next(name: string, parameters: readonly unknown[], takesSpace: boolean): Error | undefined {
     if (!this.#isArmed || isReading(name, parameters) || !this.#isOurs(parameters[0])) return undefined;

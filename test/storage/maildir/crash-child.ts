@@ -11,8 +11,9 @@ import { createMaildirDriver } from '#storage/maildir/driver.js';
 import { flagBit } from '#storage/types.js';
 
 const [, , root = '', id = '', compactLogBytes = '2000'] = process.argv;
+const fsync = process.env['ROOST_CRASH_FSYNC'] === 'optimized' ? 'optimized' : 'never';
 const never = new AbortController().signal;
-const driver = createMaildirDriver({ log: silentLogger, fsync: 'never', compactLogBytes: Number(compactLogBytes) });
+const driver = createMaildirDriver({ log: silentLogger, fsync, compactLogBytes: Number(compactLogBytes) });
 
 export interface Step {
   readonly at: 'begin' | 'done';

@@ -1,5 +1,6 @@
 // Processes are killed in the middle of their work. What they had acknowledged must be there, under the same UIDs, and only once.
-// ROOST_CRASH_ROUNDS sets how often (25 unless told), ROOST_CRASH_PROCESSES with how many processes at once (1,2 unless told).
+// ROOST_CRASH_ROUNDS sets how often (25 unless told), ROOST_CRASH_PROCESSES with how many processes at once (1,2 unless told); ROOST_CRASH_FSYNC=optimized
+// lets them wait for the disk.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -101,7 +102,7 @@ class Worker {
     const script = fileURLToPath(new URL('./crash-child.js', import.meta.url));
     this.child = spawn(process.execPath, [script, root, id, '3000'], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: process.env['PATH'] },
+      env: { PATH: process.env['PATH'], ROOST_CRASH_FSYNC: process.env['ROOST_CRASH_FSYNC'] ?? 'never' },
     });
     this.child.stdout?.on('data', (chunk: Buffer) => {
       this.#text += chunk.toString();

@@ -5,8 +5,10 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
 import { StorageError } from '#storage/errors.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
+import type { WriteOut } from '#util/write-out.js';
 import { addMessage, append, contentOf, deleted, flagged, flagsAt, never, openView, seen, sync } from '../../contract/world.js';
 import { FailingFiles, type Fault } from '../../support/failing-files.js';
 import { MaildirWorld } from './world.js';
@@ -16,6 +18,11 @@ files.install();
 after(() => files.disarm());
 
 const textOf = (name: string): string => `Subject: ${name}\r\n\r\n${name.repeat(name === big ? 50_000 : 50)}\r\n`;
+const writeOut: WriteOut = async (fd) => {
+  await setImmediate();
+  const error = files.check('sync_file_range', fd);
+  if (error !== undefined) throw error;
+};
 /** More than is written at once. */
 const big = 'large';
 
@@ -193,7 +200,7 @@ class Story {
 
 /** @returns the number of calls that could have failed */
 async function play(fault: Fault | undefined): Promise<number> {
-  await using world = await MaildirWorld.make({ fsync: 'optimized', lockTimeoutMs: 1_000 });
+  await using world = await MaildirWorld.make({ fsync: 'optimized', lockTimeoutMs: 1_000, writeOut: () => writeOut });
   const [a, b] = [await world.create('A'), await world.create('B')];
   const story = new Story(world, a, b);
   files.arm(fault);
