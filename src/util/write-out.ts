@@ -8,7 +8,7 @@
 //
 // ext4 ends the writing of a page once the block's record has been changed (ext4_end_io), XFS likewise (xfs_end_ioend); both have fsync of a file
 // write what happened to its names. Others (btrfs, NFS, overlays) promise one of it or none, and get the two fsyncs.
-import { statfsSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { arch, platform } from 'node:process';
 import { openNativeLibraries } from './native-calls.js';
@@ -16,20 +16,48 @@ import { openNativeLibraries } from './native-calls.js';
 /** Resolves when the octets are on the device, though perhaps not yet where a loss of power leaves them. */
 export type WriteOut = (fd: number) => Promise<void>;
 
-/** Types of statfs(2). */
-const typeExt4 = 0xef53;
-const typeXfs = 0x58465342;
 /** SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE, _WAIT_AFTER */
 const writeAndWait = 7;
+const orderedTypes: ReadonlySet<string> = new Set(['ext4', 'xfs']);
 
-/** Whether `WriteOut` and one fsync after the rename are enough for files below this folder. */
+/** By device number. */
+const known = new Map<number, boolean>();
+
+/** Whether `WriteOut` and one fsync after the rename are enough for files in this folder. A short synchronous look, once for each file system. */
 export function keepsOrder(folder: string): boolean {
-  try {
-    const { type } = statfsSync(folder);
-    return type === typeExt4 || type === typeXfs;
-  } catch {
-    return false;
+  const device = statSync(folder, { throwIfNoEntry: false })?.dev;
+  if (device === undefined) return false;
+  let answer = known.get(device);
+  if (answer === undefined) {
+    answer = orderedTypes.has(typeOfDevice(device) ?? '');
+    known.set(device, answer);
   }
+  return answer;
+}
+
+/** From /proc/self/mountinfo (proc(5)): statfs(2) does not tell ext4 from ext2. */
+function typeOfDevice(device: number): string | undefined {
+  let mounts: string;
+  try {
+    mounts = readFileSync('/proc/self/mountinfo', 'latin1');
+  } catch {
+    return undefined;
+  }
+  return typeIn(mounts, device);
+}
+
+/** @param device as stat(2) has it @returns the type of the file system of that device */
+export function typeIn(mountInfo: string, device: number): string | undefined {
+  const number = BigInt(device);
+  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn);
+  const minor = (number & 0xffn) | ((number >> 12n) & ~0xffn);
+  for (const line of mountInfo.split('\n')) {
+    const fields = line.split(' ');
+    if (fields[2] !== `${major}:${minor}`) continue;
+    const dash = fields.indexOf('-', 6);
+    if (dash > 0) return fields[dash + 1];
+  }
+  return undefined;
 }
 
 let call: WriteOut | undefined;

@@ -1,0 +1,49 @@
+import assert from 'node:assert/strict';
+import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, it } from 'node:test';
+import { keepsOrder, nativeWriteOut, typeIn } from '#util/write-out.js';
+
+const mounts = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw,discard
+23 22 0:5 / /dev rw,nosuid - devtmpfs devtmpfs rw
+24 22 8:17 / /srv/with\\040space rw - xfs /dev/sdb1 rw
+25 22 259:1048575 / /mnt rw master:3 propagate_from:2 - ext2 /dev/nvme0n1p1 rw
+`;
+
+describe('The type of a file system', () => {
+  it('is found by the device number', () => {
+    assert.equal(typeIn(mounts, 254 * 256), 'ext4');
+    assert.equal(typeIn(mounts, 8 * 256 + 17), 'xfs');
+    assert.equal(typeIn(mounts, 5), 'devtmpfs');
+    assert.equal(typeIn(mounts, 259 * 256 + 0xff + 0xfff * 2 ** 20), 'ext2');
+    assert.equal(typeIn(mounts, 9 * 256), undefined);
+    assert.equal(typeIn('', 5), undefined);
+    assert.equal(typeIn('22 1 254:0 / / rw', 254 * 256), undefined);
+  });
+
+  it('of /proc keeps no order, nor does what is not there', () => {
+    assert.equal(keepsOrder('/proc'), false);
+    assert.equal(keepsOrder('/no/such/folder'), false);
+  });
+});
+
+describe('Writing out', { skip: nativeWriteOut() === undefined }, () => {
+  it('waits for a file, and fails with a closed one', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'roost-write-out-'));
+    try {
+      const writeOut = nativeWriteOut();
+      assert.ok(writeOut);
+      assert.equal(typeof keepsOrder(folder), 'boolean');
+      const fd = openSync(join(folder, 'file'), 'w');
+      writeSync(fd, 'x'.repeat(100_000));
+      await writeOut(fd);
+      assert.equal(statSync(join(folder, 'file')).size, 100_000);
+      closeSync(fd);
+      // A pipe, a folder or nothing: the kernel refuses.
+      await assert.rejects(writeOut(-1), { code: 'EIO' });
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+});
