@@ -64,17 +64,27 @@ export class SlowWatch {
 
   /** Runs one short synchronous call, and takes note of how long it took. */
   run<Result>(call: () => Result): Result {
-    const startedAt = this.#now();
-    this.#preemptions.note(startedAt);
+    const startedAt = this.begin();
     try {
       return call();
     } finally {
-      const endedAt = this.#now();
-      if (endedAt - startedAt <= slowMs) this.#quickCalls += 1;
-      else if (!this.#preemptions.hasHappened()) {
-        if (this.#quickCalls < quickCallsToTrust) this.#pausedUntil = endedAt + pauseMs;
-        this.#quickCalls = 0;
-      }
+      this.end(startedAt);
+    }
+  }
+
+  /** Before a call that does not throw. @returns what `end` wants to know behind it */
+  begin(): number {
+    const startedAt = this.#now();
+    this.#preemptions.note(startedAt);
+    return startedAt;
+  }
+
+  end(startedAt: number): void {
+    const endedAt = this.#now();
+    if (endedAt - startedAt <= slowMs) this.#quickCalls += 1;
+    else if (!this.#preemptions.hasHappened()) {
+      if (this.#quickCalls < quickCallsToTrust) this.#pausedUntil = endedAt + pauseMs;
+      this.#quickCalls = 0;
     }
   }
 }

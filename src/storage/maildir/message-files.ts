@@ -10,9 +10,10 @@ import type { MaildirBox } from './box.js';
 import { correctSizes } from './correct-sizes.js';
 import { storageErrorOf } from './file-calls.js';
 import { MemoryMessageReader } from './memory-reader.js';
-import { type FileTimes, maxQuickBytes } from './quick-read.js';
+import type { FileTimes } from './native-files.js';
+import { maxQuickBytes } from './quick-read.js';
 import { closeFile, countBareLineFeeds, FileMessageReader, openFile, readAt, type StructureStore, toCrlf } from './reader.js';
-import { pathOfRow, rescanHeld } from './reconcile.js';
+import { pathOfRow, putPathOfRow, rescanHeld } from './reconcile.js';
 
 /** Files open at once for one caller: libuv has few threads, more would only wait. */
 export const filesInFlight = 16;
@@ -77,7 +78,13 @@ function readQuickly(box: MaildirBox, uid: number): { readonly bytes: Buffer; re
 /** A small message as the client sees it, good until the next call. @returns undefined when it has to be read the long way */
 export function peekMessage(box: MaildirBox, row: number, times?: FileTimes): Buffer | undefined {
   const size = quickSize(box, row);
-  return size === undefined ? undefined : quickOctets(box, row, () => box.quickReads.peek(pathOfRow(box, row), size, times));
+  if (size === undefined) return undefined;
+  const { native } = box.quickReads;
+  if (native === undefined || !putPathOfRow(box, row, native)) {
+    return quickOctets(box, row, () => box.quickReads.peek(pathOfRow(box, row), size, times));
+  }
+  const stored = box.quickReads.peekNative(native, size, times);
+  return stored === undefined ? undefined : asServed(box, row, stored);
 }
 
 /** Learns the dates of messages that are read for something else. */
@@ -117,11 +124,15 @@ function quickSize(box: MaildirBox, row: number): number | undefined {
 function quickOctets(box: MaildirBox, row: number, read: () => Buffer | undefined): Buffer | undefined {
   try {
     const stored = read();
-    const isAsStored = ((box.state.columns.bits[row] as number) & rowBit.asStored) !== 0;
-    return stored === undefined || isAsStored ? stored : toCrlf(stored, false);
+    return stored === undefined ? undefined : asServed(box, row, stored);
   } catch {
     return undefined;
   }
+}
+
+function asServed(box: MaildirBox, row: number, stored: Buffer): Buffer {
+  const isAsStored = ((box.state.columns.bits[row] as number) & rowBit.asStored) !== 0;
+  return isAsStored ? stored : toCrlf(stored, false);
 }
 
 /** Whether the open file needs no conversion; wrong sizes in the name are noticed here and corrected in the background. */

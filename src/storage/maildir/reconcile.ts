@@ -11,6 +11,7 @@ import { opendirSync, renameSync, statSync, unlinkSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
 import type { DotLock } from '#util/dot-lock.js';
+import { putLatin1 } from '#util/put-text.js';
 import { StorageError } from '../errors.js';
 import { rowBit } from '../index/columns.js';
 import { noStamp, type Stamps } from '../index/index-state.js';
@@ -25,6 +26,7 @@ import { keywordsFromName } from './keyword-mapping.js';
 import { parseKeywordsFile } from './keywords-file.js';
 import { readListing } from './listing.js';
 import { NameList } from './name-list.js';
+import type { NativeFiles } from './native-files.js';
 import { findOutdated, type Outdated } from './outdated.js';
 import { compareListings, type ScanResult, splitFileName } from './scan.js';
 
@@ -273,6 +275,21 @@ export function fileNameOf(box: MaildirBox, row: number): string {
 export function pathOfRow(box: MaildirBox, row: number): string | Buffer {
   const isInNew = ((box.state.columns.bits[row] as number) & rowBit.inNew) !== 0;
   return pathIn(isInNew ? box.newDir : box.curDir, fileNameOf(box, row));
+}
+
+/** The same as octets in `files.path`. @returns false for a path that is too long */
+export function putPathOfRow({ state, newDir, curDir }: MaildirBox, row: number, files: NativeFiles): boolean {
+  const { columns } = state;
+  const isInNew = ((columns.bits[row] as number) & rowBit.inNew) !== 0;
+  const { text } = state.suffixes.at(columns.suffix[row] as number);
+  const length = columns.nameLength[row] as number;
+  const at = files.beginPath(isInNew ? newDir : curDir, length + text.length);
+  if (at === 0) return false;
+  const from = (columns.nameStart[row] as number) + (columns.extensionLength[row] as number);
+  const { path } = files;
+  columns.heap.copy(path, at, from, from + length);
+  path[putLatin1(path, at + length, text, text.length)] = 0;
+  return true;
 }
 
 function rememberTimes(box: MaildirBox, { times, readAtMs, inNew, inCur, isSettled }: ScanRead): void {
