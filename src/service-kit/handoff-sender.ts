@@ -15,7 +15,7 @@ import { descriptorOf } from './listeners.js';
 import { socketOfDescriptor } from './open-socket.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
 import { Relay } from './relay.js';
-import type { HandoffOutcome, OpenedSession } from './role.js';
+import type { HandoffOutcome, OpenedSession, PassWait } from './role.js';
 
 const connectTimeoutMs = 5_000;
 const descriptorTimeoutMs = 5_000;
@@ -61,7 +61,7 @@ export class HandoffSender {
   async send(job: HandoffJob): Promise<HandoffOutcome> {
     const stream = asSocket(job.stream);
     const readAhead = Buffer.concat([job.buffered, stopReading(stream)]);
-    const outcome = await this.#tryRoutes(job, readAhead);
+    const outcome = await this.#tryRoutes(job, () => readAhead);
     if (outcome.kind === 'passed' || stream.destroyed) return outcome;
     // Read on, so that the end of the connection is seen; what the client still says goes nowhere.
     continueReading(stream);
@@ -70,10 +70,16 @@ export class HandoffSender {
   }
 
   /** Never throws. Passes a session on, by its descriptor only. Unless passed, the socket waits for a reader with all that came. */
-  async passOn(stream: Duplex, request: HandoffRequest): Promise<HandoffOutcome> {
+  async passOn(stream: Duplex, request: HandoffRequest, wait?: PassWait): Promise<HandoffOutcome> {
     const socket = asSocket(stream);
     if (!canPassSession(stream)) return { kind: 'failed', reason: 'this connection cannot be passed on' };
-    const readAhead = stopReading(socket);
+    let readAhead: Buffer | undefined;
+    const take = (): Buffer => {
+      if (readAhead === undefined) wait?.onFound();
+      readAhead ??= stopReading(socket);
+      return readAhead;
+    };
+    if (wait === undefined) take();
     const job: HandoffJob = {
       stream,
       socket,
@@ -83,8 +89,8 @@ export class HandoffSender {
       onRelay: ignore,
       onRelayEnd: ignore,
     };
-    const outcome = await this.#tryRoutes(job, readAhead);
-    if (outcome.kind !== 'passed' && !socket.destroyed) await giveBack(socket, readAhead);
+    const outcome = await this.#tryRoutes(job, take, wait?.signal);
+    if (outcome.kind !== 'passed' && !socket.destroyed) await giveBack(socket, readAhead ?? stopReading(socket));
     return outcome;
   }
 
@@ -92,13 +98,13 @@ export class HandoffSender {
     for (const link of this.#links.values()) link.then((open) => open.close(), ignore);
   }
 
-  async #tryRoutes(job: HandoffJob, readAhead: Buffer): Promise<HandoffOutcome> {
-    if (readAhead.length > maxReadAheadBytes) return { kind: 'failed', reason: `the client sent ${readAhead.length} octets ahead` };
+  /** @param takeAhead what has been read; nothing is read any more then. Called when there is a process */
+  async #tryRoutes(job: HandoffJob, takeAhead: () => Buffer, signal?: AbortSignal): Promise<HandoffOutcome> {
     let reason = '';
     for (let count = 0; count < maxRoutes; count += 1) {
-      const route = await this.#route(job.request);
+      const route = await this.#route(job.request, signal);
       if (route.outcome !== 'ok') return { kind: route.outcome === 'full' ? 'full' : 'failed', reason: route.reason };
-      const attempt = await this.#attempt(job, readAhead, route);
+      const attempt = await this.#attempt(job, takeAhead(), route);
       if (attempt.kind === 'passed') return { kind: 'passed', pid: route.pid };
       reason = `${job.request.service} process ${route.pid}: ${attempt.reason}`;
       this.#control.send({ kind: 'route-failed', ticket: route.ticket, reason: attempt.reason });
@@ -108,18 +114,37 @@ export class HandoffSender {
     return { kind: 'failed', reason };
   }
 
-  async #route(request: HandoffRequest): Promise<RoutedMessage> {
+  async #route(request: HandoffRequest, signal?: AbortSignal): Promise<RoutedMessage> {
     const { service, user, fields } = request;
     try {
-      return await this.#control.route({ service, user, uid: idOf(fields['roost_uid']), gid: idOf(fields['roost_gid']) });
+      const asked = this.#control.route({ service, user, uid: idOf(fields['roost_uid']), gid: idOf(fields['roost_gid']) });
+      return signal === undefined ? await asked : await this.#unless(signal, asked);
     } catch (error) {
       if (!(error instanceof ChannelError)) throw error;
       return { kind: 'routed', id: 0, outcome: 'failed', reason: error.message };
     }
   }
 
+  /** The slot of an answer that comes after the abort is given back. */
+  async #unless(signal: AbortSignal, asked: Promise<RoutedMessage>): Promise<RoutedMessage> {
+    const reason = 'nobody waits for it any more';
+    let stop = ignore as () => void;
+    const aborted = new Promise<undefined>((resolve) => {
+      stop = () => resolve(undefined);
+      signal.addEventListener('abort', stop);
+      if (signal.aborted) stop();
+    });
+    const routed = await Promise.race([asked, aborted]).finally(() => signal.removeEventListener('abort', stop));
+    if (routed !== undefined && !signal.aborted) return routed;
+    asked.then((late) => {
+      if (late.outcome === 'ok') this.#control.send({ kind: 'route-failed', ticket: late.ticket, reason });
+    }, ignore);
+    return { kind: 'routed', id: 0, outcome: 'failed', reason };
+  }
+
   async #attempt(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt> {
     if (job.stream.destroyed) return { kind: 'failed', reason: 'the client is gone' };
+    if (readAhead.length > maxReadAheadBytes) return { kind: 'failed', reason: `the client sent ${readAhead.length} octets ahead` };
     if (route.descriptorPath !== '' && canPassDescriptors()) {
       const attempt = job.stream === job.socket ? await this.#move(job, readAhead, route) : await this.#relayPair(job, readAhead, route);
       if (attempt !== 'relay') return attempt;
@@ -192,10 +217,10 @@ export class HandoffSender {
   }
 
   /** Never throws. A connection of our own, for which the other end is told what `request` says. */
-  async open(request: HandoffRequest): Promise<OpenedSession> {
+  async open(request: HandoffRequest, signal: AbortSignal): Promise<OpenedSession> {
     let reason = '';
     for (let count = 0; count < maxRoutes; count += 1) {
-      const route = await this.#route(request);
+      const route = await this.#route(request, signal);
       if (route.outcome !== 'ok') return { kind: route.outcome === 'full' ? 'full' : 'failed', reason: route.reason };
       const opened = await this.#connect(route, request, Buffer.alloc(0));
       if (opened instanceof Socket) {

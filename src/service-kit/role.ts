@@ -40,6 +40,14 @@ export interface ClientHandle {
   readonly title?: string;
 }
 
+/** While a session waits for a process that takes it, which may take 10 s, the stream is its owner's: it may write, and listen for `readable`. */
+export interface PassWait {
+  /** Ends the wait. Once a process was found, only its answer does. */
+  readonly signal: AbortSignal;
+  /** A process was found: until the outcome is there, the stream must be left alone. */
+  readonly onFound: () => void;
+}
+
 /** A logged-in connection as the mail process gets it. `buffered` octets the client sent ahead were already unshifted into the stream. */
 export interface HandedConnection {
   readonly stream: Duplex;
@@ -133,8 +141,11 @@ export interface ServiceContext {
    * @param uid as userdb says; undefined when it says nothing
    */
   mayServe(uid: number | undefined): boolean;
-  /** Opens a connection to a process of a service that takes hand-offs, in place of a client. Never throws. */
-  openSession(request: Pick<HandoffRequest, 'service' | 'user' | 'fields'>): Promise<OpenedSession>;
+  /**
+   * Opens a connection to a process of a service that takes hand-offs, in place of a client. Never throws.
+   * @param signal ends the wait for a free process
+   */
+  openSession(request: Pick<HandoffRequest, 'service' | 'user' | 'fields'>, signal: AbortSignal): Promise<OpenedSession>;
   /** Mail roles: starts taking handed-off connections. */
   onHandoff(handler: (connection: HandedConnection) => ClientHandle): void;
   /**
@@ -156,9 +167,10 @@ export interface ServiceContext {
   /**
    * Passes a session on to a process of another service, with its descriptor; nothing is relayed. The session must have taken its listeners off
    * and must have nothing left to write. When the outcome is `passed` the stream is destroyed here and lives on there; `release` is still the
-   * caller's. Else the stream is as it was before, waiting for a reader, with everything that came in between.
+   * caller's. Else the stream is as it was before, waiting for a reader, with everything that came in between; readers are taken off.
+   * @param wait for a caller that has something to do with the stream while no process is free
    */
-  passOn(connection: HandedConnection, request: HandoffRequest): Promise<HandoffOutcome>;
+  passOn(connection: HandedConnection, request: HandoffRequest, wait?: PassWait): Promise<HandoffOutcome>;
   /** Seals the text of a session that leaves this process, and tells whether a text was sealed by a process with the same identity. */
   seal(text: string): string;
   isSealed(text: string, seal: string): boolean;

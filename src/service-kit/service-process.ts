@@ -30,6 +30,7 @@ import type {
   HandoffOutcome,
   ListenerFacts,
   OpenedSession,
+  PassWait,
   ServiceContext,
 } from './role.js';
 import { connectionSettings } from './settings.js';
@@ -134,9 +135,9 @@ export class ServiceProcess implements ServiceContext {
     return uid === undefined ? serves === 'own' : uid === process.getuid?.();
   }
 
-  openSession(request: Pick<HandoffRequest, 'service' | 'user' | 'fields'>): Promise<OpenedSession> {
+  openSession(request: Pick<HandoffRequest, 'service' | 'user' | 'fields'>, signal: AbortSignal): Promise<OpenedSession> {
     const sessionId = randomBytes(12).toString('base64url');
-    return this.#sender.open({ ...noLogin, ...request, loginPid: process.pid, sessionId });
+    return this.#sender.open({ ...noLogin, ...request, loginPid: process.pid, sessionId }, signal);
   }
 
   count(name: CountName): void {
@@ -254,8 +255,8 @@ export class ServiceProcess implements ServiceContext {
     return canPassSession(stream);
   }
 
-  passOn(connection: HandedConnection, request: HandoffRequest): Promise<HandoffOutcome> {
-    return this.#sender.passOn(connection.stream, request);
+  passOn(connection: HandedConnection, request: HandoffRequest, wait?: PassWait): Promise<HandoffOutcome> {
+    return this.#sender.passOn(connection.stream, request, wait);
   }
 
   seal(text: string): string {

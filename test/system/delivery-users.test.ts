@@ -161,4 +161,38 @@ describe('Messages for users with uids of their own', { skip: process.getuid?.()
     );
     assert.equal(messages('bert').length, before);
   });
+
+  it('are refused for now, politely, when the server is reloaded while they wait for a process', async () => {
+    const pools = { deliver: { process_limit: 1, client_limit: 1 } };
+    const users = Object.fromEntries(
+      Object.entries(uids).map(([name, uid]) => [name, `{PLAIN}secret:${uid}:${uid}::${join(folder, name)}::`]),
+    );
+    await using busy = await startRoost({ protocols: ['smtp', 'lmtp'], users, pools, settings: { mail_uid: '', mail_gid: '' } });
+    for (const protocol of ['smtp', 'lmtp'] as const) {
+      const hello = protocol === 'smtp' ? 'EHLO' : 'LHLO';
+      const first = new Sender(busy.ports[protocol]);
+      await first.begin(hello);
+      await first.say('MAIL FROM:<s@example.com>', /^250 /);
+      await first.say('RCPT TO:<bert@localhost>', /^250 /);
+      const second = new Sender(busy.ports[protocol]);
+      await second.begin(hello);
+      await second.say('MAIL FROM:<s@example.com>', /^250 /);
+      second.client.raw('RCPT TO:<anna@localhost>\r\n');
+      await waiting(busy, 'deliver');
+      const reload = await busy.admin(['reload']);
+      assert.equal(reload.code, 0, reload.stderr);
+      assert.match(await second.reply(), /^451 4\.3\.0 <anna@localhost> /, protocol);
+      assert.match(await second.reply(), /^421 4\.3\.2 /, protocol);
+      first.client.close();
+      second.client.close();
+    }
+  });
+
+  const waiting = async (roost: RunningRoost, service: string): Promise<void> => {
+    for (const deadline = Date.now() + 15_000; Date.now() < deadline; ) {
+      const reply = await askMaster(roost.baseDir, { command: 'service-status' }, { timeoutMs: 10_000 });
+      if (reply.ok && reply.services?.some(({ name, waiting: count }) => name === service && count === 1) === true) return;
+    }
+    assert.fail(`nobody waits for ${service}`);
+  };
 });

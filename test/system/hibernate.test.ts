@@ -38,7 +38,15 @@ function hibernated(roost: RunningRoost, count: number): Promise<unknown> {
 
 const clients: LineClient[] = [];
 
-async function logIn(roost: RunningRoost, isTls = false): Promise<LineClient> {
+/** Sessions wait for a process of the service. */
+function waiting(roost: RunningRoost, service: string, count = 1): Promise<unknown> {
+  return until(async () => {
+    const reply = await askMaster(roost.baseDir, { command: 'service-status' }, { timeoutMs: 2_000 });
+    return reply.ok && reply.services?.some((row) => row.name === service && row.waiting === count);
+  }, `${count} waiting for ${service}`);
+}
+
+async function logIn(roost: RunningRoost, isTls = false, user = 'alice'): Promise<LineClient> {
   const client = new LineClient(
     isTls
       ? connectTls({ port: roost.ports.imaps, host: '127.0.0.1', rejectUnauthorized: false })
@@ -46,15 +54,15 @@ async function logIn(roost: RunningRoost, isTls = false): Promise<LineClient> {
   );
   clients.push(client);
   await client.line();
-  await client.ok('LOGIN alice secret');
+  await client.ok(`LOGIN ${user} secret`);
   return client;
 }
 
-/** The next line that is no keep-alive and no RECENT. */
-async function news(client: LineClient): Promise<string | undefined> {
+/** The next line that is no RECENT and, unless they are wanted, no keep-alive. */
+async function news(client: LineClient, withKeepAlives = false): Promise<string | undefined> {
   for (;;) {
     const line = await client.line();
-    if (line !== '* OK Still here' && !/^\* \d+ RECENT$/.test(line ?? '')) return line;
+    if ((withKeepAlives || line !== '* OK Still here') && !/^\* \d+ RECENT$/.test(line ?? '')) return line;
   }
 }
 
@@ -223,6 +231,56 @@ describe('imap-hibernate', () => {
     for (const client of own) client.raw('DONE\r\n');
     for (const client of own) assert.match((await news(client)) ?? '', /OK Idle completed/);
     for (const client of own) client.close();
+  });
+
+  it('is full: a session waits for it as for nothing else, is answered at once and ended by kick', async () => {
+    const pools = { 'imap-hibernate': { process_limit: 1, client_limit: 1 } };
+    await using roost = await startRoost({ protocols: ['imap'], settings, pools });
+    const first = await logIn(roost);
+    await idle(first);
+    await hibernated(roost, 1);
+    const second = await logIn(roost);
+    await second.ok('SELECT INBOX');
+    const tag = await idle(second);
+    await waiting(roost, 'imap-hibernate');
+    // The master lets it wait for 10 s.
+    for (let count = 0; count < 2; count += 1) assert.equal(await news(second, true), '* OK Still here');
+    writeFileSync(join(roost.maildir('alice'), 'new', '1700000000.foreign.host'), 'Subject: x\r\n\r\ny\r\n', { mode: 0o666 });
+    assert.equal(await news(second), '* 1 EXISTS');
+    await waiting(roost, 'imap-hibernate');
+    second.raw('DONE\r\n');
+    assert.match((await news(second)) ?? '', new RegExp(`^${tag} OK Idle completed`));
+    await idle(second);
+    await waiting(roost, 'imap-hibernate');
+    assert.equal((await roost.admin(['kick', 'alice'])).code, 0);
+    // An IDLE that ends has its own reply.
+    let line = await news(second);
+    if (line?.includes(' OK ')) line = await news(second);
+    assert.match(line ?? '', /^\* BYE Disconnected by administrator/);
+  });
+
+  it('gives a session back as soon as there is room; until then it hears that the server is still here, and kick ends it', async () => {
+    await using roost = await startRoost({ protocols: ['imap'], settings, pools: { imap: { process_limit: 1, client_limit: 1 } } });
+    mkdirSync(roost.maildir('bob'), { recursive: true });
+    const goAway = async (user: string, count: number): Promise<LineClient> => {
+      const client = await logIn(roost, false, user);
+      await client.ok('SELECT INBOX');
+      await idle(client);
+      await hibernated(roost, count);
+      return client;
+    };
+    const alice = await goAway('alice', 1);
+    const bob = await goAway('bob', 2);
+    const busy = await logIn(roost);
+    await busy.ok('NOOP');
+    for (const user of ['alice', 'bob'])
+      writeFileSync(join(roost.maildir(user), 'new', '1700000000.foreign.host'), 'Subject: x\r\n\r\ny\r\n', { mode: 0o666 });
+    await waiting(roost, 'imap', 2);
+    assert.equal(await news(alice, true), '* OK Still here');
+    assert.equal((await roost.admin(['kick', 'bob'])).code, 0);
+    assert.match((await news(bob)) ?? '', /^\* BYE Disconnected by administrator/);
+    busy.close();
+    assert.equal(await news(alice), '* 1 EXISTS');
   });
 
   it('says goodbye at the end of the server', async () => {

@@ -4,13 +4,15 @@ import { encodeTabLine, parseTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import { NetworkList } from '#service-kit/addresses.js';
 import { writeTogether } from '#util/write-together.js';
+import type { KickedSessions } from './kicked-sessions.js';
 import type { Penalties } from './penalties.js';
-import type { KickFilter, Sessions } from './sessions.js';
+import { type KickFilter, matcherOf, type Sessions } from './sessions.js';
 
 export const maxLineOctets = 8192;
 
 export interface AnvilState {
   readonly sessions: Sessions<AnvilPeer>;
+  readonly kicked: KickedSessions;
   readonly penalties: Penalties;
   readonly log: Logger;
   readonly nowMs: () => number;
@@ -86,17 +88,19 @@ type Command = (state: AnvilState, peer: AnvilPeer, values: readonly string[]) =
 const commands: Readonly<Record<string, Command>> = {
   VERSION: (_state, _peer, [name, major]) => (name === 'anvil' && major === '1' ? '' : undefined),
 
-  CONNECT({ sessions, nowMs }, peer, [pidText, ident, sessionId = '']) {
+  CONNECT({ sessions, kicked, nowMs }, peer, [pidText, ident, sessionId = '']) {
     const pid = countOf(pidText);
     if (pid === undefined || ident === undefined) return undefined;
     sessions.connect(peer, { ident, pid, sessionId, sinceMs: nowMs() });
+    if (kicked.isKicked({ ident, sessionId }, nowMs())) peer.kick([sessionId]);
     return '';
   },
 
-  DISCONNECT({ sessions }, peer, [pidText, ident, sessionId = '']) {
+  DISCONNECT({ sessions, kicked, nowMs }, peer, [pidText, ident, sessionId = '']) {
     const pid = countOf(pidText);
     if (pid === undefined || ident === undefined) return undefined;
     sessions.disconnect(peer, { ident, pid, sessionId });
+    kicked.left({ ident, sessionId }, nowMs());
     return '';
   },
 
@@ -166,13 +170,12 @@ const commands: Readonly<Record<string, Command>> = {
 };
 
 /** @returns the number of sessions that are being ended */
-function kick({ sessions }: AnvilState, filter: KickFilter): string {
-  let count = 0;
-  for (const [peer, sessionIds] of sessions.match(filter)) {
-    peer.kick(sessionIds);
-    count += sessionIds.length;
-  }
-  return `${count}\n`;
+function kick({ sessions, kicked, nowMs }: AnvilState, filter: KickFilter): string {
+  const matches = sessions.match(filter);
+  for (const [peer, meant] of matches) peer.kick(meant.map(({ sessionId }) => sessionId));
+  const told = [...matches.values()].flat();
+  kicked.kicked(told, matcherOf(filter), nowMs());
+  return `${told.length}\n`;
 }
 
 function seconds(nowMs: () => number): number {

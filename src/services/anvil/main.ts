@@ -2,6 +2,7 @@
 // after a crash its clients connect again and announce their sessions, and penalties are forgotten.
 import type { Role } from '#service-kit/role.js';
 import { AnvilPeer, type AnvilState } from './connection.js';
+import { KickedSessions } from './kicked-sessions.js';
 import { Penalties } from './penalties.js';
 import { Sessions } from './sessions.js';
 
@@ -9,7 +10,13 @@ export const role: Role = {
   name: 'anvil',
   settings: [],
   start(context) {
-    const state: AnvilState = { sessions: new Sessions<AnvilPeer>(), penalties: new Penalties(), log: context.log, nowMs: Date.now };
+    const state: AnvilState = {
+      sessions: new Sessions<AnvilPeer>(),
+      kicked: new KickedSessions(),
+      penalties: new Penalties(),
+      log: context.log,
+      nowMs: Date.now,
+    };
     context.onConnection(({ socket, listener, release }) => {
       const peer = new AnvilPeer(socket, state, listener.name.startsWith('login/') ? 'lookup' : 'all');
       socket.on('close', release);

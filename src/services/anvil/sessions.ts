@@ -31,6 +31,16 @@ export function splitIdent(ident: string): { readonly service: string; readonly 
   return { service: ident.slice(0, first), remoteIp: ident.slice(first + 1, second), user: ident.slice(second + 1) };
 }
 
+/** Sessions without an id are never meant: nobody could be told which one to end. */
+export function matcherOf({ userMask, includesIp, sessionIds }: KickFilter): (session: Pick<Session, 'ident' | 'sessionId'>) => boolean {
+  const pattern = userMask === undefined ? undefined : maskPattern(userMask);
+  return ({ ident, sessionId }) => {
+    if (sessionId === '' || sessionIds?.has(sessionId) === false) return false;
+    const { user, remoteIp } = splitIdent(ident);
+    return pattern?.test(user) !== false && includesIp?.(remoteIp) !== false;
+  };
+}
+
 /** Equal ones together: only sessions without an id can be. */
 type Owned = Map<string, Session[]>;
 
@@ -90,19 +100,13 @@ export class Sessions<Owner extends object> {
     return sessions.map((session) => ({ ...session, ...splitIdent(session.ident) }));
   }
 
-  /** Session ids to end, per connection that has to be told. */
-  match({ userMask, includesIp, sessionIds }: KickFilter): Map<Owner, string[]> {
-    const isWanted = userMask === undefined ? undefined : maskPattern(userMask);
-    const matches = new Map<Owner, string[]>();
+  /** Sessions to end, per connection that has to be told. */
+  match(filter: KickFilter): Map<Owner, Session[]> {
+    const isMeant = matcherOf(filter);
+    const matches = new Map<Owner, Session[]>();
     for (const [owner, owned] of this.#byOwner) {
-      const ids: string[] = [];
-      for (const { ident, sessionId } of all(owned)) {
-        if (sessionId === '' || sessionIds?.has(sessionId) === false) continue;
-        const { user, remoteIp } = splitIdent(ident);
-        if (isWanted?.test(user) === false || includesIp?.(remoteIp) === false) continue;
-        ids.push(sessionId);
-      }
-      if (ids.length > 0) matches.set(owner, ids);
+      const meant = all(owned).filter(isMeant);
+      if (meant.length > 0) matches.set(owner, meant);
     }
     return matches;
   }

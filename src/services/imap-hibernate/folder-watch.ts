@@ -4,7 +4,13 @@ import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
 
 /** Where the kernel has no watches left, folders are looked at this often. */
-const pollMs = 5_000;
+const defaultPollMs = 5_000;
+
+export interface FolderWatchOptions {
+  readonly pollMs?: number;
+  /** fs.watch. */
+  readonly startWatch?: typeof watch;
+}
 
 interface Watched {
   readonly listeners: Set<() => void>;
@@ -16,10 +22,15 @@ interface Watched {
 export class FolderWatch {
   readonly #log: Logger;
   readonly #folders = new Map<string, Watched>();
+  readonly #pollMs: number;
+  readonly #startWatch: typeof watch;
   #poll: NodeJS.Timeout | undefined;
+  #hasWarned = false;
 
-  constructor(log: Logger) {
+  constructor(log: Logger, { pollMs = defaultPollMs, startWatch = watch }: FolderWatchOptions = {}) {
     this.#log = log;
+    this.#pollMs = pollMs;
+    this.#startWatch = startWatch;
   }
 
   /**
@@ -41,6 +52,7 @@ export class FolderWatch {
       if (!entry.listeners.delete(onChange) || entry.listeners.size > 0) return;
       entry.watcher?.close();
       if (this.#folders.get(path) === entry) this.#folders.delete(path);
+      this.#stopPollingWhenUnused();
     };
   }
 
@@ -52,7 +64,7 @@ export class FolderWatch {
 
   #start(path: string, entry: Watched): void {
     try {
-      entry.watcher = watch(path, { persistent: false, encoding: 'buffer' }, () => this.#tell(entry));
+      entry.watcher = this.#startWatch(path, { persistent: false, encoding: 'buffer' }, () => this.#tell(entry));
       entry.watcher.on('error', () => this.#startPolling(entry, 'error'));
     } catch (error) {
       this.#startPolling(entry, errnoOf(error) ?? 'error');
@@ -62,25 +74,29 @@ export class FolderWatch {
   #startPolling(entry: Watched, reason: string): void {
     entry.watcher?.close();
     entry.watcher = undefined;
-    if (this.#poll !== undefined) return;
     // A folder that is gone, or may not be read, is no shortage: its session finds out when it looks.
-    if (reason === 'ENOSPC' || reason === 'EMFILE') {
-      this.#log.warning(
-        'hibernate.watch',
-        'No more inotify watches; folders are checked periodically (raise fs.inotify.max_user_watches)',
-        {
-          pollMs,
-        },
-      );
+    if ((reason === 'ENOSPC' || reason === 'EMFILE') && !this.#hasWarned) {
+      this.#hasWarned = true;
+      const setting = reason === 'ENOSPC' ? 'fs.inotify.max_user_watches' : 'fs.inotify.max_user_instances';
+      this.#log.warning('hibernate.watch', `No more inotify watches; folders are checked periodically (raise ${setting})`, {
+        pollMs: this.#pollMs,
+      });
     }
-    this.#poll = setInterval(() => this.#look(), pollMs).unref();
+    this.#poll ??= setInterval(() => this.#look(), this.#pollMs).unref();
+  }
+
+  #stopPollingWhenUnused(): void {
+    if (this.#poll === undefined || [...this.#folders.values()].some(({ watcher }) => watcher === undefined)) return;
+    clearInterval(this.#poll);
+    this.#poll = undefined;
   }
 
   #look(): void {
     for (const [path, entry] of this.#folders) {
       if (entry.watcher !== undefined) continue;
       const mtimeMs = mtimeOf(path);
-      if (mtimeMs === entry.mtimeMs) continue;
+      // Equal also when both are NaN: that the folder is gone was told.
+      if (Object.is(mtimeMs, entry.mtimeMs)) continue;
       entry.mtimeMs = mtimeMs;
       this.#tell(entry);
     }

@@ -1,7 +1,8 @@
 // One client in IDLE, from the imap process that gave it up to the one that takes it on.
 //
 // The connection is read only to notice that something came: those octets go back with it, and the imap process does what they say. Where no
-// process takes it, it is offered again every 100 ms: for 5 minutes after a change, for 10 s from when the client waits for an answer.
+// process takes it, it is offered again, after pauses that grow: for 5 minutes after a change, for 10 s from when the client waits for an answer.
+// While it is on offer it is held as before, until a process was found: from then on the stream is that one's.
 import type { Duplex } from 'node:stream';
 import { type HibernatedFields, hibernatedFields, parseHibernatedFields } from '#ipc/hibernation.js';
 import type { HandoffRequest } from '#ipc/peer.js';
@@ -9,7 +10,10 @@ import type { Logger } from '#log/logger.js';
 import type { ClientHandle, HandedConnection, ServiceContext } from '#service-kit/role.js';
 import type { FolderWatch } from './folder-watch.js';
 
-const retryMs = 100;
+const firstRetryMs = 100;
+/** Thousands may be on offer, and each offer is a question to the master. */
+const longestRetryMs = 5_000;
+const longestRetryAfterInputMs = 1_000;
 const giveUpAfterInputMs = 10_000;
 const giveUpAfterChangeMs = 300_000;
 /** A client has this long to take the last words. */
@@ -36,6 +40,7 @@ const byeTexts = {
   shutdown: { bye: '[UNAVAILABLE] Server shutting down.', reason: 'Shutting down' },
   kicked: { bye: 'Disconnected by administrator.', reason: 'Kicked by administrator' },
   'queue-full': { bye: '[UNAVAILABLE] Connection queue full', reason: 'Connection queue full' },
+  idle: { bye: 'Disconnected for inactivity.', reason: 'Inactivity' },
 } as const;
 
 export class HeldConnection implements ClientHandle {
@@ -53,8 +58,10 @@ export class HeldConnection implements ClientHandle {
   #disconnected: () => void = () => undefined;
   #nextKeepAliveMs: number;
   #stopReason: keyof typeof byeTexts | undefined;
-  #phase: 'held' | 'returning' | 'gone' = 'held';
+  /** `passing`: a process was found. */
+  #phase: 'held' | 'returning' | 'passing' | 'gone' = 'held';
   #gather: NodeJS.Timeout | undefined;
+  #offer: Offer | undefined;
   /** The client has closed its side; seen also while the session is on offer. */
   #hasEnded = false;
 
@@ -97,18 +104,24 @@ export class HeldConnection implements ClientHandle {
   }
 
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
+    this.#stop(reason);
+  }
+
+  #stop(reason: keyof typeof byeTexts): void {
     if (this.#phase === 'gone') return;
-    this.#stopReason = reason;
+    this.#stopReason ??= reason;
     if (this.#phase === 'held') this.#sayGoodbye(byeTexts[reason].bye, byeTexts[reason].reason);
+    else this.#offer?.abort.abort();
   }
 
   tick(nowMs: number): void {
-    if (this.#phase !== 'held' || this.#state === undefined) return;
+    if ((this.#phase !== 'held' && this.#phase !== 'returning') || this.#state === undefined) return;
     const { keepAliveMs, inactivityMs } = this.#state.hold;
-    if (nowMs - this.#heldSinceMs >= inactivityMs) {
-      this.#sayGoodbye('Disconnected for inactivity.', 'Inactivity');
+    if (this.#offer?.isAwaited !== true && nowMs - this.#heldSinceMs >= inactivityMs) {
+      this.#stop('idle');
       return;
     }
+    if (this.#offer !== undefined && nowMs >= this.#offer.giveUpAtMs) this.#offer.abort.abort();
     if (nowMs < this.#nextKeepAliveMs) return;
     this.#nextKeepAliveMs = nowMs + keepAliveMs;
     const { stream } = this.#handed;
@@ -118,13 +131,16 @@ export class HeldConnection implements ClientHandle {
   }
 
   readonly #onReadable = (): void => {
-    if (this.#hasInput()) this.#return();
+    if (!this.#hasInput()) return;
+    if (this.#phase === 'held') this.#return();
+    else this.#offer?.heard(this.#clock.nowMs());
   };
 
   readonly #onEnd = (): void => {
     this.#hasEnded = true;
-    // One that is on offer may be taken just now: who has taken it sees the end, too.
+    // One that is being taken just now is not ours: who has taken it sees the end, too.
     if (this.#phase === 'held') this.#clientGone();
+    else this.#offer?.abort.abort();
   };
 
   #hasInput(): boolean {
@@ -151,38 +167,48 @@ export class HeldConnection implements ClientHandle {
     const { stream } = this.#handed;
     const state = this.#state;
     if (state === undefined) return;
-    stream.off('readable', this.#onReadable);
     const request: HandoffRequest = { ...this.#request, service: 'imap', fields: hibernatedFields(state) };
-    let giveUpAtMs = this.#clock.nowMs() + giveUpAfterChangeMs;
-    let isAwaited = false;
-    for (;;) {
-      // Also when it says something only now, after a change had its session offered.
-      if (!isAwaited && this.#hasInput()) {
-        isAwaited = true;
-        giveUpAtMs = Math.min(giveUpAtMs, this.#clock.nowMs() + giveUpAfterInputMs);
+    const offer = new Offer(this.#clock.nowMs());
+    this.#offer = offer;
+    for (let reason = ''; ; ) {
+      if (this.#hasInput()) offer.heard(this.#clock.nowMs());
+      if (!offer.abort.signal.aborted) {
+        const outcome = await this.#context.passOn(this.#handed, request, { signal: offer.abort.signal, onFound: () => this.#found() });
+        if (outcome.kind === 'passed') {
+          this.#log.debug('session.resumed', `Given back to imap process ${outcome.pid}`);
+          // One that was kicked meanwhile is kicked again, by anvil, where it is now.
+          this.#end();
+          return;
+        }
+        reason = outcome.reason;
       }
-      const outcome = await this.#context.passOn(this.#handed, request);
-      if (outcome.kind === 'passed') {
-        this.#log.debug('session.resumed', `Given back to imap process ${outcome.pid}`);
-        this.#end();
-        return;
-      }
-      if (stream.destroyed || this.#hasEnded) {
-        this.#clientGone();
-        return;
-      }
-      const stop = this.#stopReason;
-      if (stop !== undefined) {
-        this.#sayGoodbye(byeTexts[stop].bye, byeTexts[stop].reason);
-        return;
-      }
-      if (this.#clock.nowMs() >= giveUpAtMs) {
-        this.#log.error('hibernate.no-process', `No imap process took the session: ${outcome.reason}`);
-        this.#sayGoodbye('[UNAVAILABLE] Server is busy. Try again later.', 'No free imap process');
-        return;
-      }
-      await this.#clock.wait(retryMs);
+      // It may have gone while it waited.
+      if (!this.#isReturning() || this.#endsNow(reason)) return;
+      stream.off('readable', this.#onReadable).on('readable', this.#onReadable);
+      await offer.pause(this.#clock);
     }
+  }
+
+  /** Between two offers. */
+  #endsNow(reason: string): boolean {
+    const stop = this.#stopReason;
+    if (this.#handed.stream.destroyed || this.#hasEnded) this.#clientGone();
+    else if (stop !== undefined) this.#sayGoodbye(byeTexts[stop].bye, byeTexts[stop].reason);
+    else if (this.#offer !== undefined && this.#clock.nowMs() >= this.#offer.giveUpAtMs) {
+      this.#log.error('hibernate.no-process', `No imap process took the session: ${reason}`);
+      this.#sayGoodbye('[UNAVAILABLE] Server is busy. Try again later.', 'No free imap process');
+    } else return false;
+    return true;
+  }
+
+  #found(): void {
+    if (this.#phase === 'returning') this.#phase = 'passing';
+  }
+
+  /** After an offer that led to nothing. */
+  #isReturning(): boolean {
+    if (this.#phase === 'passing') this.#phase = 'returning';
+    return this.#phase === 'returning';
   }
 
   #clientGone(reason = 'Connection closed'): void {
@@ -230,6 +256,42 @@ export class HeldConnection implements ClientHandle {
   #release(): void {
     this.#disconnected();
     this.#handed.release();
+  }
+}
+
+/** For how long a session is on offer, and how often. */
+class Offer {
+  readonly abort = new AbortController();
+  giveUpAtMs: number;
+  /** The client has said something and waits for the answer. */
+  isAwaited = false;
+  #retryMs = firstRetryMs;
+  #wake: (() => void) | undefined;
+
+  constructor(nowMs: number) {
+    this.giveUpAtMs = nowMs + giveUpAfterChangeMs;
+    this.abort.signal.addEventListener('abort', () => this.#wake?.());
+  }
+
+  /** May be told again. */
+  heard(nowMs: number): void {
+    if (this.isAwaited) return;
+    this.isAwaited = true;
+    this.giveUpAtMs = Math.min(this.giveUpAtMs, nowMs + giveUpAfterInputMs);
+    this.#retryMs = firstRetryMs;
+    this.#wake?.();
+  }
+
+  /** Until the next offer, the last of which is made when the time is over; less when something happens. */
+  async pause(clock: HoldClock): Promise<void> {
+    const ms = Math.min(this.#retryMs, Math.max(0, this.giveUpAtMs - clock.nowMs()));
+    this.#retryMs = Math.min(this.#retryMs * 2, this.isAwaited ? longestRetryAfterInputMs : longestRetryMs);
+    const woken = new Promise<void>((resolve) => {
+      this.#wake = resolve;
+      if (this.abort.signal.aborted) resolve();
+    });
+    await Promise.race([clock.wait(ms), woken]);
+    this.#wake = undefined;
   }
 }
 

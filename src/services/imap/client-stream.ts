@@ -40,6 +40,7 @@ export class ClientStream {
   /** What is written now are the last octets that are compressed. */
   #endsCompression = false;
   #onClose: (() => void) | undefined;
+  #onInputAway: (() => void) | undefined;
   /** When the client sent something last, ms since the epoch. */
   lastInputAtMs = Date.now();
   bytesRead = 0;
@@ -93,6 +94,9 @@ export class ClientStream {
 
   /** Reads the stream, from now on or again. */
   attach(): void {
+    const onInput = this.#onInputAway;
+    if (onInput !== undefined) this.#stream.off('readable', onInput).off('close', onInput);
+    this.#onInputAway = undefined;
     if (this.#stream.destroyed) {
       this.#closed();
       return;
@@ -104,12 +108,15 @@ export class ClientStream {
 
   /**
    * Takes the listeners off, so that the stream can go to another process; `attach` puts them back, `abandon` gives it up.
+   * @param onInput the client has said something, or left, while the stream is still here; it waits in the stream
    * @returns false, and nothing is done, while octets wait in either direction, compression is on, or the connection ends
    */
-  detach(): boolean {
+  detach(onInput: () => void): boolean {
     const isQuiet = this.#waitingBytes === 0 && this.#stream.writableLength === 0 && !this.isCompressed && !this.#isInterrupted;
     if (!isQuiet || this.#hasEnded || this.#isClosed) return false;
     this.#stream.off('data', this.#onData).off('end', this.#onEnd).off('close', this.#onClosed).off('drain', this.#onDrain);
+    this.#stream.on('readable', onInput).on('close', onInput);
+    this.#onInputAway = onInput;
     return true;
   }
 

@@ -1,9 +1,11 @@
 // Moving a session that waits in IDLE out of this process (imap_hibernate_timeout), as soon as nothing is under way.
 //
 // The order matters: the folders' mtimes are taken first, then the mailbox is synced, then the state is taken, and from there on the session does
-// nothing any more. Whoever watches the folders next and finds other mtimes knows that something happened in between.
+// nothing any more. Whoever watches the folders next and finds other mtimes knows that something happened in between. While no process is free to
+// take it, it stays ready to serve: whatever happens then ends the attempt.
 import { statSync } from 'node:fs';
 import type { HoldOrder } from '#ipc/hibernation.js';
+import type { PassWait } from '#service-kit/role.js';
 import type { ClientStream } from './client-stream.js';
 import type { CommandLoop } from './command-loop.js';
 import { formatLogout } from './counters.js';
@@ -17,7 +19,7 @@ const settlingRetryMs = 1_000;
 const maxBackoff = 16;
 
 /** Passes the session on. @returns false when nobody took it; the stream is as before then */
-export type PassOn = (state: SessionState, hold: HoldOrder) => Promise<boolean>;
+export type PassOn = (state: SessionState, hold: HoldOrder, wait: PassWait) => Promise<boolean>;
 
 export interface HibernationOptions {
   readonly session: Session;
@@ -30,6 +32,8 @@ export interface HibernationOptions {
 export class Hibernation {
   readonly #options: HibernationOptions;
   #backoff = 1;
+  /** Of the attempt that runs. */
+  #offer: AbortController | undefined;
 
   constructor(options: HibernationOptions) {
     this.#options = options;
@@ -60,6 +64,7 @@ export class Hibernation {
       end: async () => {
         isEnded = true;
         clearTimeout(timer);
+        this.#offer?.abort();
         await running;
       },
     };
@@ -73,36 +78,47 @@ export class Hibernation {
     const before = foldersOf(paths);
     if (before === undefined || before.some(({ mtimeMs }) => Math.abs(Date.now() - mtimeMs) < settlingMs)) return 'settling';
     const written = stream.bytesWritten;
-    await feed.hold();
+    const offer = new AbortController();
+    const interrupt = (): void => offer.abort();
+    this.#offer = offer;
+    await feed.hold(interrupt);
     try {
       const after = foldersOf(paths);
       if (after === undefined || after.some(({ mtimeMs }, index) => mtimeMs !== before[index]?.mtimeMs)) return 'settling';
       if (isEnded() || stream.bytesWritten !== written || loop.isInsideInput) return 'stays';
       const { bytesRead, bytesWritten, lastInputAtMs } = stream;
       const state = suspendSession(session, { tag, bytesRead, bytesWritten, lastInputAtMs });
-      if (state === undefined || !stream.detach()) return 'stays';
-      if (await this.#pass(state, before)) {
+      if (state === undefined || !stream.detach(interrupt)) return 'stays';
+      if (await this.#pass(state, before, offer.signal)) {
         session.hasLeft = true;
         stream.abandon();
         return 'left';
       }
+      session.isLeaving = false;
       stream.attach();
+      // Something happened, so the time without anything begins again.
+      if (offer.signal.aborted) return 'stays';
       this.#backoff = Math.min(this.#backoff * 2, maxBackoff);
       return 'stays';
     } finally {
+      this.#offer = undefined;
       feed.release();
     }
   }
 
-  #pass(state: SessionState, folders: HoldOrder['folders']): Promise<boolean> {
+  #pass(state: SessionState, folders: HoldOrder['folders'], signal: AbortSignal): Promise<boolean> {
     const { session, passOn, idleTimeoutMs } = this.#options;
     const { imap_idle_notify_interval: interval } = session.settings;
-    return passOn(state, {
+    const hold = {
       folders,
       keepAliveMs: Number.isFinite(interval) ? interval : 0,
       inactivityMs: Math.max(0, state.lastInputAtMs + idleTimeoutMs - Date.now()),
       logoutText: formatLogout(session.settings, { ...state.counters, bytesRead: state.bytesRead, bytesWritten: state.bytesWritten }),
-    });
+    };
+    const onFound = (): void => {
+      session.isLeaving = true;
+    };
+    return passOn(state, hold, { signal, onFound });
   }
 }
 

@@ -141,7 +141,7 @@ class HandedSession implements ClientHandle {
       log: this.#log,
       isTrusted: request.peer.isTrusted,
       passOn: context.canPassOn(this.#handed)
-        ? (state, hold) => passToHibernation(context, this.#handed, { user: fields, state }, hold)
+        ? (state, hold, wait) => passToHibernation(context, this.#handed, { user: fields, state }, hold, wait)
         : undefined,
       resumed: moved?.state,
       onCommand: () => context.titleChanged(),

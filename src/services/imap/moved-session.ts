@@ -3,7 +3,7 @@
 import type { UserFields } from '#auth/client.js';
 import { type HoldOrder, hibernatedFields, maxSessionTextLength, parseHibernatedFields } from '#ipc/hibernation.js';
 import type { HandoffRequest } from '#ipc/peer.js';
-import type { HandedConnection, ServiceContext } from '#service-kit/role.js';
+import type { HandedConnection, PassWait, ServiceContext } from '#service-kit/role.js';
 import type { SessionState } from './session-state.js';
 
 export interface MovedSession {
@@ -18,11 +18,12 @@ export async function passToHibernation(
   connection: HandedConnection,
   session: MovedSession,
   hold: HoldOrder,
+  wait: PassWait,
 ): Promise<boolean> {
   const text = JSON.stringify(session);
   if (text.length > maxSessionTextLength) return false;
   const fields = hibernatedFields({ session: text, seal: context.seal(sealedText(connection.request, text)), hold });
-  const outcome = await context.passOn(connection, { ...connection.request, service: 'imap-hibernate', fields });
+  const outcome = await context.passOn(connection, { ...connection.request, service: 'imap-hibernate', fields }, wait);
   const { user, sessionId } = connection.request;
   if (outcome.kind === 'passed') {
     context.log

@@ -61,8 +61,11 @@ export interface SessionNews {
 
 /** Reports changes during IDLE. */
 export interface IdleFeed {
-  /** Looks once more, then stands still. Resolves when everything is written. */
-  hold(): Promise<void>;
+  /**
+   * Looks once more, then stands still. Resolves when everything is written.
+   * @param onNews something has changed while it stands still
+   */
+  hold(onNews: () => void): Promise<void>;
   release(): void;
 }
 
@@ -121,6 +124,8 @@ export class Session {
   isIdling = false;
   /** Looks for a moment in which an IDLE can go on in another process. */
   hibernation: { begin(tag: string, feed: IdleFeed): IdleGuard } | undefined;
+  /** Another process is about to take this session: nothing may be written until it has refused. */
+  isLeaving = false;
   /** Another process has this session now: nothing may be written any more. */
   hasLeft = false;
   /** The session has to end after this command: what BYE says. */

@@ -34,7 +34,7 @@ function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
             signal: ended.signal,
             count: (name) => context.count(name),
             mayServe: (uid) => context.mayServe(uid),
-            openUserProcess: (recipient) => openUserProcess(context, recipient),
+            openUserProcess: (recipient, signal) => openUserProcess(context, recipient, signal),
           };
           const session = new SmtpSession(options, parts, accepted.peer, newSessionId());
           const connection = new SmtpConnection(accepted, context, session, { maxErrors, log: context.log, hostname: options.hostname });
@@ -92,13 +92,10 @@ const innerListener = { kind: 'unix', name: 'deliver', isTls: false } as const;
 const noTls = { startTls: () => Promise.reject(new Error('no TLS between our own processes')) };
 
 /** @throws Error with the reason when no process can be had */
-async function openUserProcess(context: ServiceContext, { user }: Recipient): Promise<Socket> {
+async function openUserProcess(context: ServiceContext, { user }: Recipient, signal: AbortSignal): Promise<Socket> {
   const { uid = '', gid = '' } = user.fields;
-  const opened = await context.openSession({
-    service: 'deliver',
-    user: user.user,
-    fields: { ...(uid === '' ? {} : { roost_uid: uid }), ...(gid === '' ? {} : { roost_gid: gid }) },
-  });
+  const fields = { ...(uid === '' ? {} : { roost_uid: uid }), ...(gid === '' ? {} : { roost_gid: gid }) };
+  const opened = await context.openSession({ service: 'deliver', user: user.user, fields }, signal);
   if (opened.kind === 'open') return opened.stream;
   throw new Error(opened.reason);
 }

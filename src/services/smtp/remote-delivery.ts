@@ -10,9 +10,14 @@ import type { Delivery } from './transaction.js';
 /** Longest time one reply may take; the other end gives up its lookups and locks sooner. */
 const replyTimeoutMs = 5 * 60_000;
 const maxReplyBytes = 8 * 1024;
+const givenUp = 'the server is shutting down';
 
-/** Opens a connection to a process that runs as the user. @throws Error with the reason */
-export type OpenUserProcess = (recipient: Recipient) => Promise<Socket>;
+/**
+ * Opens a connection to a process that runs as the user.
+ * @param signal nobody waits for it any more
+ * @throws Error with the reason
+ */
+export type OpenUserProcess = (recipient: Recipient, signal: AbortSignal) => Promise<Socket>;
 
 interface Answer {
   readonly code: number;
@@ -43,17 +48,21 @@ export class RemoteDelivery implements Delivery {
     return this.#failure;
   }
 
-  async begin(_opener: UserOpener, options: BeginOptions): Promise<void> {
+  /** @param signal ends the wait for a process and for its answers; what was begun stays begun */
+  async begin(_opener: UserOpener, options: BeginOptions, signal: AbortSignal): Promise<void> {
     if (this.#conversation !== undefined) return;
+    const giveUp = (): void => this.#conversation?.giveUp();
+    signal.addEventListener('abort', giveUp);
     await this.#attempt(async () => {
-      const conversation = new Conversation(await this.#open(this.recipient));
+      const conversation = new Conversation(await this.#open(this.recipient, signal));
       this.#conversation = conversation;
+      if (signal.aborted) throw new Error(givenUp);
       await conversation.expect(220);
       await conversation.say('LHLO localhost', 250);
       const size = options.expectedBytes === undefined ? '' : ` SIZE=${options.expectedBytes}`;
       await conversation.say(`MAIL FROM:<${this.#envelope.sender}>${size}${this.#envelope.isUtf8 ? ' SMTPUTF8' : ''}`, 250);
       await conversation.say(`RCPT TO:<${this.recipient.address}>`, 250);
-    });
+    }).finally(() => signal.removeEventListener('abort', giveUp));
   }
 
   async write(chunk: Buffer): Promise<void> {
@@ -155,6 +164,11 @@ class Conversation {
     const clientText = /^[45]\.2\.2 <[^>]*> (.+)$/.exec(answer.text)?.[1];
     const text = `the process that delivers for the user said: ${answer.code} ${answer.text}`;
     throw new StorageError(codeOf(answer), text, clientText === undefined ? {} : { clientText });
+  }
+
+  /** Whoever waits for an answer gets an error. */
+  giveUp(): void {
+    this.#socket.destroy(new Error(givenUp));
   }
 
   close(): void {

@@ -249,7 +249,7 @@ export class SmtpSession {
     }
   }
 
-  /** The connection shall end: what only waits for auth, which may be on its way back, waits no longer. */
+  /** The connection shall end: what only waits for others before there is a message (auth, a process of the user's) waits no longer. */
   stopLookups(): void {
     this.#lookups.abort();
   }
@@ -266,10 +266,11 @@ export class SmtpSession {
     if (protocol === 'smtp' || isInner || delivery.isRemote || checksQuotaAtRcpt) {
       // Every message has an octet: without SIZE, too, a full mailbox is refused.
       const options = { ...this.#beginOptions(envelope), expectedBytes: envelope.expectedBytes ?? 1 };
-      await delivery.begin(this.#parts.store, options, this.#parts.signal);
+      await delivery.begin(this.#parts.store, options, delivery.isRemote ? this.#lookups.signal : this.#parts.signal);
       if (delivery.failure !== undefined) {
         const { failure } = delivery;
         await delivery.abort();
+        if (this.#lookups.signal.aborted) return refuse(451, '4.3.0', `<${recipient.address}> Temporary internal error`);
         this.#parts.log.error('smtp.recipient-failed', `Can't deliver to ${recipient.address}: ${failure.message}`, {
           recipient: recipient.address,
           code: failure.code,

@@ -129,6 +129,42 @@ describe('anvil', () => {
     assert.ok(!kicked.includes('s2'));
   });
 
+  it('kicks a session that moves from one process to another, wherever it is just then', async () => {
+    for (const order of ['giver first', 'taker first', 'taker late']) {
+      const [giver, taker, admin] = [anvil.client(), anvil.client(), anvil.lines()];
+      const session = { ...anna, sessionId: order };
+      const kicked: string[] = [];
+      const leave = giver.connect(session, () => kicked.push('giver'));
+      await giver.lookup('', '', '');
+      if (order === 'taker first') taker.connect(session, () => kicked.push('taker'));
+      await taker.lookup('', '', '');
+      // It is at neither of the two.
+      if (order === 'taker late') leave();
+      await giver.lookup('', '', '');
+      admin.send(order === 'giver first' ? `KICK-SESSION\t${order}\n` : 'KICK-USER\tanna\n');
+      await admin.expect(/^\d\n/);
+      leave();
+      if (order !== 'taker first') taker.connect(session, () => kicked.push('taker'));
+      await until(() => kicked.includes('taker'), `${order}: kicked where it is now`);
+      for (const client of [giver, taker]) client.close();
+    }
+  });
+
+  it('kicks nobody else who comes, not even with the session id of a connection that has changed its user', async () => {
+    const [imap, admin] = [anvil.client(), anvil.lines()];
+    const kicked: string[] = [];
+    const leave = imap.connect(anna, () => kicked.push('anna'));
+    leave();
+    await imap.lookup('', '', '');
+    admin.send('KICK-USER\tanna\n');
+    await admin.expect(/^0\n/);
+    imap.connect({ ...anna, user: 'bob' }, () => kicked.push('bob'));
+    imap.connect({ ...anna, sessionId: 's2' }, () => kicked.push('another session of anna'));
+    // What would be sent comes before this answer.
+    await imap.lookup('', '', '');
+    assert.deepEqual(kicked, []);
+  });
+
   it("answers Dovecot's commands with Dovecot's lines", async () => {
     const peer = anvil.lines();
     peer.send(

@@ -80,7 +80,9 @@ describe('anvil sessions', () => {
     sessions.connect(two, session('pop3/192.0.2.1/anna@example.com', 'c'));
     sessions.connect(two, session('imap/192.0.2.1/anna@example.org', ''));
     const chosen = (filter: Partial<Parameters<typeof sessions.match>[0]>): string[] =>
-      [...sessions.match({ userMask: undefined, includesIp: undefined, sessionIds: undefined, ...filter }).values()].flat();
+      [...sessions.match({ userMask: undefined, includesIp: undefined, sessionIds: undefined, ...filter }).values()]
+        .flat()
+        .map(({ sessionId }) => sessionId);
     assert.deepEqual(chosen({ userMask: 'anna@*' }), ['a', 'c']);
     assert.deepEqual(chosen({ userMask: '*@example.org' }), ['a', 'b']);
     assert.deepEqual(chosen({ userMask: 'anna.example.org' }), []);

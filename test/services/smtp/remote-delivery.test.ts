@@ -6,6 +6,7 @@ import { RemoteDelivery } from '#services/smtp/remote-delivery.js';
 
 const recipient = { user: { user: 'anna', fields: {} }, address: 'anna+x@localhost', mailbox: 'INBOX' };
 const options = { service: 'lmtp', expectedBytes: 12, autocreate: false, autosubscribe: false };
+const never = new AbortController().signal;
 const noStore = { openUser: () => Promise.reject(new Error('not here')) };
 
 /** An LMTP server that answers by a table; its answers may come in pieces. */
@@ -14,12 +15,17 @@ class Peer implements AsyncDisposable {
   readonly commands: string[] = [];
   message = '';
 
-  private constructor(answers: Readonly<Record<string, string>>, pieces: number) {
+  #onCommand = (): void => undefined;
+  #isConnected = false;
+
+  private constructor(answers: Readonly<Record<string, string>>, pieces: number, greeting: string) {
     this.#server = createServer((socket) => {
+      this.#isConnected = true;
+      this.#onCommand();
       const say = (text: string): void => {
         for (let at = 0; at < text.length; at += pieces) socket.write(text.slice(at, at + pieces));
       };
-      say('220 there\r\n');
+      say(greeting);
       let received = '';
       socket.on('error', () => undefined);
       socket.setEncoding('latin1').on('data', (chunk: string) => {
@@ -32,6 +38,7 @@ class Peer implements AsyncDisposable {
           this.message += received.slice(end + 2, end + 2 + octets);
           received = received.slice(end + 2 + octets);
           this.commands.push(line);
+          this.#onCommand();
           const answer = answers[line.endsWith('LAST') ? 'LAST' : verb] ?? '250-2.0.0 more\r\n250 2.0.0 OK\r\n';
           if (answer === 'close') socket.destroy();
           else say(answer);
@@ -40,11 +47,20 @@ class Peer implements AsyncDisposable {
     });
   }
 
-  static async start(answers: Readonly<Record<string, string>> = {}, pieces = 1_000): Promise<Peer> {
-    const peer = new Peer(answers, pieces);
+  static async start(answers: Readonly<Record<string, string>> = {}, pieces = 1_000, greeting = '220 there\r\n'): Promise<Peer> {
+    const peer = new Peer(answers, pieces, greeting);
     peer.#server.listen(0, '127.0.0.1');
     await once(peer.#server, 'listening');
     return peer;
+  }
+
+  /** The connection, or this command, has come. */
+  async reached(what: string): Promise<void> {
+    while (what === '220' ? !this.#isConnected : !this.commands.some((line) => line.startsWith(what))) {
+      await new Promise<void>((resolve) => {
+        this.#onCommand = resolve;
+      });
+    }
   }
 
   readonly open = async (): Promise<Socket> => {
@@ -80,7 +96,7 @@ describe('Delivery by another process', () => {
     it(`tells sender, size and recipient, and sends every octet as it is (replies in pieces of ${pieces})`, async () => {
       const peer = await start({}, pieces);
       const delivery = peer.delivery();
-      await delivery.begin(noStore, options);
+      await delivery.begin(noStore, options, never);
       for (const chunk of ['.\r\n', '..\r\n', 'x'.repeat(300_000), '\r\n']) await delivery.write(Buffer.from(chunk));
       await delivery.end();
       assert.equal(
@@ -113,7 +129,7 @@ describe('Delivery by another process', () => {
     it(`fails with ${code} when ${command} is answered with ${answer.trim().slice(0, 30)}`, async () => {
       const peer = await start({ [command]: answer });
       const delivery = peer.delivery();
-      await delivery.begin(noStore, options);
+      await delivery.begin(noStore, options, never);
       await delivery.write(Buffer.from('text'));
       await delivery.end();
       const outcome = await delivery.commit();
@@ -125,17 +141,46 @@ describe('Delivery by another process', () => {
 
   it('fails when no process can be had', async () => {
     const delivery = new RemoteDelivery(recipient, { sender: '', isUtf8: false }, () => Promise.reject(new Error('process_limit reached')));
-    await delivery.begin(noStore, options);
+    await delivery.begin(noStore, options, never);
     await delivery.write(Buffer.from('text'));
     assert.match(delivery.failure?.message ?? '', /process_limit reached/);
     assert.equal((await delivery.commit()).kind, 'failed');
     await delivery.abort();
   });
 
+  for (const silent of ['220', 'MAIL', 'RCPT']) {
+    it(`fails at once when it is given up while it waits for the answer to ${silent}`, async () => {
+      const peer = await start({ [silent]: '' }, 1_000, silent === '220' ? '' : undefined);
+      const stop = new AbortController();
+      const delivery = peer.delivery();
+      const begun = delivery.begin(noStore, options, stop.signal);
+      await peer.reached(silent);
+      stop.abort();
+      await begun;
+      assert.equal(delivery.failure?.code, 'unavailable');
+      assert.match(delivery.failure?.message ?? '', /shutting down/);
+      await delivery.abort();
+    });
+  }
+
+  it('lets go of a process that comes when it was given up', async () => {
+    const peer = await start();
+    const stop = new AbortController();
+    let opened: Socket | undefined;
+    const delivery = new RemoteDelivery(recipient, { sender: '', isUtf8: false }, async () => {
+      opened = await peer.open();
+      stop.abort();
+      return opened;
+    });
+    await delivery.begin(noStore, options, stop.signal);
+    assert.equal(delivery.failure?.code, 'unavailable');
+    assert.equal(opened?.destroyed, true);
+  });
+
   it('says nothing final when it is aborted', async () => {
     const peer = await start();
     const delivery = peer.delivery();
-    await delivery.begin(noStore, { ...options, expectedBytes: undefined });
+    await delivery.begin(noStore, { ...options, expectedBytes: undefined }, never);
     await delivery.write(Buffer.from('text'));
     await delivery.abort();
     assert.equal(

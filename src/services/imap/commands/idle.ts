@@ -14,6 +14,7 @@ class ChangeFeed implements IdleFeed {
   #isDue = false;
   #isStopped = false;
   #isHeld = false;
+  #onNews: (() => void) | undefined;
   failure: unknown;
 
   constructor(session: Session) {
@@ -22,6 +23,7 @@ class ChangeFeed implements IdleFeed {
 
   poke(): void {
     this.#isDue = true;
+    if (this.#isHeld) this.#onNews?.();
     this.#running ??= this.#run().finally(() => {
       this.#running = undefined;
       // Nothing else waits on the session's signal while it idles: NOTIFY has its own.
@@ -46,14 +48,16 @@ class ChangeFeed implements IdleFeed {
     }
   }
 
-  async hold(): Promise<void> {
+  async hold(onNews: () => void): Promise<void> {
     this.poke();
     await this.#running;
     this.#isHeld = true;
+    this.#onNews = onNews;
   }
 
   release(): void {
     this.#isHeld = false;
+    this.#onNews = undefined;
     if (this.#isDue) this.poke();
   }
 
@@ -88,7 +92,7 @@ export async function runIdle(session: Session, { tag }: Pick<CommandCall, 'tag'
   const keepAlive =
     interval > 0 && Number.isFinite(interval)
       ? setInterval(() => {
-          if (output.isFull || session.hasLeft) return;
+          if (output.isFull || session.isLeaving || session.hasLeft) return;
           session.text('* OK Still here\r\n');
           output.flush();
         }, interval)
