@@ -61,7 +61,7 @@ describe('tune', () => {
     ['net.unix.max_dgram_qlen', '10', 128],
     ['fs.file-max', '9999', 100_000],
     ['fs.nr_open', '1024', 2_040],
-    ['fs.inotify.max_user_instances', '16', 32],
+    ['fs.inotify.max_user_instances', '16', 64],
     ['fs.inotify.max_user_watches', '8192', 32_000],
     ['kernel.pid_max', '1000', 1_200],
   ];

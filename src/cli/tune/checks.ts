@@ -154,14 +154,14 @@ const files: readonly Check[] = [
   })),
   atLeast('fs.nr_open', '', (needs) => ({ least: needs?.filesPerProcess ?? 1024, why: 'What the limit of open files can be raised to.' })),
   atLeast('fs.inotify.max_user_instances', '', (needs) => ({
-    least: needs?.watchingProcesses ?? 32,
+    least: (needs?.watchingProcesses ?? 16) * 2,
     why:
-      'One for each process that watches mailboxes, counted by user: all mail processes of one mail user share it. Without one, sessions in IDLE look at ' +
-      'their mailbox every mailbox_idle_check_interval.',
+      'One for each process that watches mailboxes, two while a client asks for news several times a second, counted by user: all mail processes of one ' +
+      'mail user share it. Without one, sessions in IDLE look at their mailbox every mailbox_idle_check_interval.',
   })),
   atLeast('fs.inotify.max_user_watches', '', (needs) => ({
     least: Math.min((needs?.watchingSessions ?? 4096) * 2, 1_048_576),
-    why: 'Two for each mailbox that is open in a session: new/ and cur/. About 1 KB of kernel memory each.',
+    why: 'Two for each mailbox that is open in a session: new/ and cur/, and up to 512 more in a process. About 1 KB of kernel memory each.',
   })),
   atLeast('fs.inotify.max_queued_events', '', () => ({
     least: 16_384,

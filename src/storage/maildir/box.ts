@@ -26,6 +26,7 @@ import type { Numbering } from './numbering.js';
 import type { MaildirOptions } from './options.js';
 import { findOutdated } from './outdated.js';
 import { QuickReads } from './quick-read.js';
+import { QuietTime } from './quiet-time.js';
 
 /** mtimes of the two folders, ms. */
 export interface FolderTimes {
@@ -54,6 +55,7 @@ export class MaildirBox {
   readonly mutex = new Mutex();
   readonly notifier = new ChangeNotifier();
   readonly quickReads = new QuickReads();
+  readonly quiet = new QuietTime();
   readonly headerKeys = new HeaderKeys();
   readonly syncNew: SharedRun;
   readonly syncCur: SharedRun;
@@ -106,6 +108,7 @@ export class MaildirBox {
 
   /** The mailbox was renamed; open views go on. */
   moveTo(paths: MailboxPaths): void {
+    this.quiet.stop();
     this.paths = paths;
     this.list = new UidListFile(paths.controlDir, this.options.lockTimeoutMs, this.log);
   }
@@ -159,6 +162,7 @@ export class MaildirBox {
 
   /** Gives up what can be read again; the last scalars stay for who still asks. */
   unload(): void {
+    this.quiet.stop();
     this.saveCachePositions(cachePositionsBytes / 16);
     this.cache?.close();
     this.cache = undefined;
@@ -184,6 +188,12 @@ export class MaildirBox {
 
   get state(): IndexState {
     return this.index.state;
+  }
+
+  /** All in which something changes when the mailbox does. */
+  get watchedFolders(): readonly string[] {
+    const { mailDir, controlDir, indexDir } = this.paths;
+    return [...new Set([this.newDir, this.curDir, mailDir, controlDir, ...(indexDir === undefined ? [] : [indexDir])])];
   }
 
   get keywordsPath(): string {
@@ -217,6 +227,7 @@ export class MaildirBox {
    * that we hold open may still be that of our mailbox under its new name.
    */
   replaced(): void {
+    this.quiet.stop();
     this.isDeleted = true;
     this.index.close();
     this.changed();

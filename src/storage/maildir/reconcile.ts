@@ -3,6 +3,7 @@
 // When to look (as Dovecot does): a folder or file is read only when its mtime (file: inode, size, mtime) is not the one remembered, or when
 // the remembered one was less than a second old when the folder was read, because a later change in the same clock tick leaves it as it is.
 // Changes made by Roost itself move the remembered mtime along; that they hid somebody else's is checked later, at most 1 % of the time.
+// Where one look follows the other and nothing happens, the kernel says so (quiet-time.ts).
 //
 // UIDs: a file that the uidlist names has that UID, unless a later one was already seen here (then it came back after being expunged, and gets
 // a new one); other files get the next UIDs in order of arrival. UIDs are given under the dot lock, and the index log is written before
@@ -49,14 +50,20 @@ const lagMs = 1000;
  */
 export async function refresh(box: MaildirBox, signal: AbortSignal, mayLag = false): Promise<void> {
   box.checkExists();
+  const nowMs = Date.now();
+  const isQuiet = !box.hasArrivals && !box.index.needsReload;
+  if (isQuiet && box.quiet.lasts(nowMs)) return;
+  // A clock that was set back counts as time gone by.
+  const isLook = !mayLag || box.hasArrivals || nowMs < box.lookedAtMs || nowMs - box.lookedAtMs >= lagMs;
+  if (isLook) box.quiet.beginLook();
   if (box.index.catchUp()) box.changed();
   if (box.index.needsReload) await box.mutex.run(() => box.catchUp(), signal);
-  const nowMs = Date.now();
-  // A clock that was set back counts as time gone by.
-  if (mayLag && !box.hasArrivals && nowMs >= box.lookedAtMs && nowMs - box.lookedAtMs < lagMs) return;
+  if (!isLook && !box.hasArrivals) return;
   box.hasArrivals = false;
+  const { stamps } = box.state;
   if (findOutdated(box, nowMs) !== undefined) await box.mutex.run(() => refreshHeld(box, undefined, signal), signal);
-  else if (box.state.stamps.newRecheckAtMs !== 0 && hasUnknownArrivals(box)) {
+  else if (stamps.newRecheckAtMs === 0) box.quiet.found(nowMs, stamps.curRecheckAtMs, () => box.watchedFolders);
+  else if (hasUnknownArrivals(box)) {
     const order = { inNew: true, inCur: false, list: false, keywords: false };
     await box.mutex.run(() => reconcile(box, order, undefined, signal), signal);
   }
