@@ -25,6 +25,7 @@ const pollIn = 1;
 const withoutWaiting = 1;
 const inheritOnFork = 11;
 const readOnly = 0;
+const readWrite = 2;
 const killSignal = 9;
 const { EAGAIN, EINTR } = constants.errno;
 
@@ -46,6 +47,11 @@ export type TemplateEvent =
   | { readonly kind: 'ended' };
 
 const at = { header: 0, vector: 64, control: 96, payload: 160, poll: 176, status: 192, end: 256 } as const;
+
+/** No process of ours has more descriptors open before it has met anybody; those of a parent's shell may lie higher. */
+const maxListedFd = 1_024;
+const nothing = '/dev/null';
+const maxLinkBytes = 512;
 
 /** Sends requests. */
 export class ForkRequests {
@@ -106,8 +112,11 @@ export class ForkCalls {
       open: libc.func('open', 'int', ['str', 'int']),
       read: libc.func('read', 'long', ['int', pointer, 'ulong']),
       dup2: libc.func('dup2', 'int', ['int', 'int']),
+      dup3: libc.func('dup3', 'int', ['int', 'int', 'int']),
+      readlink: libc.func('readlink', 'long', ['str', pointer, 'ulong']),
       close: libc.func('close', 'int', ['int']),
       madvise: libc.func('madvise', 'int', ['uint64', 'ulong', 'int']),
+      uv_backend_fd: libc.func('uv_backend_fd', 'int', ['uint64']),
       uv_loop_fork: libc.func('uv_loop_fork', 'int', ['uint64']),
       uv_update_time: libc.func('uv_update_time', 'void', ['uint64']),
     };
@@ -188,15 +197,55 @@ export class ForkCalls {
     return { kind: 'request', request: { kind: memory.readUInt32LE(at.payload), id: memory.readUInt32LE(at.payload + 4), fds } };
   }
 
+  /**
+   * Pipes and the like that are open from this descriptor on. Sockets belong to the copy's own loop, which closes those that are over.
+   * @returns what each is
+   */
+  listOpen(firstFd: number): ReadonlyMap<number, string> {
+    const found = new Map<number, string>();
+    for (let fd = firstFd; fd <= maxListedFd; fd += 1) {
+      const what = this.#whatIs(fd);
+      if (what !== undefined && /^(pipe|anon_inode):/.test(what)) found.set(fd, what);
+    }
+    return found;
+  }
+
+  /**
+   * Lets go of what the template had open and the copy still has, other than what is meant for it: loops of threads that it does not have. Whoever
+   * held such a pipe could write into the loop of a thread of the template's, or of a copy that serves somebody else. The numbers stay
+   * taken, by something that takes every octet: the copy may still try to wake those threads.
+   */
+  letGo(inherited: ReadonlyMap<number, string>): void {
+    const sink = this.#libc.open(nothing, readWrite | closeOnExec);
+    const ownPoll = this.#libc.uv_backend_fd(this.#loop);
+    for (const [fd, what] of inherited) {
+      if (fd !== ownPoll && fd !== sink && this.#whatIs(fd) === what) this.#libc.dup3(sink, fd, closeOnExec);
+    }
+    this.#libc.close(sink);
+  }
+
+  /** The name that the kernel shows, with the number of an eventfd; undefined when it is not open. */
+  #whatIs(fd: number): string | undefined {
+    const link = this.#maps.subarray(0, maxLinkBytes);
+    const length = this.#libc.readlink(`/proc/self/fd/${fd}`, link, link.length);
+    if (length < 0) return undefined;
+    const name = link.toString('latin1', 0, length);
+    return name.includes('[eventfd]') ? `${name} ${/^eventfd-id:.*$/m.exec(this.#readWhole(`/proc/self/fdinfo/${fd}`))?.[0] ?? ''}` : name;
+  }
+
   /** V8 keeps its heap out of copies, for the sake of programs that fork only to run another one. */
   #inheritHeap(): void {
     for (const { start, bytes } of privateMappings(this.#readMaps())) this.#libc.madvise(start, bytes, inheritOnFork);
   }
 
   #readMaps(): string {
+    return this.#readWhole('/proc/self/maps');
+  }
+
+  #readWhole(path: string): string {
     // Not through Node: the permission model of confined roles knows nothing of /proc.
-    const fd = this.#libc.open('/proc/self/maps', readOnly | closeOnExec);
-    if (fd < 0) throw new ForkError('failed', `/proc/self/maps cannot be read: errno ${this.#errno()}`);
+    const fd = this.#libc.open(path, readOnly | closeOnExec);
+    if (fd < 0) throw new ForkError('failed', `${path} cannot be read: errno ${this.#errno()}`);
     let length = 0;
     for (;;) {
       const count = this.#libc.read(fd, this.#maps.subarray(length), this.#maps.length - length);
@@ -219,8 +268,11 @@ type Call =
   | 'open'
   | 'read'
   | 'dup2'
+  | 'dup3'
+  | 'readlink'
   | 'close'
   | 'madvise'
+  | 'uv_backend_fd'
   | 'uv_loop_fork'
   | 'uv_update_time';
 

@@ -218,6 +218,12 @@ export function bindDescriptorSocket(path: string): number {
   return getCalls().open(path);
 }
 
+/** The socket from which descriptors are sent: another one from the next on. */
+export function forgetSender(): void {
+  if (opened.senderFd !== undefined) closeDescriptor(opened.senderFd);
+  opened.senderFd = undefined;
+}
+
 /**
  * Sends a copy of a descriptor. The sender still owns its own.
  * @param token 1 to 64 octets of ASCII that nobody else can guess: whoever knows it could offer another descriptor in its place

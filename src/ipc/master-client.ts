@@ -59,12 +59,28 @@ export interface ProcessStatusRow {
   readonly rssBytes: number;
 }
 
+/** A process of which those of the service are copies; it serves nobody itself. */
+export interface TemplateStatusRow {
+  readonly service: string;
+  readonly pid: number;
+  readonly generation: number;
+  readonly isReady: boolean;
+  /** Processes made of it. */
+  readonly copies: number;
+  /** Milliseconds since the epoch. */
+  readonly startedAt: number;
+  /** Octets; 0 when not known. */
+  readonly rssBytes: number;
+}
+
 export type MasterReply =
   | {
       readonly ok: true;
       readonly warnings?: readonly string[];
       readonly services?: readonly ServiceStatus[];
       readonly processes?: readonly ProcessStatusRow[];
+      /** With `processes`. */
+      readonly templates?: readonly TemplateStatusRow[];
       readonly metrics?: string;
     }
   /** Each with file and line where there is one. */

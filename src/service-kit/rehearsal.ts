@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { ClaimSealer } from '#auth/claim-token.js';
 import { FramedChannel } from '#ipc/channel.js';
 import type { ChildMessage, InheritedListener, MasterMessage, PrivateSockets, StartMessage } from '#ipc/control.js';
-import { bindDescriptorSocket, openSocketPair } from '#ipc/handle-pass.js';
+import { bindDescriptorSocket, closeDescriptor, openSocketPair } from '#ipc/handle-pass.js';
 import { ListeningSockets } from '#ipc/listening-socket.js';
 import type { HandoffRequest } from '#ipc/peer.js';
 import { silentLogger } from '#log/logger.js';
@@ -74,6 +74,7 @@ class Stage {
   readonly #sockets = new ListeningSockets();
   readonly #servers: Server[] = [];
   readonly #channels: FramedChannel[] = [];
+  readonly #fds: number[] = [];
   #line = 0;
 
   constructor(role: Role, rehearsal: Rehearsal, folder: string) {
@@ -111,6 +112,7 @@ class Stage {
   close(): void {
     for (const server of this.#servers) server.close();
     for (const channel of this.#channels) channel.destroy();
+    for (const fd of this.#fds) closeDescriptor(fd);
   }
 
   #answer(path: string, greeting: string, answer: (line: string) => string): Promise<void> {
@@ -136,7 +138,9 @@ class Stage {
     const descriptorPath = `${path}.fd`;
     // Node gives such a name the greatest length there is.
     const wholeName = `@${path.slice(1)}`.padEnd(108, '\0');
-    return { fd: this.#sockets.listenUnix(wholeName, 1), path, descriptorFd: bindDescriptorSocket(descriptorPath), descriptorPath };
+    const descriptorFd = bindDescriptorSocket(descriptorPath);
+    this.#fds.push(descriptorFd);
+    return { fd: this.#sockets.listenUnix(wholeName, 1), path, descriptorFd, descriptorPath };
   }
 
   /** The process that a login process hands over to. */

@@ -8,7 +8,7 @@ import { runInNewContext } from 'node:vm';
 import { controlFd } from '#ipc/control.js';
 import { ForkCalls, type ForkRequest } from '#ipc/fork-calls.js';
 import { encodeFrame } from '#ipc/frame.js';
-import { canPassDescriptors } from '#ipc/handle-pass.js';
+import { canPassDescriptors, forgetSender } from '#ipc/handle-pass.js';
 import { type TemplateMessage, templateArgument, templateRequest } from '#ipc/template.js';
 
 const logFds = [1, 2] as const;
@@ -39,10 +39,14 @@ export async function becomeCopy(title: string, rehearse: () => Promise<void>): 
   canPassDescriptors();
   await rehearse();
   process.title = `${title} [template]`;
+  forgetSender();
   collectGarbage();
+  // The listeners are for the copies; what is in the places behind them each copy gets anew.
+  const own = calls.listOpen(firstListenerFd + listenerCount());
   send({ kind: 'ready' });
   const request = waitForCopy(calls);
   takePlace(calls, request);
+  calls.letGo(own);
 }
 
 /** @returns what the copy is for, in the copy */

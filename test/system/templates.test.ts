@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
+import { silentLogger } from '#log/logger.js';
+import { MemoryWatch } from '#services/master/memory-watch.js';
 import { isAlive, MasterWorld, type ServiceChange, until } from './master-world.js';
 
 type Services = Parameters<typeof MasterWorld.start>[0];
@@ -177,6 +179,25 @@ describe('A service with service_count = 1', () => {
       () => left.every((pid) => !isAlive(pid)),
       () => `end of ${left.join()}`,
     );
+  });
+
+  it('watches the memory of its template: names the setting once, and kills one far above it', async () => {
+    const megabyte = 1024 * 1024;
+    await withMaster({ toy: { ...single(), plan: { vszLimitBytes: 200 * megabyte } } }, async (world) => {
+      const template = await untilCopied(world);
+      const lines: string[] = [];
+      const take = (_: string, text: string): void => void lines.push(text);
+      const watch = new MemoryWatch({ ...silentLogger, warning: take, error: take }, () => world.master.allPools);
+      const look = (bytes: number): void => watch.look((pid) => (pid === template ? bytes : megabyte));
+      for (const bytes of [190 * megabyte, 210 * megabyte, 220 * megabyte]) look(bytes);
+      assert.deepEqual(lines, [
+        `service(toy): the template ${template} uses 210 MB (service toy { vsz_limit=200 MB }, you may need to increase it)`,
+      ]);
+      look(310 * megabyte);
+      assert.match(lines[1] ?? '', /uses 310 MB .* - killed$/);
+      await world.logged(/the template of its processes has ended \(it was killed with SIGKILL\)/);
+      await world.greeted();
+    });
   });
 
   it('does without where process_templates = no', async () => {

@@ -7,7 +7,7 @@ export const processStatus: CommandSpec = {
   arguments: [{ syntax: '[service...]', doc: 'only of these' }],
   format: 'table',
   async run({ args, context, print }) {
-    const { processes = [] } = await context.askMaster({ command: 'process-status', services: args });
+    const { processes = [], templates = [] } = await context.askMaster({ command: 'process-status', services: args });
     const printer = print([
       { key: 'name' },
       { key: 'pid', alignsRight: true },
@@ -33,6 +33,12 @@ export const processStatus: CommandSpec = {
         Math.round(row.rssBytes / 1024),
         row.identity,
       ]);
+    }
+    // What a template has served are its copies.
+    for (const row of templates) {
+      const phase = row.isReady ? 'template' : 'template-starting';
+      const rss = Math.round(row.rssBytes / 1024);
+      await printer.row([row.service, row.pid, 0, row.copies, 0, unixTimeCell(undefined), unixTimeCell(row.startedAt), phase, rss, '']);
     }
     await printer.end();
   },

@@ -17,7 +17,7 @@ import { Pool, type PoolEnvironment, type PoolOwner } from './pool.js';
 import { newCounters, type PoolCounters } from './pool-counters.js';
 import { preparePrivateFolder, privateFolderOf } from './private-sockets.js';
 import { Router } from './router.js';
-import { processRows, serviceRows } from './status-report.js';
+import { processRows, serviceRows, templateRows } from './status-report.js';
 import { TicketKeyRing } from './ticket-key-ring.js';
 
 export type LoadedPlan =
@@ -319,7 +319,11 @@ export class Master {
       case 'metrics':
         return { ok: true, metrics: this.#metrics('text') };
       case 'process-status':
-        return { ok: true, processes: processRows(this.allPools, request.services) };
+        return {
+          ok: true,
+          processes: processRows(this.allPools, request.services),
+          templates: templateRows(this.allPools, request.services),
+        };
       case 'service-stop':
         return this.#stopServices(request.services);
       default:

@@ -1,8 +1,10 @@
 // vsz_limit from outside: the heap limit that a child is started with does not bound buffers and native memory, so its resident size is
-// watched. Above the limit it takes no more clients and is replaced; far above it is killed before it takes the machine with it.
+// watched. Above the limit it takes no more clients and is replaced; far above it is killed before it takes the machine with it. Templates, which
+// have no clients, are killed only far above it.
 import { readFileSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
 import type { Pool, PoolChild } from './pool.js';
+import type { Template } from './template.js';
 
 const intervalMs = 5_000;
 /** Of the limit. */
@@ -23,7 +25,7 @@ export function residentBytes(pid: number): number {
 export class MemoryWatch {
   readonly #log: Logger;
   readonly #pools: () => readonly Pool[];
-  readonly #warned = new WeakSet<PoolChild>();
+  readonly #warned = new WeakSet<PoolChild | Template>();
   #timer: NodeJS.Timeout | undefined;
 
   constructor(log: Logger, pools: () => readonly Pool[]) {
@@ -44,7 +46,21 @@ export class MemoryWatch {
       const limit = pool.plan.vszLimitBytes;
       if (limit === 0) continue;
       for (const child of pool.children) this.#check(pool, child, read(child.child.pid), limit);
+      for (const template of pool.templates) this.#checkTemplate(pool, template, read(template.pid), limit);
     }
+  }
+
+  /** It does nothing but wait, so it does not grow: the limit is too low for the service, and its processes begin where it stands. */
+  #checkTemplate(pool: Pool, template: Template, resident: number, limit: number): void {
+    if (resident <= limit) return;
+    const isKilled = resident > limit * killFactor;
+    if (!isKilled && this.#warned.has(template)) return;
+    this.#warned.add(template);
+    const size = `the template ${template.pid} uses ${Math.round(resident / megabyte)} MB (service ${pool.name} { vsz_limit=${Math.round(limit / megabyte)} MB }, you may need to increase it)`;
+    const facts = { service: pool.name, childPid: template.pid, residentBytes: resident, vszLimitBytes: limit };
+    if (isKilled) this.#log.error('process.memory', `service(${pool.name}): ${size} - killed`, facts);
+    else this.#log.warning('process.memory', `service(${pool.name}): ${size}`, facts);
+    if (isKilled) template.kill();
   }
 
   #check(pool: Pool, child: PoolChild, resident: number, limit: number): void {

@@ -17,6 +17,7 @@ import { refusePending } from './refusal.js';
 import type { Decision, RouteRequest } from './schedule/decisions.js';
 import { type Numbers, Scheduler } from './schedule/scheduler.js';
 import { makeStartMessage, type ProcessFacts } from './start-message.js';
+import type { Template } from './template.js';
 
 /** What all pools share. */
 export interface PoolEnvironment extends Numbers {
@@ -120,6 +121,11 @@ export class Pool {
 
   get children(): readonly PoolChild[] {
     return [...this.#children.values()];
+  }
+
+  /** Processes of which others are copies; they serve nobody. */
+  get templates(): readonly Template[] {
+    return this.#starter.templates;
   }
 
   get scheduler(): Scheduler {
@@ -279,11 +285,10 @@ export class Pool {
     }
     const ownFds = privateSockets === undefined ? [] : [privateSockets.fd, privateSockets.descriptorFd];
     const identity = identityOf(key) ?? plan.identity;
-    const becomes = this.#starter.becomes(identity);
     this.counters.started += 1;
     const checksTls = plan.limits.clientLimit > 1 || !this.#hasStarted;
     this.#hasStarted = true;
-    const child = this.#starter.start(identity, key === plan.limits.defaultKey, ownFds, {
+    const { child, becomes } = this.#starter.start(identity, key === plan.limits.defaultKey, ownFds, {
       onMessage: (message) => this.#onMessage(id, message),
       onGarbage: (error) => this.#onGarbage(id, error),
       onEnd: (end) => this.#onEnd(id, end),

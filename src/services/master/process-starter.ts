@@ -20,12 +20,23 @@ export interface StarterEnvironment {
   readonly rolesFolder: string;
 }
 
+export interface StartedChild {
+  readonly child: Child;
+  /** What the process itself has to change to: spawn cannot give it all its groups, and a copy has the identity of its template. */
+  readonly becomes: StartMessage['becomes'];
+}
+
 export class ProcessStarter {
   readonly #plan: ServicePlan;
   readonly #server: ServerPlan;
   readonly #environment: StarterEnvironment;
   /** Undefined where processes live long. */
   readonly #template: Template | undefined;
+  /**
+   * Of processes that run as users with uids of their own: root's, as each copy has another user to become. It has met nobody, like every template,
+   * and the copy becomes the user before it meets anybody. Started for the first such user.
+   */
+  readonly #usersTemplate: Template | undefined;
 
   /** @param identity of those that a template is for */
   constructor(plan: ServicePlan, server: ServerPlan, environment: StarterEnvironment, identity: Identity | undefined) {
@@ -34,14 +45,24 @@ export class ProcessStarter {
     this.#environment = environment;
     const { serviceCount } = plan.limits;
     if (!server.hasTemplates || serviceCount === 0 || serviceCount > maxCopyServiceCount) return;
-    this.#template = new Template({
-      service: plan.name,
+    this.#template = this.#newTemplate(identity, plan.limits.processMinAvail > 0);
+    if (plan.isPerUser) this.#usersTemplate = this.#newTemplate(undefined, false);
+  }
+
+  #newTemplate(identity: Identity | undefined, isWorthWaiting: boolean): Template {
+    return new Template({
+      service: this.#plan.name,
       command: () => this.#command(identity, this.listenerFds),
-      ownFdCount: plan.takesHandoffs ? privateSocketCount : 0,
-      isWorthWaiting: plan.limits.processMinAvail > 0,
-      log: environment.log,
+      ownFdCount: this.#plan.takesHandoffs ? privateSocketCount : 0,
+      isWorthWaiting,
+      log: this.#environment.log,
       openLog: (pid) => this.#openLog(pid),
     });
+  }
+
+  /** Those that there are just now. */
+  get templates(): readonly Template[] {
+    return [this.#template, this.#usersTemplate].flatMap((template) => (template?.facts === undefined ? [] : [template]));
   }
 
   /** They become descriptors 4, 5, ... of each process. */
@@ -51,33 +72,41 @@ export class ProcessStarter {
 
   /**
    * @param identity undefined: the master's own
-   * @param isUsual the identity is that of the template
+   * @param isUsual the identity is that of most processes
    * @param ownFds follow those of the listeners
    */
-  start(identity: Identity | undefined, isUsual: boolean, ownFds: readonly number[], events: ChildEvents): Child {
+  start(identity: Identity | undefined, isUsual: boolean, ownFds: readonly number[], events: ChildEvents): StartedChild {
     const openLog = (pid: number): LineCollector => this.#openLog(pid);
-    const copy = isUsual ? this.#template?.copy(ownFds, events, openLog) : undefined;
-    return copy ?? new SpawnedChild(this.#command(identity, [...this.listenerFds, ...ownFds]), events, openLog);
+    const template = isUsual ? this.#template : this.#usersTemplate;
+    const copy = template?.copy(ownFds, events, openLog);
+    if (copy !== undefined)
+      return { child: copy, becomes: isUsual ? this.#becomes(identity) : becomingOf(identity, this.#plan.extraGroups) };
+    const child = new SpawnedChild(this.#command(identity, [...this.listenerFds, ...ownFds]), events, openLog);
+    return { child, becomes: this.#becomes(identity) };
   }
 
-  /** What the process itself has to change to, because spawn cannot give it all its groups. */
-  becomes(identity: Identity | undefined): StartMessage['becomes'] {
+  #becomes(identity: Identity | undefined): StartMessage['becomes'] {
     const { extraGroups } = this.#plan;
-    return identity !== undefined && extraGroups.length > 0 ? { ...identity, groups: extraGroups } : undefined;
+    return extraGroups.length > 0 ? becomingOf(identity, extraGroups) : undefined;
   }
 
   /** Nothing will be started any more. */
   retire(): void {
     this.#template?.retire();
+    this.#usersTemplate?.retire();
   }
 
   #command(identity: Identity | undefined, inheritedFds: readonly number[]): ChildCommand {
     const { rolesFolder } = this.#environment;
-    const spawnIdentity = this.becomes(identity) === undefined ? identity : undefined;
+    const spawnIdentity = this.#becomes(identity) === undefined ? identity : undefined;
     return childCommand({ plan: this.#plan, server: this.#server, rolesFolder, identity: spawnIdentity, inheritedFds });
   }
 
   #openLog(pid: number): LineCollector {
     return this.#environment.logFiles.streamFor(`${this.#plan.name}: `, pid);
   }
+}
+
+function becomingOf(identity: Identity | undefined, groups: readonly number[]): StartMessage['becomes'] {
+  return identity === undefined ? undefined : { ...identity, groups };
 }

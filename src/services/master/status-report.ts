@@ -1,5 +1,5 @@
 // The pools as rows for `roostadm service status` and `process status`.
-import type { ProcessStatusRow, ServiceStatus } from '#ipc/master-client.js';
+import type { ProcessStatusRow, ServiceStatus, TemplateStatusRow } from '#ipc/master-client.js';
 import { residentBytes } from './memory-watch.js';
 import type { Pool } from './pool.js';
 
@@ -51,6 +51,19 @@ export function processRows(pools: readonly Pool[], names: readonly string[]): P
         identity: view.key,
         rssBytes: residentBytes(child.child.pid),
       });
+    }
+  }
+  return rows;
+}
+
+export function templateRows(pools: readonly Pool[], names: readonly string[]): TemplateStatusRow[] {
+  const rows: TemplateStatusRow[] = [];
+  for (const pool of pools) {
+    if (names.length > 0 && !names.includes(pool.name)) continue;
+    for (const { facts } of pool.templates) {
+      if (facts === undefined) continue;
+      const { pid, isReady, copies, startedAtMs: startedAt } = facts;
+      rows.push({ service: pool.name, pid, generation: pool.generation, isReady, copies, startedAt, rssBytes: residentBytes(pid) });
     }
   }
   return rows;

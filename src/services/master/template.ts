@@ -39,6 +39,16 @@ interface CopyRequest {
   readonly fds: readonly number[];
 }
 
+/** A template for `roostadm process status` and the watch on memory. */
+export interface TemplateFacts {
+  readonly pid: number;
+  readonly isReady: boolean;
+  /** Milliseconds since the epoch. */
+  readonly startedAtMs: number;
+  /** Made of it so far. */
+  readonly copies: number;
+}
+
 type State =
   | { readonly kind: 'none' }
   | { readonly kind: 'starting' | 'ready'; readonly process: ChildProcess; readonly channel: Socket }
@@ -51,6 +61,8 @@ export class Template {
   #requests: ForkRequests | undefined;
   #state: State = { kind: 'none' };
   #current: ChildProcess | undefined;
+  #startedAtMs = 0;
+  #copies = 0;
   #retryAtMs = Number.NEGATIVE_INFINITY;
   #retryMs = firstRetryMs;
   /** While the template starts, processes wait for it until then. */
@@ -73,6 +85,17 @@ export class Template {
 
   get isReady(): boolean {
     return this.#state.kind === 'ready';
+  }
+
+  /** Undefined while there is none. */
+  get facts(): TemplateFacts | undefined {
+    const { pid, isReady } = this;
+    return pid === 0 ? undefined : { pid, isReady, startedAtMs: this.#startedAtMs, copies: this.#copies };
+  }
+
+  /** Its processes are started as programs until the next one. */
+  kill(): void {
+    this.#current?.kill('SIGKILL');
   }
 
   /**
@@ -172,6 +195,8 @@ export class Template {
   #attend(child: ChildProcess): void {
     const channel = child.stdio[controlFd];
     this.#current = child;
+    this.#startedAtMs = Date.now();
+    this.#copies = 0;
     child.on('error', () => this.#gone(child, 'it could not be started'));
     if (!isSocket(channel)) return;
     this.#state = { kind: 'starting', process: child, channel };
@@ -215,6 +240,7 @@ export class Template {
         this.#children.delete(message.id);
         if (child === undefined) return;
         this.#byPid.set(message.pid, child);
+        this.#copies += 1;
         child.copied(message.pid);
         return;
       }
