@@ -1,10 +1,9 @@
 // The scheduler's picture of one process: its clients, and the slots promised to connections on their way.
 import { type PoolLimits, type ProcessStatus, reservationMs } from './decisions.js';
 
-interface Ticket {
+interface Reservation {
   readonly user: string;
-  /** Undefined once the connection has arrived. */
-  expiresAtMs: number | undefined;
+  readonly expiresAtMs: number;
 }
 
 /** starting: no first status yet. leaving: told to exit when idle, and has not answered. draining: takes no clients any more. */
@@ -21,9 +20,11 @@ export class PoolProcess {
   served = 0;
   oldestPreAuthAtMs: number | undefined;
   readonly #limits: PoolLimits;
-  readonly #tickets = new Map<number, Ticket>();
+  /** Slots whose connections have not arrived, by ticket; the first of them expires first. */
+  readonly #reserved = new Map<number, Reservation>();
+  /** Users of connections that have, by ticket. */
+  readonly #arrived = new Map<number, string>();
   readonly #users = new Map<string, number>();
-  #reserved = 0;
 
   constructor(id: number, key: string, limits: PoolLimits, nowMs: number) {
     this.id = id;
@@ -35,7 +36,7 @@ export class PoolProcess {
 
   /** Clients that are there or promised. */
   get load(): number {
-    return this.clients + this.#reserved;
+    return this.clients + this.#reserved.size;
   }
 
   /** Clients it can still take. */
@@ -43,7 +44,7 @@ export class PoolProcess {
     if (this.phase === 'leaving' || this.phase === 'draining') return 0;
     const { clientLimit, serviceCount } = this.#limits;
     const slots = clientLimit - this.load;
-    return Math.max(0, serviceCount === 0 ? slots : Math.min(slots, serviceCount - this.served - this.#reserved));
+    return Math.max(0, serviceCount === 0 ? slots : Math.min(slots, serviceCount - this.served - this.#reserved.size));
   }
 
   get isIdle(): boolean {
@@ -60,28 +61,26 @@ export class PoolProcess {
   }
 
   reserve(ticket: number, user: string, nowMs: number): void {
-    this.#tickets.set(ticket, { user, expiresAtMs: nowMs + reservationMs });
+    this.#reserved.set(ticket, { user, expiresAtMs: nowMs + reservationMs });
     this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
-    this.#reserved += 1;
   }
 
   /** Forgets a ticket, whether or not its connection arrived. */
   drop(ticket: number): void {
-    const found = this.#tickets.get(ticket);
-    if (found === undefined) return;
-    this.#tickets.delete(ticket);
-    if (found.expiresAtMs !== undefined) this.#reserved -= 1;
-    const sessions = (this.#users.get(found.user) ?? 1) - 1;
-    if (sessions > 0) this.#users.set(found.user, sessions);
-    else this.#users.delete(found.user);
+    const user = this.#reserved.get(ticket)?.user ?? this.#arrived.get(ticket);
+    if (user === undefined) return;
+    if (!this.#reserved.delete(ticket)) this.#arrived.delete(ticket);
+    const sessions = (this.#users.get(user) ?? 1) - 1;
+    if (sessions > 0) this.#users.set(user, sessions);
+    else this.#users.delete(user);
   }
 
   apply(status: ProcessStatus, nowMs: number): void {
     for (const ticket of status.arrived) {
-      const found = this.#tickets.get(ticket);
-      if (found?.expiresAtMs === undefined) continue;
-      found.expiresAtMs = undefined;
-      this.#reserved -= 1;
+      const found = this.#reserved.get(ticket);
+      if (found === undefined) continue;
+      this.#reserved.delete(ticket);
+      this.#arrived.set(ticket, found.user);
     }
     for (const ticket of status.left) this.drop(ticket);
     if (this.clients > 0 && status.clients === 0) this.idleSinceMs = nowMs;
@@ -100,14 +99,15 @@ export class PoolProcess {
 
   /** Gives back promised slots whose connection never came. */
   expire(nowMs: number): void {
-    if (this.#reserved === 0) return;
-    for (const [ticket, { expiresAtMs }] of this.#tickets) if (expiresAtMs !== undefined && expiresAtMs <= nowMs) this.drop(ticket);
+    for (const [ticket, { expiresAtMs }] of this.#reserved) {
+      if (expiresAtMs > nowMs) return;
+      this.drop(ticket);
+    }
   }
 
   /** When the next promised slot expires; Infinity when there is none. */
   get nextExpiryMs(): number {
-    let next = Number.POSITIVE_INFINITY;
-    if (this.#reserved > 0) for (const { expiresAtMs } of this.#tickets.values()) next = Math.min(next, expiresAtMs ?? next);
-    return next;
+    for (const { expiresAtMs } of this.#reserved.values()) return expiresAtMs;
+    return Number.POSITIVE_INFINITY;
   }
 }
