@@ -1,7 +1,8 @@
 // Login hands a logged-in connection to a mail process (docs/ipc.md, "Hand-off"). Both ways start with a connection to the mail process's
 // private socket, whose first frame says what it is:
 //   channel   one per pair of processes, kept: each plain connection is one `handoff` frame, its descriptor travels on the datagram socket
-//   relay     one per TLS connection: the frame, the answer, then the client's octets in both directions
+//   streams   one per pair of processes, kept: each TLS connection is one `stream` frame, its octets travel beside it (stream-channel.ts)
+//   relay     one per connection where descriptors cannot be passed: the frame, the answer, then the client's octets in both directions
 import type { HandoffRequest, Origin, Peer, TlsFacts } from './peer.js';
 
 /** Octets a client may have sent ahead of the hand-off. */
@@ -26,12 +27,45 @@ export interface HandoffMessage {
   readonly readAhead: string;
 }
 
+export interface StreamsMessage {
+  readonly kind: 'streams';
+  readonly pid: number;
+}
+
+/** `id` is that of the stream too. */
+export interface StreamMessage {
+  readonly kind: 'stream';
+  readonly id: number;
+  readonly ticket: number;
+  readonly request: HandoffRequest;
+  readonly readAhead: string;
+}
+
+/** Mail process to login: this stream shall get a descriptor of its own. From here on the mail process sends nothing for it. */
+export interface MoveMessage {
+  readonly kind: 'move';
+  readonly id: number;
+}
+
+/** The answer. With a token the stream is no longer one; its octets go on over the descriptor that came with it. */
+export interface MovedMessage {
+  readonly kind: 'moved';
+  readonly id: number;
+  /** '' when it stays a stream. */
+  readonly token: string;
+  /** As in the request, for the descriptor. */
+  readonly origin?: Origin | undefined;
+}
+
 export interface RelayMessage {
   readonly kind: 'relay';
   readonly ticket: number;
   readonly request: HandoffRequest;
   readonly readAhead: string;
 }
+
+/** Ids have 32 bits; they begin at 1. */
+export const maxStreamId = 0xffff_ffff;
 
 /** `full`, `draining`: ask the master again. `no-descriptor`: it did not arrive, relay instead. `invalid`: the message is not understood. */
 export type RefusalCode = 'full' | 'draining' | 'no-descriptor' | 'invalid';
@@ -56,18 +90,39 @@ function isCount(value: unknown): value is number {
   return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
-/** Undefined when it is none of the three. Login processes are trusted less than mail processes, so every field is looked at. */
-export function parseHandoffMessage(value: unknown): ChannelMessage | HandoffMessage | RelayMessage | undefined {
+/** A stream's id in its frames. */
+function isStreamId(value: unknown): value is number {
+  return isCount(value) && value <= maxStreamId;
+}
+
+/** Undefined when it is none of these. Login processes are trusted less than mail processes, so every field is looked at. */
+export function parseHandoffMessage(
+  value: unknown,
+): ChannelMessage | StreamsMessage | HandoffMessage | StreamMessage | RelayMessage | MovedMessage | undefined {
   const message = asFields(value);
   if (message === undefined) return undefined;
-  if (message['kind'] === 'channel') return isCount(message['pid']) ? { kind: 'channel', pid: message['pid'] } : undefined;
   const { kind, ticket, readAhead } = message;
+  if (kind === 'channel' || kind === 'streams') return isCount(message['pid']) ? { kind, pid: message['pid'] } : undefined;
+  if (kind === 'moved') return parseMoved(message);
   const request = parseRequest(message['request']);
   if (request === undefined || !isCount(ticket) || !isText(readAhead)) return undefined;
   if (kind === 'relay') return { kind, ticket, request, readAhead };
   const { id, token } = message;
+  if (kind === 'stream') return isStreamId(id) ? { kind, id, ticket, request, readAhead } : undefined;
   if (kind !== 'handoff' || !isCount(id) || !isText(token)) return undefined;
   return { kind, id, token, ticket, request, readAhead };
+}
+
+function parseMoved({ id, token, origin }: Fields): MovedMessage | undefined {
+  const parsed = origin === undefined ? undefined : parseOrigin(origin);
+  if (!isStreamId(id) || !isText(token) || (origin !== undefined && parsed === undefined)) return undefined;
+  return { kind: 'moved', id, token, origin: parsed };
+}
+
+/** Undefined when it is none. */
+export function parseMoveMessage(value: unknown): MoveMessage | undefined {
+  const message = asFields(value);
+  return message?.['kind'] === 'move' && isStreamId(message['id']) ? { kind: 'move', id: message['id'] } : undefined;
 }
 
 /** Undefined when it is none. */

@@ -12,10 +12,13 @@ import {
   parseHandoffMessage,
   type RefusalCode,
   type RelayMessage,
+  type StreamMessage,
 } from '#ipc/handoff.js';
 import type { Logger } from '#log/logger.js';
 import type { ClientSlot, Clients } from './clients.js';
 import { socketOfDescriptor } from './open-socket.js';
+import { RelayedClients } from './relayed-clients.js';
+import type { RelayedStream } from './relayed-stream.js';
 import type { ClientHandle, HandedConnection } from './role.js';
 
 const firstFrameTimeoutMs = 10_000;
@@ -32,7 +35,7 @@ export interface HandoffReceiverOptions {
 export class HandoffReceiver {
   readonly #options: HandoffReceiverOptions;
   readonly #server: Server;
-  readonly #channels = new Set<FramedChannel>();
+  readonly #channels = new Set<FramedChannel | RelayedClients>();
   readonly #waiting = new Map<string, { readonly fd: number; readonly atMs: number }>();
   #sweep: NodeJS.Timeout | undefined;
 
@@ -55,12 +58,14 @@ export class HandoffReceiver {
     this.#server.close();
   }
 
-  close(): void {
+  /** Resolves when what was said last has been passed on, after 1 s at most. */
+  async close(): Promise<void> {
     this.stopListening();
-    for (const channel of this.#channels) void channel.close();
+    const channels = [...this.#channels].map((channel) => channel.close());
     for (const { fd } of this.#waiting.values()) closeDescriptor(fd);
     this.#waiting.clear();
     clearTimeout(this.#sweep);
+    await Promise.all(channels);
   }
 
   async #accept(socket: Socket): Promise<void> {
@@ -69,6 +74,7 @@ export class HandoffReceiver {
     if (frame === undefined) return;
     const message = parseHandoffMessage(frame.value);
     if (message?.kind === 'channel') this.#openChannel(socket);
+    else if (message?.kind === 'streams') this.#openStreams(socket);
     else if (message?.kind === 'relay') this.#takeRelay(socket, message);
     else {
       this.#options.log.warning('handoff.invalid', 'A login process sent something that is no hand-off');
@@ -91,6 +97,34 @@ export class HandoffReceiver {
       },
     });
     this.#channels.add(channel);
+  }
+
+  #openStreams(socket: Socket): void {
+    const clients: RelayedClients = new RelayedClients(socket, {
+      refusal: () => this.#refusal(),
+      begin: (stream, message) => this.#begin(stream, message),
+      takeSocket: (token) => this.#takeSocket(token),
+      onClose: (error) => {
+        this.#channels.delete(clients);
+        if (error !== undefined)
+          this.#options.log.warning('handoff.channel-failed', `Channel to a login process failed: ${error.message}`, { error });
+      },
+    });
+    this.#channels.add(clients);
+  }
+
+  /** What came with a stream that has moved. */
+  #takeSocket(token: string): Socket | undefined {
+    const fd = this.#findDescriptor(token);
+    if (fd === undefined) return undefined;
+    try {
+      const socket = socketOfDescriptor(fd, true);
+      socket.on('error', ignore);
+      return socket;
+    } catch {
+      closeDescriptor(fd);
+      return undefined;
+    }
   }
 
   #answer(channel: FramedChannel, message: HandoffMessage): void {
@@ -172,7 +206,7 @@ export class HandoffReceiver {
     if (this.#waiting.size > 0) this.#sweep = setTimeout(() => this.#closeUnclaimed(), unclaimedMs).unref();
   }
 
-  #begin(socket: Socket, { ticket, request, readAhead }: HandoffMessage | RelayMessage): void {
+  #begin(socket: Socket | RelayedStream, { ticket, request, readAhead }: HandoffMessage | RelayMessage | StreamMessage): void {
     const slot = this.#options.clients.take(ticket);
     // Looked at just before, in the same turn.
     if (slot === undefined) throw new Error('no client slot');

@@ -6,16 +6,18 @@ import { TLSSocket } from 'node:tls';
 import { ChannelError, connectUnix, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
 import type { RoutedMessage } from '#ipc/control.js';
 import { encodeFrame } from '#ipc/frame.js';
-import { canPassDescriptors, closeDescriptor, HandlePassError, openSocketPair, sendDescriptor } from '#ipc/handle-pass.js';
+import { canPassDescriptors, HandlePassError, sendDescriptor } from '#ipc/handle-pass.js';
 import { type HandoffReply, maxHandoffFrameBytes, maxReadAheadBytes, parseHandoffReply, type RefusalCode } from '#ipc/handoff.js';
 import type { HandoffRequest, Origin } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import type { ControlLink } from './control-link.js';
+import { LinkTable } from './link-table.js';
 import { descriptorOf } from './listeners.js';
-import { socketOfDescriptor } from './open-socket.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
 import { Relay } from './relay.js';
+import { RelayedStream } from './relayed-stream.js';
 import type { HandoffOutcome, OpenedSession, PassWait } from './role.js';
+import { type RelayHandle, StreamLink } from './stream-link.js';
 
 const connectTimeoutMs = 5_000;
 const descriptorTimeoutMs = 5_000;
@@ -38,19 +40,20 @@ export interface HandoffJob {
   readonly socket: Socket;
   readonly buffered: Buffer;
   readonly request: HandoffRequest;
-  /** Where the connection can come back to; asked for the descriptor that is sent. */
-  readonly originOf?: ((fd: number) => Origin) | undefined;
+  /** Where the connection can come back to; asked for the descriptor that is sent, and without one while there is none. */
+  readonly originOf?: ((fd: number | undefined) => Origin) | undefined;
   /** A session that is relayed stays where it is: it is passed as a descriptor or not at all. */
   readonly isDescriptorOnly?: boolean;
   /** The connection goes on as a relay; `onEnd` is to be called when it has ended. */
-  readonly onRelay: (relay: Relay) => void;
+  readonly onRelay: (relay: RelayHandle) => void;
   readonly onRelayEnd: () => void;
 }
 
 export class HandoffSender {
   readonly #control: ControlLink;
   readonly #log: Logger;
-  readonly #links = new Map<string, Promise<MailLink>>();
+  readonly #links = new LinkTable<MailLink>((path, onClose) => MailLink.open(path, onClose));
+  readonly #streamLinks = new LinkTable<StreamLink>(openStreamLink);
 
   constructor(control: ControlLink, log: Logger) {
     this.#control = control;
@@ -70,19 +73,22 @@ export class HandoffSender {
   }
 
   /** Never throws. Passes a session on, by its descriptor only. Unless passed, the socket waits for a reader with all that came. */
-  async passOn(stream: Duplex, request: HandoffRequest, wait?: PassWait): Promise<HandoffOutcome> {
-    const socket = asSocket(stream);
+  async passOn(stream: Duplex, given: HandoffRequest, wait?: PassWait): Promise<HandoffOutcome> {
     if (!canPassSession(stream)) return { kind: 'failed', reason: 'this connection cannot be passed on' };
+    if (stream instanceof RelayedStream && !(await stream.move()))
+      return { kind: 'failed', reason: 'its relay gives no descriptor for it' };
+    const source = sourceOf(stream);
+    const request = withOrigin(given, stream);
     let readAhead: Buffer | undefined;
     const take = (): Buffer => {
       if (readAhead === undefined) wait?.onFound();
-      readAhead ??= stopReading(socket);
+      readAhead ??= source.stopReading();
       return readAhead;
     };
     if (wait === undefined) take();
     const job: HandoffJob = {
-      stream,
-      socket,
+      stream: source.socket,
+      socket: source.socket,
       buffered: Buffer.alloc(0),
       request,
       isDescriptorOnly: true,
@@ -90,12 +96,13 @@ export class HandoffSender {
       onRelayEnd: ignore,
     };
     const outcome = await this.#tryRoutes(job, take, wait?.signal);
-    if (outcome.kind !== 'passed' && !socket.destroyed) await giveBack(socket, readAhead ?? stopReading(socket));
+    if (outcome.kind !== 'passed' && !stream.destroyed) await source.giveBack(readAhead ?? source.stopReading());
     return outcome;
   }
 
   close(): void {
-    for (const link of this.#links.values()) link.then((open) => open.close(), ignore);
+    this.#links.close();
+    this.#streamLinks.close();
   }
 
   /** @param takeAhead what has been read; nothing is read any more then. Called when there is a process */
@@ -145,8 +152,9 @@ export class HandoffSender {
   async #attempt(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt> {
     if (job.stream.destroyed) return { kind: 'failed', reason: 'the client is gone' };
     if (readAhead.length > maxReadAheadBytes) return { kind: 'failed', reason: `the client sent ${readAhead.length} octets ahead` };
+    if (job.stream !== job.socket) return this.#relayStream(job, readAhead, route);
     if (route.descriptorPath !== '' && canPassDescriptors()) {
-      const attempt = job.stream === job.socket ? await this.#move(job, readAhead, route) : await this.#relayPair(job, readAhead, route);
+      const attempt = await this.#move(job, readAhead, route);
       if (attempt !== 'relay') return attempt;
     }
     if (job.isDescriptorOnly === true) return { kind: 'failed', reason: 'the descriptor cannot be passed' };
@@ -164,17 +172,23 @@ export class HandoffSender {
     return attempt;
   }
 
-  /** TLS ends here: the mail process gets one end of a socket pair, and the client's octets through it. */
-  async #relayPair(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt | 'relay'> {
-    const [own, other] = openSocketPair();
-    const attempt = await this.#pass(job, readAhead, route, other);
-    closeDescriptor(other);
-    if (attempt === 'relay' || attempt.kind !== 'passed') {
-      closeDescriptor(own);
-      return attempt;
+  /** TLS ends here: the client's octets go to the mail process and back over a channel for all of them. */
+  async #relayStream(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt> {
+    const { originOf } = job;
+    const request = originOf === undefined ? job.request : Object.assign({}, job.request, { origin: originOf(undefined) });
+    const client = asSocket(job.stream);
+    try {
+      const link = await this.#streamLinks.get(route.path, route.descriptorPath);
+      const message = { ticket: route.ticket, request, readAhead: readAhead.toString('base64') };
+      const taken = await link.offer({ client, message, originOf, onRelayEnd: job.onRelayEnd });
+      if (!('relay' in taken)) return refusedAttempt(taken.kind === 'refused' ? taken.code : 'invalid');
+      continueReading(client);
+      job.onRelay(taken.relay);
+      taken.start();
+      return { kind: 'passed' };
+    } catch (error) {
+      return failedAttempt(error);
     }
-    this.#startRelay(job, socketOfDescriptor(own, true));
-    return attempt;
   }
 
   #startRelay(job: HandoffJob, service: Socket): void {
@@ -190,7 +204,7 @@ export class HandoffSender {
     const request = job.originOf === undefined ? job.request : { ...job.request, origin: job.originOf(fd) };
     let reply: HandoffReply;
     try {
-      const link = await this.#linkTo(route.path);
+      const link = await this.#links.get(route.path);
       await sendDescriptor(route.descriptorPath, fd, token, descriptorTimeoutMs);
       reply = await link.handOff({ token, ticket: route.ticket, request, readAhead: readAhead.toString('base64') });
     } catch (error) {
@@ -198,22 +212,6 @@ export class HandoffSender {
     }
     if (reply.kind === 'refused') return reply.code === 'no-descriptor' ? 'relay' : refusedAttempt(reply.code);
     return { kind: 'passed' };
-  }
-
-  async #linkTo(path: string): Promise<MailLink> {
-    const known = this.#links.get(path);
-    if (known !== undefined) return known;
-    const opening = MailLink.open(path, () => forget());
-    const forget = (): void => {
-      if (this.#links.get(path) === opening) this.#links.delete(path);
-    };
-    this.#links.set(path, opening);
-    try {
-      return await opening;
-    } catch (error) {
-      forget();
-      throw error;
-    }
   }
 
   /** Never throws. A connection of our own, for which the other end is told what `request` says. */
@@ -265,6 +263,11 @@ export class HandoffSender {
     }
     return service;
   }
+}
+
+async function openStreamLink(path: string, onClose: () => void, descriptorPath: string): Promise<StreamLink> {
+  const socket = await connectUnix(path, { timeoutMs: connectTimeoutMs });
+  return new StreamLink(socket, { descriptorPath, replyTimeoutMs, descriptorTimeoutMs, onClose });
 }
 
 /** The kept channel to one mail process. */
@@ -319,9 +322,31 @@ class MailLink {
   }
 }
 
-/** A descriptor that can be sent away, without TLS state that would stay behind. */
+/** A descriptor that can be sent away, or had for it, without TLS state that would stay behind. */
 export function canPassSession(stream: Duplex): boolean {
+  if (stream instanceof RelayedStream) return stream.canMove && canPassDescriptors();
   return stream instanceof Socket && !(stream instanceof TLSSocket) && descriptorOf(stream) !== undefined && canPassDescriptors();
+}
+
+/** How a stream that is passed on is taken from its reader, and given back. */
+interface PassSource {
+  readonly socket: Socket;
+  stopReading(): Buffer;
+  giveBack(readAhead: Buffer): Promise<void>;
+}
+
+function sourceOf(stream: Duplex): PassSource {
+  if (stream instanceof RelayedStream && stream.socket !== undefined) {
+    return { socket: stream.socket, stopReading: () => stream.stopReading(), giveBack: (octets) => stream.giveBack(octets) };
+  }
+  const socket = asSocket(stream);
+  return { socket, stopReading: () => stopReading(socket), giveBack: (octets) => giveBack(socket, octets) };
+}
+
+/** Where it can go back to was sealed for its descriptor only when it got one. */
+function withOrigin(request: HandoffRequest, stream: Duplex): HandoffRequest {
+  if (!(stream instanceof RelayedStream) || request.origin === undefined) return request;
+  return Object.assign({}, request, { origin: stream.origin });
 }
 
 /** As it was before `stopReading`. */

@@ -106,7 +106,7 @@ class Stage {
     await isReady;
     await (isHandedOver ? this.#handOver(privateSockets) : this.#converse(connect(port, '127.0.0.1')));
     await served;
-    receiver?.close();
+    await receiver?.close();
   }
 
   close(): void {

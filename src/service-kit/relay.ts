@@ -39,7 +39,8 @@ export class Relay {
     from.on('close', (hadError: boolean) => {
       // What was received before an orderly end is still delivered; after an error the other side must not mistake it for one.
       if (hadError) to.destroy();
-      else to.end();
+      // An end that was said already would cost an error, which Node makes and nobody sees.
+      else if (!to.writableEnded) to.end();
       this.#linger ??= setTimeout(() => this.destroy(), lingerMs);
       this.#openSides -= 1;
       if (this.#openSides > 0) return;

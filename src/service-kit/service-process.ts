@@ -21,7 +21,6 @@ import { descriptorOf, Listeners } from './listeners.js';
 import type { LoadState } from './load.js';
 import { LoadMonitor, maxFilesShare } from './load-monitor.js';
 import { originText } from './origin.js';
-import type { Relay } from './relay.js';
 import type {
   AcceptedConnection,
   ClientHandle,
@@ -35,6 +34,7 @@ import type {
 } from './role.js';
 import { connectionSettings } from './settings.js';
 import { StatusReporter } from './status-reporter.js';
+import type { RelayHandle } from './stream-link.js';
 import { ProcessTitle } from './title.js';
 import { TlsContexts, TlsError, tlsFactsOf, upgradeToTls } from './tls.js';
 
@@ -222,14 +222,17 @@ export class ServiceProcess implements ServiceContext {
   }
 
   /** Undefined in services that take nothing back. */
-  #originOf(connection: AcceptedConnection, peer: Peer): ((fd: number) => Origin) | undefined {
+  #originOf(connection: AcceptedConnection, peer: Peer): ((fd: number | undefined) => Origin) | undefined {
     if (this.#receiver === undefined) return undefined;
     const origin = { service: this.service, listener: connection.listener.name };
-    return (fd) => ({ service: origin.service, listener: origin.listener, seal: this.seal(originText(origin, peer, fd)) });
+    return (fd) => {
+      const seal = fd === undefined ? '' : this.seal(originText(origin, peer, fd));
+      return { service: origin.service, listener: origin.listener, seal };
+    };
   }
 
   async handOff(connection: AcceptedConnection, stream: Duplex, buffered: Buffer, request: HandoffRequest): Promise<HandoffOutcome> {
-    let relayed: Relay | undefined;
+    let relayed: RelayHandle | undefined;
     const outcome = await this.#sender.send({
       stream,
       socket: connection.socket,
@@ -330,15 +333,15 @@ export class ServiceProcess implements ServiceContext {
   }
 
   /** Lets go of everything but the log; resolves when the master has been told everything. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#listeners?.close();
-    this.#receiver?.close();
+    const received = this.#receiver?.close();
     this.#sender.close();
     this.anvil.close();
     this.#load.stop();
     this.#idleMemory.stop();
     this.#status.flush();
-    return this.#control.close();
+    await Promise.all([received, this.#control.close()]);
   }
 
   #clientsChanged(isUrgent: boolean): void {
@@ -375,7 +378,7 @@ export class ServiceProcess implements ServiceContext {
   }
 
   /** The mail process says goodbye to the client; login only waits for it, unless the session is to be cut. */
-  #relayHandle(relay: Relay, title: string): ClientHandle {
+  #relayHandle(relay: RelayHandle, title: string): ClientHandle {
     return {
       title,
       isPreAuth: false,

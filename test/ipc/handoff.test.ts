@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { parseHandoffMessage, parseHandoffReply } from '#ipc/handoff.js';
+import { parseHandoffMessage, parseHandoffReply, parseMoveMessage } from '#ipc/handoff.js';
 
 const peer = {
   remoteIp: '192.0.2.1',
@@ -25,6 +25,8 @@ const request = {
 };
 const handoff = { kind: 'handoff', id: 1, token: 't', ticket: 9, request, readAhead: '' };
 const relay = { kind: 'relay', ticket: 9, request, readAhead: 'YQ==' };
+const stream = { kind: 'stream', id: 0xffff_ffff, ticket: 9, request, readAhead: '' };
+const moved = { kind: 'moved', id: 3, token: 't', origin: { service: 'imap-login', listener: 'imaps', seal: 's' } };
 const overWire = (value: unknown): unknown => JSON.parse(JSON.stringify(value));
 
 /** Every value of an object that may be changed, as a path. */
@@ -43,14 +45,18 @@ describe('hand-off message', () => {
   for (const message of [
     handoff,
     relay,
+    stream,
+    moved,
+    { kind: 'moved', id: 3, token: '' },
     { kind: 'channel', pid: 7 },
+    { kind: 'streams', pid: 7 },
     { ...relay, request: { ...request, peer: { ...peer, tls: undefined } } },
   ]) {
     it(`${message.kind} comes back as it was sent`, () =>
       assert.deepEqual(overWire(parseHandoffMessage(overWire(message))), overWire(message)));
   }
 
-  for (const message of [handoff, relay]) {
+  for (const message of [handoff, relay, stream, moved]) {
     for (const path of pathsOf(message)) {
       it(`${message.kind} is refused with a wrong ${path.join('.')}`, () => {
         for (const wrong of [-1, 1.5, [], null]) assert.equal(parseHandoffMessage(overWire(withValue(message, path, wrong))), undefined);
@@ -64,9 +70,18 @@ describe('hand-off message', () => {
         parseHandoffMessage(overWire(withValue(handoff, path, changed)));
         parseHandoffMessage(whole);
         parseHandoffReply(whole);
+        parseMoveMessage(whole);
       }),
     );
   });
+});
+
+describe('stream', () => {
+  it('may be asked to move by its id', () => assert.deepEqual(parseMoveMessage({ kind: 'move', id: 5 }), { kind: 'move', id: 5 }));
+  for (const message of [{ kind: 'move' }, { kind: 'move', id: 2 ** 32 }, { kind: 'moved', id: 5 }, null]) {
+    it(`may not by ${JSON.stringify(message)}`, () => assert.equal(parseMoveMessage(message), undefined));
+  }
+  it('has an id of 32 bits', () => assert.equal(parseHandoffMessage({ ...stream, id: 2 ** 32 }), undefined));
 });
 
 describe('hand-off reply', () => {

@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import { type Duplex, Transform } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { constants, createDeflateRaw, type DeflateRaw } from 'node:zlib';
+import { RelayedStream } from '#service-kit/relayed-stream.js';
 import { Inflater } from './inflater.js';
 import type { RawLog } from './rawlog.js';
 
@@ -366,5 +367,5 @@ export class ClientStream {
 }
 
 function isPlain(stream: Duplex): boolean {
-  return stream instanceof Socket && !(stream instanceof TLSSocket);
+  return (stream instanceof Socket && !(stream instanceof TLSSocket)) || stream instanceof RelayedStream;
 }

@@ -1,0 +1,213 @@
+// A client whose TLS ends in another process, as the process that serves it sees it: a stream that is no descriptor of its own but one of many on a
+// channel (ipc/stream-channel.ts).
+//
+// Where the session has to move on, to a process that knows nothing of this channel, the other end is asked for a descriptor (`move`); the stream then
+// goes on over that socket, so whoever holds it need not know.
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import type { Origin } from '#ipc/peer.js';
+import type { StreamEnd, StreamOwner } from '#ipc/stream-channel.js';
+import { CodedError } from '#util/coded-error.js';
+import { continueReading, forgetPause, stopReading } from './reading.js';
+
+/** The client has gone without closing the connection in order, or while something was to be sent to it. */
+export class RelayEndedError extends CodedError<'gone'> {
+  override readonly name = 'RelayEndedError';
+}
+
+type Done = (error?: Error | null) => void;
+
+/** What became of a stream whose other end was asked for a descriptor. `lost`: neither side can go on with it. */
+export type MoveOutcome =
+  | { readonly kind: 'moved'; readonly socket: Socket; readonly origin: Origin | undefined }
+  | { readonly kind: 'stays' | 'lost' };
+
+/** With the shape of what a Duplex is given, whole (open-socket.ts tells why). */
+const options = { allowHalfOpen: false, readable: true, writable: true, autoDestroy: true, emitClose: true } as const;
+
+export class RelayedStream extends Duplex implements StreamOwner {
+  #end: StreamEnd | undefined;
+  /** After `move`. */
+  #socket: Socket | undefined;
+  readonly #moveOut: (() => Promise<MoveOutcome>) | undefined;
+  #origin: Origin | undefined;
+  /** Pushed and not yet asked for more: the window is given back with the next `_read`. */
+  #unread = 0;
+  #writing: Done | undefined;
+  #isPeerGone = false;
+  #isMoving = false;
+  /** What was to be written while it moved. */
+  #held: (() => void) | undefined;
+
+  /** @param moveOut asks the other end for a descriptor */
+  constructor(moveOut?: () => Promise<MoveOutcome>) {
+    super(options);
+    this.#moveOut = moveOut;
+  }
+
+  /** Right after it was made. */
+  start(end: StreamEnd): void {
+    this.#end = end;
+  }
+
+  /** The socket that the stream has moved to. */
+  get socket(): Socket | undefined {
+    return this.#socket;
+  }
+
+  /** Where the client can go back to, after `move`: sealed for that socket. */
+  get origin(): Origin | undefined {
+    return this.#origin;
+  }
+
+  get canMove(): boolean {
+    return this.#moveOut !== undefined && !this.destroyed && !this.#isPeerGone;
+  }
+
+  /**
+   * Makes the stream one with a descriptor of its own. Nothing may be waiting to be written.
+   * @returns false when that is not possible (any more); the stream is as it was then
+   */
+  async move(): Promise<boolean> {
+    if (this.#socket !== undefined) return !this.destroyed;
+    const end = this.#end;
+    if (end === undefined || this.#moveOut === undefined || !this.canMove || this.#isMoving || this.writableLength > 0) return false;
+    this.#isMoving = true;
+    const outcome = await this.#moveOut();
+    this.#isMoving = false;
+    if (outcome.kind !== 'stays') this.#end = undefined;
+    if (outcome.kind === 'moved') this.#goOn(outcome.socket, outcome.origin);
+    else if (this.destroyed) end.reset();
+    if (outcome.kind === 'lost') this.destroy(new RelayEndedError('gone', 'the connection was lost on its way'));
+    const held = this.#held;
+    this.#held = undefined;
+    held?.();
+    return outcome.kind === 'moved' && !this.destroyed;
+  }
+
+  #goOn(socket: Socket, origin: Origin | undefined): void {
+    this.#socket = socket;
+    this.#origin = origin;
+    this.#attach(socket);
+    if (this.destroyed) socket.destroy();
+  }
+
+  #attach(socket: Socket): void {
+    socket.on('data', this.#onSocketData);
+    socket.on('end', this.#onSocketEnd);
+    socket.on('error', (error) => this.destroy(error));
+    socket.on('close', () => this.destroy());
+  }
+
+  readonly #onSocketData = (chunk: Buffer): void => {
+    if (!this.push(chunk)) this.#socket?.pause();
+  };
+  readonly #onSocketEnd = (): void => void this.push(null);
+
+  /**
+   * After `move`: takes the readers off, and stops reading the descriptor.
+   * @returns what was read and nobody has taken
+   */
+  stopReading(): Buffer {
+    this.removeAllListeners('data');
+    this.removeAllListeners('readable');
+    this.pause();
+    const chunks: Buffer[] = [];
+    for (let chunk: unknown = this.read(); Buffer.isBuffer(chunk); chunk = this.read()) chunks.push(chunk);
+    if (this.#socket !== undefined) chunks.push(stopReading(this.#socket));
+    return Buffer.concat(chunks);
+  }
+
+  /** As it was before `stopReading`. */
+  async giveBack(readAhead: Buffer): Promise<void> {
+    await forgetPause(this);
+    if (readAhead.length > 0) this.unshift(readAhead);
+    const socket = this.#socket;
+    if (socket === undefined) return;
+    socket.on('data', this.#onSocketData);
+    continueReading(socket);
+    socket.resume();
+  }
+
+  onData(octets: Buffer): void {
+    this.#unread += octets.length;
+    // While the buffer has room, Node asks for no more: it would have been told to.
+    if (this.push(octets)) this.#giveBackWindow();
+  }
+
+  onEnd(): void {
+    this.push(null);
+  }
+
+  onClose(isOrderly: boolean): void {
+    this.#isPeerGone = true;
+    if (!isOrderly) {
+      this.destroy(new RelayEndedError('gone', 'the client has gone'));
+      return;
+    }
+    this.#finishWriting(new RelayEndedError('gone', 'the client has closed the connection'));
+  }
+
+  onSent(): void {
+    this.#finishWriting();
+  }
+
+  #finishWriting(error?: Error): void {
+    const done = this.#writing;
+    this.#writing = undefined;
+    done?.(error);
+  }
+
+  #giveBackWindow(): void {
+    // While it moves, the other end may have forgotten the stream already.
+    if (this.#isMoving) return;
+    const bytes = this.#unread;
+    this.#unread = 0;
+    if (bytes > 0) this.#end?.taken(bytes);
+  }
+
+  override _read(): void {
+    this.#giveBackWindow();
+    if (this.#socket?.isPaused() === true) this.#socket.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.#send([chunk], done);
+  }
+
+  override _writev(chunks: { readonly chunk: Buffer }[], done: Done): void {
+    this.#send(
+      chunks.map(({ chunk }) => chunk),
+      done,
+    );
+  }
+
+  #send(parts: readonly Buffer[], done: Done): void {
+    const [first] = parts;
+    if (this.#isMoving) this.#held = () => this.#send(parts, done);
+    else if (this.#socket !== undefined) this.#socket.write(parts.length === 1 && first !== undefined ? first : Buffer.concat(parts), done);
+    else if (this.#isPeerGone || this.#end === undefined) done(new RelayEndedError('gone', 'the client has closed the connection'));
+    else if (this.#end.write(parts)) done();
+    else this.#writing = done;
+  }
+
+  override _final(done: Done): void {
+    if (this.#isMoving) this.#held = () => this._final(done);
+    else if (this.#socket !== undefined) this.#socket.end(() => done());
+    else {
+      this.#end?.end();
+      done();
+    }
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    const isWhole = error === null && this.writableLength === 0;
+    this.#writing = undefined;
+    this.#socket?.destroy();
+    if (!this.#isMoving) {
+      if (isWhole) this.#end?.close();
+      else this.#end?.reset();
+    }
+    done(error);
+  }
+}
