@@ -3,7 +3,19 @@
 // `<path>.lock` is created by link(2), which fails when it exists, and holds `<pid>:<host>`. The owner touches it every 10 s. Another process may break it when
 // the pid is on this host and gone, or when the file has not been touched for 120 s. Breaking: rename the lock to a private name, look
 // whether it is still the one judged stale, and put it back by link(2) if it is not, so that two breakers never remove a live lock.
-import { closeSync, fstatSync, linkSync, openSync, readFileSync, renameSync, statSync, unlinkSync, utimes, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  linkSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+  utimes,
+  utimesSync,
+  writeSync,
+} from 'node:fs';
 import { hostname } from 'node:os';
 import { CodedError, errnoOf } from './coded-error.js';
 import { sleep } from './deadline.js';
@@ -17,6 +29,8 @@ export interface DotLockOptions {
   readonly timeoutMs: number;
   readonly staleMs?: number;
   readonly mode?: number;
+  /** Makes the lock without a new file. */
+  readonly owner?: LockOwner;
   /** Called once for each stale lock that was removed. */
   readonly onBreak?: (lockPath: string, reason: string) => void;
 }
@@ -73,11 +87,11 @@ export async function takeDotLock(path: string, options: DotLockOptions, signal?
   let pollMs = firstPollMs;
   for (;;) {
     signal?.throwIfAborted();
-    const lock = tryCreate(lockPath, options.mode ?? 0o600);
+    const lock = options.owner?.tryLink(lockPath) ?? tryCreate(lockPath, options.mode ?? 0o600);
     if (lock !== undefined) return lock;
     const reason = staleReason(lockPath, options.staleMs ?? dotLockStaleMs);
     if (reason !== undefined) {
-      if (breakLock(lockPath, reason.inode)) options.onBreak?.(lockPath, reason.text);
+      if (breakLock(lockPath, reason)) options.onBreak?.(lockPath, reason.text);
       continue;
     }
     const leftMs = deadline - Date.now();
@@ -95,7 +109,7 @@ export function tryDotLock(path: string, options: Omit<DotLockOptions, 'timeoutM
   if (lock !== undefined) return lock;
   const reason = staleReason(lockPath, options.staleMs ?? dotLockStaleMs);
   if (reason === undefined) return undefined;
-  if (breakLock(lockPath, reason.inode)) options.onBreak?.(lockPath, reason.text);
+  if (breakLock(lockPath, reason)) options.onBreak?.(lockPath, reason.text);
   return tryCreate(lockPath, mode);
 }
 
@@ -135,14 +149,100 @@ function tryCreate(lockPath: string, mode: number): DotLock | undefined {
   }
 }
 
+/**
+ * A file with the name of this process, of which all its locks of one file are links.
+ *
+ * A lock is taken and given back some thousand times a minute where many messages are saved. A new file for each costs ext4 a look at every
+ * file that was removed in the last minute, for each file that is made, messages included: it uses no inode again before.
+ * The file's time is set before each link: who finds a lock stale, and this process takes it anew meanwhile, sees that it is another one.
+ */
+export class LockOwner {
+  readonly #folder: () => string;
+  readonly #newName: () => string;
+  #name = '';
+  #pid = 0;
+  #inode = 0n;
+  /** Links cannot be made from there: another file system, or one without. */
+  #isUseless = false;
+
+  /**
+   * @param folder for the file, on the file system of the locks; the file may be removed at any time
+   * @param newName of a file that nobody else uses
+   */
+  constructor(folder: () => string, newName: () => string) {
+    this.#folder = folder;
+    this.#newName = newName;
+  }
+
+  /** @returns undefined when somebody holds the lock, or when it has to be made as a file */
+  tryLink(lockPath: string): DotLock | undefined {
+    if (this.#isUseless) return undefined;
+    // A copy of the process has another name.
+    if (this.#pid !== process.pid && !this.#make()) return undefined;
+    let lock = this.#link(lockPath);
+    if (lock === 'gone' && this.#make()) lock = this.#link(lockPath);
+    return lock instanceof DotLock ? lock : undefined;
+  }
+
+  /** Removes the file; `tryLink` makes another one. */
+  [Symbol.dispose](): void {
+    if (this.#pid === process.pid) removed(this.#path);
+    this.#pid = 0;
+  }
+
+  get #path(): string {
+    return `${this.#folder()}/${this.#name}`;
+  }
+
+  #link(lockPath: string): DotLock | 'held' | 'gone' | undefined {
+    const now = Date.now() / 1000;
+    try {
+      utimesSync(this.#path, now, now);
+      linkSync(this.#path, lockPath);
+      return new DotLock(lockPath, this.#inode);
+    } catch (error) {
+      const errno = errnoOf(error);
+      if (errno === 'EEXIST') return 'held';
+      if (errno === 'ENOENT') return 'gone';
+      if (errno === 'EXDEV' || errno === 'EPERM' || errno === 'EMLINK') this.#isUseless = true;
+      return undefined;
+    }
+  }
+
+  #make(): boolean {
+    this.#pid = 0;
+    this.#name = this.#newName();
+    try {
+      const fd = openSync(this.#path, 'wx', 0o600);
+      try {
+        writeSync(fd, `${process.pid}:${hostname()}`);
+        this.#inode = fstatSync(fd, { bigint: true }).ino;
+      } finally {
+        closeSync(fd);
+      }
+      this.#pid = process.pid;
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** A lock that may be broken. */
+interface StaleLock {
+  readonly text: string;
+  readonly inode: bigint;
+  readonly mtimeNs: bigint;
+}
+
 /** Why the lock may be broken, or undefined when it must be respected (or has just gone). */
-function staleReason(lockPath: string, staleMs: number): { readonly text: string; readonly inode: bigint } | undefined {
+function staleReason(lockPath: string, staleMs: number): StaleLock | undefined {
   const stat = statSync(lockPath, { bigint: true, throwIfNoEntry: false });
   if (stat === undefined) return undefined;
   const touchedMs = Number(stat.mtimeMs > stat.ctimeMs ? stat.mtimeMs : stat.ctimeMs);
-  if (Date.now() - touchedMs > staleMs) return { text: `not touched for ${staleMs} ms`, inode: stat.ino };
+  if (Date.now() - touchedMs > staleMs) return { text: `not touched for ${staleMs} ms`, inode: stat.ino, mtimeNs: stat.mtimeNs };
   const pid = ownerOnThisHost(lockPath);
-  if (pid !== undefined && !isAlive(pid)) return { text: `process ${pid} is gone`, inode: stat.ino };
+  if (pid !== undefined && !isAlive(pid)) return { text: `process ${pid} is gone`, inode: stat.ino, mtimeNs: stat.mtimeNs };
   return undefined;
 }
 
@@ -167,7 +267,7 @@ function isAlive(pid: number): boolean {
   }
 }
 
-function breakLock(lockPath: string, staleInode: bigint): boolean {
+function breakLock(lockPath: string, stale: StaleLock): boolean {
   const grave = `${lockPath}.${process.pid}.${process.hrtime.bigint()}`;
   try {
     renameSync(lockPath, grave);
@@ -175,7 +275,8 @@ function breakLock(lockPath: string, staleInode: bigint): boolean {
     if (errnoOf(error) === 'ENOENT') return false;
     throw error;
   }
-  const isTheStaleOne = statSync(grave, { bigint: true }).ino === staleInode;
+  const { ino, mtimeNs } = statSync(grave, { bigint: true });
+  const isTheStaleOne = ino === stale.inode && mtimeNs === stale.mtimeNs;
   if (!isTheStaleOne) {
     try {
       linkSync(grave, lockPath);

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, readFileSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { DotLockError, takeDotLock, tryDotLock } from '#util/dot-lock.js';
+import { DotLockError, LockOwner, takeDotLock, tryDotLock } from '#util/dot-lock.js';
 
 async function inFolder(work: (path: string, folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'roost-lock-'));
@@ -88,5 +89,87 @@ describe('Dot lock', () => {
   it('names the missing folder', () =>
     inFolder(async (_path, folder) => {
       await assert.rejects(takeDotLock(join(folder, 'none', 'list'), { timeoutMs: 100 }), { code: 'ENOENT' });
+    }));
+});
+
+describe('Dot lock with an owner', () => {
+  function ownerIn(folder: string): LockOwner {
+    let names = 0;
+    return new LockOwner(
+      () => folder,
+      () => `owner${++names}`,
+    );
+  }
+
+  it('makes no file for each lock', () =>
+    inFolder(async (path, folder) => {
+      const owner = ownerIn(folder);
+      const inodes = new Set<number>();
+      for (let turn = 0; turn < 3; turn += 1) {
+        const lock = await takeDotLock(path, { timeoutMs: 1000, owner });
+        assert.equal(readFileSync(`${path}.lock`, 'latin1'), `${process.pid}:${hostname()}`);
+        assert.equal(lock.isStillOurs, true);
+        inodes.add(statSync(`${path}.lock`).ino);
+        assert.equal(tryDotLock(path), undefined);
+        await assert.rejects(takeDotLock(path, { timeoutMs: 20, owner }), DotLockError);
+        lock.release();
+        assert.equal(lock.isStillOurs, false);
+        assert.deepEqual(readdirSync(folder), ['owner1']);
+      }
+      assert.equal(inodes.size, 1);
+      owner[Symbol.dispose]();
+      assert.deepEqual(readdirSync(folder), []);
+    }));
+
+  it('makes its file again when somebody has removed it', () =>
+    inFolder(async (path, folder) => {
+      const owner = ownerIn(folder);
+      (await takeDotLock(path, { timeoutMs: 1000, owner })).release();
+      unlinkSync(join(folder, 'owner1'));
+      const lock = await takeDotLock(path, { timeoutMs: 1000, owner });
+      assert.deepEqual(readdirSync(folder), ['list.lock', 'owner2']);
+      assert.equal(lock.isStillOurs, true);
+      // And while the lock is held.
+      unlinkSync(join(folder, 'owner2'));
+      assert.equal(lock.isStillOurs, true);
+      lock.release();
+      assert.deepEqual(readdirSync(folder), []);
+    }));
+
+  it('works where the owner cannot have a file', () =>
+    inFolder(async (path, folder) => {
+      const lock = await takeDotLock(path, { timeoutMs: 1000, owner: ownerIn(join(folder, 'nowhere')) });
+      assert.equal(readFileSync(`${path}.lock`, 'latin1'), `${process.pid}:${hostname()}`);
+      lock.release();
+      await assert.rejects(takeDotLock(join(folder, 'no', 'list'), { timeoutMs: 1000, owner: ownerIn(folder) }), { code: 'ENOENT' });
+    }));
+
+  it('is not taken for the stale one that it was a moment ago', () =>
+    inFolder(async (path, folder) => {
+      const fs = createRequire(import.meta.url)('node:fs') as { renameSync: (from: string, to: string) => void };
+      const { renameSync } = fs;
+      // One that looks dead, taken anew by its owner, who is not, between the look and the breaking.
+      writeFileSync(join(folder, 'owner'), `${deadPid}:${hostname()}`);
+      linkSync(join(folder, 'owner'), `${path}.lock`);
+      let isTaken = false;
+      fs.renameSync = (from, to) => {
+        if (!isTaken) {
+          unlinkSync(`${path}.lock`);
+          utimesSync(join(folder, 'owner'), new Date(), new Date());
+          linkSync(join(folder, 'owner'), `${path}.lock`);
+        }
+        isTaken = true;
+        renameSync(from, to);
+      };
+      syncBuiltinESMExports();
+      try {
+        const inode = statSync(`${path}.lock`).ino;
+        assert.equal(tryDotLock(path), undefined);
+        assert.equal(isTaken, true);
+        assert.equal(statSync(`${path}.lock`).ino, inode);
+      } finally {
+        fs.renameSync = renameSync;
+        syncBuiltinESMExports();
+      }
     }));
 });

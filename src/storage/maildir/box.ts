@@ -4,6 +4,7 @@
 // dovecot-uidlist (all processes, Dovecot included).
 import { statSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
+import { LockOwner } from '#util/dot-lock.js';
 import { type FilePermissions, permissionsIn } from '#util/file-permissions.js';
 import { Mutex } from '#util/keyed-mutex.js';
 import { Roster } from '#util/roster.js';
@@ -80,6 +81,7 @@ export class MaildirBox {
   lookedAtMs = 0;
   readonly views = new Roster<{ readonly numbering: Numbering }>();
   readonly correcting = new Set<number>();
+  readonly #lockOwner: LockOwner;
   #permissions: FilePermissions | undefined;
   /** While loaded: of cur/, which a rename of the mailbox does not change. */
   #curInode = 0;
@@ -89,7 +91,11 @@ export class MaildirBox {
     this.options = options;
     this.names = names;
     this.log = log;
-    this.list = new UidListFile(paths.controlDir, options.lockTimeoutMs, log);
+    this.#lockOwner = new LockOwner(
+      () => this.tmpDir,
+      () => `${names.next()}.lock`,
+    );
+    this.list = new UidListFile(paths.controlDir, this.#lockOwner, options.lockTimeoutMs, log);
     this.syncNew = new SharedRun(() => syncPath(this.newDir, 'folder'));
     this.syncCur = new SharedRun(() => syncPath(this.curDir, 'folder'));
     this.syncList = new SharedRun(() => syncPath(this.list.path, 'file'));
@@ -110,7 +116,7 @@ export class MaildirBox {
   moveTo(paths: MailboxPaths): void {
     this.quiet.stop();
     this.paths = paths;
-    this.list = new UidListFile(paths.controlDir, this.options.lockTimeoutMs, this.log);
+    this.list = new UidListFile(paths.controlDir, this.#lockOwner, this.options.lockTimeoutMs, this.log);
   }
 
   /** Brings in what peers wrote to the index, new files included. The caller holds the mutex. */
@@ -164,6 +170,7 @@ export class MaildirBox {
   unload(): void {
     this.quiet.stop();
     this.saveCachePositions(cachePositionsBytes / 16);
+    this.#lockOwner[Symbol.dispose]();
     this.cache?.close();
     this.cache = undefined;
     this.headerKeys.clear();

@@ -4,7 +4,7 @@ import { open } from 'node:fs/promises';
 import type { Logger } from '#log/logger.js';
 import { writeFileAtomic } from '#util/atomic-file.js';
 import { errnoOf } from '#util/coded-error.js';
-import { type DotLock, DotLockError, takeDotLock } from '#util/dot-lock.js';
+import { type DotLock, DotLockError, type LockOwner, takeDotLock } from '#util/dot-lock.js';
 import type { FilePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import { type Columns, rowBit } from '../index/columns.js';
@@ -20,8 +20,10 @@ export class UidListFile {
   readonly path: string;
   readonly #lockTimeoutMs: number;
   readonly #log: Logger;
+  readonly #owner: LockOwner;
 
-  constructor(controlDir: string, lockTimeoutMs: number, log: Logger) {
+  constructor(controlDir: string, owner: LockOwner, lockTimeoutMs: number, log: Logger) {
+    this.#owner = owner;
     this.path = `${controlDir}/dovecot-uidlist`;
     this.#lockTimeoutMs = lockTimeoutMs;
     this.#log = log;
@@ -34,6 +36,7 @@ export class UidListFile {
         this.path,
         {
           timeoutMs: this.#lockTimeoutMs,
+          owner: this.#owner,
           onBreak: (path, reason) => this.#log.warning('maildir.stale-lock', `Removed stale lock ${path}: ${reason}`, { path, reason }),
         },
         signal,

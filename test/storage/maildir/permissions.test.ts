@@ -14,7 +14,8 @@ function modesIn(folder: string): Record<string, string> {
   for (const name of readdirSync(folder)) {
     const path = join(folder, name);
     modes[name] = modeOf(path);
-    if (statSync(path).isDirectory()) for (const file of readdirSync(path)) modes[`message in ${name}`] = modeOf(join(path, file));
+    if (statSync(path).isDirectory())
+      for (const file of readdirSync(path)) modes[`${name === 'tmp' ? 'lock' : 'message'} in ${name}`] = modeOf(join(path, file));
   }
   return modes;
 }
@@ -56,7 +57,12 @@ describe('Files of a mailbox', () => {
         'roost.index',
         'roost.index.log',
       ];
-      const expected = Object.fromEntries([...folders.map((name) => [name, folder]), ...files.map((name) => [name, file])]);
+      const expected = Object.fromEntries([
+        ...folders.map((name) => [name, folder]),
+        ...files.map((name) => [name, file]),
+        // Who it is that locks the list.
+        ['lock in tmp', '600'],
+      ]);
       assert.deepEqual(await modesAfterUse(root, umask), expected);
     });
   }
