@@ -5,7 +5,8 @@
 export interface FieldKeys {
   /** The keys (`searchKey`) of all fields of the name, a line each; null: no such field. Undefined: not known. */
   get(uid: number): string | null | undefined;
-  set(uid: number, key: string | null): void;
+  /** @returns false when there is no room for it */
+  set(uid: number, key: string | null): boolean;
 }
 
 /** Octets, estimated: 100,000 subjects and as many senders. */
@@ -14,64 +15,87 @@ const maxFields = 32;
 /** What an entry costs beside its characters. */
 const entryBytes = 64;
 
+/** Octets of all fields together. */
+interface Account {
+  bytes: number;
+  readonly maxBytes: number;
+}
+
+/** Of what was given up while somebody still used it. */
+const closedAccount: Account = { bytes: 0, maxBytes: 0 };
+
 /** Those of one mailbox, for as long as it is loaded. */
 export class HeaderKeys {
-  readonly #maxBytes: number;
+  readonly #account: Account;
   /** Least recently searched first. */
   readonly #fields = new Map<string, StoredKeys>();
   #uidValidity = 0;
 
   constructor(limit = maxBytes) {
-    this.#maxBytes = limit;
+    this.#account = { bytes: 0, maxBytes: limit };
   }
 
   /** @param field lower-case */
   of(field: string, uidValidity: number): FieldKeys {
     if (uidValidity !== this.#uidValidity) this.clear();
     this.#uidValidity = uidValidity;
-    const keys = this.#fields.get(field) ?? new StoredKeys((bytes) => this.#makeRoom(field, bytes));
+    const keys = this.#fields.get(field) ?? new StoredKeys(this.#account, (bytes) => this.#makeRoom(field, bytes));
     this.#fields.delete(field);
     const [oldest] = this.#fields.keys();
-    if (oldest !== undefined && this.#fields.size >= maxFields) this.#fields.delete(oldest);
+    if (oldest !== undefined && this.#fields.size >= maxFields) this.#giveUp(oldest);
     this.#fields.set(field, keys);
     return keys;
   }
 
   clear(): void {
-    this.#fields.clear();
+    for (const field of [...this.#fields.keys()]) this.#giveUp(field);
   }
 
   /** Gives up other fields, the least recently searched first. @returns false when that is not enough */
   #makeRoom(field: string, bytes: number): boolean {
-    let total = bytes;
-    for (const keys of this.#fields.values()) total += keys.bytes;
-    for (const [name, keys] of this.#fields) {
-      if (total <= this.#maxBytes) return true;
-      if (name === field) continue;
-      total -= keys.bytes;
-      this.#fields.delete(name);
+    const account = this.#account;
+    for (const name of this.#fields.keys()) {
+      if (account.bytes + bytes <= account.maxBytes) return true;
+      if (name !== field) this.#giveUp(name);
     }
-    return total <= this.#maxBytes;
+    return account.bytes + bytes <= account.maxBytes;
+  }
+
+  #giveUp(field: string): void {
+    this.#fields.get(field)?.close();
+    this.#fields.delete(field);
   }
 }
 
 class StoredKeys implements FieldKeys {
-  bytes = 0;
+  #bytes = 0;
+  #account: Account;
   readonly #keys = new Map<number, string | null>();
-  readonly #mayGrow: (bytes: number) => boolean;
+  readonly #makeRoom: (bytes: number) => boolean;
 
-  constructor(mayGrow: (bytes: number) => boolean) {
-    this.#mayGrow = mayGrow;
+  constructor(account: Account, makeRoom: (bytes: number) => boolean) {
+    this.#account = account;
+    this.#makeRoom = makeRoom;
   }
 
   get(uid: number): string | null | undefined {
     return this.#keys.get(uid);
   }
 
-  set(uid: number, key: string | null): void {
+  set(uid: number, key: string | null): boolean {
+    if (this.#keys.has(uid)) return true;
+    const account = this.#account;
     const bytes = entryBytes + (key === null ? 0 : key.length * 2);
-    if (this.#keys.has(uid) || !this.#mayGrow(bytes)) return;
+    if (account.bytes + bytes > account.maxBytes && (account === closedAccount || !this.#makeRoom(bytes))) return false;
     this.#keys.set(uid, key);
-    this.bytes += bytes;
+    this.#bytes += bytes;
+    account.bytes += bytes;
+    return true;
+  }
+
+  /** What is there can still be read; nothing more is taken. */
+  close(): void {
+    this.#account.bytes -= this.#bytes;
+    this.#account = closedAccount;
   }
 }

@@ -175,8 +175,8 @@ class Compiler {
       memo,
     );
     const take = (seq: number, key: string | null): void => {
-      keys?.set(source.uidAt(seq), key);
-      memo.set(seq, contains(key) ? 1 : 0);
+      // What is kept is looked at when the message is tested again.
+      if (keys?.set(source.uidAt(seq), key) !== true) memo.set(seq, contains(key) ? 1 : 0);
     };
     this.keyTests.set(field, [...(this.keyTests.get(field) ?? []), take]);
     if (keys === undefined) return read;

@@ -95,6 +95,34 @@ export function keyOfFields(block: Buffer, table: FieldTable, name: number): str
   return key;
 }
 
+const maxPatternName = 100;
+const nowhere = /(?!)/;
+
+/**
+ * Finds the first field of this name in a header block of latin1 text. Group 1 is its value where that is all there is to know: printable ASCII with
+ * single spaces in one line, and no other field of the name. Then, or when there is no value, group 2 is undefined.
+ */
+export function plainFieldPattern(name: string): RegExp {
+  // No field has an empty name, or a very long one.
+  if (name === '' || name.length > maxPatternName) return nowhere;
+  const escaped = name.replace(/[^a-z0-9]/gi, '\\$&');
+  const field = `${escaped}[ \\t]*:`;
+  const value = '[ \\t]*(?:([\\x21-\\x7e]+(?: [\\x21-\\x7e]+)*)[ \\t\\r]*|\\r)?\\n';
+  return new RegExp(`(?:^|\\n)${field}(?:${value}(?![ \\t])(?!(?:[^]*?\\n)?${field})|())`, 'i');
+}
+
+/** `headerKey` of the fields of one name, found without looking at the others; undefined when that takes a closer look. */
+export function plainKeyIn(text: string, pattern: RegExp): string | undefined {
+  const match = pattern.exec(text);
+  if (match === null || match[2] !== undefined) return undefined;
+  const value = match[1];
+  if (value === undefined) return '';
+  if (value.includes('=?')) return undefined;
+  const key = value.toUpperCase();
+  // What is upper case already is still a part of the whole text, and would keep it in memory.
+  return key === value ? Buffer.from(key, 'latin1').toString('latin1') : key;
+}
+
 /** The key of a value of printable ASCII with single spaces and no encoded words, as most are; undefined for any other. */
 function plainKeyOf(block: Buffer, start: number, end: number): string | undefined {
   let from = start;

@@ -11,7 +11,7 @@ import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
 import { type FilePermissions, givePermissions, privatePermissions } from '#util/file-permissions.js';
 import { SlowWatch } from '#util/slow-watch.js';
-import { CachedHeaders } from './cache-headers.js';
+import { CachedHeaders, type FileRange } from './cache-headers.js';
 import {
   type CachedMessage,
   cacheHeaderBytes,
@@ -66,6 +66,8 @@ export class CacheFile {
   readonly #firstNames: readonly string[];
   readonly #now: () => number;
   #lengthInSnapshot = 0;
+  /** What this process has written last, without a gap: whole records, read back from the kernel's memory as they were. */
+  #written: FileRange = nothingWritten;
 
   /** @param firstNames header fields cached from the start, lower-case */
   constructor(path: string, firstNames: readonly string[], log: Logger, { permissions, now }: CacheOptions = {}) {
@@ -133,7 +135,7 @@ export class CacheFile {
         this.#giveUp(error);
         return 0;
       }
-    });
+    }, this.#written);
   }
 
   /** True when the record's fields include all of these names. */
@@ -223,6 +225,7 @@ export class CacheFile {
   close(): void {
     if (this.#fd >= 0) closeSync(this.#fd);
     this.#fd = -1;
+    this.#written = nothingWritten;
   }
 
   async #open(state: IndexState): Promise<void> {
@@ -343,7 +346,8 @@ export class CacheFile {
       if (length === 0) throw new BrokenCache(`no record at ${offset}`);
       let record = bytes.subarray(offset - first, offset - first + length);
       if (record.length < length) record = await this.#readAt(offset, length);
-      if (record.length < length || !isIntactCacheRecord(record) || record.readUInt32LE(8) !== uid)
+      const isTrusted = offset >= this.#written.from && offset + length <= this.#written.to;
+      if (record.length < length || !(isTrusted || isIntactCacheRecord(record)) || record.readUInt32LE(8) !== uid)
         throw new BrokenCache(`wrong record at ${offset}`);
       const message = found.get(uid) ?? emptyCachedMessage();
       found.set(uid, message);
@@ -378,6 +382,7 @@ export class CacheFile {
       return;
     }
     let offset = state.cacheLength;
+    this.#written = { from: this.#written.to === offset ? this.#written.from : offset, to: offset + total };
     for (let index = 0; index < lengths.length; index += 1) {
       const uid = uids[index];
       const row = uid === undefined ? -1 : state.columns.rowOf(uid);
@@ -409,6 +414,8 @@ export class CacheFile {
     this.close();
   }
 }
+
+const nothingWritten: FileRange = { from: 0, to: 0 };
 
 /** Which message each record is about, and its octets, in the order of writing. */
 interface RecordOrder {

@@ -1,7 +1,7 @@
 // Header fields of cached messages as SEARCH compares them, found without preparing the messages.
 import { FieldNames, FieldTable, scanHeader } from '#mail/header-scan.js';
 import { cacheUnit } from '../index/cache-record.js';
-import { keyOfFields } from '../search-text.js';
+import { keyOfFields, plainFieldPattern, plainKeyIn } from '../search-text.js';
 import type { MaildirBox } from './box.js';
 import type { Numbering } from './numbering.js';
 
@@ -26,6 +26,7 @@ export async function findHeaderKeys(
   const names = new FieldNames(fields);
   const table = new FieldTable();
   const { columns } = state;
+  const patterns = fields.map(plainFieldPattern);
   let list = -1;
   let isCovered = false;
   for (const seq of seqs) {
@@ -37,7 +38,16 @@ export async function findHeaderKeys(
       isCovered = cache.covers(state, list, fields);
     }
     if (!isCovered) continue;
-    scanHeader(headers.fields, names, table);
-    for (let field = 0; field < fields.length; field += 1) found(field, seq, keyOfFields(headers.fields, table, field));
+    const text = headers.fields.toString('latin1');
+    let isScanned = false;
+    for (let field = 0; field < patterns.length; field += 1) {
+      let key: string | null | undefined = plainKeyIn(text, patterns[field] as RegExp);
+      if (key === undefined) {
+        if (!isScanned) scanHeader(headers.fields, names, table);
+        isScanned = true;
+        key = keyOfFields(headers.fields, table, field);
+      }
+      found(field, seq, key);
+    }
   }
 }
