@@ -4,6 +4,7 @@ import { StorageError } from './errors.js';
 import { checkLevels, inboxLevels, invalidName, type Levels } from './list/name.js';
 import type { MailboxTree } from './list/tree.js';
 import { type ConfiguredMailbox, visibleName } from './list/visible-list.js';
+import type { AccountQuota } from './quota/account-quota.js';
 import type { Namespace } from './user.js';
 
 export interface AccountNamespace {
@@ -13,6 +14,17 @@ export interface AccountNamespace {
   readonly isReadOnly: boolean;
   /** Of mailboxes that several users share: what is for all of them. */
   readonly attributes?: AttributeStore | undefined;
+  /** Of mailboxes of another user. */
+  readonly owner?: NamespaceOwner | undefined;
+}
+
+export interface NamespaceOwner {
+  readonly name: string;
+  /** What is saved counts against it. */
+  readonly quota: AccountQuota;
+  /** What the owner calls the mailbox. */
+  nameOf(levels: Levels): string;
+  readonly hasExplicitInbox: boolean;
 }
 
 /** A mailbox name taken apart. */

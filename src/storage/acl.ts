@@ -4,8 +4,10 @@
 // the letters of RFC 4314 or Dovecot's words (`:lookup read`). Lines that are not understood are kept as they are.
 import { readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
+import { LRUCache } from 'lru-cache';
 import { errnoOf } from '#util/coded-error.js';
 import type { MailboxPaths } from './driver.js';
+import { fileStamp } from './list/file-stamp.js';
 import { asStorageError, defaultLockTimeoutMs, rewriteLocked } from './list/locked-rewrite.js';
 
 /** RFC 4314 2.1: all rights, in the order in which they are shown. */
@@ -20,9 +22,9 @@ export interface AclEntry {
 
 export interface AclStore {
   read(paths: MailboxPaths): Promise<readonly AclEntry[]>;
-  /** @param rights undefined removes the entry */
   /** Before the mailbox is deleted. */
   remove(paths: MailboxPaths): Promise<void>;
+  /** @param rights undefined removes the entry */
   set(paths: MailboxPaths, identifier: string, rights: string | undefined, signal: AbortSignal): Promise<void>;
 }
 
@@ -40,6 +42,10 @@ const words: Readonly<Record<string, string>> = {
   admin: 'a',
 };
 const maxEntries = 1000;
+/** A larger file is no access control list. */
+const maxFileBytes = 1024 * 1024;
+/** Lists that are remembered as long as their files stay as they are. */
+const maxRememberedLists = 2000;
 
 /** Known rights, each once, in one order. */
 export function normalizeRights(rights: string): string {
@@ -95,8 +101,25 @@ export function createAclFiles(lockTimeoutMs = defaultLockTimeoutMs): AclStore {
       throw asStorageError(error, path);
     }
   };
+  const known = new LRUCache<string, { readonly stamp: string; readonly entries: readonly AclEntry[] }>({ max: maxRememberedLists });
+  const stampOf = (path: string): string | undefined => {
+    try {
+      return fileStamp(path, maxFileBytes);
+    } catch (error) {
+      throw asStorageError(error, path);
+    }
+  };
   return {
-    read: async (paths) => parseAcl(await readText(pathOf(paths))),
+    async read(paths) {
+      const path = pathOf(paths);
+      const stamp = stampOf(path);
+      if (stamp === undefined) return [];
+      const last = known.get(path);
+      if (last?.stamp === stamp) return last.entries;
+      const entries = parseAcl(await readText(path));
+      known.set(path, { stamp, entries });
+      return entries;
+    },
     async remove(paths) {
       const path = pathOf(paths);
       try {
@@ -125,21 +148,48 @@ export function createMemoryAcls(): AclStore {
   };
 }
 
-/**
- * What somebody may do who is not the owner: nothing that the list does not grant. The most particular entry holds (Dovecot's order), negative
- * ones take away in any case.
- */
-export function grantedRights(entries: readonly AclEntry[], userName: string): string {
-  const find = (identifier: string): string | undefined => entries.find((entry) => entry.identifier === identifier)?.rights;
-  const granted = find(`user=${userName}`) ?? find('authenticated') ?? find('anyone') ?? '';
-  const taken = ['-anyone', '-authenticated', `-user=${userName}`].map((identifier) => find(identifier) ?? '').join('');
+/** `['user', 'anna']`, `['-group', 'staff']`, `['anyone', '']`. */
+export function aclKindOf(identifier: string): readonly [kind: string, name: string] {
+  const [kind, name = ''] = splitIdentifier(identifier);
+  return [kind, name];
+}
+
+/** Who asks. */
+export interface AclSubject {
+  readonly name: string;
+  /** Of userdb or plugin `acl_groups`. */
+  readonly groups: readonly string[];
+}
+
+/** From the general to the particular (Dovecot's order): the last kind with an entry for the user is the one that holds. */
+const strangerKinds = ['anyone', 'authenticated', 'group', 'user', 'group-override'] as const;
+const ownerKinds = ['owner', 'user', 'group-override'] as const;
+type Kind = (typeof strangerKinds)[number] | (typeof ownerKinds)[number];
+
+/** Positive, or with the sign negative, rights of one kind that are meant for the user; those of several groups together. */
+function rightsOfKind(entries: readonly AclEntry[], sign: '' | '-', kind: Kind, { name, groups }: AclSubject): string | undefined {
+  const identifiers =
+    kind === 'user' ? [`user=${name}`] : kind === 'group' || kind === 'group-override' ? groups.map((group) => `${kind}=${group}`) : [kind];
+  const found = entries.filter(({ identifier }) => identifiers.some((wanted) => identifier === sign + wanted));
+  return found.length === 0 ? undefined : found.map(({ rights }) => rights).join('');
+}
+
+function rightsBy(entries: readonly AclEntry[], kinds: readonly Kind[], subject: AclSubject, unlessSaid: string): string {
+  let granted = unlessSaid;
+  let taken = '';
+  for (const kind of kinds) {
+    granted = rightsOfKind(entries, '', kind, subject) ?? granted;
+    taken += rightsOfKind(entries, '-', kind, subject) ?? '';
+  }
   return normalizeRights([...granted].filter((right) => !taken.includes(right)).join(''));
 }
 
-/** What the owner of a mailbox may do (Dovecot: everything, unless `owner` or the own name says otherwise; `a` cannot be lost). */
-export function ownerRights(entries: readonly AclEntry[], userName: string): string {
-  const find = (identifier: string): string | undefined => entries.find((entry) => entry.identifier === identifier)?.rights;
-  const granted = find(`user=${userName}`) ?? find('owner') ?? allRights;
-  const taken = (find('-owner') ?? '') + (find(`-user=${userName}`) ?? '');
-  return normalizeRights(`${[...granted].filter((right) => !taken.includes(right)).join('')}a`);
+/** What somebody may do who is not the owner: nothing that the list does not grant. Negative entries take away in any case. */
+export function grantedRights(entries: readonly AclEntry[], subject: AclSubject): string {
+  return rightsBy(entries, strangerKinds, subject, '');
+}
+
+/** What the owner of a mailbox may do (Dovecot: everything, unless an entry for the owner says otherwise; `a` cannot be lost). */
+export function ownerRights(entries: readonly AclEntry[], subject: AclSubject): string {
+  return normalizeRights(`${rightsBy(entries, ownerKinds, subject, allRights)}a`);
 }

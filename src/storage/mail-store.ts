@@ -7,6 +7,7 @@ import type { MailboxDriver } from './driver.js';
 import { createMaildirDriver } from './maildir/driver.js';
 import { defaultMaildirOptions } from './maildir/options.js';
 import { createUserOpener, type UserOpener } from './open-user.js';
+import type { FindUser } from './owner-directory.js';
 
 /** What a role that opens mail lists in its `settings` and `sections`. */
 export const mailStoreSettings: readonly SettingsGroup[] = [mailSettings];
@@ -22,10 +23,12 @@ export interface MailStoreOptions {
   readonly log: Logger;
   /** Maildir unless told. */
   readonly driver?: MailboxDriver;
+  /** For mailboxes of other users (`namespace { type = shared }`). */
+  readonly findUser?: FindUser | undefined;
 }
 
-export function createMailStore({ settings, log, driver = createDriver(settings, log) }: MailStoreOptions): MailStore {
-  const opener = createUserOpener({ settings, log, driver });
+export function createMailStore({ settings, log, driver = createDriver(settings, log), findUser }: MailStoreOptions): MailStore {
+  const opener = createUserOpener({ settings, log, driver, findUser });
   return {
     openUser: (user, service, signal) => opener.openUser(user, service, signal),
     close: () => driver.close(),

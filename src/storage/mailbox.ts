@@ -68,6 +68,13 @@ export interface AppendTransaction extends AsyncDisposable {
   abort(): Promise<void>;
 }
 
+/** Flags that copies may have; all unless told (RFC 4314 4: without the right to set a flag it is not copied). */
+export interface KeptFlags {
+  /** Bits of `flagBit`. */
+  readonly system: number;
+  readonly keywords: boolean;
+}
+
 export interface CopyResult {
   readonly uidValidity: number;
   /** Pairwise: sourceUids[i] became targetUids[i]. */
@@ -191,13 +198,13 @@ export interface MailboxView extends AsyncDisposable {
    * save date is new, copies are \Recent. `target` may be this mailbox.
    * @throws StorageError `expunged` when one of them is gone, `over-quota`, `read-only`
    */
-  copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult>;
+  copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal, kept?: KeptFlags): Promise<CopyResult>;
   /**
    * Copies and expunges; the expunges are seen at the next sync. Each message is moved or stays (RFC 6851 3.3): where somebody else expunges or moves
    * some of them meanwhile, the result has the others.
    * @throws StorageError as `copy`; `expunged` when this view knew of one that is gone, or when none was moved
    */
-  move(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult>;
+  move(seqs: readonly number[], target: Mailbox, signal: AbortSignal, kept?: KeptFlags): Promise<CopyResult>;
 
   /** Brings in what other sessions and programs did, and reports the difference to what the client knows. */
   sync(options: SyncOptions, signal: AbortSignal): Promise<ViewChanges>;

@@ -6,9 +6,10 @@ import { compileTemplate, type VariableLookup } from '#config/expand.js';
 import { mailSettings } from '#config/groups/mail.js';
 import type { SettingsSource } from '#config/settings-source.js';
 import type { Logger } from '#log/logger.js';
-import { Account } from './account.js';
+import { Account, type AccountAclOptions } from './account.js';
 import type { AccountNamespace } from './account-namespace.js';
 import { createAclFiles } from './acl.js';
+import { openSharedDict, type SharedDict } from './acl-shared-dict.js';
 import { createAttributeFiles } from './attributes.js';
 import type { MailboxDriver } from './driver.js';
 import { StorageError } from './errors.js';
@@ -22,19 +23,21 @@ import type { MailboxTree } from './list/tree.js';
 import { type MailLocation, parseLocation } from './location.js';
 import { checkPrefix, type NamespaceBlock, parseMailboxes, parseNamespaces, parseSpecialUse } from './namespace.js';
 import { QuotaOpener } from './open-quota.js';
+import { createSharedBlock, type OwnerPlace } from './open-shared.js';
+import { type FindUser, OwnerDirectory } from './owner-directory.js';
+import type { AccountQuota } from './quota/account-quota.js';
+import { type SharedBlock, SharedNamespaces } from './shared-namespaces.js';
 import type { MailUser, Namespace } from './user.js';
+import type { UserdbUser } from './userdb-user.js';
 
-/** What userdb says of a user (auth's UserFields). */
-export interface UserdbUser {
-  readonly user: string;
-  /** `home`, `mail`, `quota_rule`, ... */
-  readonly fields: Readonly<Record<string, string>>;
-}
+export type { UserdbUser } from './userdb-user.js';
 
 export interface UserOpenerOptions {
   readonly settings: SettingsSource;
   readonly log: Logger;
   readonly driver: MailboxDriver;
+  /** Asks userdb for owners of shared mailboxes; without it nobody's mailboxes are shared. */
+  readonly findUser?: FindUser | undefined;
 }
 
 export interface UserOpener {
@@ -49,8 +52,9 @@ export interface UserOpener {
 const maxRememberedTrees = 1000;
 const maxRememberedUsers = 1000;
 const deliveryServices: ReadonlySet<string> = new Set(['lmtp', 'smtp', 'lda']);
-/** An administrator's command is no session of the user either. */
-const servicesWithoutExpiry: ReadonlySet<string> = new Set([...deliveryServices, 'doveadm']);
+const urlService = 'urlauth';
+/** Neither an administrator's command nor a URL that another user follows is a session of the user. */
+const servicesWithoutExpiry: ReadonlySet<string> = new Set([...deliveryServices, 'doveadm', urlService]);
 
 /** What settings and userdb fields say about a user, worked out once for the same fields. */
 interface UserPlace {
@@ -58,14 +62,28 @@ interface UserPlace {
   readonly namespaces: readonly AccountNamespace[];
   readonly controlRoot: string;
   readonly readPlugin: (key: string) => string | undefined;
+  readonly expandWithHome: (text: string) => string;
+  readonly acl: AccountAclOptions;
+  readonly sharedBlocks: readonly SharedBlock[];
 }
 
-export function createUserOpener({ settings, log, driver }: UserOpenerOptions): UserOpener {
+export function createUserOpener({ settings, log, driver, findUser }: UserOpenerOptions): UserOpener {
   const trees = new LRUCache<string, MailboxTree>({ max: maxRememberedTrees });
   const places = new LRUCache<string, UserPlace>({ max: maxRememberedUsers });
   const warned = new Set<string>();
   const lockTimeoutMs = settings.get(mailSettings).mail_max_lock_timeout || undefined;
   const quotas = new QuotaOpener({ settings, driver, log });
+  const acls = createAclFiles(lockTimeoutMs);
+  const owners = findUser === undefined ? undefined : new OwnerDirectory(findUser, log);
+  const dicts = new Map<string, SharedDict>();
+  const explicitInbox = settings.get(mailSettings).mail_shared_explicit_inbox;
+
+  const dictOf = (setting: string | undefined): SharedDict | undefined => {
+    if (setting === undefined || setting === '') return undefined;
+    const dict = dicts.get(setting) ?? openSharedDict(setting, lockTimeoutMs);
+    dicts.set(setting, dict);
+    return dict;
+  };
 
   const treeFor = (location: MailLocation, hasInbox: boolean): MailboxTree => {
     for (const key of location.ignored) {
@@ -92,7 +110,8 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
     checkUserName(user.user);
     const { expand, expandWithHome, home, location: defaultLocation } = templatesOf(user, service, settings.get(mailSettings));
     const locate = (text: string): MailLocation => parseLocation(expandWithHome(text), home);
-    const blocks = parseNamespaces(settings.sections('namespace'));
+    const all = parseNamespaces(settings.sections('namespace'));
+    const blocks = all.filter((block) => !isOfOwners(block));
     const namespaces: AccountNamespace[] = [];
     for (const block of blocks) {
       try {
@@ -109,7 +128,21 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
       const text = user.fields[key] ?? settings.plugin(key);
       return text === undefined ? undefined : expandWithHome(text);
     };
-    return { home, namespaces, controlRoot: primary.folders.control ?? primary.folders.root, readPlugin };
+    const groups = readPlugin('acl_groups')?.split(',') ?? [];
+    const acl: AccountAclOptions = {
+      subject: { name: readPlugin('acl_user') || user.user, groups: groups.map((group) => group.trim()).filter((group) => group !== '') },
+      allowsAnyone: readPlugin('acl_anyone') === 'allow',
+      defaultsFromInbox: /^(?:yes|y|1)$/i.test(readPlugin('acl_defaults_from_inbox') ?? ''),
+      dict: dictOf(readPlugin('acl_shared_dict')),
+      isEnforced: settings.get(mailSettings).mail_plugins.includes('acl'),
+    };
+    const treeOf = (location: MailLocation): MailboxTree => treeFor(location, true);
+    const toBlock = (block: NamespaceBlock): SharedBlock =>
+      createSharedBlock({ block, expand: expandWithHome, home, treeFor: treeOf, placeOf: ownerPlace, explicitInbox, lockTimeoutMs });
+    // What is delivered is for the user alone.
+    const sharedBlocks = deliveryServices.has(service) || owners === undefined ? [] : all.filter(isOfOwners).map(toBlock);
+    const controlRoot = primary.folders.control ?? primary.folders.root;
+    return { home, namespaces, controlRoot, readPlugin, expandWithHome, acl, sharedBlocks };
   };
 
   const placeOf = (user: UserdbUser, service: string): UserPlace => {
@@ -121,17 +154,39 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
     return place;
   };
 
-  return {
+  const ownerPlace = (owner: UserdbUser): OwnerPlace => {
+    const { home, namespaces, readPlugin, expandWithHome } = placeOf(owner, urlService);
+    const quota = (): AccountQuota => quotas.open({ user: owner.user, home, isDelivery: false, namespaces, read: readPlugin });
+    return { home, namespaces, quota, expand: expandWithHome };
+  };
+
+  const opener: UserOpener = {
     async openUser(user, service, signal) {
       signal.throwIfAborted();
-      const { home, namespaces, controlRoot, readPlugin } = placeOf(user, service);
+      const { home, namespaces, controlRoot, readPlugin, acl, sharedBlocks } = placeOf(user, service);
       return new Account({
         name: user.user,
         namespaces,
         driver,
         quota: quotas.open({ user: user.user, home, isDelivery: deliveryServices.has(service), namespaces, read: readPlugin }),
         specialUses: createSpecialUseFile(join(controlRoot, 'roost-special-use'), parseSpecialUse, lockTimeoutMs),
-        acls: createAclFiles(lockTimeoutMs),
+        acls,
+        aclOptions: acl,
+        shared:
+          owners === undefined || sharedBlocks.length === 0
+            ? undefined
+            : new SharedNamespaces({
+                subject: acl.subject,
+                blocks: sharedBlocks,
+                dict: acl.dict,
+                allowsAnyone: acl.allowsAnyone,
+                explicitInbox,
+                findOwner: (name, ownerSignal) => owners.find(name, user.user, ownerSignal),
+              }),
+        openOther: async (name, otherSignal) => {
+          const other = await owners?.find(name, user.user, otherSignal);
+          return other === undefined ? undefined : opener.openUser(other, urlService, otherSignal);
+        },
         attributes: createAttributeFiles(join(controlRoot, 'roost-attributes'), lockTimeoutMs),
         expiresMessages: !servicesWithoutExpiry.has(service),
         isForDelivery: deliveryServices.has(service),
@@ -139,6 +194,12 @@ export function createUserOpener({ settings, log, driver }: UserOpenerOptions): 
       });
     },
   };
+  return opener;
+}
+
+/** Mailboxes of other users; a namespace of this type whose prefix names no owner is one like any other. */
+function isOfOwners({ type, prefix }: NamespaceBlock): boolean {
+  return type === 'shared' && prefix.includes('%%');
 }
 
 /** Settings that hold variables, for one user. */

@@ -69,6 +69,16 @@ export interface MailUser extends AsyncDisposable {
   readAcl(mailboxName: string, signal: AbortSignal): Promise<readonly AclEntry[]>;
   /** @param rights letters of RFC 4314; undefined removes the entry @throws StorageError `not-found` */
   setAcl(mailboxName: string, identifier: string, rights: string | undefined, signal: AbortSignal): Promise<void>;
+  /** What this user may do with a mailbox by its list: letters of RFC 4314. All commands on mailboxes of others are refused where it has none. @throws StorageError `not-found` */
+  rightsOn(mailboxName: string, signal: AbortSignal): Promise<string>;
+  /** Whose mailboxes names like this one are; undefined for nobody's. The mailbox need not exist. */
+  ownerOf(mailboxName: string): string | undefined;
+  /** Lists hold for this user's sessions whatever the protocol offers (`mail_plugins = acl`). */
+  readonly enforcesAcl: boolean;
+  /** Lists may name `anyone` and `authenticated`. */
+  readonly allowsAnyone: boolean;
+  /** Another user's account, for URLs which that user has made for others (RFC 4467); undefined when there is none. To be closed. */
+  openOther(name: string, signal: AbortSignal): Promise<MailUser | undefined>;
   quotaRoots(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;
   /** This user may set limits. */
   readonly canSetQuota: boolean;

@@ -3,6 +3,8 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { changeAcl, grantedRights, ownerRights, parseAcl } from '#storage/acl.js';
 
+const who = (name: string) => ({ name, groups: ['team', 'choir'] });
+
 describe('access control lists', () => {
   it('reads what Dovecot writes: letters, words, quotes, negative rights', () => {
     assert.deepEqual(parseAcl('user=joe lrs\nowner lrwa\n-anyone x\ngroup="the staff" :lookup read\nuser="a\\"b" l\n# note\nfoo bar\n'), [
@@ -21,11 +23,11 @@ describe('access control lists', () => {
   });
 
   it('leaves the owner everything unless the list says otherwise, and always the right to administer', () => {
-    assert.equal(ownerRights([], 'anna'), 'lrwstipekxa');
-    assert.equal(ownerRights([{ identifier: 'user=joe', rights: 'l' }], 'anna'), 'lrwstipekxa');
-    assert.equal(ownerRights([{ identifier: 'owner', rights: 'lr' }], 'anna'), 'lra');
-    assert.equal(ownerRights([{ identifier: 'user=anna', rights: 'l' }], 'anna'), 'la');
-    assert.equal(ownerRights([{ identifier: '-owner', rights: 'xa' }], 'anna'), 'lrwstipeka');
+    assert.equal(ownerRights([], who('anna')), 'lrwstipekxa');
+    assert.equal(ownerRights([{ identifier: 'user=joe', rights: 'l' }], who('anna')), 'lrwstipekxa');
+    assert.equal(ownerRights([{ identifier: 'owner', rights: 'lr' }], who('anna')), 'lra');
+    assert.equal(ownerRights([{ identifier: 'user=anna', rights: 'l' }], who('anna')), 'la');
+    assert.equal(ownerRights([{ identifier: '-owner', rights: 'xa' }], who('anna')), 'lrwstipeka');
   });
 
   it('reads back any identifier it wrote', () => {
@@ -51,9 +53,16 @@ describe('access control lists', () => {
     ['anyone lrw\n-user=joe w', 'joe', 'lr'],
     ['user=joe lrw\n-anyone r', 'joe', 'lw'],
     ['group=staff lr', 'joe', ''],
+    ['group=team lr', 'joe', 'lr'],
+    ['group=team lr\ngroup=choir lw', 'joe', 'lrw'],
+    ['anyone lrwa\ngroup=team l', 'joe', 'l'],
+    ['group=team l\nuser=joe lrs', 'joe', 'lrs'],
+    ['user=joe lrs\ngroup-override=choir l', 'joe', 'l'],
+    ['user=joe lrs\n-group=team s', 'joe', 'lr'],
+    ['owner lr', 'joe', ''],
   ] as const) {
     it(`give ${user} "${rights}" of a mailbox that nobody owns by ${JSON.stringify(text)}`, () => {
-      assert.equal(grantedRights(parseAcl(text), user), rights);
+      assert.equal(grantedRights(parseAcl(text), who(user)), rights);
     });
   }
 });

@@ -32,13 +32,15 @@ export const storageKinds = Object.keys(storages);
 /** Why a transcript cannot be played over this storage; undefined when it can. */
 export function skippedOver(kind: string, { transcript }: TranscriptFile): string | undefined {
   if (kind === 'memory' && transcript.users.size > 0) return 'its accounts share nothing';
-  if (kind === 'memory' && storeSettings(transcript) !== '') return 'needs settings of the mail store';
+  if (kind === 'memory' && storeSettings(transcript, false) !== '') return 'needs settings of the mail store';
   return kind.includes('apart') ? transcript.apart : undefined;
 }
 
 /** Settings that the session does not know are those of the store: they go into its configuration. */
-function storeSettings(transcript: Transcript): string {
+function storeSettings(transcript: Transcript, forStore = true): string {
   const plugin = Object.entries(transcript.settings).filter(([key]) => !(key in imapSettings.settings));
+  // Memory allows it in any case.
+  if (plugin.every(([key]) => key === 'acl_anyone') && !forStore) return '';
   return plugin.length === 0 ? '' : `plugin {\n${plugin.map(([key, value]) => `  ${key} = ${value}\n`).join('')}}\n`;
 }
 

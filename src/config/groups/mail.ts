@@ -21,6 +21,7 @@ export const mailSettings = defineSettings('mail', {
   mail_max_userip_connections: uint('50', 'Connections of one user from one address; 0: no limit. Dovecot has 10, too few behind NAT', {
     unlimited: true,
   }),
+  mail_shared_explicit_inbox: boolean('no', 'INBOX of another user is shared/USER/INBOX instead of shared/USER'),
   mail_temp_scan_interval: time('1 weeks', 'How often left-over files in tmp/ are looked for; 0: never'),
   mailbox_idle_check_interval: time('30 secs', 'How often mailboxes in IDLE are looked at where the kernel cannot tell of changes'),
   maildir_stat_dirs: boolean('no', 'Accepted: only directories and links to them are listed as mailboxes in any case'),

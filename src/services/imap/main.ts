@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { type ClaimOpener, createClaimOpener } from '#auth/claim-token.js';
 import type { AuthMasterClient, UserFields } from '#auth/client.js';
+import { findUserBy } from '#auth/find-user.js';
 import { connectAuthMaster } from '#auth/master-connection.js';
 import { userUid } from '#auth/user-uid.js';
 import type { HandoffRequest } from '#ipc/peer.js';
@@ -20,7 +21,7 @@ import { formatIdLog } from './commands/id.js';
 import { ImapConnection, type StopReason } from './connection.js';
 import { passToHibernation, readMovedSession } from './moved-session.js';
 import { imapRehearsal } from './rehearsal.js';
-import { type ImapSettings, imapSettings } from './settings.js';
+import { type ImapSettings, imapSettings, imapSettingsOf } from './settings.js';
 
 /** How long auth may take to tell who has logged in. */
 const loginTimeoutMs = 60_000;
@@ -47,7 +48,7 @@ export const role: Role = {
   rehearsal: imapRehearsal,
   async start(context) {
     const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
-    const store = createMailStore({ settings: context.settings, log: context.log });
+    const store = createMailStore({ settings: context.settings, log: context.log, findUser: findUserBy(auth, 'imap') });
     const claims = createClaimOpener(context.claimKeys);
     const parts: Parts = { context, auth, claims, users: new UserPool(store, 'imap'), never: new AbortController().signal };
     const startSession = (handed: HandedConnection, known?: UserFields, goBack?: GoBack): ClientHandle =>
@@ -133,7 +134,7 @@ class HandedSession implements ClientHandle {
       throw new Error(`uid ${fields.fields['uid']} of userdb is not the one that this process runs as`);
     await using lease = await users.lease(fields, never);
     const { user } = lease;
-    const settings = context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }).get(imapSettings);
+    const settings = imapSettingsOf(context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }));
     const connection = new ImapConnection({
       stream,
       user,

@@ -1,24 +1,31 @@
 // What the user of a session may do with a mailbox (RFC 4314 4).
-import { type AclEntry, allRights, grantedRights, ownerRights } from '#storage/acl.js';
+import { denied, notFound } from '#storage/account-errors.js';
+import { allRights } from '#storage/acl.js';
 import { StorageError } from '#storage/errors.js';
+import type { KeptFlags } from '#storage/mailbox.js';
+import { type FlagSet, flagBit } from '#storage/types.js';
+import type { MailUser } from '#storage/user.js';
 import { namespaceOf } from './names.js';
 import type { Session } from './session.js';
 
+/** Lists hold where ACL is on, and for mailboxes of other users always. */
+function isGuarded({ settings, user }: Session, mailbox: string): boolean {
+  return settings.imap_acl || user.enforcesAcl || isOfAnother(user, mailbox);
+}
+
 /** The rights of this session's user; all where ACL is off. @throws StorageError `not-found` */
 export async function myRights(session: Session, mailbox: string, signal: AbortSignal): Promise<string> {
-  if (!session.settings.imap_acl) return allRights;
-  return rightsIn(session, mailbox, await session.user.readAcl(mailbox, signal));
+  return isGuarded(session, mailbox) ? session.user.rightsOn(mailbox, signal) : allRights;
 }
 
-/** Mailboxes of private namespaces belong to the session's user, others to nobody. */
+/** Mailboxes of private namespaces belong to the session's user, public ones to nobody. */
 export function isOwner({ user }: Session, mailbox: string): boolean {
-  return namespaceOf(user, mailbox)?.type !== 'public' && namespaceOf(user, mailbox)?.type !== 'shared';
+  return user.ownerOf(mailbox) === user.name;
 }
 
-/** The rights of this session's user by the list of a mailbox. */
-export function rightsIn(session: Session, mailbox: string, entries: readonly AclEntry[]): string {
-  const { name } = session.user;
-  return isOwner(session, mailbox) ? ownerRights(entries, name) : grantedRights(entries, name);
+function isOfAnother(user: MailUser, mailbox: string): boolean {
+  const owner = user.ownerOf(mailbox);
+  return owner !== undefined && owner !== user.name;
 }
 
 /**
@@ -31,10 +38,14 @@ export function listedRights(rights: string): string {
 
 /** @param needed letters, all of which are needed @throws StorageError `no-permission`, `not-found` */
 export async function demandRights(session: Session, mailbox: string, needed: string, signal: AbortSignal): Promise<void> {
-  if (!session.settings.imap_acl) return;
+  if (isGuarded(session, mailbox)) await demandRightsOf(session.user, mailbox, needed, signal);
+}
+
+/** The same for a user who need not be the session's, where lists hold in any case. */
+export async function demandRightsOf(user: MailUser, mailbox: string, needed: string, signal: AbortSignal): Promise<void> {
   let rights: string;
   try {
-    rights = await myRights(session, mailbox, signal);
+    rights = await user.rightsOn(mailbox, signal);
   } catch (error) {
     // What only holds other mailboxes has no list.
     if (error instanceof StorageError && error.code === 'not-selectable') return;
@@ -42,17 +53,13 @@ export async function demandRights(session: Session, mailbox: string, needed: st
   }
   if ([...needed].every((right) => rights.includes(right))) return;
   // RFC 4314 6: to those who may not see it, it is not there.
-  if (!rights.includes('l') && !isOwner(session, mailbox)) throw new StorageError('not-found', `no right to see ${mailbox}`);
-  throw denied(mailbox);
-}
-
-export function denied(mailbox: string): StorageError {
-  return new StorageError('no-permission', `no permission for ${mailbox}`, { clientText: 'Permission denied' });
+  throw rights.includes('l') || user.ownerOf(mailbox) === user.name ? denied(mailbox) : notFound(mailbox);
 }
 
 /** The right to create below the nearest parent that is there (RFC 4314 4, CREATE); without one everybody may. */
 export async function demandCreate(session: Session, mailbox: string, separator: string, signal: AbortSignal): Promise<void> {
-  if (!session.settings.imap_acl) return;
+  // Other users' mailboxes know themselves what may be made below them.
+  if (!isGuarded(session, mailbox) || isOfAnother(session.user, mailbox)) return;
   const namespace = namespaceOf(session.user, mailbox);
   const rootLength = isOwner(session, mailbox) ? 0 : (namespace?.prefix.length ?? 0) - 1;
   for (let at = mailbox.lastIndexOf(separator); at > Math.max(rootLength, 0); at = mailbox.lastIndexOf(separator, at - 1)) {
@@ -65,6 +72,19 @@ export async function demandCreate(session: Session, mailbox: string, separator:
     }
   }
   // What nobody owns has a list for its root, too.
-  if (rootLength > 0 && !rightsIn(session, mailbox, await session.user.readAcl(mailbox.slice(0, rootLength), signal)).includes('k'))
-    throw denied(mailbox);
+  if (rootLength > 0 && !(await session.user.rightsOn(mailbox.slice(0, rootLength), signal)).includes('k')) throw denied(mailbox);
+}
+
+/** The flags that these rights let change (RFC 4314 4); undefined when all of them. */
+export function keptFlags(rights: string): KeptFlags | undefined {
+  const can = (right: string): boolean => rights.includes(right);
+  if (can('w') && can('s') && can('t')) return undefined;
+  const own = flagBit.seen | flagBit.deleted;
+  return { system: (can('s') ? flagBit.seen : 0) | (can('t') ? flagBit.deleted : 0) | (can('w') ? ~own : 0), keywords: can('w') };
+}
+
+/** Flags without those that may not be changed. */
+export function permittedFlags(flags: FlagSet, rights: string): FlagSet {
+  const kept = keptFlags(rights);
+  return kept === undefined ? flags : { system: flags.system & kept.system, keywords: kept.keywords ? flags.keywords : [] };
 }

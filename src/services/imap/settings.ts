@@ -1,4 +1,6 @@
 import { boolean, choice, defineSettings, list, type SettingsOf, size, string, time, uint } from '#config/define.js';
+import { mailSettings } from '#config/groups/mail.js';
+import type { SettingsSource } from '#config/settings-source.js';
 
 /** Settings of the imap service, under Dovecot's names. */
 export const imapSettings = defineSettings('imap', {
@@ -24,6 +26,7 @@ export const imapSettings = defineSettings('imap', {
   imap_hibernate_timeout: time('0', 'Move idling connections to the imap-hibernate process after this time; 0 never.'),
   imap_urlauth_host: string('', 'Host name in URLAUTH URLs; * accepts any.'),
   imap_urlauth_port: uint('143', 'Port in URLAUTH URLs.'),
+  imap_urlauth_submit_user: string('', 'User of the mail submission server, who may fetch submit+ URLs.'),
   imap_append_limit: size('0', 'Largest message that APPEND takes, announced as APPENDLIMIT; 0 for no limit of its own.'),
   imap_message_limit: uint(
     '0',
@@ -37,3 +40,16 @@ export const imapSettings = defineSettings('imap', {
 });
 
 export type ImapSettings = SettingsOf<typeof imapSettings>;
+
+/** ACL is also offered as in Dovecot, by `mail_plugins = acl imap_acl`. The same object for the same settings. */
+export function imapSettingsOf(source: SettingsSource): ImapSettings {
+  const settings = source.get(imapSettings);
+  if (settings.imap_acl) return settings;
+  const known = withAcl.get(settings);
+  if (known !== undefined) return known;
+  const wanted = source.get(mailSettings).mail_plugins.includes('imap_acl') ? { ...settings, imap_acl: true } : settings;
+  withAcl.set(settings, wanted);
+  return wanted;
+}
+
+const withAcl = new WeakMap<ImapSettings, ImapSettings>();

@@ -2,7 +2,9 @@
 import type { ImapUrl } from '#protocol/imap/imap-url.js';
 import { StorageError } from '#storage/errors.js';
 import type { MessageReader } from '#storage/mailbox.js';
+import type { MailUser } from '#storage/user.js';
 import { locateSection } from './message-section.js';
+import { demandRights } from './rights.js';
 import type { Session } from './session.js';
 
 export interface UrlContent extends AsyncDisposable {
@@ -14,13 +16,32 @@ export interface UrlContent extends AsyncDisposable {
 
 const chunkBytes = 131_072;
 
-/** @returns undefined when there is no such mailbox, message or part, or it is of another user */
+/**
+ * What the session's user may read.
+ * @returns undefined when there is no such mailbox, message or part, or it is of another user, or may not be read
+ */
 export async function openUrl(session: Session, url: ImapUrl, signal: AbortSignal): Promise<UrlContent | undefined> {
   if (url.server?.user !== undefined && url.server.user !== session.user.name) return undefined;
   const name = url.mailbox ?? session.selectedView?.mailbox.name;
-  if (name === undefined) return undefined;
+  return name === undefined
+    ? undefined
+    : openUrlOf(session.user, name, url, (mailbox) => demandRights(session, mailbox, 'r', signal), signal);
+}
+
+/**
+ * What an account holds below a name.
+ * @param demand throws when it may not be read
+ */
+export async function openUrlOf(
+  user: MailUser,
+  name: string,
+  url: ImapUrl,
+  demand: (mailbox: string) => Promise<void>,
+  signal: AbortSignal,
+): Promise<UrlContent | undefined> {
   try {
-    const mailbox = await session.user.openMailbox(name, signal);
+    const mailbox = await user.openMailbox(name, signal);
+    await demand(name);
     if (url.uidValidity !== undefined && url.uidValidity !== mailbox.uidValidity) return undefined;
     const view = await mailbox.openView({ readOnly: true }, signal);
     let reader: MessageReader | undefined;
@@ -47,7 +68,8 @@ export async function openUrl(session: Session, url: ImapUrl, signal: AbortSigna
       throw error;
     }
   } catch (error) {
-    const isMissing = error instanceof StorageError && ['not-found', 'not-selectable', 'invalid-name', 'expunged'].includes(error.code);
+    const isMissing =
+      error instanceof StorageError && ['not-found', 'not-selectable', 'invalid-name', 'expunged', 'no-permission'].includes(error.code);
     if (isMissing) return undefined;
     throw error;
   }

@@ -1,12 +1,14 @@
 // COPY by hard link and MOVE by rename: no message is read, unless the target is on another file system or hard links are switched off.
 
 import { statSync } from 'node:fs';
-import { copyFile, unlink, utimes } from 'node:fs/promises';
+import { chmod, copyFile, open, unlink, utimes } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
+import { givePermissions, permissionsIn } from '#util/file-permissions.js';
 import { normalizeRanges } from '#util/number-set.js';
 import { unknown32 } from '../index/columns.js';
 import type { Stamps } from '../index/index-state.js';
 import { expungeRecord, stampsRecord } from '../index/log-record.js';
+import type { KeptFlags } from '../mailbox.js';
 import type { MaildirBox } from './box.js';
 import { expungeMessages } from './expunge.js';
 import { storageErrorOf, syncPath } from './file-calls.js';
@@ -21,6 +23,7 @@ export interface CopySource {
   readonly box: MaildirBox;
   /** In the order the copies are to have. */
   readonly uids: readonly number[];
+  readonly kept?: KeptFlags | undefined;
 }
 
 export interface Copied {
@@ -40,9 +43,9 @@ const mostLooks = 4;
 export async function copyMessages(source: CopySource, target: MaildirBox, signal: AbortSignal): Promise<Copied> {
   const { box, uids } = source;
   await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal);
-  let how: 'link' | 'copy' = target.options.copyWithHardlinks && deviceOf(box.curDir) === deviceOf(target.curDir) ? 'link' : 'copy';
+  let how: 'link' | 'copy' = target.options.copyWithHardlinks && mayShareFiles(box, target) ? 'link' : 'copy';
   for (let attempt = 1; ; attempt += 1) {
-    const incoming = uids.map((uid) => describe(box, uid, target, how));
+    const incoming = uids.map((uid) => describe(source, uid, target, how));
     try {
       const placed = how === 'copy' ? await placeCopies(incoming, target, signal) : await placeMessages(target, incoming, signal);
       return { uidValidity: placed.uidValidity, sourceUids: uids, targetUids: placed.uids };
@@ -61,7 +64,7 @@ export async function copyMessages(source: CopySource, target: MaildirBox, signa
  */
 export async function moveMessages(source: CopySource, target: MaildirBox, signal: AbortSignal): Promise<Copied> {
   const { box, uids } = source;
-  if (deviceOf(box.curDir) !== deviceOf(target.curDir)) return copyAndExpunge(source, target, signal);
+  if (!mayShareFiles(box, target)) return copyAndExpunge(source, target, signal);
   await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal);
   const sourceUids: number[] = [];
   const targetUids: number[] = [];
@@ -70,7 +73,7 @@ export async function moveMessages(source: CopySource, target: MaildirBox, signa
   for (let look = 1; left.length > 0 && look <= mostLooks; look += 1) {
     if (look > 1) await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
     left = left.filter((uid) => isLive(box, uid));
-    const moving = new Map(left.map((uid) => [describe(box, uid, target, 'rename'), uid] as const));
+    const moving = new Map(left.map((uid) => [describe(source, uid, target, 'rename'), uid] as const));
     try {
       const placed = await placeMessages(target, [...moving.keys()], signal, moveSource(box, target, moving));
       uidValidity = placed.uidValidity;
@@ -134,11 +137,18 @@ function cannotLink(error: unknown): boolean {
   return ['EXDEV', 'EPERM', 'EMLINK'].includes(causeOf(error) ?? '');
 }
 
-function deviceOf(path: string): number {
-  return statSync(path, { throwIfNoEntry: false })?.dev ?? -1;
+/**
+ * One file system, and folders of the same owner, group and mode: a file that is linked or renamed keeps its own, which must be what a file of the
+ * target has, as users with uids of their own must not have files of others in their mailboxes.
+ */
+function mayShareFiles(source: MaildirBox, target: MaildirBox): boolean {
+  if (source === target) return true;
+  const [a, b] = [source.curDir, target.curDir].map((path) => statSync(path, { throwIfNoEntry: false }));
+  if (a === undefined || b === undefined) return false;
+  return a.dev === b.dev && a.uid === b.uid && a.gid === b.gid && (a.mode & 0o777) === (b.mode & 0o777);
 }
 
-function describe(box: MaildirBox, uid: number, target: MaildirBox, how: 'link' | 'rename' | 'copy'): IncomingMessage {
+function describe({ box, kept }: CopySource, uid: number, target: MaildirBox, how: 'link' | 'rename' | 'copy'): IncomingMessage {
   const { state } = box;
   const { columns } = state;
   const row = columns.rowOf(uid);
@@ -153,8 +163,8 @@ function describe(box: MaildirBox, uid: number, target: MaildirBox, how: 'link' 
     how: how === 'rename' ? 'rename' : 'link',
     baseName: isSized ? sizedName(name, size, virtualSize) : name,
     extension: `G${guidOf(state, row)} ${pop3 === undefined ? '' : `P${pop3} `}`,
-    flags: columns.flags[row] as number,
-    keywords: target.state.keywords.creatable(state.keywordsOf(row)),
+    flags: (columns.flags[row] as number) & (kept?.system ?? ~0),
+    keywords: kept?.keywords === false ? [] : target.state.keywords.creatable(state.keywordsOf(row)),
     internalDate: columns.internalDate[row] as number,
   };
 }
@@ -168,6 +178,7 @@ async function placeCopies(incoming: readonly IncomingMessage[], target: Maildir
       const path = `${target.tmpDir}/${message.baseName}`;
       copied.push({ ...message, source: path, how: 'rename' });
       await copyFile(message.source, path);
+      await givePermissionsTo(path, target);
       await utimes(path, message.internalDate, message.internalDate);
       if (target.options.fsync !== 'never') await syncPath(path, 'file');
     }
@@ -175,5 +186,18 @@ async function placeCopies(incoming: readonly IncomingMessage[], target: Maildir
   } catch (error) {
     for (const { source } of copied) await unlink(source).catch(() => undefined);
     throw storageErrorOf(error, `copy to ${target.paths.mailDir}`);
+  }
+}
+
+/** Those of the folder, as every file in it has them: the copy has those of its source. */
+async function givePermissionsTo(path: string, target: MaildirBox): Promise<void> {
+  const { mode, gid } = permissionsIn(target.paths.mailDir);
+  await chmod(path, mode);
+  if (gid === undefined) return;
+  const file = await open(path, 'r');
+  try {
+    givePermissions(file.fd, { mode, gid });
+  } finally {
+    await file.close();
   }
 }

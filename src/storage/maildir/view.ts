@@ -7,6 +7,7 @@ import { recentRecord } from '../index/log-record.js';
 import { MailboxIndex } from '../index/mailbox-index.js';
 import type {
   CopyResult,
+  KeptFlags,
   Mailbox,
   MailboxView,
   MessageReader,
@@ -315,14 +316,14 @@ export class MaildirView implements MailboxView {
     if (freed.messages > 0) this.mailbox.quota.changed(-freed.octets, -freed.messages);
   }
 
-  async copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult> {
+  async copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal, kept?: KeptFlags): Promise<CopyResult> {
     await this.#ready(signal);
-    return this.#copyTo(seqs, target, false, signal);
+    return this.#copyTo(seqs, target, { isMove: false, kept }, signal);
   }
 
-  async move(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult> {
+  async move(seqs: readonly number[], target: Mailbox, signal: AbortSignal, kept?: KeptFlags): Promise<CopyResult> {
     await this.#writable(signal);
-    return this.#copyTo(seqs, target, true, signal);
+    return this.#copyTo(seqs, target, { isMove: true, kept }, signal);
   }
 
   async sync(options: SyncOptions, signal: AbortSignal): Promise<ViewChanges> {
@@ -446,7 +447,12 @@ export class MaildirView implements MailboxView {
     return this.#prepared.get(seq)?.[field] ?? Buffer.alloc(0);
   }
 
-  async #copyTo(seqs: readonly number[], target: Mailbox, isMove: boolean, signal: AbortSignal): Promise<CopyResult> {
+  async #copyTo(
+    seqs: readonly number[],
+    target: Mailbox,
+    { isMove, kept }: { readonly isMove: boolean; readonly kept: KeptFlags | undefined },
+    signal: AbortSignal,
+  ): Promise<CopyResult> {
     if (!(target instanceof MaildirMailboxBase)) throw new StorageError('cannot', 'copy between mailbox formats');
     target.box.checkExists();
     if (target.isReadOnly) throw new StorageError('read-only', `mailbox ${target.name} is read-only`);
@@ -465,7 +471,9 @@ export class MaildirView implements MailboxView {
       const wanted = octetsOf.reduce((sum, octets) => sum + octets, 0);
       await room.reserve(wanted, uids.length);
     }
-    const copied = isMove ? await moveMessages({ box, uids }, target.box, signal) : await copyMessages({ box, uids }, target.box, signal);
+    const copied = isMove
+      ? await moveMessages({ box, uids, kept }, target.box, signal)
+      : await copyMessages({ box, uids, kept }, target.box, signal);
     // Of a move only a part may have been possible.
     const sizes = new Map(uids.map((uid, index) => [uid as number, octetsOf[index] as number]));
     const octets = copied.sourceUids.reduce((sum, uid) => sum + (sizes.get(uid) ?? 0), 0);

@@ -3,7 +3,17 @@ import { previewOf } from '#mail/preview.js';
 import { bufferSource } from '#mail/text.js';
 import { intersectRanges, normalizeRanges, rangesOf } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
-import type { CopyResult, Mailbox, MailboxView, MessageReader, StoreChange, StoreResult, SuspendedView, ViewChanges } from '../mailbox.js';
+import type {
+  CopyResult,
+  KeptFlags,
+  Mailbox,
+  MailboxView,
+  MessageReader,
+  StoreChange,
+  StoreResult,
+  SuspendedView,
+  ViewChanges,
+} from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
 import { evaluateSearch } from '../search-run.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
@@ -203,14 +213,14 @@ export class MemoryView implements MailboxView {
     );
   }
 
-  async copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult> {
+  async copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal, kept?: KeptFlags): Promise<CopyResult> {
     this.mailbox.check(signal);
-    return this.#copyTo(seqs, target, false, signal);
+    return this.#copyTo(seqs, target, { isMove: false, kept }, signal);
   }
 
-  async move(seqs: readonly number[], target: Mailbox, signal: AbortSignal): Promise<CopyResult> {
+  async move(seqs: readonly number[], target: Mailbox, signal: AbortSignal, kept?: KeptFlags): Promise<CopyResult> {
     this.#checkWritable(signal);
-    return this.#copyTo(seqs, target, true, signal);
+    return this.#copyTo(seqs, target, { isMove: true, kept }, signal);
   }
 
   async sync(options: { readonly allowExpunge: boolean }, signal: AbortSignal): Promise<ViewChanges> {
@@ -357,7 +367,12 @@ export class MemoryView implements MailboxView {
     return expunged;
   }
 
-  async #copyTo(seqs: readonly number[], target: Mailbox, isMove: boolean, signal: AbortSignal): Promise<CopyResult> {
+  async #copyTo(
+    seqs: readonly number[],
+    target: Mailbox,
+    { isMove, kept }: { readonly isMove: boolean; readonly kept: KeptFlags | undefined },
+    signal: AbortSignal,
+  ): Promise<CopyResult> {
     if (!(target instanceof MemoryStore)) throw new StorageError('cannot', 'copy between mailbox formats');
     target.check(signal);
     if (target.isReadOnly) throw new StorageError('read-only', `mailbox ${target.name} is read-only`);
@@ -374,8 +389,8 @@ export class MemoryView implements MailboxView {
     const copies = source.map(
       (message): NewMessage => ({
         content: message.content,
-        flags: message.flags,
-        keywords: target.keywordTable.creatable(message.keywords),
+        flags: kept === undefined ? message.flags : message.flags & kept.system,
+        keywords: kept?.keywords === false ? [] : target.keywordTable.creatable(message.keywords),
         internalDateMs: message.internalDateMs,
         guid: message.guid,
       }),

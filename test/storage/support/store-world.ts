@@ -9,6 +9,7 @@ import type { SettingsSource } from '#config/settings-source.js';
 import { type Logger, silentLogger } from '#log/logger.js';
 import { settingsGroups } from '#services/registry.js';
 import { createMailStore, type MailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
+import type { UserdbUser } from '#storage/open-user.js';
 import type { MailUser } from '#storage/user.js';
 import { never } from '../../contract/world.js';
 
@@ -28,10 +29,21 @@ export function settingsFrom(folder: string, config: string): SettingsSource {
   return unpackSettings(packSettings(resolved, { name: 'imap', protocol: 'imap' }, mailStoreSettings, mailStoreSections));
 }
 
-/** @param config `FOLDER` stands for the temporary directory */
-export function makeStore(test: TestContext, config = 'mail_location = maildir:~/Maildir', log: Logger = silentLogger): StoreWorld {
+/**
+ * @param config `FOLDER` stands for the temporary directory
+ * @param isUser whom userdb knows, with the fields that the user was opened with
+ */
+export function makeStore(
+  test: TestContext,
+  config = 'mail_location = maildir:~/Maildir',
+  log: Logger = silentLogger,
+  isUser: (name: string) => boolean = () => true,
+): StoreWorld {
   const folder = mkdtempSync(join(tmpdir(), 'roost-store-'));
-  const store = createMailStore({ settings: settingsFrom(folder, config.replaceAll('FOLDER', folder)), log });
+  const findUser = async (name: string): Promise<UserdbUser | undefined> =>
+    isUser(name) ? { user: name, fields: { home: join(folder, 'home', name), ...fieldsOf.get(name) } } : undefined;
+  const fieldsOf = new Map<string, Readonly<Record<string, string>>>();
+  const store = createMailStore({ settings: settingsFrom(folder, config.replaceAll('FOLDER', folder)), log, findUser });
   test.after(async () => {
     await store.close();
     rmSync(folder, { recursive: true, force: true });
@@ -41,6 +53,7 @@ export function makeStore(test: TestContext, config = 'mail_location = maildir:~
     store,
     open(fields = {}, { user = 'bob', service = 'imap' } = {}) {
       const home = join(folder, 'home', user);
+      fieldsOf.set(user, fields);
       mkdirSync(home, { recursive: true });
       return store.openUser({ user, fields: { home, ...fields } }, service, never);
     },

@@ -3,8 +3,8 @@ import { parseAclIdentifier, parseSetAcl } from '#protocol/imap/commands/acl.js'
 import { parseMailboxOnly } from '#protocol/imap/commands/no-arguments.js';
 import { encodeAstring } from '#protocol/imap/encoder.js';
 import { encodeUtf8 } from '#protocol/imap/grammar.js';
+import { notFound } from '#storage/account-errors.js';
 import { allRights, normalizeRights, ownerRights } from '#storage/acl.js';
-import { StorageError } from '#storage/errors.js';
 import { row } from '../command-spec.js';
 import { bad, ok } from '../outcome.js';
 import { demandRights, isOwner, listedRights, myRights } from '../rights.js';
@@ -23,14 +23,15 @@ function toFileIdentifier(session: Session, mailbox: string, identifier: string)
   const sign = identifier.startsWith('-') ? '-' : '';
   const name = identifier.slice(sign.length);
   if (name === 'anyone' || name === 'authenticated') return sign + name;
-  if (name === 'owner' || (name === session.user.name && isOwner(session, mailbox))) return `${sign}owner`;
+  if (name === 'owner' || name === session.user.ownerOf(mailbox)) return `${sign}owner`;
   return sign + (name.startsWith('$') ? `group=${name.slice(1)}` : `user=${name}`);
 }
 
 function fromFileIdentifier(session: Session, mailbox: string, identifier: string): string {
   const sign = identifier.startsWith('-') ? '-' : '';
   const name = identifier.slice(sign.length);
-  if (name === 'owner' && isOwner(session, mailbox)) return sign + session.user.name;
+  const owner = session.user.ownerOf(mailbox);
+  if (name === 'owner' && owner !== undefined) return sign + owner;
   return sign + name.replace(/^user=/, '').replace(/^group(?:-override)?=/, '$');
 }
 
@@ -50,14 +51,15 @@ export const getAclRow = row({
     if (!session.settings.imap_acl) return off;
     await demandAdmin(session, mailbox, signal);
     const entries = await session.user.readAcl(mailbox, signal);
-    const own = new Set(isOwner(session, mailbox) ? ['owner', `user=${session.user.name}`] : []);
+    const owner = session.user.ownerOf(mailbox);
+    const own = new Set(owner === undefined ? [] : ['owner', `user=${owner}`]);
     const pairs = entries
       .filter(({ identifier }) => !own.has(identifier))
       .map(
         ({ identifier, rights }) =>
           ` ${shown(session, fromFileIdentifier(session, mailbox, identifier))} ${rights === '' ? '""' : listedRights(rights)}`,
       );
-    if (own.size > 0) pairs.push(` ${shown(session, session.user.name)} ${listedRights(ownerRights(entries, session.user.name))}`);
+    if (owner !== undefined) pairs.push(` ${shown(session, owner)} ${listedRights(ownerRights(entries, { name: owner, groups: [] }))}`);
     session.text(`* ACL ${session.mailboxName(mailbox)}${pairs.join('')}\r\n`);
     return ok('Getacl completed.');
   },
@@ -72,7 +74,7 @@ export const myRightsRow = row({
     if (!session.settings.imap_acl) return off;
     const rights = await myRights(session, mailbox, signal);
     // RFC 4314 3.5, 4: it takes one of these rights to know them.
-    if (!isOwner(session, mailbox) && !/[lrikxa]/.test(rights)) throw new StorageError('not-found', `no right to see ${mailbox}`);
+    if (!isOwner(session, mailbox) && !/[lrikxa]/.test(rights)) throw notFound(mailbox);
     session.text(`* MYRIGHTS ${session.mailboxName(mailbox)} ${listedRights(rights)}\r\n`);
     return ok('Myrights completed.');
   },
@@ -88,7 +90,7 @@ export const listRightsRow = row({
     await demandAdmin(session, mailbox, signal);
     await session.user.readAcl(mailbox, signal);
     // The owner cannot lose the right to administer.
-    const isOwners = identifier === session.user.name && isOwner(session, mailbox);
+    const isOwners = identifier === session.user.ownerOf(mailbox);
     const optional = [...listedRights(allRights)].filter((right) => !isOwners || right !== 'a').join(' ');
     session.text(`* LISTRIGHTS ${session.mailboxName(mailbox)} ${shown(session, identifier)} ${isOwners ? 'a' : '""'} ${optional}\r\n`);
     return ok('Listrights completed.');
@@ -106,10 +108,14 @@ export const setAclRow = row({
     if (rights === undefined) return bad('Error in IMAP command SETACL: Unknown right');
     await demandAdmin(session, mailbox, signal);
     const name = toFileIdentifier(session, mailbox, identifier);
+    // Sharing with everybody is the administrator's to allow (`acl_anyone = allow`), except where everything is everybody's.
+    if (!session.user.allowsAnyone && session.user.ownerOf(mailbox) !== undefined && /^-?(?:anyone|authenticated)$/.test(name))
+      return bad(`Error in IMAP command SETACL: '${identifier}' identifier is disallowed`);
     const entries = await session.user.readAcl(mailbox, signal);
-    const isOwners = (file: string): boolean => file === 'owner' && isOwner(session, mailbox);
+    const owner = session.user.ownerOf(mailbox);
+    const isOwners = (file: string): boolean => file === 'owner' && owner !== undefined;
     const before = isOwners(name)
-      ? ownerRights(entries, session.user.name)
+      ? ownerRights(entries, { name: owner ?? '', groups: [] })
       : (entries.find((entry) => entry.identifier === name)?.rights ?? '');
     const after =
       mode === 'replace' ? rights : mode === 'add' ? before + rights : [...before].filter((right) => !rights.includes(right)).join('');

@@ -9,12 +9,17 @@ import { toFlagSet } from '../flag-text.js';
 import type { MessageInput } from '../message-input.js';
 import { refuseSave } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
-import { demandRights } from '../rights.js';
+import { demandRights, myRights, permittedFlags } from '../rights.js';
 import type { Session } from '../session.js';
 import { receiveParts, type Segment } from './append-catenate.js';
 
 /** Messages in one APPEND. */
 const maxMessages = 1_000;
+
+export interface AppendTarget {
+  readonly transaction: AppendTransaction;
+  readonly rights: string;
+}
 
 /** Opens the target of APPEND. @returns the reply when there is none */
 export async function openTarget(session: Session, name: string, signal: AbortSignal): Promise<Mailbox | Outcome> {
@@ -30,21 +35,23 @@ export async function openTarget(session: Session, name: string, signal: AbortSi
 
 /**
  * Takes one message into the transaction.
+ * @param target with what the user may do there: flags that may not be set are left out (RFC 4314 4)
  * @param input undefined when the command has no message literal
  * @returns where the command goes on, or the reply when the message is refused
  */
 export async function receiveMessage(
   session: Session,
-  transaction: AppendTransaction,
+  { transaction, rights }: AppendTarget,
   input: MessageInput | undefined,
   item: AppendItem,
   segment: Segment,
   signal: AbortSignal,
 ): Promise<Segment | Outcome> {
-  const { set: flags, invalid } = toFlagSet(item.flags);
+  const { set: wanted, invalid } = toFlagSet(item.flags);
   // Clients copy \Recent along with the other flags; a server ignores it (RFC 3501 2.3.2).
   if (invalid !== undefined && invalid.toLowerCase() !== '\\recent')
     return bad(`Error in IMAP command APPEND: Invalid system flag ${invalid}`);
+  const flags = permittedFlags(wanted, rights);
   const add = (expectedBytes: number | undefined): Promise<MessageWriter> =>
     transaction.add({ flags, internalDateMs: item.internalDateMs, expectedBytes }, signal);
   if (item.isCatenate) {
@@ -83,13 +90,14 @@ async function append(session: Session, input: MessageInput | undefined, start: 
   let item = parseAppendItem(start.reader);
   const mailbox = await openTarget(session, name, signal);
   if ('kind' in mailbox) return mailbox;
+  const rights = await myRights(session, name, signal);
   await using transaction = mailbox.beginAppend('append');
   let segment = start;
   for (let count = 1; ; count++) {
     const refusal = refuseSave(session, count);
     if (refusal !== undefined) return refusal;
     if (count > maxMessages) return no('Too many messages in one APPEND.', 'LIMIT');
-    const next = await receiveMessage(session, transaction, input, item, segment, signal);
+    const next = await receiveMessage(session, { transaction, rights }, input, item, segment, signal);
     if ('kind' in next) return next;
     if (!parseAppendTail(next.reader)) break;
     segment = next;

@@ -8,7 +8,7 @@ import { replyToStorageError } from '../error-reply.js';
 import { type Limited, limitSeqs, refuseSave, withLimit } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { withProgress } from '../progress.js';
-import { demandRights } from '../rights.js';
+import { demandRights, keptFlags, myRights } from '../rights.js';
 import { countOf, numbersOf, type Session } from '../session.js';
 
 /** UIDs in the order of the copies: RFC 4315 3 pairs them by position. */
@@ -41,7 +41,8 @@ async function transfer(
     await demandRights(session, command.mailbox, 'i', call.signal);
     if (how === 'move') await demandRights(session, view.mailbox.name, 'te', call.signal);
     const seqs = [...limited.part];
-    const result = await withProgress(session, call, () => view[how](seqs, target, call.signal));
+    const kept = keptFlags(await myRights(session, command.mailbox, call.signal));
+    const result = await withProgress(session, call, () => view[how](seqs, target, call.signal, kept));
     session.noteOwn(target.guid, result.targetUids);
     if (await session.isTrash(command.mailbox, call.signal)) session.counters.trashed += result.targetUids.length;
     return { result, requested: seqs.length, limited };

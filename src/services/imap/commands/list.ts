@@ -93,7 +93,7 @@ async function writeStatus(session: Session, name: string, command: ListCommand,
 
 /** Those of what only holds other mailboxes, or is not there any more, do not matter. */
 async function rightsOf(session: Session, entry: MailboxListEntry, signal: AbortSignal): Promise<string> {
-  if (!session.settings.imap_acl || !entry.exists || !entry.isSelectable) return allRights;
+  if (!entry.exists || !entry.isSelectable) return allRights;
   try {
     return await myRights(session, entry.name, signal);
   } catch (error) {

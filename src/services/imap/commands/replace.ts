@@ -5,7 +5,7 @@ import { flagBit } from '#storage/types.js';
 import { type CommandCall, messageRow } from '../command-spec.js';
 import type { MessageInput } from '../message-input.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
-import { demandRights } from '../rights.js';
+import { demandRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { appendUid, openTarget, receiveMessage } from './append.js';
 import type { Segment } from './append-catenate.js';
@@ -30,8 +30,9 @@ async function replace(
   // The old message goes when the new one is in: only the difference needs room.
   const missing = await view.prepare([seq], { size: true }, signal);
   const replaced = missing.length === 0 ? { mailbox: view.mailbox, octets: view.sizeAt(seq) } : undefined;
+  const rights = await myRights(session, name, signal);
   await using transaction = mailbox.beginAppend('append', replaced);
-  const next = await receiveMessage(session, transaction, input, item, start, signal);
+  const next = await receiveMessage(session, { transaction, rights }, input, item, start, signal);
   if ('kind' in next) return next;
   if (parseAppendTail(next.reader)) return bad('Error in IMAP command REPLACE: Too many messages');
   const result = await transaction.commit(signal);

@@ -1,5 +1,6 @@
 // STORE (RFC 9051 6.4.6, RFC 7162 3.1.3).
 import { parseStore } from '#protocol/imap/commands/store.js';
+import { denied } from '#storage/account-errors.js';
 import type { StoreChange } from '#storage/mailbox.js';
 import { type FlagSet, flagBit } from '#storage/types.js';
 import { formatNumbers } from '#util/number-set.js';
@@ -7,7 +8,7 @@ import { row } from '../command-spec.js';
 import { toFlagSet } from '../flag-text.js';
 import { limitSeqs, withLimit } from '../message-limit.js';
 import { bad, no, ok } from '../outcome.js';
-import { denied, myRights } from '../rights.js';
+import { myRights, permittedFlags } from '../rights.js';
 import { numbersOf } from '../session.js';
 import { writeFlagChanges, writeFlagList } from '../update-writer.js';
 
@@ -23,7 +24,7 @@ export const storeRow = row({
     const { set: wanted, invalid } = toFlagSet(command.flags);
     if (invalid !== undefined) return bad(`Error in IMAP command STORE: Invalid system flag ${invalid}`);
     if (view.isReadOnly) return no('Mailbox is read-only.', 'READ-ONLY');
-    const flags = permittedFlags(command.mode, wanted, await myRights(session, view.mailbox.name, signal));
+    const flags = changeable(command.mode, wanted, await myRights(session, view.mailbox.name, signal));
     if (flags === undefined) throw denied(view.mailbox.name);
     if (command.unchangedSince !== undefined) session.useModSeqs();
     if (ranges.length === 0) return ok('Store completed.');
@@ -75,13 +76,10 @@ export const storeRow = row({
  * The flags that these rights allow to change; RFC 4314 4 (STORE): the others are left alone. A whole set is replaced only with all rights.
  * @returns undefined when nothing is allowed
  */
-function permittedFlags(mode: StoreChange['mode'], flags: FlagSet, rights: string): FlagSet | undefined {
-  const can = (right: string): boolean => rights.includes(right);
-  if (can('w') && can('s') && can('t')) return flags;
+function changeable(mode: StoreChange['mode'], flags: FlagSet, rights: string): FlagSet | undefined {
+  if (['w', 's', 't'].every((right) => rights.includes(right))) return flags;
   if (mode === 'replace') return undefined;
-  const own = flagBit.seen | flagBit.deleted;
-  const mask = (can('s') ? flagBit.seen : 0) | (can('t') ? flagBit.deleted : 0) | (can('w') ? ~own : 0);
-  const permitted: FlagSet = { system: flags.system & mask, keywords: can('w') ? flags.keywords : [] };
+  const permitted = permittedFlags(flags, rights);
   return permitted.system === 0 && permitted.keywords.length === 0 ? undefined : permitted;
 }
 

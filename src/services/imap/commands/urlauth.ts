@@ -2,13 +2,15 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { parseGenUrlAuth, parseResetKey, parseUrlFetch } from '#protocol/imap/commands/urlauth.js';
 import { encodeAstring } from '#protocol/imap/encoder.js';
-import { type ImapUrl, parseImapUrl } from '#protocol/imap/imap-url.js';
+import { type ImapUrl, parseImapUrl, type UrlAccess } from '#protocol/imap/imap-url.js';
 import { StorageError } from '#storage/errors.js';
+import type { MailUser } from '#storage/user.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { BrokenLiteralError } from '../fetch-content.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
+import { demandRights, demandRightsOf } from '../rights.js';
 import type { Session } from '../session.js';
-import { openUrl, type UrlContent } from '../url-content.js';
+import { openUrlOf, type UrlContent } from '../url-content.js';
 
 const keyAttribute = 'urlauth-key';
 const keyBytes = 32;
@@ -29,8 +31,9 @@ function isForUs({ settings }: Session, { server, access }: ImapUrl): boolean {
   return (host === '*' || host.toLowerCase() === server.host) && server.port === settings.imap_urlauth_port;
 }
 
-async function keyOf(session: Session, mailbox: string, signal: AbortSignal): Promise<Buffer | undefined> {
-  return (await session.user.readAttributes(mailbox, signal)).get(keyAttribute);
+/** Each user has a key of its own for each mailbox (RFC 4467 2). */
+async function keyOf(user: MailUser, mailbox: string, signal: AbortSignal): Promise<Buffer | undefined> {
+  return (await user.readAttributes(mailbox, signal)).get(keyAttribute);
 }
 
 export const genUrlAuthRow = row({
@@ -47,7 +50,8 @@ export const genUrlAuthRow = row({
       if (parsed?.mailbox === undefined || !isForUs(session, parsed) || parsed.access?.token !== undefined)
         return bad('Invalid URL.', `BADURL ${encodeAstring(url)}`);
       if (parsed.server?.user !== session.user.name) return no('This URL is not of your account.', `BADURL ${encodeAstring(url)}`);
-      let key = await keyOf(session, parsed.mailbox, signal);
+      await demandRights(session, parsed.mailbox, 'r', signal);
+      let key = await keyOf(session.user, parsed.mailbox, signal);
       if (key === undefined) {
         key = randomBytes(keyBytes);
         await session.user.changeAttributes(parsed.mailbox, new Map([[keyAttribute, key]]), signal);
@@ -62,7 +66,7 @@ export const genUrlAuthRow = row({
 async function resetAll(session: Session, signal: AbortSignal): Promise<void> {
   for (const entry of await session.user.list(['*'], { subscribedOnly: false }, signal)) {
     if (!entry.exists || !entry.isSelectable) continue;
-    if ((await keyOf(session, entry.name, signal)) !== undefined)
+    if ((await keyOf(session.user, entry.name, signal)) !== undefined)
       await session.user.changeAttributes(entry.name, new Map([[keyAttribute, undefined]]), signal);
   }
 }
@@ -81,24 +85,77 @@ export const resetKeyRow = row({
   },
 });
 
-/** True when the token is right, the URL has not expired and this user may use it. */
-async function isAllowed(session: Session, url: ImapUrl, signal: AbortSignal): Promise<boolean> {
-  const { access, mailbox } = url;
-  if (!isForUs(session, url) || access?.token?.mechanism !== 'INTERNAL' || mailbox === undefined) return false;
-  if (url.server?.user !== session.user.name) return false;
+/** What can be said without looking at any mail: the URL is complete, of this server, has not expired, and this session may use it (RFC 4467 3, 9). */
+function mayUse(session: Session, url: ImapUrl): boolean {
+  const { access } = url;
+  if (!isForUs(session, url) || access?.token?.mechanism !== 'INTERNAL' || url.mailbox === undefined || url.server?.user === undefined)
+    return false;
   if (access.expiresMs !== undefined && access.expiresMs <= session.now()) return false;
-  // submit+ is for submission servers, whose sessions this process does not have.
-  if (access.kind === 'submit' || (access.kind === 'user' && access.user !== session.user.name)) return false;
-  let key: Buffer | undefined;
-  try {
-    key = await keyOf(session, mailbox, signal);
-  } catch (error) {
-    if (!(error instanceof StorageError)) throw error;
+  const { name } = session.user;
+  switch (access.kind) {
+    case 'user':
+      return access.user === name;
+    case 'submit':
+      return name === session.settings.imap_urlauth_submit_user;
+    case 'authuser':
+    case 'anonymous':
+      return true;
   }
-  if (key === undefined) return false;
+}
+
+/** The token is one that the URL's user was given. */
+async function isGenuine(user: MailUser, mailbox: string, access: UrlAccess, signal: AbortSignal): Promise<boolean> {
+  const key = await keyOf(user, mailbox, signal);
+  if (key === undefined || access.token === undefined) return false;
   const expected = Buffer.from(tokenOf(key, access.rump));
   const given = Buffer.from(access.token.value);
   return expected.length === given.length && timingSafeEqual(expected, given);
+}
+
+/** What the user who made the URL may read now; nothing else tells whether there is such a user, mailbox or message. */
+async function openAuthorized(session: Session, url: ImapUrl, accounts: Accounts, signal: AbortSignal): Promise<UrlContent | undefined> {
+  const { access, mailbox, server } = url;
+  if (!mayUse(session, url) || access === undefined || mailbox === undefined || server?.user === undefined) return undefined;
+  try {
+    const user = await accounts.open(server.user, signal);
+    if (user === undefined || !(await isGenuine(user, mailbox, access, signal))) return undefined;
+    const isGuarded = session.settings.imap_acl || user.enforcesAcl || user.ownerOf(mailbox) !== user.name;
+    return await openUrlOf(
+      user,
+      mailbox,
+      url,
+      async (name) => {
+        if (isGuarded) await demandRightsOf(user, name, 'r', signal);
+      },
+      signal,
+    );
+  } catch (error) {
+    if (!(error instanceof StorageError)) throw error;
+    session.log.debug('imap.urlfetch', `URL of ${server.user} cannot be followed: ${error.message}`, { error });
+    return undefined;
+  }
+}
+
+/** The accounts that the URLs of one command are of. */
+class Accounts implements AsyncDisposable {
+  readonly #own: MailUser;
+  readonly #others = new Map<string, MailUser | undefined>();
+
+  constructor(own: MailUser) {
+    this.#own = own;
+  }
+
+  async open(name: string, signal: AbortSignal): Promise<MailUser | undefined> {
+    if (name === this.#own.name) return this.#own;
+    if (this.#others.has(name)) return this.#others.get(name);
+    const other = await this.#own.openOther(name, signal);
+    this.#others.set(name, other);
+    return other;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const other of this.#others.values()) await other?.[Symbol.asyncDispose]();
+  }
 }
 
 async function writeUrl(session: Session, url: string, content: UrlContent): Promise<void> {
@@ -116,11 +173,11 @@ async function writeUrl(session: Session, url: string, content: UrlContent): Pro
 
 async function fetchUrls(session: Session, urls: readonly string[], { signal }: CommandCall): Promise<Outcome> {
   if (!isOn(session)) return off;
+  await using accounts = new Accounts(session.user);
   for (const text of urls) {
     const url = parseImapUrl(text);
     if (url === undefined) return bad('Invalid URL.', `BADURL ${encodeAstring(text)}`);
-    const isFine = await isAllowed(session, url, signal);
-    await using content = isFine ? await openUrl(session, url, signal) : undefined;
+    await using content = await openAuthorized(session, url, accounts, signal);
     if (content === undefined) session.text(`* URLFETCH ${encodeAstring(text)} NIL\r\n`);
     else await writeUrl(session, text, content);
   }
