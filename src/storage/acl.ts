@@ -1,7 +1,7 @@
 // Access control lists of mailboxes in `dovecot-acl` of the mailbox folder, as Dovecot's vfile backend keeps them.
 //
 // Layout: one line per identifier, `user=joe lrws`, `owner lr`, `group=staff l`, `anyone l`, `authenticated l`; a leading `-` takes rights away. Rights are
-// the letters of RFC 4314 or Dovecot's words (`:lookup read`). Lines that are not understood are kept as they are.
+// the letters of RFC 4314 or Dovecot's words (`:lookup read`); an identifier with blanks is in quotes (`"user=big joe" lr`). Lines that are not understood are kept as they are.
 import { readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
@@ -57,23 +57,21 @@ export function parseAcl(text: string): AclEntry[] {
 }
 
 function parseLine(line: string): AclEntry | undefined {
-  const match = /^(-?(?:owner|anyone|authenticated|(?:user|group|group-override)=(?:"(?:[^"\\]|\\.)*"|\S+)))(?:\s+(.*))?$/.exec(
-    line.trim(),
-  );
+  // Dovecot puts the whole identifier in quotes; lists that had only the name in them are read, too.
+  const match = /^(?:"((?:[^"\\]|\\.)*)"|(-?\w[\w-]*)="((?:[^"\\]|\\.)*)"|([^\s"]+))(?:\s+(.*))?$/.exec(line.trim());
   if (match === null) return undefined;
-  const [, identifier = '', rest = ''] = match;
-  const [letters = '', named = ''] = rest.split(':', 2);
-  const more = named.split(/\s+/).map((word) => words[word] ?? '');
-  return {
-    identifier: identifier.replace(/"((?:[^"\\]|\\.)*)"$/, (_, quoted: string) => quoted.replace(/\\(.)/g, '$1')),
-    rights: normalizeRights(letters + more.join('')),
-  };
+  const [, quoted, kind, name, plain = '', rest = ''] = match;
+  const identifier = quoted !== undefined ? unquote(quoted) : name === undefined ? plain : `${kind}=${unquote(name)}`;
+  if (!/^-?(?:owner|anyone|authenticated|(?:user|group|group-override)=.+)$/s.test(identifier)) return undefined;
+  const [letters = '', long = ''] = rest.split(':', 2);
+  const more = long.split(/\s+/).map((word) => words[word] ?? '');
+  return { identifier, rights: normalizeRights(letters + more.join('')) };
 }
 
+const unquote = (text: string): string => text.replace(/\\(.)/g, '$1');
+
 function formatLine({ identifier, rights }: AclEntry): string {
-  const [kind, name] = splitIdentifier(identifier);
-  const shown = name === undefined || /^[^\s"\\]+$/.test(name) ? identifier : `${kind}="${name.replace(/["\\]/g, '\\$&')}"`;
-  return `${shown} ${rights}`;
+  return `${/^[^\s"\\]+$/.test(identifier) ? identifier : `"${identifier.replace(/["\\]/g, '\\$&')}"`} ${rights}`;
 }
 
 function splitIdentifier(identifier: string): readonly [string, string | undefined] {

@@ -1,7 +1,7 @@
 // The part of LIST that shows mailboxes of other users: those that the user has the right to see (`l`), and the names around them.
 import type { AccountNamespace } from './account-namespace.js';
 import { inboxLevels, isInboxLevels, type Levels } from './list/name.js';
-import { compilePattern } from './list/pattern.js';
+import { compilePattern, type MailboxPattern } from './list/pattern.js';
 import type { MailboxAccess } from './mailbox-access.js';
 import { type SharedBlock, type SharedNamespaces, sharedName } from './shared-namespaces.js';
 import type { MailboxListEntry } from './user.js';
@@ -33,9 +33,14 @@ export async function listShared(options: SharedListOptions, signal: AbortSignal
     }
     for (const name of own) nodes.subscribe(name);
     const compiled = asked.map((pattern) => compilePattern(pattern, separator));
-    for (const entry of nodes.sorted()) {
+    const sorted = nodes.sorted();
+    for (const [index, entry] of sorted.entries()) {
       const isWanted = subscribedOnly ? entry.isSubscribed || entry.hasSubscribedChildren : entry.exists || entry.hasChildren;
-      if (isWanted && compiled.some((pattern) => pattern.matches(entry.name))) found.push(entry);
+      if (!isWanted) continue;
+      const matching = compiled.filter((pattern) => pattern.matches(entry.name));
+      // A name that stands only for what is below it is told where a pattern leaves that out.
+      const isNeeded = subscribedOnly || entry.exists || !hasMatchBelow(sorted, index, matching);
+      if (matching.length > 0 && isNeeded) found.push(entry);
     }
   }
   return found;
@@ -46,6 +51,15 @@ function reaches(pattern: string, { prefix: { root }, namespace }: SharedBlock):
   const fixed = pattern.replace(/[*%].*$/s, '');
   if (fixed.startsWith(root) || `${fixed}${namespace.separator}` === root) return true;
   return namespace.list !== 'no' && fixed !== pattern && root.startsWith(fixed);
+}
+
+/** What is below a name follows it. */
+function hasMatchBelow(sorted: readonly MailboxListEntry[], index: number, patterns: readonly MailboxPattern[]): boolean {
+  const { name = '', separator = '' } = sorted[index] ?? {};
+  for (let at = index + 1; sorted[at]?.name.startsWith(name + separator) === true; at += 1) {
+    if (sorted[at]?.exists === true && patterns.some((pattern) => pattern.matches(sorted[at]?.name ?? ''))) return true;
+  }
+  return false;
 }
 
 async function visibleLevels(at: AccountNamespace, access: MailboxAccess, signal: AbortSignal): Promise<readonly Levels[]> {

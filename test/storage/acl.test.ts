@@ -7,19 +7,23 @@ const who = (name: string) => ({ name, groups: ['team', 'choir'] });
 
 describe('access control lists', () => {
   it('reads what Dovecot writes: letters, words, quotes, negative rights', () => {
-    assert.deepEqual(parseAcl('user=joe lrs\nowner lrwa\n-anyone x\ngroup="the staff" :lookup read\nuser="a\\"b" l\n# note\nfoo bar\n'), [
-      { identifier: 'user=joe', rights: 'lrs' },
-      { identifier: 'owner', rights: 'lrwa' },
-      { identifier: '-anyone', rights: 'x' },
-      { identifier: 'group=the staff', rights: 'lr' },
-      { identifier: 'user=a"b', rights: 'l' },
-    ]);
+    assert.deepEqual(
+      parseAcl('user=joe lrs\nowner lrwa\n-anyone x\ngroup="the staff" :lookup read\nuser="a\\"b" l\n"-user=big joe" x\n# note\nfoo bar\n'),
+      [
+        { identifier: 'user=joe', rights: 'lrs' },
+        { identifier: 'owner', rights: 'lrwa' },
+        { identifier: '-anyone', rights: 'x' },
+        { identifier: 'group=the staff', rights: 'lr' },
+        { identifier: 'user=a"b', rights: 'l' },
+        { identifier: '-user=big joe', rights: 'x' },
+      ],
+    );
   });
 
   it('changes one entry and keeps lines it does not understand', () => {
     assert.equal(changeAcl('foo bar\nuser=joe lrs\n', 'user=joe', 'l'), 'foo bar\nuser=joe l\n');
     assert.equal(changeAcl('foo bar\nuser=joe lrs\n', 'user=joe', undefined), 'foo bar\n');
-    assert.equal(changeAcl('', 'user=big joe', 'lr'), 'user="big joe" lr\n');
+    assert.equal(changeAcl('', 'user=big joe', 'lr'), '"user=big joe" lr\n');
   });
 
   it('leaves the owner everything unless the list says otherwise, and always the right to administer', () => {
