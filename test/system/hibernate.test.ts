@@ -261,7 +261,6 @@ describe('imap-hibernate', () => {
 
   it('gives a session back as soon as there is room; until then it hears that the server is still here, and kick ends it', async () => {
     await using roost = await startRoost({ protocols: ['imap'], settings, pools: { imap: { process_limit: 1, client_limit: 1 } } });
-    mkdirSync(roost.maildir('bob'), { recursive: true });
     const goAway = async (user: string, count: number): Promise<LineClient> => {
       const client = await logIn(roost, false, user);
       await client.ok('SELECT INBOX');
