@@ -1,5 +1,6 @@
 // Every command, in the order of the help.
 import type { CommandSpec } from './command.js';
+import { aclAdd, aclDelete, aclGet, aclRecalc, aclRemove, aclRights, aclSet } from './commands/acl.js';
 import { authCacheFlush } from './commands/auth-cache-flush.js';
 import { authLogin } from './commands/auth-login.js';
 import { authLookup } from './commands/auth-lookup.js';
@@ -36,6 +37,13 @@ import { user } from './commands/user.js';
 import { who } from './commands/who.js';
 
 export const commands: readonly CommandSpec[] = [
+  aclGet,
+  aclRights,
+  aclSet,
+  aclAdd,
+  aclRemove,
+  aclDelete,
+  aclRecalc,
   authTest,
   authLogin,
   authLookup,

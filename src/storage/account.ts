@@ -275,6 +275,11 @@ export class Account implements MailUser {
     return this.#options.openOther?.(name, signal);
   }
 
+  async publishSharing(signal: AbortSignal): Promise<void> {
+    const inbox = this.#all.find(({ namespace }) => namespace.type === 'private');
+    if (inbox !== undefined) await this.#aclChanged(inbox, signal);
+  }
+
   #aclChanged(at: AccountNamespace, signal: AbortSignal): Promise<void> {
     return this.#access.told(
       at,

@@ -146,6 +146,23 @@ export function createMemoryAcls(): AclStore {
   };
 }
 
+/** Letters as Dovecot's words, `lookup read`. */
+export function wordsOfRights(rights: string): string {
+  const byLetter = new Map(Object.entries(words).map(([word, letter]) => [letter, word]));
+  return [...normalizeRights(rights)].map((right) => byLetter.get(right) ?? right).join(' ');
+}
+
+/** Words or letters as letters; undefined when one of them is no right. */
+export function rightsOfWords(given: readonly string[]): string | undefined {
+  const letters = given.map((word) => words[word] ?? ([...word].every((letter) => allRights.includes(letter)) ? word : undefined));
+  return letters.includes(undefined) ? undefined : normalizeRights(letters.join(''));
+}
+
+/** One that a list can have. */
+export function isAclIdentifier(identifier: string): boolean {
+  return /^-?(?:owner|anyone|authenticated|(?:user|group|group-override)=[^\x00-\x1f\x7f]+)$/.test(identifier);
+}
+
 /** `['user', 'anna']`, `['-group', 'staff']`, `['anyone', '']`. */
 export function aclKindOf(identifier: string): readonly [kind: string, name: string] {
   const [kind, name = ''] = splitIdentifier(identifier);

@@ -128,6 +128,9 @@ export function createUserOpener({ settings, log, driver, findUser }: UserOpener
       const text = user.fields[key] ?? settings.plugin(key);
       return text === undefined ? undefined : expandWithHome(text);
     };
+    // A list for all users that would not hold must not look as if it did.
+    if (/^vfile:\//.test(readPlugin('acl') ?? ''))
+      throw new StorageError('unavailable', `acl = ${readPlugin('acl')}: a global access control list is not supported, only acl = vfile`);
     const groups = readPlugin('acl_groups')?.split(',') ?? [];
     const acl: AccountAclOptions = {
       subject: { name: readPlugin('acl_user') || user.user, groups: groups.map((group) => group.trim()).filter((group) => group !== '') },

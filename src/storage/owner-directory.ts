@@ -80,7 +80,8 @@ export class OwnerDirectory {
       this.#known.set(name, { user });
       return user;
     } catch (error) {
-      this.#log.error('storage.shared-owner', `userdb lookup of ${JSON.stringify(name)} failed`, { error });
+      const reason = error instanceof Error ? error.message : String(error);
+      this.#log.error('storage.shared-owner', `userdb lookup of ${JSON.stringify(name)} failed: ${reason}`, { error });
       throw new StorageError('unavailable', `userdb lookup of ${JSON.stringify(name)} failed`, { cause: error });
     }
   }

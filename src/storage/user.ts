@@ -71,6 +71,8 @@ export interface MailUser extends AsyncDisposable {
   setAcl(mailboxName: string, identifier: string, rights: string | undefined, signal: AbortSignal): Promise<void>;
   /** What this user may do with a mailbox by its list: letters of RFC 4314. All commands on mailboxes of others are refused where it has none. @throws StorageError `not-found` */
   rightsOn(mailboxName: string, signal: AbortSignal): Promise<string>;
+  /** Tells LIST of other users again what this user shares (`acl_shared_dict`), whatever it knew. */
+  publishSharing(signal: AbortSignal): Promise<void>;
   /** Whose mailboxes names like this one are; undefined for nobody's. The mailbox need not exist. */
   ownerOf(mailboxName: string): string | undefined;
   /** Lists hold for this user's sessions whatever the protocol offers (`mail_plugins = acl`). */

@@ -195,6 +195,7 @@ export class DeliveryWorld {
       ownerOf: () => name,
       allowsAnyone: true,
       enforcesAcl: false,
+      publishSharing: async () => undefined,
       openOther: async () => undefined,
       canSetQuota: false,
       setQuota: unsupported,

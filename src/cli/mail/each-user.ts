@@ -1,9 +1,11 @@
 // The frame of every mail command: for each user meant by -u, -A or -F, find out where the mail is, become that user, open it, work, close.
 import type { AuthMasterClient, UserFields } from '#auth/client.js';
+import { findUserBy } from '#auth/find-user.js';
 import type { SettingsSource } from '#config/settings-source.js';
 import type { Logger } from '#log/logger.js';
 import { StorageError } from '#storage/errors.js';
 import { createMailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
+import type { FindUser } from '#storage/owner-directory.js';
 import type { MailUser } from '#storage/user.js';
 import type { CommandCall } from '../command.js';
 import type { Context } from '../context.js';
@@ -31,11 +33,17 @@ export interface MailAccount {
 export async function forEachUser(call: CommandCall, work: (account: MailAccount) => Promise<void>): Promise<void> {
   const { context } = call;
   const settings = await context.settings(mailStoreSettings, mailStoreSections);
-  for await (const found of findUsers(call)) {
+  // Connected as whoever runs the command, before it becomes the first user: auth tells others only about themselves.
+  let connecting: Promise<AuthMasterClient> | undefined;
+  const auth = (): Promise<AuthMasterClient> => {
+    connecting ??= context.authMaster();
+    return connecting;
+  };
+  for await (const found of findUsers(call, auth)) {
     context.signal.throwIfAborted();
     try {
       const identity = await identityOf(context, found.user, found.fields);
-      await actAs(identity, () => withAccount(context, settings, found, work));
+      await actAs(identity, () => withAccount({ context, settings, auth }, found, work));
     } catch (error) {
       // A query that is wrong is wrong for all users.
       if (context.signal.aborted || (error instanceof AdminError && error.code !== 'permission')) throw error;
@@ -65,9 +73,14 @@ export function printForUsers(call: CommandCall, columns: readonly ColumnSpec[])
 
 const isUserMask = (user: string): boolean => /[*?]/.test(user);
 
+interface Surroundings {
+  readonly context: Context;
+  readonly settings: SettingsSource;
+  readonly auth: () => Promise<AuthMasterClient>;
+}
+
 async function withAccount(
-  context: Context,
-  settings: SettingsSource,
+  { context, settings, auth }: Surroundings,
   found: UserFields,
   work: (account: MailAccount) => Promise<void>,
 ): Promise<void> {
@@ -75,7 +88,8 @@ async function withAccount(
   const name = found.user;
   const log = context.logFor(name);
   // A store for each user: what it writes when it closes must be written as this user.
-  const store = createMailStore({ settings, log });
+  const findUser: FindUser = async (other, lookupSignal) => findUserBy(await auth(), 'doveadm')(other, lookupSignal);
+  const store = createMailStore({ settings, log, findUser });
   try {
     await using mail = await store.openUser(found, 'doveadm', signal);
     const fail = (reason: ExitReason, message: string): void => context.fail(reason, message, name);
@@ -89,7 +103,7 @@ async function withAccount(
   }
 }
 
-async function* findUsers(call: CommandCall): AsyncGenerator<UserFields> {
+async function* findUsers(call: CommandCall, authMaster: () => Promise<AuthMasterClient>): AsyncGenerator<UserFields> {
   const { context, flag, text } = call;
   const [user, file] = [text('user'), text('user-file')];
   const given = [user !== undefined, flag('all'), file !== undefined].filter(Boolean).length;
@@ -98,7 +112,7 @@ async function* findUsers(call: CommandCall): AsyncGenerator<UserFields> {
     yield ownUser();
     return;
   }
-  const auth = await context.authMaster();
+  const auth = await authMaster();
   const isMask = user !== undefined && isUserMask(user);
   const names =
     file !== undefined ? await readUserFile(file) : flag('all') || isMask ? await listUsers(context, auth, user ?? '*') : [user ?? ''];
