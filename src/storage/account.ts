@@ -119,7 +119,7 @@ export class Account implements MailUser {
   ): Promise<{ readonly guid: string }> {
     const { at, levels, name: visible } = await this.#names.resolveNew(name, signal);
     if (isInbox(at, levels) || (await at.tree.kindOf(levels, signal)) === 'mailbox') throw mailboxExists(visible);
-    await (at.owner?.quota ?? this.#options.quota).checkNewMailbox(at.owner?.nameOf(levels) ?? visible, signal);
+    using _room = await (at.owner?.quota ?? this.#options.quota).holdNewMailbox(at.owner?.nameOf(levels) ?? visible, signal);
     if (at.owner !== undefined && options.specialUse.length > 0) throw denied(visible);
     // The use first: a mailbox without it must not be left (RFC 6154 3), and one that has been made may hold mail at once.
     const { specialUses } = this.#options;

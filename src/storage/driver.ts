@@ -43,12 +43,19 @@ export interface QuotaSave extends Disposable {
    * @throws StorageError `over-quota` (or `too-big`)
    */
   reserve(bytes: number, messages: number, largest?: number): Promise<void>;
+  /**
+   * When everything has been reserved, right before the messages get their names. Near a limit this waits for the account's turn among all processes,
+   * and looks again; until the save ends nobody else saves there.
+   * @throws StorageError `over-quota`, `in-use`
+   */
+  settle(signal: AbortSignal): Promise<void>;
   /** Counts what was saved, and ends. Never throws; failures are logged. */
   commit(bytes: number, messages: number): void;
 }
 
 const unlimitedSave: QuotaSave = {
   reserve: async () => undefined,
+  settle: async () => undefined,
   commit: () => undefined,
   [Symbol.dispose]: () => undefined,
 };

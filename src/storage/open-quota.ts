@@ -10,6 +10,7 @@ import { StorageError } from './errors.js';
 import { inboxLevels, isInboxLevels, type Levels } from './list/name.js';
 import { visibleName } from './list/visible-list.js';
 import { type AccountQuota, createAccountQuota, currentRules, noAccountQuota } from './quota/account-quota.js';
+import { AccountTurn } from './quota/account-turn.js';
 import { type CountedMailbox, createCountBackend } from './quota/count.js';
 import { createQuotaLimitFile, type QuotaLimitStore } from './quota/limit-file.js';
 import { createMaildirSizeBackend } from './quota/maildir-size.js';
@@ -45,6 +46,7 @@ export class QuotaOpener {
   /** Sessions of one user share one count. */
   readonly #backends = new LRUCache<string, UsageBackend>({ max: maxRememberedAccounts });
   readonly #limits = new LRUCache<string, QuotaLimitStore>({ max: maxRememberedAccounts });
+  readonly #turns = new LRUCache<string, AccountTurn>({ max: maxRememberedAccounts });
   readonly #warned = new Set<string>();
 
   constructor(options: { readonly settings: SettingsSource; readonly driver: MailboxDriver; readonly log: Logger }) {
@@ -68,6 +70,7 @@ export class QuotaOpener {
       isDelivery: user.isDelivery,
       namespaceOf,
       limits,
+      turn: this.#turnIn(accountDirOf(user)),
       countMailboxes: async (root, signal) => {
         const rules = new QuotaRuleSet(root.rules);
         const found = await countedLevels(user.namespaces, signal);
@@ -97,10 +100,17 @@ export class QuotaOpener {
     return limits;
   }
 
+  #turnIn(accountDir: string): AccountTurn {
+    const known = this.#turns.get(accountDir);
+    if (known !== undefined) return known;
+    const turn = new AccountTurn(join(accountDir, 'roost-quota'), this.#lockTimeoutMs);
+    this.#turns.set(accountDir, turn);
+    return turn;
+  }
+
   #backendFor(user: QuotaUser, root: QuotaRootSettings, { guardOf, limits, limitPath }: BackendNeeds): UsageBackend {
     const rules = new QuotaRuleSet(root.rules);
-    const first = user.namespaces.find(({ namespace }) => namespace.isInbox) ?? user.namespaces[0];
-    const accountDir = first?.tree.pathsOf(inboxLevels).accountControlDir ?? '/';
+    const accountDir = accountDirOf(user);
     const key = JSON.stringify([accountDir, user.user, root, limitPath]);
     const known = this.#backends.get(key);
     if (known !== undefined) return known;
@@ -137,6 +147,11 @@ export class QuotaOpener {
       open: (signal) => this.#driver.open(paths, { name, quota: guardOf(name), isReadOnly: at.isReadOnly, log: this.#log }, signal),
     };
   }
+}
+
+function accountDirOf({ namespaces }: QuotaUser): string {
+  const first = namespaces.find(({ namespace }) => namespace.isInbox) ?? namespaces[0];
+  return first?.tree.pathsOf(inboxLevels).accountControlDir ?? '/';
 }
 
 function isCounted(root: QuotaRootSettings, rules: QuotaRuleSet, namespace: Namespace, name: string): boolean {

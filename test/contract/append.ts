@@ -31,6 +31,7 @@ function countingQuota(limitBytes: number): QuotaGuard & { bytes: number; messag
         reserve: async (bytes) => {
           if (this.bytes + bytes > limitBytes) throw new StorageError('over-quota', 'full', { clientText: 'Quota exceeded' });
         },
+        settle: async () => undefined,
         commit: (bytes, messages) => this.changed(bytes, messages),
         [Symbol.dispose]: () => undefined,
       };

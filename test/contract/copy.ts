@@ -25,6 +25,7 @@ const full: QuotaGuard = {
     reserve: async () => {
       throw new StorageError('over-quota', 'full');
     },
+    settle: async () => undefined,
     commit: () => undefined,
     [Symbol.dispose]: () => undefined,
   }),

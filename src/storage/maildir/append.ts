@@ -78,6 +78,7 @@ export class MaildirAppend implements AppendTransaction {
       if (this.#writing !== undefined) throw new StorageError('cannot', 'the last message of the transaction has not ended');
       signal.throwIfAborted();
       const { box } = this.#target;
+      await this.#room.settle(signal);
       box.checkExists();
       const uids = this.#kind === 'deliver' ? await this.#deliver(signal) : await this.#append(signal);
       this.#state = 'done';

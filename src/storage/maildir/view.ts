@@ -470,6 +470,7 @@ export class MaildirView implements MailboxView {
     if (!(isMove && isSameUsage)) {
       const wanted = octetsOf.reduce((sum, octets) => sum + octets, 0);
       await room.reserve(wanted, uids.length);
+      await room.settle(signal);
     }
     const copied = isMove
       ? await moveMessages({ box, uids, kept }, target.box, signal)

@@ -380,7 +380,10 @@ export class MemoryView implements MailboxView {
     const bytes = source.reduce((sum, message) => sum + message.content.length, 0);
     const isSameUsage = target.quota === this.mailbox.quota || target.quota.sharesUsageWith?.(this.mailbox.quota) === true;
     using room = target.quota.beginSave();
-    if (!(isMove && isSameUsage)) await room.reserve(bytes, source.length);
+    if (!(isMove && isSameUsage)) {
+      await room.reserve(bytes, source.length);
+      await room.settle(signal);
+    }
     // After the wait, so that nothing can come between the check and the copy.
     this.mailbox.check(signal);
     target.check(signal);

@@ -6,6 +6,7 @@ import { type QuotaGuard, type QuotaSave, type ReplacedMail, unlimitedQuota } fr
 import { StorageError } from '../errors.js';
 import type { QuotaLimits } from '../types.js';
 import type { Namespace, QuotaRoot } from '../user.js';
+import type { AccountTurn } from './account-turn.js';
 import type { QuotaLimitStore } from './limit-file.js';
 import { fromQuotaLimits, graceBytes, QuotaRuleSet, type RootLimits, toQuotaLimits } from './rules.js';
 import type { QuotaRootSettings, QuotaSettings } from './settings.js';
@@ -17,8 +18,8 @@ export interface AccountQuota {
   /** @param mailboxName visible name */
   guardFor(mailboxName: string): QuotaGuard;
   rootsOf(mailboxName: string, signal: AbortSignal): Promise<readonly QuotaRoot[]>;
-  /** One more may be made under this name. @throws StorageError `over-quota` */
-  checkNewMailbox(mailboxName: string, signal: AbortSignal): Promise<void>;
+  /** One more may be made under this name; nobody else makes one until it is disposed of. @throws StorageError `over-quota`, `in-use` */
+  holdNewMailbox(mailboxName: string, signal: AbortSignal): Promise<Disposable>;
   /** Users may be allowed to set limits themselves. */
   readonly canSetLimits: boolean;
   /** @throws StorageError `no-permission`, `not-found` */
@@ -31,10 +32,12 @@ export interface AccountQuota {
   close(): Promise<void>;
 }
 
+const noTurn: Disposable = { [Symbol.dispose]: () => undefined };
+
 export const noAccountQuota: AccountQuota = {
   guardFor: () => unlimitedQuota,
   rootsOf: async () => [],
-  checkNewMailbox: async () => undefined,
+  holdNewMailbox: async () => noTurn,
   canSetLimits: false,
   setLimits: async () => {
     throw noRight();
@@ -55,6 +58,8 @@ export interface AccountQuotaOptions {
   readonly countMailboxes: (root: QuotaRootSettings, signal: AbortSignal) => Promise<number>;
   /** What users have set; limits of the rules hold without. */
   readonly limits?: QuotaLimitStore | undefined;
+  /** Of the account, in all processes; undefined: of this session alone. */
+  readonly turn?: AccountTurn;
   readonly runWarning: (warning: QuotaWarning) => Promise<void>;
   readonly log: Logger;
 }
@@ -148,14 +153,27 @@ class Quota implements AccountQuota {
     );
   }
 
-  async checkNewMailbox(mailboxName: string, signal: AbortSignal): Promise<void> {
-    for (const { settings, rules } of this.#rootsFor(mailboxName)) {
-      const { mailboxes: limit } = rules.default;
-      if (!settings.isEnforced || !Number.isFinite(limit)) continue;
-      const count = await this.options.countMailboxes(settings, signal);
-      if (count < limit) continue;
-      throw new StorageError('over-quota', `quota ${settings.name}: there are ${count} mailboxes`, { clientText: 'Too many mailboxes' });
+  async holdNewMailbox(mailboxName: string, signal: AbortSignal): Promise<Disposable> {
+    const limited = this.#rootsFor(mailboxName).filter(
+      ({ settings, rules }) => settings.isEnforced && Number.isFinite(rules.default.mailboxes),
+    );
+    if (limited.length === 0) return noTurn;
+    const turn = await this.takeTurn(signal);
+    try {
+      for (const { settings, rules } of limited) {
+        const count = await this.options.countMailboxes(settings, signal);
+        if (count < rules.default.mailboxes) continue;
+        throw new StorageError('over-quota', `quota ${settings.name}: there are ${count} mailboxes`, { clientText: 'Too many mailboxes' });
+      }
+      return turn;
+    } catch (error) {
+      turn[Symbol.dispose]();
+      throw error;
     }
+  }
+
+  async takeTurn(signal: AbortSignal): Promise<Disposable> {
+    return (await this.options.turn?.take(signal)) ?? noTurn;
   }
 
   get canSetLimits(): boolean {
@@ -209,11 +227,7 @@ class Quota implements AccountQuota {
     const { room } = backend;
     await this.#pending;
     const limits = rules.limitsFor(mailboxName, this.#separatorOf(mailboxName));
-    const grace = this.options.isDelivery ? graceBytes(settings.grace, limits.storage) : 0;
-    // What takes no more than it frees is not refused, however full the account is.
-    const fits = (bytes: number, messages: number): boolean =>
-      (wanted.bytes <= 0 || bytes + wanted.bytes <= limits.storage + grace) &&
-      (wanted.messages <= 0 || messages + wanted.messages <= limits.messages);
+    const fits = this.#fitting(root, mailboxName, wanted);
     const takes = (used: UsageCount): boolean => {
       const bytes = used.bytes + room.held.bytes - save.held.bytes;
       const messages = used.messages + room.held.messages - save.held.messages;
@@ -229,7 +243,8 @@ class Quota implements AccountQuota {
     for (;;) {
       const refused = await room.turns.run(async () => {
         const counted = await backend.usage(AbortSignal.timeout(timeLimitMs));
-        if (isAmple(counted) && takes(counted)) return undefined;
+        save.isTight = !isAmple(counted);
+        if (!save.isTight && takes(counted)) return undefined;
         // Nothing is refused for the sake of mail that another process has just removed, or of a mailbox that was deleted.
         const used = await backend.currentUsage(AbortSignal.timeout(timeLimitMs));
         return takes(used) ? undefined : { used, version: room.version };
@@ -237,12 +252,32 @@ class Quota implements AccountQuota {
       if (refused === undefined) return;
       const { used, version } = refused;
       if (fits(used.bytes, used.messages) && (await room.changedSince(version, endMs - performance.now()))) continue;
-      throw new StorageError(
-        'over-quota',
-        `quota ${settings.name}: ${used.bytes} octets, ${used.messages} messages, ${wanted.bytes} and ${wanted.messages} more are too many`,
-        { clientText: this.options.settings.exceededMessage },
-      );
+      throw this.#exceeded(settings, used, wanted);
     }
+  }
+
+  /** In the account's turn: what everybody else has saved is there to be counted. @throws StorageError `over-quota` */
+  async checkAgain({ root, wanted }: RootSave, mailboxName: string): Promise<void> {
+    await this.#pending;
+    const used = await root.backend.currentUsage(AbortSignal.timeout(timeLimitMs));
+    if (!this.#fitting(root, mailboxName, wanted)(used.bytes, used.messages)) throw this.#exceeded(root.settings, used, wanted);
+  }
+
+  #fitting({ settings, rules }: Root, mailboxName: string, wanted: UsageCount): (bytes: number, messages: number) => boolean {
+    const limits = rules.limitsFor(mailboxName, this.#separatorOf(mailboxName));
+    const grace = this.options.isDelivery ? graceBytes(settings.grace, limits.storage) : 0;
+    // What takes no more than it frees is not refused, however full the account is.
+    return (bytes, messages) =>
+      (wanted.bytes <= 0 || bytes + wanted.bytes <= limits.storage + grace) &&
+      (wanted.messages <= 0 || messages + wanted.messages <= limits.messages);
+  }
+
+  #exceeded({ name }: QuotaRootSettings, used: UsageCount, wanted: UsageCount): StorageError {
+    return new StorageError(
+      'over-quota',
+      `quota ${name}: ${used.bytes} octets, ${used.messages} messages, ${wanted.bytes} and ${wanted.messages} more are too many`,
+      { clientText: this.options.settings.exceededMessage },
+    );
   }
 
   /**
@@ -322,6 +357,7 @@ class MailboxSave implements QuotaSave {
   readonly #quota: Quota;
   readonly #mailboxName: string;
   readonly #roots: readonly RootSave[];
+  #turn: Disposable | undefined;
 
   constructor(quota: Quota, mailboxName: string, roots: readonly Root[], replaced: ReplacedMail | undefined) {
     this.#quota = quota;
@@ -337,11 +373,31 @@ class MailboxSave implements QuotaSave {
     }
   }
 
+  async settle(signal: AbortSignal): Promise<void> {
+    const tight = this.#roots.filter(({ isTight }) => isTight);
+    if (tight.length === 0) return;
+    this.#turn ??= await this.#quota.takeTurn(signal);
+    for (const save of tight) await this.#quota.checkAgain(save, this.#mailboxName);
+  }
+
   commit(bytes: number, messages: number): void {
-    for (const save of this.#roots) this.#quota.note(save.root, bytes, messages, save.end());
+    const turn = this.#turn;
+    this.#turn = undefined;
+    let left = this.#roots.length;
+    for (const save of this.#roots) {
+      const letGo = save.end();
+      this.#quota.note(save.root, bytes, messages, () => {
+        letGo();
+        left -= 1;
+        // Who comes next reads what has been noted.
+        if (left === 0) turn?.[Symbol.dispose]();
+      });
+    }
   }
 
   [Symbol.dispose](): void {
+    this.#turn?.[Symbol.dispose]();
+    this.#turn = undefined;
     for (const save of this.#roots) save.end()();
   }
 }
@@ -358,6 +414,10 @@ class RootSave {
   readonly root: Root;
   readonly freed: UsageCount;
   held: UsageCount = nothing;
+  /** What was asked for last. */
+  wanted: UsageCount = nothing;
+  /** So near a limit that another process may take the same room. */
+  isTight = false;
   #isEnded = false;
 
   constructor(root: Root, freed: UsageCount) {
@@ -368,6 +428,7 @@ class RootSave {
   /** In place of what was held before; nothing when the save has ended meanwhile. */
   hold({ bytes, messages }: UsageCount): void {
     if (this.#isEnded) return;
+    this.wanted = { bytes, messages };
     const before = this.held;
     this.held = { bytes: Math.max(0, bytes), messages: Math.max(0, messages) };
     this.root.backend.room.hold({ bytes: this.held.bytes - before.bytes, messages: this.held.messages - before.messages });

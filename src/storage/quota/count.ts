@@ -4,8 +4,10 @@ import type { Mailbox } from '../mailbox.js';
 import { stampOf } from './count-maildirs.js';
 import { HeldRoom, type UsageBackend, type UsageCount } from './usage.js';
 
-/** Other processes' changes are noticed after this at the latest; our own at once. */
-const recheckMs = 5000;
+/** Other processes' changes are noticed after this, or after so many times what counting costs; our own at once. */
+const leastRecheckMs = 200;
+const mostRecheckMs = 5000;
+const recheckFactor = 50;
 /** A folder that changed less than this before it was looked at may change again without another time stamp. */
 const settledMs = 1000;
 
@@ -27,6 +29,7 @@ interface Remembered extends UsageCount {
 export function createCountBackend({ mailboxes, now = Date.now }: CountOptions): UsageBackend {
   const remembered = new Map<string, Remembered>();
   let total: UsageCount = { bytes: 0, messages: 0 };
+  let recheckMs = leastRecheckMs;
   let checkedMs = Number.NEGATIVE_INFINITY;
   let counting: Promise<UsageCount> | undefined;
   /** Changes of our own while a count is under way may or may not be in it: count again. */
@@ -55,6 +58,7 @@ export function createCountBackend({ mailboxes, now = Date.now }: CountOptions):
     }
     for (const mailDir of remembered.keys()) if (!present.has(mailDir)) remembered.delete(mailDir);
     total = { bytes, messages };
+    recheckMs = Math.min(mostRecheckMs, Math.max(leastRecheckMs, (now() - startedMs) * recheckFactor));
     checkedMs = changes === changesBefore ? startedMs : Number.NEGATIVE_INFINITY;
     return total;
   };

@@ -8,8 +8,8 @@ export interface UsageCount {
 
 /**
  * Room that saves under way have been promised, so that two of them are not given the same octets. It is shared by all sessions of the process
- * that share a usage. Other processes' saves are seen once they are in the mailbox: near the limit everything is counted before a save is let in, so
- * an account can go beyond its limit by what processes save in one and the same moment, one save for each process but the first.
+ * that share a usage. Other processes' saves are seen once they are in the mailbox: near the limit everything is counted before a save is let in, and
+ * once more, in the account's turn among all processes, before its messages get their names.
  */
 export class HeldRoom {
   /** Checks and additions take turns: what is added and let go in one turn is never counted twice, nor missed. */

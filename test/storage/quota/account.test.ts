@@ -49,6 +49,42 @@ for (const backend of ['maildir', 'count']) {
       await rejectsWith(append(await inbox(other), body(1)), 'over-quota');
     });
 
+    it('gives the last room to one of two processes that save at the same moment', async (test) => {
+      const { open, folder } = makeStore(test, limited);
+      const peer = createMailStore({ settings: settingsFrom(folder, limited), log: silentLogger });
+      test.after(() => peer.close());
+      await using user = await open();
+      await append(await inbox(user), body(300));
+      await using other = await peer.openUser({ user: 'bob', fields: { home: join(folder, 'home', 'bob') } }, 'imap', never);
+      // Both have been promised the room before either has saved.
+      await using one = (await inbox(user)).beginAppend('append');
+      await addMessage(one, body(400));
+      await using two = (await inbox(other)).beginAppend('append');
+      await addMessage(two, body(400));
+      await one.commit(never);
+      await rejectsWith(two.commit(never), 'over-quota');
+      await append(await inbox(other), body(300));
+      assert.equal((await user.quotaRoots('INBOX', never))[0]?.usage.storageBytes, 1000);
+    });
+
+    it('is not passed by many saves of two processes', async (test) => {
+      const { open, folder } = makeStore(test, limited);
+      const peer = createMailStore({ settings: settingsFrom(folder, limited), log: silentLogger });
+      test.after(() => peer.close());
+      await using user = await open();
+      await using other = await peer.openUser({ user: 'bob', fields: { home: join(folder, 'home', 'bob') } }, 'imap', never);
+      const mailboxes = [await inbox(user), await inbox(other)] as const;
+      // What one process counts is written to a file with its pid in the name, and the two here have the same.
+      await append(mailboxes[0], body(130));
+      const saves = Array.from({ length: 20 }, (_, index) => append(mailboxes[index % 2 === 0 ? 0 : 1], body(130)));
+      const outcomes = await Promise.allSettled(saves);
+      for (const outcome of outcomes) if (outcome.status === 'rejected') assert.equal(outcome.reason.code, 'over-quota');
+      // None may be left out for good: room that was promised in vain is given back.
+      for (const mailbox of mailboxes) await append(mailbox, body(130)).catch(() => undefined);
+      const used = (await user.quotaRoots('INBOX', never))[0]?.usage.storageBytes ?? 0;
+      assert.equal(used, 910);
+    });
+
     it('shows usage and limits', async (test) => {
       const { open } = makeStore(test, limited);
       await using user = await open();
@@ -189,6 +225,24 @@ for (const backend of ['maildir', 'count']) {
 }
 
 describe('quota', () => {
+  it('lets parallel CREATEs of several sessions and processes make as many mailboxes as there may be', async (test) => {
+    const limited = config('quota = count:Q', 'quota_rule = *:mailboxes=4');
+    const { open, folder } = makeStore(test, limited);
+    const peer = createMailStore({ settings: settingsFrom(folder, limited), log: silentLogger });
+    test.after(() => peer.close());
+    await using one = await open();
+    await using two = await open();
+    await using other = await peer.openUser({ user: 'bob', fields: { home: join(folder, 'home', 'bob') } }, 'imap', never);
+    await append(await inbox(one), body(1));
+    const users = [one, two, other] as const;
+    const makes = Array.from({ length: 12 }, (_, index) => (users[index % 3] ?? one).create(`box${index}`, { specialUse: [] }, never));
+    const outcomes = await Promise.allSettled(makes);
+    for (const outcome of outcomes) if (outcome.status === 'rejected') assert.equal(outcome.reason.code, 'over-quota');
+    assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 3);
+    assert.equal((await one.quotaRoots('INBOX', never))[0]?.usage.mailboxes, 4);
+    assert.equal(existsSync(join(folder, 'home/bob/Maildir/roost-quota.lock')), false);
+  });
+
   it('lets a delivery use the grace', async (test) => {
     const { open } = makeStore(test, config('quota = maildir:Q', 'quota_rule = *:bytes=1000', 'quota_grace = 20%%'));
     await using user = await open({}, { service: 'lmtp' });
