@@ -1,6 +1,7 @@
 // The main program of every child process: start message, role, signals, exit code.
 import { createLogger, type Logger, type LoggerOptions } from '#log/logger.js';
 import { becomeUser } from './become-user.js';
+import { collectLater } from './collect-later.js';
 import { compileSooner } from './compile-sooner.js';
 import { ControlLink } from './control-link.js';
 import { rehearse } from './rehearsal.js';
@@ -74,7 +75,10 @@ async function run(
   const end = await role.start(service);
   service.ready();
   // Others end before it pays, and copies of a template would compile in the thread that serves.
-  if (start.serviceCount === 0) compileSooner(role.name);
+  if (start.serviceCount === 0) {
+    compileSooner(role.name);
+    collectLater();
+  }
   await finished;
   await end();
   await service.close();
