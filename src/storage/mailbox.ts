@@ -125,6 +125,15 @@ export interface SyncOptions {
   readonly mayLag?: boolean;
 }
 
+/** UIDs and flags of many messages as they lie in memory; message `seq` has the row `seq - 1`. */
+export interface FlagColumns {
+  readonly uid: Uint32Array;
+  /** `flagBit` masks. */
+  readonly flags: Uint8Array;
+  readonly keywordSet: Uint32Array;
+  readonly keywordsOf: (keywordSet: number) => readonly string[];
+}
+
 /**
  * One session's numbering of a mailbox.
  *
@@ -158,6 +167,11 @@ export interface MailboxView extends AsyncDisposable {
   /** The same array object for the same set, so that callers may cache by identity. */
   keywordsAt(seq: number): readonly string[];
   modSeqAt(seq: number): ModSeq;
+  /**
+   * What `uidAt`, `systemFlagsAt` and `keywordsAt` say of the messages `first` to `last`, until anything is waited for; undefined where they
+   * do not lie in rows of that order, or some are \Recent.
+   */
+  flagColumns?(first: number, last: number): FlagColumns | undefined;
   /** True when another session expunged it and this view has not been told. */
   isExpunged(seq: number): boolean;
   /** Stable id of the message content (Maildir base name or the GUID in the uidlist); copies and moved messages keep it. EMAILID is made from it (object-id.ts). */

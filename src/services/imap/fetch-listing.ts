@@ -3,10 +3,12 @@
 import { Buffer } from 'node:buffer';
 import type { SimpleItem } from '#protocol/imap/fetch-item.js';
 import type { MailboxView } from '#storage/mailbox.js';
+import type { NumberRange } from '#util/number-set.js';
 import { putDecimal, putOctets } from '#util/put-text.js';
 import type { FetchPlan } from './fetch-plan.js';
+import { writeFlagRows } from './flag-rows.js';
 import type { FlagText } from './flag-text.js';
-import type { Session } from './session.js';
+import { numbersOf, type Session } from './session.js';
 import { TimeSlice } from './time-slice.js';
 
 export type ListingItem = Extract<SimpleItem, 'UID' | 'FLAGS' | 'MODSEQ'>;
@@ -26,13 +28,19 @@ export function listingItems(plan: FetchPlan): readonly ListingItem[] | undefine
   return items.length === names.length && items.length > 0 ? items : undefined;
 }
 
+/** Sequence numbers one by one, or as runs of them. */
+export type Listed = { readonly seqs: Iterable<number> } | { readonly runs: readonly NumberRange[] };
+
 /** @throws the signal's reason */
-export async function writeListing(
-  session: Session,
-  seqs: Iterable<number>,
-  items: readonly ListingItem[],
-  signal: AbortSignal,
-): Promise<void> {
+export async function writeListing(session: Session, listed: Listed, items: readonly ListingItem[], signal: AbortSignal): Promise<void> {
+  if ('seqs' in listed) return writeRows(session, listed.seqs, items, signal);
+  const order = items.join(' ');
+  const isPlain = (order === 'UID FLAGS' || order === 'FLAGS') && !session.has('UIDONLY');
+  const left = isPlain ? await writeFlagRows(session, listed.runs, order !== 'FLAGS', signal) : listed.runs;
+  if (left.length > 0) await writeRows(session, numbersOf(left), items, signal);
+}
+
+async function writeRows(session: Session, seqs: Iterable<number>, items: readonly ListingItem[], signal: AbortSignal): Promise<void> {
   const { output, view } = session;
   const rows = new RowBlocks(view, session.flagText, items, session.has('UIDONLY'));
   const slice = new TimeSlice();

@@ -65,6 +65,11 @@ export class ViewNews {
     else this.recentRanges.push([first, last]);
   }
 
+  /** Any of these UIDs. */
+  hasRecent(firstUid: number, lastUid: number): boolean {
+    return this.recentRanges.some(([first, last]) => first <= lastUid && last >= firstUid);
+  }
+
   isRecent(uid: number): boolean {
     const ranges = this.recentRanges;
     for (let index = 0; index < ranges.length; index += 1) {

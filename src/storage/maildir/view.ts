@@ -7,6 +7,7 @@ import { recentRecord } from '../index/log-record.js';
 import { MailboxIndex } from '../index/mailbox-index.js';
 import type {
   CopyResult,
+  FlagColumns,
   KeptFlags,
   Mailbox,
   MailboxView,
@@ -151,6 +152,15 @@ export class MaildirView implements MailboxView {
   modSeqAt(seq: number): ModSeq {
     const row = this.numbering.rowAt(seq);
     return row < 0 ? this.#news.syncedModSeq : (this.numbering.state.columns.modSeq[row] as number);
+  }
+
+  flagColumns(first: number, last: number): FlagColumns | undefined {
+    const { numbering } = this;
+    const { state } = numbering;
+    const { uid, flags, keywordSet } = state.columns;
+    if (!numbering.isPlain || first < 1 || last > numbering.count) return undefined;
+    if (this.#news.hasRecent(uid[first - 1] as number, uid[last - 1] as number)) return undefined;
+    return { uid, flags, keywordSet, keywordsOf: (set) => state.keywordSetAt(set) };
   }
 
   isExpunged(seq: number): boolean {

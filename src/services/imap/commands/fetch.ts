@@ -45,7 +45,8 @@ async function run(session: Session, command: FetchCommand, call: CommandCall): 
   const limited = limitSeqs(session, session.view, changedOf(session, part, command.changedSince));
   const seqs = limited.part;
   const listing = listingItems(plan);
-  if (listing !== undefined) await writeListing(session, seqs, listing, call.signal);
+  const isWhole = command.partial === undefined && command.changedSince === undefined && limited.code === undefined;
+  if (listing !== undefined) await writeListing(session, isWhole ? { runs: ranges } : { seqs }, listing, call.signal);
   else await writeSlices(session, seqs, plan, progress, call);
   const onFailure = session.settings.imap_fetch_failure;
   if (progress.failed > 0 && onFailure !== 'no-after') session.endReason = 'FETCH failed. Refer to server log for more information.';
