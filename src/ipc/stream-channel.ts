@@ -23,7 +23,7 @@ import {
 } from './stream-frames.js';
 
 /** Octets on their way in one direction of one stream, not yet taken by whoever they are for. */
-export const windowBytes = 128 * 1024;
+export const windowBytes = 256 * 1024;
 /** Unsent octets of all streams: above it they wait their turn. */
 const maxUnsentBytes = 64 * 1024;
 /** Messages, marks and credits do not wait; a peer that lets so many octets of them pile up is given up. */
@@ -39,8 +39,11 @@ export class StreamError extends CodedError<'protocol'> {
 
 /** The owner of one end. Nothing is called after `onClose`. */
 export interface StreamOwner {
-  /** The octets count against the window until `taken` is called for them. */
-  onData(octets: Buffer): void;
+  /**
+   * The octets count against the window until `taken` is called for them.
+   * @param isLast false: more will follow that the other side has written with them
+   */
+  onData(octets: Buffer, isLast: boolean): void;
   /** The other side writes no more. */
   onEnd(): void;
   /** The other side has forgotten the stream, perhaps after this one; `isOrderly` when it was not given up, and everything that it wrote has come. */
@@ -143,6 +146,12 @@ export class StreamChannel {
     this.#socket.write(octets, onSent);
   }
 
+  /** For stream ends: what was put leaves now. @returns true when the kernel has taken it all */
+  flush(): boolean {
+    while (this.#socket.writableCorked > 0) this.#socket.uncork();
+    return this.#socket.writableLength === 0;
+  }
+
   /** For stream ends: has something to say, and the connection is full. */
   wait(end: StreamEnd): void {
     this.#waiting.push(end);
@@ -213,6 +222,8 @@ export class StreamEnd {
   #queuedBytes = 0;
   /** Larger pieces that the socket still refers to. */
   #inFlight = 0;
+  /** Pieces that the kernel has, of which the socket has yet to say so. */
+  #flushedAhead = 0;
   #isWaiting = false;
   /** Marks to be sent when the queue is empty. */
   #wantsEnd = false;
@@ -307,7 +318,7 @@ export class StreamEnd {
   receive(frame: Exclude<StreamFrame, { kind: 'message' }>): void {
     switch (frame.kind) {
       case 'data':
-        this.#receiveData(frame.octets);
+        this.#receiveData(frame.octets, frame.isLast);
         return;
       case 'end':
         if (this.#hasReceivedEnd) throw this.#broken('a second end');
@@ -327,11 +338,11 @@ export class StreamEnd {
     }
   }
 
-  #receiveData(octets: Buffer): void {
+  #receiveData(octets: Buffer, isLast: boolean): void {
     this.#allowance -= octets.length;
     if (this.#allowance < 0) throw this.#broken('more octets than its window');
     if (this.#hasReceivedEnd) throw this.#broken('octets after its end');
-    if (!this.#hasSentLast) this.#owner.onData(octets);
+    if (!this.#hasSentLast) this.#owner.onData(octets, isLast);
   }
 
   #receiveLast(isClose: boolean): void {
@@ -400,9 +411,17 @@ export class StreamEnd {
     this.#inFlight += 1;
     const last = parts.length - 1;
     for (const [index, part] of parts.entries()) this.#channel.put(part, index === last ? this.#onFlushed : undefined);
+    // To wait for more would gain nothing, and what the kernel takes at once need not be waited for.
+    if (!this.#channel.flush()) return;
+    this.#inFlight -= 1;
+    this.#flushedAhead += 1;
   }
 
   readonly #onFlushed = (): void => {
+    if (this.#flushedAhead > 0) {
+      this.#flushedAhead -= 1;
+      return;
+    }
     this.#inFlight -= 1;
     this.#tellSent();
   };

@@ -15,7 +15,7 @@ const kinds = { message: 0, data: 1, end: 2, close: 3, reset: 4, credit: 5 } as 
 const idBytes = 4;
 const headBytes = frameHeaderBytes + idBytes;
 /** Longest run of octets in one data frame: what one stream may put between two frames of another. */
-export const maxDataBytes = 32 * 1024;
+export const maxDataBytes = 64 * 1024;
 /** Smaller pieces of a received block are copied, so that a few octets that wait for more do not keep the block. */
 const maxCopiedBytes = 4 * 1024;
 /** What may be kept with them. */
@@ -23,7 +23,8 @@ const tolerableBytes = 1024;
 
 export type StreamFrame =
   | { readonly kind: 'message'; readonly value: unknown }
-  | { readonly kind: 'data'; readonly id: number; readonly octets: Buffer }
+  /** `isLast`: the frame is whole with these. */
+  | { readonly kind: 'data'; readonly id: number; readonly octets: Buffer; readonly isLast: boolean }
   | { readonly kind: 'end' | 'close' | 'reset'; readonly id: number }
   | { readonly kind: 'credit'; readonly id: number; readonly bytes: number };
 
@@ -128,11 +129,10 @@ export class StreamFrameDecoder {
   }
 
   #data(): StreamFrame {
-    const first = this.#chunks[0] ?? Buffer.alloc(0);
-    const piece = this.#take(Math.min(this.#dataLeft, first.length));
+    const piece = this.#take(Math.min(this.#dataLeft, this.#chunks[0]?.length ?? 0));
     this.#dataLeft -= piece.length;
     const keepsBlock = piece.length < maxCopiedBytes && piece.buffer.byteLength > piece.length + tolerableBytes;
-    return { kind: 'data', id: this.#dataId, octets: keepsBlock ? Buffer.from(piece) : piece };
+    return { kind: 'data', id: this.#dataId, octets: keepsBlock ? Buffer.from(piece) : piece, isLast: this.#dataLeft === 0 };
   }
 
   /** So many octets, which are there. */

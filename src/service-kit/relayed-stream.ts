@@ -15,6 +15,9 @@ export class RelayEndedError extends CodedError<'gone'> {
   override readonly name = 'RelayEndedError';
 }
 
+/** More than most sessions say and hear. */
+const bulkBytes = 512 * 1024;
+
 type Done = (error?: Error | null) => void;
 
 /** What became of a stream whose other end was asked for a descriptor. `lost`: neither side can go on with it. */
@@ -35,7 +38,11 @@ export class RelayedStream extends Duplex implements StreamOwner {
   #unread = 0;
   #writing: Done | undefined;
   #isPeerGone = false;
-  #isMoving = false;
+  /** Resolves with what `move` does. */
+  #moving: Promise<boolean> | undefined;
+  /** In both directions. */
+  #passedBytes = 0;
+  #hasTriedBulk = false;
   /** What was to be written while it moved. */
   #held: (() => void) | undefined;
 
@@ -69,20 +76,40 @@ export class RelayedStream extends Duplex implements StreamOwner {
    * @returns false when that is not possible (any more); the stream is as it was then
    */
   async move(): Promise<boolean> {
+    if (this.#moving !== undefined) await this.#moving;
     if (this.#socket !== undefined) return !this.destroyed;
+    if (!this.canMove || this.writableLength > 0) return false;
+    return this.#startMove();
+  }
+
+  /** What is written from here on waits for the outcome. */
+  #startMove(): Promise<boolean> {
+    this.#moving = this.#finishMove().finally(() => {
+      this.#moving = undefined;
+      const held = this.#held;
+      this.#held = undefined;
+      held?.();
+    });
+    return this.#moving;
+  }
+
+  async #finishMove(): Promise<boolean> {
+    const outcome: MoveOutcome = (await this.#moveOut?.()) ?? { kind: 'stays' };
     const end = this.#end;
-    if (end === undefined || this.#moveOut === undefined || !this.canMove || this.#isMoving || this.writableLength > 0) return false;
-    this.#isMoving = true;
-    const outcome = await this.#moveOut();
-    this.#isMoving = false;
     if (outcome.kind !== 'stays') this.#end = undefined;
     if (outcome.kind === 'moved') this.#goOn(outcome.socket, outcome.origin);
-    else if (this.destroyed) end.reset();
+    else if (this.destroyed) end?.reset();
     if (outcome.kind === 'lost') this.destroy(new RelayEndedError('gone', 'the connection was lost on its way'));
-    const held = this.#held;
-    this.#held = undefined;
-    held?.();
     return outcome.kind === 'moved' && !this.destroyed;
+  }
+
+  /** A session with much to say does so over a socket of its own, once: the kernel then does what windows and turns are for, at a lower price. */
+  #moveIfBulky(bytes: number): void {
+    this.#passedBytes += bytes;
+    if (this.#passedBytes < bulkBytes || this.#hasTriedBulk || this.#moving !== undefined || this.#socket !== undefined) return;
+    this.#hasTriedBulk = true;
+    // It does not reject.
+    if (this.canMove) void this.#startMove();
   }
 
   #goOn(socket: Socket, origin: Origin | undefined): void {
@@ -131,6 +158,7 @@ export class RelayedStream extends Duplex implements StreamOwner {
 
   onData(octets: Buffer): void {
     this.#unread += octets.length;
+    if (this.#writing === undefined) this.#moveIfBulky(octets.length);
     // While the buffer has room, Node asks for no more: it would have been told to.
     if (this.push(octets)) this.#giveBackWindow();
   }
@@ -160,7 +188,7 @@ export class RelayedStream extends Duplex implements StreamOwner {
 
   #giveBackWindow(): void {
     // While it moves, the other end may have forgotten the stream already.
-    if (this.#isMoving) return;
+    if (this.#moving !== undefined) return;
     const bytes = this.#unread;
     this.#unread = 0;
     if (bytes > 0) this.#end?.taken(bytes);
@@ -183,16 +211,29 @@ export class RelayedStream extends Duplex implements StreamOwner {
   }
 
   #send(parts: readonly Buffer[], done: Done): void {
-    const [first] = parts;
-    if (this.#isMoving) this.#held = () => this.#send(parts, done);
-    else if (this.#socket !== undefined) this.#socket.write(parts.length === 1 && first !== undefined ? first : Buffer.concat(parts), done);
+    for (const part of parts) this.#moveIfBulky(part.length);
+    this.#sendNow(parts, done);
+  }
+
+  #sendNow(parts: readonly Buffer[], done: Done): void {
+    if (this.#moving !== undefined) this.#held = () => this.#sendNow(parts, done);
+    else if (this.#socket !== undefined) this.#sendBySocket(this.#socket, parts, done);
     else if (this.#isPeerGone || this.#end === undefined) done(new RelayEndedError('gone', 'the client has closed the connection'));
     else if (this.#end.write(parts)) done();
     else this.#writing = done;
   }
 
+  #sendBySocket(socket: Socket, parts: readonly Buffer[], done: Done): void {
+    socket.cork();
+    for (const part of parts) socket.write(part);
+    socket.uncork();
+    // What the kernel has taken at once may be used again at once.
+    if (socket.writableLength === 0) done();
+    else socket.write('', done);
+  }
+
   override _final(done: Done): void {
-    if (this.#isMoving) this.#held = () => this._final(done);
+    if (this.#moving !== undefined) this.#held = () => this._final(done);
     else if (this.#socket !== undefined) this.#socket.end(() => done());
     else {
       this.#end?.end();
@@ -204,7 +245,7 @@ export class RelayedStream extends Duplex implements StreamOwner {
     const isWhole = error === null && this.writableLength === 0;
     this.#writing = undefined;
     this.#socket?.destroy();
-    if (!this.#isMoving) {
+    if (this.#moving === undefined) {
       if (isWhole) this.#end?.close();
       else this.#end?.reset();
     }

@@ -46,7 +46,7 @@ export class StreamRelay implements StreamOwner {
     client.on('end', this.#onClientEnd);
     client.on('error', ignore);
     client.on('close', this.#onClientClose);
-    for (const octets of this.#early.splice(0)) this.onData(octets);
+    for (const octets of this.#early.splice(0)) this.onData(octets, true);
     if (this.#hasEarlyEnd) this.onEnd();
     if (this.#earlyClose !== undefined) this.onClose(this.#earlyClose);
     // A client that has gone meanwhile tells nobody any more.
@@ -129,14 +129,17 @@ export class StreamRelay implements StreamOwner {
     this.#finish();
   };
 
-  onData(octets: Buffer): void {
+  onData(octets: Buffer, isLast: boolean): void {
     if (!this.#isStarted) {
       this.#early.push(octets);
       return;
     }
     if (this.#isDone || this.#isClientGone) return;
+    // What was written together is encrypted together.
+    if (!isLast && this.#client.writableCorked === 0) this.#client.cork();
     if (this.#client.write(octets)) this.#end?.taken(octets.length);
     else this.#unread += octets.length;
+    if (isLast && this.#client.writableCorked > 0) this.#client.uncork();
   }
 
   onEnd(): void {

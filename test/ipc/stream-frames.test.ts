@@ -81,7 +81,7 @@ describe('stream frame', () => {
     const frame = fc.oneof(
       fc.record({ id, text: fc.string({ minLength: 1, maxLength: 300, unit: 'binary-ascii' }) }).map(({ id, text }) => ({
         wire: data(id, text),
-        frame: { kind: 'data', id, octets: Buffer.from(text) } as const,
+        frame: { kind: 'data', id, octets: Buffer.from(text), isLast: true } as const,
       })),
       fc
         .record({ id, kind: fc.constantFrom('end', 'close', 'reset') })
@@ -114,9 +114,14 @@ describe('stream frame', () => {
     decoder.push(encodeDataHead(5, 10));
     assert.equal(decoder.next(), undefined);
     decoder.push(Buffer.from('abc'));
-    assert.deepEqual(joined(drain(decoder)), [[5, 'abc']]);
+    assert.deepEqual(decoder.next(), { kind: 'data', id: 5, octets: Buffer.from('abc'), isLast: false });
+    assert.equal(decoder.next(), undefined);
     decoder.push(Buffer.concat([Buffer.from('defghij'), encodeMark('end', 5)]));
-    assert.deepEqual(joined(drain(decoder)), [[5, 'defghij'], { kind: 'end', id: 5 }]);
+    const rest = [
+      { kind: 'data', id: 5, octets: Buffer.from('defghij'), isLast: true },
+      { kind: 'end', id: 5 },
+    ];
+    assert.deepEqual(drain(decoder), rest);
   });
 
   it('of few octets does not keep the large block that it came in', () => {

@@ -91,28 +91,65 @@ describe('hand-off', () => {
     await client.expect(/welcome anna .* TLSv1\.3/);
   });
 
-  it('keeps a relayed stream whole in both directions against slow readers', async () => {
-    const { port, login } = await pair({ isTls: true });
-    const client = tlsClient(port);
-    await client.expect(/hello/);
-    client.send('LOGIN anna\n');
-    await client.expect(/welcome.*\n/);
-    client.socket.pause();
-    client.send('flood 30000000\n');
-    await until(() => client.socket.bytesWritten > 0, 'sent');
-    // With the client not reading, neither process may keep what the other sends: memory stays far below the flood.
-    await new Promise((resolve) => setTimeout(resolve, 300));
-    const { readFileSync } = await import('node:fs');
-    const residentKb = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${login.pid}/status`, 'latin1'))?.[1]);
-    assert.ok(residentKb < 110_000, `login has ${residentKb} kB`);
-    let count = 0;
-    client.socket.removeAllListeners('data');
-    client.socket.on('data', (chunk: Buffer) => {
-      count += chunk.length;
+  for (const descriptors of [true, false])
+    it(`keeps a relayed stream whole against a slow reader, ${descriptors ? 'over a socket of its own' : 'over the channel of all'}`, async () => {
+      const { port, login, mail } = await pair({ isTls: true, descriptors });
+      const client = tlsClient(port);
+      await client.expect(/hello/);
+      client.send('LOGIN anna\n');
+      await client.expect(/welcome.*\n/);
+      client.socket.pause();
+      client.send('flood 30000000\n');
+      await until(() => client.socket.bytesWritten > 0, 'sent');
+      // With the client not reading, neither process may keep what the other sends: memory stays far below the flood.
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      const { readFileSync } = await import('node:fs');
+      const residentKb = Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${login.pid}/status`, 'latin1'))?.[1]);
+      assert.ok(residentKb < 110_000, `login has ${residentKb} kB`);
+      // Others are served meanwhile.
+      const quick = tlsClient(port);
+      quick.send('LOGIN otto\nhere\n');
+      await quick.expect(new RegExp(`${mail.pid} here`));
+      let count = 0;
+      client.socket.removeAllListeners('data');
+      client.socket.on('data', (chunk: Buffer) => {
+        count += chunk.length;
+      });
+      client.socket.resume();
+      await until(() => count >= 30_000_000, `flood, got ${count}`);
+      assert.equal(count, 30_000_000);
     });
-    client.socket.resume();
-    await until(() => count >= 30_000_000, `flood, got ${count}`);
-    assert.equal(count, 30_000_000);
+
+  it('gives a relayed session that has much to say a socket of its own, in the middle of it', async () => {
+    const { port, login, mail } = await pair({ isTls: true });
+    async function logIn(user: string): Promise<{ readonly client: LineClient; readonly flood: () => Promise<void> }> {
+      const client = tlsClient(port);
+      client.send(`LOGIN ${user}\n`);
+      await client.expect(/welcome.*\n/);
+      client.socket.removeAllListeners('data');
+      let count = 0;
+      client.socket.on('data', (chunk: Buffer) => {
+        count += chunk.length;
+      });
+      const flood = async (): Promise<void> => {
+        for (let n = 1; n <= 8; n += 1) {
+          client.send('flood 200000\n');
+          await until(() => count >= 200_000 * n, `flood ${n}, got ${count}`);
+        }
+        assert.equal(count, 1_600_000);
+      };
+      return { client, flood };
+    }
+    // The first one also opens what sends descriptors.
+    const first = await logIn('anna');
+    await first.flood();
+    const second = await logIn('otto');
+    const before = { login: descriptorsOf(login), mail: descriptorsOf(mail) };
+    await second.flood();
+    assert.deepEqual({ login: descriptorsOf(login), mail: descriptorsOf(mail) }, { login: before.login + 1, mail: before.mail + 1 });
+    for (const { client } of [first, second]) client.send('quit\n');
+    await until(() => first.client.isClosed && second.client.isClosed, 'close');
+    await Promise.all([login.clients(0), mail.clients(0)]);
   });
 
   it('passes many connections at once and leaks no descriptor', async () => {
