@@ -5,6 +5,7 @@ import { encodeAstring } from '#protocol/imap/encoder.js';
 import { StorageError } from '#storage/errors.js';
 import type { MailboxListEntry } from '#storage/user.js';
 import { readMetadata } from './metadata.js';
+import { myRights } from './rights.js';
 import type { Session } from './session.js';
 
 /** Mailboxes whose entries are compared. */
@@ -67,7 +68,8 @@ export class MetadataWatch {
     for (const entry of await this.#session.user.list(['*'], { subscribedOnly: false }, signal)) {
       if (!entry.exists || !entry.isSelectable || !this.#interest.mailbox(entry) || found.size >= maxMailboxes) continue;
       try {
-        found.set(entry.name, await this.#snapshotOf(entry.name, signal));
+        if ((await myRights(this.#session, entry.name, signal)).includes('r'))
+          found.set(entry.name, await this.#snapshotOf(entry.name, signal));
       } catch (error) {
         // It is gone, or cannot be opened: its entries are nobody's then.
         if (!(error instanceof StorageError)) throw error;

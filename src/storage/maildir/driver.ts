@@ -54,7 +54,7 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
         await refresh(box, signal);
       }
     } catch (error) {
-      if (box.views.size === 0) this.#boxes.delete(paths.mailDir);
+      if (box.views.size === 0) this.#boxes.delete(keyOf(paths));
       throw storageErrorOf(error, `open ${paths.mailDir}`);
     }
     this.released(box);
@@ -63,7 +63,7 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
 
   async load(box: MaildirBox, signal: AbortSignal): Promise<void> {
     if (box.isLoaded) return;
-    if (!this.#boxes.has(box.paths.mailDir)) this.#boxes.set(box.paths.mailDir, box);
+    if (!this.#boxes.has(keyOf(box.paths))) this.#boxes.set(keyOf(box.paths), box);
     box.background(
       cleanTmp(box.tmpDir, this.#options.tmpScanMs).then(() => undefined),
       'clean tmp/',
@@ -72,7 +72,7 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
   }
 
   released(box: MaildirBox): void {
-    if (!box.isDeleted) this.#idle.set(box.paths.mailDir, box);
+    if (!box.isDeleted) this.#idle.set(keyOf(box.paths), box);
   }
 
   watch(box: MaildirBox): () => void {
@@ -122,7 +122,7 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
   async delete(paths: MailboxPaths, signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (!(await this.exists(paths))) throw new StorageError('not-found', `no mailbox at ${paths.mailDir}`);
-    const box = this.#boxes.get(paths.mailDir);
+    const box = this.#boxes.get(keyOf(paths));
     // A rename first, so that no other process sees half a mailbox.
     const grave = `${paths.mailDir}/.deleted.${process.pid}.${Date.now()}`;
     try {
@@ -132,7 +132,7 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
           if (errnoOf(error) !== 'ENOENT') throw error;
         });
       }
-      if (box !== undefined) this.#forget(box, paths.mailDir);
+      if (box !== undefined) this.#forget(box, keyOf(paths));
       await rm(grave, { recursive: true, force: true });
       for (const file of ['dovecot-uidlist', 'dovecot-keywords', 'dovecot-uidlist.lock']) await removeFile(`${paths.controlDir}/${file}`);
       await removeFile(`${paths.mailDir}/maildirfolder`);
@@ -175,13 +175,13 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
       if (errnoOf(error) === 'ENOENT') throw new StorageError('not-found', `no mailbox at ${from.mailDir}`);
       throw storageErrorOf(error, `rename ${from.mailDir}`);
     }
-    const box = this.#boxes.get(from.mailDir);
+    const box = this.#boxes.get(keyOf(from));
     if (box !== undefined) {
-      this.#boxes.delete(from.mailDir);
-      this.#idle.delete(from.mailDir);
+      this.#boxes.delete(keyOf(from));
+      this.#idle.delete(keyOf(from));
       box.moveTo(to);
       this.#watcher.moved(box);
-      this.#boxes.set(to.mailDir, box);
+      this.#boxes.set(keyOf(to), box);
       this.released(box);
     }
   }
@@ -205,12 +205,12 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
   }
 
   #boxOf(paths: MailboxPaths, options: OpenMailboxOptions): MaildirBox {
-    let box = this.#boxes.get(paths.mailDir);
+    let box = this.#boxes.get(keyOf(paths));
     const cur = statSync(`${paths.mailDir}/cur`, { throwIfNoEntry: false });
-    if (box !== undefined && cur !== undefined && box.isReplacedBy(cur.ino)) this.#forget(box, paths.mailDir);
+    if (box !== undefined && cur !== undefined && box.isReplacedBy(cur.ino)) this.#forget(box, keyOf(paths));
     if (box === undefined || box.isDeleted) {
       box = new MaildirBox(paths, this.#options, this.#names, options.log);
-      this.#boxes.set(paths.mailDir, box);
+      this.#boxes.set(keyOf(paths), box);
     }
     return box;
   }
@@ -227,6 +227,14 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     this.#mailboxes.set(box, [...known, mailbox]);
     return mailbox;
   }
+}
+
+/**
+ * A mailbox with another index is another one: change numbers belong to an index, and who shares a mailbox with an index of his own must not hand his to
+ * its owner. They find each other's changes as two processes do.
+ */
+function keyOf({ mailDir, indexDir }: MailboxPaths): string {
+  return indexDir === mailDir ? mailDir : `${mailDir}\0${indexDir ?? ''}`;
 }
 
 /** Bounded: one stat of a name that is almost always in the kernel's cache. */

@@ -74,7 +74,9 @@ export const listRow = row({
       if (command.returns?.status !== undefined && isMailbox) await writeStatus(session, entry.name, command, signal);
       if (command.returns?.myRights && session.settings.imap_acl && isMailbox)
         session.text(`* MYRIGHTS ${session.mailboxName(entry.name)} ${listedRights(rights)}\r\n`);
-      if (command.returns?.metadata !== undefined && isMailbox) await writeMetadata(session, entry.name, command.returns.metadata, signal);
+      // RFC 5464 4.2 with 4314: entries are read as messages are.
+      if (command.returns?.metadata !== undefined && isMailbox && rights.includes('r'))
+        await writeMetadata(session, entry.name, command.returns.metadata, signal);
       if (session.output.isFull) await session.output.drain();
     }
     return ok('List completed.');
