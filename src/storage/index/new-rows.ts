@@ -5,19 +5,18 @@ import { rowBit } from './columns.js';
 import type { IndexState } from './index-state.js';
 import { makeRecord, maxRowsPerRecord, recordKind, writeTables } from './log-record.js';
 
-/** A row each, ascending by UID, above all UIDs of the state. */
+/** A row each, ascending by UID, above all UIDs of the state. Asked for one by one: arrays of them for a million files would be 20 MB. */
 export interface NewRows {
   readonly count: number;
-  readonly uid: ArrayLike<number>;
-  readonly flags: ArrayLike<number>;
-  /** 1: the file is in new/. */
-  readonly isInNew: ArrayLike<number>;
-  /** Ids of the state. */
-  readonly keywordSet: ArrayLike<number>;
-  readonly suffix: ArrayLike<number>;
-  /** Writes the `baseLength` octets of the name. */
+  uidAt(index: number): number;
+  flagsAt(index: number): number;
+  isInNewAt(index: number): boolean;
+  /** Id of the state, as the next one. */
+  keywordSetAt(index: number): number;
+  suffixAt(index: number): number;
+  /** Writes the `baseLengthAt` octets of the name. */
   copyBaseName(index: number, target: Buffer, at: number): void;
-  readonly baseLength: ArrayLike<number>;
+  baseLengthAt(index: number): number;
   /** Fields of the uidlist, `G... `; '' for most. */
   extensionAt(index: number): string;
   /** Seconds, for all of them; `unknown32`. */
@@ -30,24 +29,24 @@ export function applyNewRows(state: IndexState, rows: NewRows): void {
   const { columns } = state;
   const modSeq = state.highestModSeq + 1;
   let octets = columns.heapLength;
-  for (let index = 0; index < rows.count; index += 1) octets += (rows.baseLength[index] as number) + rows.extensionAt(index).length;
+  for (let index = 0; index < rows.count; index += 1) octets += rows.baseLengthAt(index) + rows.extensionAt(index).length;
   columns.reserve(columns.length + rows.count, octets);
   for (let index = 0; index < rows.count; index += 1) {
-    const uid = rows.uid[index] as number;
+    const uid = rows.uidAt(index);
     if (uid <= state.highestUid) throw new RangeError(`UID ${uid} is not above ${state.highestUid}`);
     const nameStart = columns.addFile(
       {
         uid,
         modSeq,
-        flags: rows.flags[index] as number,
-        bits: rows.isInNew[index] === 1 ? rowBit.inNew : 0,
-        keywordSet: rows.keywordSet[index] as number,
-        suffix: rows.suffix[index] as number,
+        flags: rows.flagsAt(index),
+        bits: rows.isInNewAt(index) ? rowBit.inNew : 0,
+        keywordSet: rows.keywordSetAt(index),
+        suffix: rows.suffixAt(index),
         saveDate: rows.saveDate,
         internalDate: rows.internalDate,
       },
       rows.extensionAt(index),
-      rows.baseLength[index] as number,
+      rows.baseLengthAt(index),
     );
     rows.copyBaseName(index, columns.heap, nameStart);
     state.uidNext = Math.max(state.uidNext, uid + 1);
@@ -73,14 +72,14 @@ function recordOf(state: IndexState, rows: NewRows, from: number, to: number): B
   writer.u32(to - from);
   for (let index = from; index < to; index += 1) {
     const extension = rows.extensionAt(index);
-    const baseLength = rows.baseLength[index] as number;
-    writer.u32(rows.uid[index] as number);
+    const baseLength = rows.baseLengthAt(index);
+    writer.u32(rows.uidAt(index));
     writer.u32(rows.internalDate);
     writer.u32(rows.saveDate);
-    writer.u8(rows.flags[index] as number);
-    writer.u8(rows.isInNew[index] === 1 ? rowBit.inNew : 0);
-    writer.u16(sets.of(rows.keywordSet[index] as number));
-    writer.u16(suffixes.of(rows.suffix[index] as number));
+    writer.u8(rows.flagsAt(index));
+    writer.u8(rows.isInNewAt(index) ? rowBit.inNew : 0);
+    writer.u16(sets.of(rows.keywordSetAt(index)));
+    writer.u16(suffixes.of(rows.suffixAt(index)));
     writer.u16(extension.length);
     writer.u16(baseLength);
     writer.latin1(extension, extension.length);

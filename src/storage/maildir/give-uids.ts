@@ -41,13 +41,19 @@ export async function giveUids(box: MaildirBox, files: FoundFiles, returned: Rea
     next += 1;
   }
   await writeList(box, found, unlisted, returned);
-  const order = new Uint32Array(listed.length + unlisted.length);
-  order.set(listed);
-  order.set(unlisted, listed.length);
+  const order = joined(listed, unlisted);
   box.index.addRows(found.rows(order, saveDate));
   if (box.unclaimed.size > 0) for (const index of order) box.unclaimed.delete(found.baseName(index));
   // Seen for the first time: what lies in cur/ has been taken by some reader before.
   if (isFirst) box.index.append([recentRecord(found.firstRecent(order, box.state.uidNext))]);
+}
+
+function joined(first: Uint32Array, second: Uint32Array): Uint32Array {
+  if (first.length === 0) return second;
+  const both = new Uint32Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }
 
 async function writeList(box: MaildirBox, found: FoundColumns, given: Uint32Array, returned: ReadonlySet<string>): Promise<void> {
@@ -78,15 +84,16 @@ class FoundColumns {
   readonly #box: MaildirBox;
   readonly #count: number;
   readonly #files: FoundFiles;
-  /** Places in `#files`. */
-  readonly #places: Uint32Array;
+  /** Places in `#files`, where some of them were left out. */
+  #places: Uint32Array | undefined;
   /** Names that were no use and have been changed. */
   readonly #renamed = new Map<number, string>();
   readonly #isInNew: Uint8Array;
-  readonly #baseLengths: Uint32Array;
+  readonly #baseLengths: Uint16Array;
   readonly #suffixes: Uint32Array;
-  readonly #seconds: Float64Array;
-  readonly #micros: Uint32Array;
+  /** Arrival; given up once the files are in order. */
+  #seconds: Float64Array;
+  #micros: Uint32Array;
   readonly #extensions = new Map<number, string>();
   #lastSuffix = '';
   #lastSuffixId = 0;
@@ -94,10 +101,9 @@ class FoundColumns {
   constructor(box: MaildirBox, files: FoundFiles) {
     this.#box = box;
     this.#files = files;
-    this.#places = new Uint32Array(files.length);
     this.uid = new Uint32Array(files.length);
     this.#isInNew = new Uint8Array(files.length);
-    this.#baseLengths = new Uint32Array(files.length);
+    this.#baseLengths = new Uint16Array(files.length);
     this.#suffixes = new Uint32Array(files.length);
     this.#seconds = new Float64Array(files.length);
     this.#micros = new Uint32Array(files.length);
@@ -106,9 +112,12 @@ class FoundColumns {
       const fileName = files.nameAt(place);
       const isInNew = files.isInNewAt(place);
       const name = usableName(box, { fileName, isInNew });
-      if (name === undefined) continue;
+      if (name === undefined) {
+        this.#places ??= Uint32Array.from({ length: files.length }, (_, index) => index);
+        continue;
+      }
       const length = baseLength(name);
-      this.#places[count] = place;
+      if (this.#places !== undefined) this.#places[count] = place;
       if (name !== fileName) this.#renamed.set(count, name);
       this.#isInNew[count] = isInNew ? 1 : 0;
       this.#baseLengths[count] = length;
@@ -129,11 +138,15 @@ class FoundColumns {
     const length = this.#baseLengths[index] as number;
     const renamed = this.#renamed.size === 0 ? undefined : this.#renamed.get(index);
     if (renamed !== undefined) putLatin1(target, at, renamed, length);
-    else this.#files.copyName(this.#places[index] as number, target, at, length);
+    else this.#files.copyName(this.#placeOf(index), target, at, length);
+  }
+
+  #placeOf(index: number): number {
+    return this.#places === undefined ? index : (this.#places[index] as number);
   }
 
   #nameAt(index: number): string {
-    return this.#renamed.get(index) ?? this.#files.nameAt(this.#places[index] as number);
+    return this.#renamed.get(index) ?? this.#files.nameAt(this.#placeOf(index));
   }
 
   /** Places of files that the list names, ascending by UID, and of the others in order of arrival. A second file of a base name is left out. */
@@ -155,7 +168,10 @@ class FoundColumns {
     }
     const byUid = Uint32Array.from(listed).sort((a, b) => (this.uid[a] as number) - (this.uid[b] as number) || a - b);
     const byArrival = unlisted.subarray(0, unlistedCount).sort((a, b) => this.#compareArrival(a, b));
-    return { listed: this.#withoutTwins(byUid), unlisted: this.#withoutTwins(byArrival) };
+    const sorted = { listed: this.#withoutTwins(byUid), unlisted: this.#withoutTwins(byArrival) };
+    this.#seconds = new Float64Array(0);
+    this.#micros = new Uint32Array(0);
+    return sorted;
   }
 
   /** Lines of dovecot-uidlist, whole ones in each piece; a piece is good until the next one. */
@@ -180,33 +196,31 @@ class FoundColumns {
 
   rows(order: Uint32Array, saveDate: number): NewRows {
     const { state } = this.#box;
-    const flags = new Uint8Array(order.length);
-    const keywordSet = new Uint32Array(order.length);
-    const suffix = new Uint32Array(order.length);
+    const suffixes = this.#suffixes;
+    const placeOf = (at: number): number => order[at] as number;
     const keywordSets = new Map<number, number>();
-    for (let at = 0; at < order.length; at += 1) {
-      const id = this.#suffixes[order[at] as number] as number;
-      const parsed = state.suffixes.at(id);
-      suffix[at] = id;
-      flags[at] = parsed.flags;
-      if (parsed.letters === 0) continue;
-      let set = keywordSets.get(id);
+    const keywordSetOf = (suffix: number, letters: number): number => {
+      let set = keywordSets.get(suffix);
       if (set === undefined) {
-        set = state.keywordSetId(state.keywords.intern(keywordsFromName(state, parsed.letters, [])));
-        keywordSets.set(id, set);
+        set = state.keywordSetId(state.keywords.intern(keywordsFromName(state, letters, [])));
+        keywordSets.set(suffix, set);
       }
-      keywordSet[at] = set;
-    }
+      return set;
+    };
     return {
       count: order.length,
-      uid: order.map((index) => this.uid[index] as number),
-      flags,
-      isInNew: order.map((index) => this.#isInNew[index] as number),
-      keywordSet,
-      suffix,
-      copyBaseName: (at, target, to) => this.#copyBaseName(order[at] as number, target, to),
-      baseLength: order.map((index) => this.#baseLengths[index] as number),
-      extensionAt: (at) => (this.#extensions.size === 0 ? '' : (this.#extensions.get(order[at] as number) ?? '')),
+      uidAt: (at) => this.uid[placeOf(at)] as number,
+      flagsAt: (at) => state.suffixes.at(suffixes[placeOf(at)] as number).flags,
+      isInNewAt: (at) => this.#isInNew[placeOf(at)] === 1,
+      keywordSetAt: (at) => {
+        const id = suffixes[placeOf(at)] as number;
+        const { letters } = state.suffixes.at(id);
+        return letters === 0 ? 0 : keywordSetOf(id, letters);
+      },
+      suffixAt: (at) => suffixes[placeOf(at)] as number,
+      copyBaseName: (at, target, to) => this.#copyBaseName(placeOf(at), target, to),
+      baseLengthAt: (at) => this.#baseLengths[placeOf(at)] as number,
+      extensionAt: (at) => (this.#extensions.size === 0 ? '' : (this.#extensions.get(placeOf(at)) ?? '')),
       saveDate,
       internalDate: unknown32,
     };
@@ -242,6 +256,9 @@ class FoundColumns {
 
   /** Sorted, files of one base name are neighbours; the second becomes a duplicate at the next scan. */
   #withoutTwins(order: Uint32Array): Uint32Array {
+    let single = 1;
+    while (single < order.length && !this.#isTwin(order[single - 1] as number, order[single] as number)) single += 1;
+    if (single >= order.length) return order;
     return order.filter((index, at) => at === 0 || !this.#isTwin(order[at - 1] as number, index));
   }
 

@@ -41,6 +41,16 @@ export class Numbering {
     return this.#ghosts[((this.#rows?.[seq - 1] as number) - ghostBit) >>> 0] as number;
   }
 
+  /** Sequence number of the first message that is there and has none of these flags; 0 when there is none. */
+  firstWithout(mask: number): number {
+    const { columns } = this.state;
+    for (let seq = 1; seq <= this.count; seq += 1) {
+      const row = this.rowAt(seq);
+      if (row >= 0 && ((columns.flags[row] as number) & mask) === 0 && !columns.isDead(row)) return seq;
+    }
+    return 0;
+  }
+
   isGone(seq: number): boolean {
     const row = this.rowAt(seq);
     return row < 0 || this.state.columns.isDead(row);

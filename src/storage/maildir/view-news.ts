@@ -65,6 +65,19 @@ export class ViewNews {
     else this.recentRanges.push([first, last]);
   }
 
+  /** Every change up to this one has been told. */
+  highestTold(numbering: Numbering): ModSeq {
+    if (!numbering.hasUntold) return this.syncedModSeq;
+    let lowest = this.syncedModSeq;
+    const { columns } = numbering.state;
+    for (let seq = 1; seq <= numbering.count; seq += 1) {
+      const row = numbering.rowAt(seq);
+      if (row < 0) return Math.min(lowest, this.ghostFloor);
+      if (columns.isDead(row)) lowest = Math.min(lowest, (columns.modSeq[row] as number) - 1);
+    }
+    return lowest;
+  }
+
   /** Any of these UIDs. */
   hasRecent(firstUid: number, lastUid: number): boolean {
     return this.recentRanges.some(([first, last]) => first <= lastUid && last >= firstUid);

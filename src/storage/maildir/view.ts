@@ -27,6 +27,7 @@ import type { MaildirBox } from './box.js';
 import { cachedStructure, cacheStructure, fieldsOf, loadContents, needsContents } from './contents.js';
 import { copyMessages, moveMessages } from './copy.js';
 import { expungeMessages } from './expunge.js';
+import { flagColumns } from './flag-columns.js';
 import { emptyNew, storeFlags } from './flag-store.js';
 import { guidOf } from './guid.js';
 import { findHeaderKeys } from './header-search.js';
@@ -102,25 +103,11 @@ export class MaildirView implements MailboxView {
   }
 
   get highestModSeq(): ModSeq {
-    const highest = this.#news.syncedModSeq;
-    if (!this.numbering.hasUntold) return highest;
-    let lowest = highest;
-    for (let seq = 1; seq <= this.count; seq += 1) {
-      const row = this.numbering.rowAt(seq);
-      if (row < 0) return Math.min(lowest, this.#news.ghostFloor);
-      if (this.numbering.state.columns.isDead(row)) lowest = Math.min(lowest, (this.numbering.state.columns.modSeq[row] as number) - 1);
-    }
-    return lowest;
+    return this.#news.highestTold(this.numbering);
   }
 
   firstUnseen(): number {
-    const { numbering } = this;
-    const { flags } = numbering.state.columns;
-    for (let seq = 1; seq <= numbering.count; seq += 1) {
-      const row = numbering.rowAt(seq);
-      if (row >= 0 && ((flags[row] as number) & flagBit.seen) === 0 && !numbering.state.columns.isDead(row)) return seq;
-    }
-    return 0;
+    return this.numbering.firstWithout(flagBit.seen);
   }
 
   uidAt(seq: number): Uid {
@@ -155,12 +142,7 @@ export class MaildirView implements MailboxView {
   }
 
   flagColumns(first: number, last: number): FlagColumns | undefined {
-    const { numbering } = this;
-    const { state } = numbering;
-    const { uid, flags, keywordSet } = state.columns;
-    if (!numbering.isPlain || first < 1 || last > numbering.count) return undefined;
-    if (this.#news.hasRecent(uid[first - 1] as number, uid[last - 1] as number)) return undefined;
-    return { uid, flags, keywordSet, keywordsOf: (set) => state.keywordSetAt(set) };
+    return flagColumns(this.numbering, this.#news, first, last);
   }
 
   isExpunged(seq: number): boolean {
