@@ -7,6 +7,7 @@ import { AccountNames, checkWritable, isAutoCreated, isInbox } from './account-n
 import { type AccountNamespace, type ResolvedName, resolveMailbox, resolveName } from './account-namespace.js';
 import { AccountWatch } from './account-watch.js';
 import type { AclEntry, AclStore, AclSubject } from './acl.js';
+import type { GlobalAcl } from './acl-global.js';
 import type { SharedDict } from './acl-shared-dict.js';
 import { type AttributeChanges, type AttributeStore, type Attributes, accountAttributes } from './attributes.js';
 import { runAutoexpunge } from './autoexpunge.js';
@@ -48,6 +49,8 @@ export interface AccountAclOptions {
   readonly allowsAnyone: boolean;
   readonly defaultsFromInbox: boolean;
   readonly dict: SharedDict | undefined;
+  readonly globals?: GlobalAcl | undefined;
+  readonly globalsOnly?: boolean;
   /** `mail_plugins = acl`. */
   readonly isEnforced: boolean;
 }

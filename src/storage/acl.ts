@@ -179,7 +179,8 @@ export interface AclSubject {
 /** From the general to the particular (Dovecot's order): the last kind with an entry for the user is the one that holds. */
 const strangerKinds = ['anyone', 'authenticated', 'group', 'user', 'group-override'] as const;
 const ownerKinds = ['owner', 'user', 'group-override'] as const;
-type Kind = (typeof strangerKinds)[number] | (typeof ownerKinds)[number];
+const allKinds = ['anyone', 'authenticated', 'group', 'owner', 'user', 'group-override'] as const;
+type Kind = (typeof allKinds)[number];
 
 /** Positive, or with the sign negative, rights of one kind that are meant for the user; those of several groups together. */
 function rightsOfKind(entries: readonly AclEntry[], sign: '' | '-', kind: Kind, { name, groups }: AclSubject): string | undefined {
@@ -189,22 +190,38 @@ function rightsOfKind(entries: readonly AclEntry[], sign: '' | '-', kind: Kind, 
   return found.length === 0 ? undefined : found.map(({ rights }) => rights).join('');
 }
 
-function rightsBy(entries: readonly AclEntry[], kinds: readonly Kind[], subject: AclSubject, unlessSaid: string): string {
-  let granted = unlessSaid;
-  let taken = '';
+interface Verdict {
+  readonly granted: string;
+  readonly taken: string;
+}
+
+function judge(entries: readonly AclEntry[], kinds: readonly Kind[], subject: AclSubject, before: Verdict): Verdict {
+  let { granted, taken } = before;
   for (const kind of kinds) {
     granted = rightsOfKind(entries, '', kind, subject) ?? granted;
     taken += rightsOfKind(entries, '-', kind, subject) ?? '';
   }
+  return { granted, taken };
+}
+
+function rightsLeft({ granted, taken }: Verdict): string {
   return normalizeRights([...granted].filter((right) => !taken.includes(right)).join(''));
 }
 
-/** What somebody may do who is not the owner: nothing that the list does not grant. Negative entries take away in any case. */
-export function grantedRights(entries: readonly AclEntry[], subject: AclSubject): string {
-  return rightsBy(entries, strangerKinds, subject, '');
+/**
+ * What somebody may do who is not the owner: nothing that no list grants. Negative entries take away in any case.
+ * @param globals the administrator's entries for the mailbox, which hold over its own
+ */
+export function grantedRights(entries: readonly AclEntry[], subject: AclSubject, globals: readonly AclEntry[] = []): string {
+  const own = judge(entries, strangerKinds, subject, { granted: '', taken: '' });
+  return rightsLeft(judge(globals, strangerKinds, subject, own));
 }
 
-/** What the owner of a mailbox may do (Dovecot: everything, unless an entry for the owner says otherwise; `a` cannot be lost). */
-export function ownerRights(entries: readonly AclEntry[], subject: AclSubject): string {
-  return normalizeRights(`${rightsBy(entries, ownerKinds, subject, allRights)}a`);
+/**
+ * What the owner of a mailbox may do (Dovecot: everything, unless an entry for the owner says otherwise; `a` cannot be lost).
+ * @param globals as above; they bind the owner, too
+ */
+export function ownerRights(entries: readonly AclEntry[], subject: AclSubject, globals: readonly AclEntry[] = []): string {
+  const own = { granted: `${rightsLeft(judge(entries, ownerKinds, subject, { granted: allRights, taken: '' }))}a`, taken: '' };
+  return rightsLeft(judge(globals, allKinds, subject, own));
 }

@@ -2,10 +2,13 @@
 import type { Logger } from '#log/logger.js';
 import type { AccountNamespace } from './account-namespace.js';
 import { type AclEntry, type AclStore, type AclSubject, grantedRights, ownerRights } from './acl.js';
+import type { GlobalAcl } from './acl-global.js';
 import { type Reader, readersOf, type SharedDict } from './acl-shared-dict.js';
 import type { MailboxPaths } from './driver.js';
 import { StorageError } from './errors.js';
 import { inboxLevels, type Levels } from './list/name.js';
+import { visibleName } from './list/visible-list.js';
+import { sharedName } from './shared-namespaces.js';
 
 export interface MailboxAccessOptions {
   readonly subject: AclSubject;
@@ -15,6 +18,10 @@ export interface MailboxAccessOptions {
   /** `acl_anyone = allow`. */
   readonly allowsAnyone: boolean;
   readonly dict: SharedDict | undefined;
+  /** `acl = vfile:PATH`. */
+  readonly globals?: GlobalAcl | undefined;
+  /** `acl_globals_only`: lists of mailboxes do not hold. */
+  readonly globalsOnly?: boolean | undefined;
   readonly log: Logger;
 }
 
@@ -34,9 +41,9 @@ export class MailboxAccess {
   /** Letters of RFC 4314. Who cannot read another user's files has none. */
   async rights(at: AccountNamespace, levels: Levels): Promise<string> {
     try {
-      return this.#by(at, await this.#effective(at, levels));
+      return await this.#by(at, levels, await this.#effective(at, levels));
     } catch (error) {
-      if (at.owner === undefined || !(error instanceof StorageError)) throw error;
+      if (at.owner === undefined || !(error instanceof StorageError) || error.code !== 'no-permission') throw error;
       this.#warnOnce(at.owner.name, error);
       return '';
     }
@@ -44,7 +51,7 @@ export class MailboxAccess {
 
   /** Of a namespace itself, which has a list although it is no mailbox. */
   async rootRights(at: AccountNamespace): Promise<string> {
-    return this.#by(at, await this.options.acls.read(rootPaths(at)));
+    return this.#by(at, [], await this.options.acls.read(rootPaths(at)));
   }
 
   /** After a list of the owner's has changed, or a mailbox with one came or went. Failures are logged: the list itself holds. */
@@ -71,14 +78,17 @@ export class MailboxAccess {
   }
 
   async #effective(at: AccountNamespace, levels: Levels): Promise<readonly AclEntry[]> {
+    if (this.options.globalsOnly === true) return [];
     const own = await this.entries(at, levels);
     if (own.length > 0 || !this.options.defaultsFromInbox || at.namespace.type === 'public') return own;
     return this.entries(at, inboxLevels);
   }
 
-  #by(at: AccountNamespace, entries: readonly AclEntry[]): string {
-    const { subject } = this.options;
-    return at.namespace.type === 'private' ? ownerRights(entries, subject) : grantedRights(entries, subject);
+  async #by(at: AccountNamespace, levels: Levels, entries: readonly AclEntry[]): Promise<string> {
+    const { subject, globals } = this.options;
+    const name = at.owner === undefined ? visibleName(at.namespace, levels) : sharedName(at, levels);
+    const above = (await globals?.entriesFor(name)) ?? [];
+    return at.namespace.type === 'private' ? ownerRights(entries, subject, above) : grantedRights(entries, subject, above);
   }
 
   #warnOnce(owner: string, error: StorageError): void {

@@ -9,6 +9,7 @@ import type { Logger } from '#log/logger.js';
 import { Account, type AccountAclOptions } from './account.js';
 import type { AccountNamespace } from './account-namespace.js';
 import { createAclFiles } from './acl.js';
+import { type GlobalAcl, openGlobalAcl } from './acl-global.js';
 import { openSharedDict, type SharedDict } from './acl-shared-dict.js';
 import { createAttributeFiles } from './attributes.js';
 import type { MailboxDriver } from './driver.js';
@@ -85,6 +86,15 @@ export function createUserOpener({ settings, log, driver, findUser }: UserOpener
     return dict;
   };
 
+  const globalAcls = new Map<string, GlobalAcl>();
+  const globalsOf = (setting: string | undefined): GlobalAcl | undefined => {
+    const path = /^vfile:(\/.*?)(?::cache_secs=\d+)?$/.exec(setting ?? '')?.[1];
+    if (path === undefined) return undefined;
+    const opened = globalAcls.get(path) ?? openGlobalAcl(path);
+    globalAcls.set(path, opened);
+    return opened;
+  };
+
   const treeFor = (location: MailLocation, hasInbox: boolean): MailboxTree => {
     for (const key of location.ignored) {
       if (warned.has(key)) continue;
@@ -128,15 +138,14 @@ export function createUserOpener({ settings, log, driver, findUser }: UserOpener
       const text = user.fields[key] ?? settings.plugin(key);
       return text === undefined ? undefined : expandWithHome(text);
     };
-    // A list for all users that would not hold must not look as if it did.
-    if (/^vfile:\//.test(readPlugin('acl') ?? ''))
-      throw new StorageError('unavailable', `acl = ${readPlugin('acl')}: a global access control list is not supported, only acl = vfile`);
     const groups = readPlugin('acl_groups')?.split(',') ?? [];
     const acl: AccountAclOptions = {
       subject: { name: readPlugin('acl_user') || user.user, groups: groups.map((group) => group.trim()).filter((group) => group !== '') },
       allowsAnyone: readPlugin('acl_anyone') === 'allow',
-      defaultsFromInbox: /^(?:yes|y|1)$/i.test(readPlugin('acl_defaults_from_inbox') ?? ''),
+      defaultsFromInbox: isYes(readPlugin('acl_defaults_from_inbox')),
       dict: dictOf(readPlugin('acl_shared_dict')),
+      globals: globalsOf(readPlugin('acl')),
+      globalsOnly: isYes(readPlugin('acl_globals_only')),
       isEnforced: settings.get(mailSettings).mail_plugins.includes('acl'),
     };
     const treeOf = (location: MailLocation): MailboxTree => treeFor(location, true);
@@ -199,6 +208,8 @@ export function createUserOpener({ settings, log, driver, findUser }: UserOpener
   };
   return opener;
 }
+
+const isYes = (text: string | undefined): boolean => /^(?:yes|y|1)$/i.test(text ?? '');
 
 /** Mailboxes of other users; a namespace of this type whose prefix names no owner is one like any other. */
 function isOfOwners({ type, prefix }: NamespaceBlock): boolean {

@@ -151,6 +151,57 @@ describe('Mailboxes shared between users, by Dovecot and Roost in turns', () => 
     });
   }
 
+  it('give the same rights by a global access control list', async () => {
+    const world = await makeSharingWorld();
+    const list = join(world.makeFolder('global'), 'dovecot-acl');
+    writeFileSync(world.configFile, readFileSync(world.configFile, 'utf8').replace('acl = vfile\n', `acl = vfile:${list}\n`));
+    writeFileSync(
+      list,
+      [
+        'Lim* owner lrs',
+        'shared/anna/Open user=berta lr',
+        'shared/*/Closed -user=berta w',
+        '"Two words" -owner t',
+        'shared/anna/Given anyone l',
+        '',
+      ].join('\n'),
+    );
+    chmodSync(list, 0o644);
+    const names = ['Limited', 'Open', 'Closed', 'Two', 'Given', 'Other'];
+    const ask = async (name: ServerName): Promise<readonly string[]> => {
+      await using server = await startServer(name, world);
+      const said = await converse(
+        world,
+        [...names, '"Two words"'].flatMap((mailbox) => [
+          ['berta', `MYRIGHTS ${mailbox.startsWith('"') ? '"shared/anna/Two words"' : `shared/anna/${mailbox}`}`] as const,
+          ['anna', `MYRIGHTS ${mailbox}`] as const,
+        ]),
+      );
+      assert.equal(await server.stop(), 0);
+      return said;
+    };
+    try {
+      {
+        await using server = await startServer('dovecot', world);
+        await converse(
+          world,
+          [...names, '"Two words"'].map((name) => ['anna', `CREATE ${name}`] as const),
+        );
+        await converse(world, [
+          ['anna', 'SETACL Closed berta lrws'],
+          ['anna', 'SETACL Given berta lrs'],
+        ]);
+        assert.equal(await server.stop(), 0);
+      }
+      const said = await ask('roost');
+      for (const line of ['shared/anna/Open lr', 'shared/anna/Closed lrs', 'Limited lrs'])
+        assert.ok(said.includes(`* MYRIGHTS ${line}`), said.join('\n'));
+      assert.deepEqual(said, await ask('dovecot'));
+    } finally {
+      world.remove();
+    }
+  });
+
   it('give the same rights by the same access control lists', async () => {
     const world = await makeSharingWorld('acl_groups = staff,choir');
     const lists = [

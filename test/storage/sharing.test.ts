@@ -1,6 +1,6 @@
 // Mailboxes of other users through the store itself: files, settings, limits. What clients see of them is in test/transcripts/imap/sharing.
 import assert from 'node:assert/strict';
-import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { silentLogger } from '#log/logger.js';
@@ -157,6 +157,27 @@ describe('mailboxes of other users', () => {
     assert.equal(await anna.rightsOn('shared/otto/Work', never), 'lr');
     await otto.setAcl('Work', 'user=anna', 'l', never);
     assert.equal(await anna.rightsOn('shared/otto/Work', never), 'l');
+    await anna[Symbol.asyncDispose]();
+    await otto[Symbol.asyncDispose]();
+  });
+
+  it('are limited by a list for all users, and closed while that cannot be read', async (test) => {
+    const world = makeWorld(test, 'acl = vfile:FOLDER/global');
+    const list = join(world.folder, 'global');
+    writeFileSync(list, '# all\nshared/*/Work user=anna l\nWork* owner lr\n');
+    const [anna, otto] = [await world.as('anna'), await world.as('otto')];
+    await otto.create('Work', { specialUse: [] }, never);
+    await otto.create('Play', { specialUse: [] }, never);
+    for (const name of ['Work', 'Play']) await otto.setAcl(name, 'user=anna', 'lrs', never);
+    assert.equal(await anna.rightsOn('shared/otto/Work', never), 'l');
+    assert.equal(await anna.rightsOn('shared/otto/Play', never), 'lrs');
+    assert.equal(await otto.rightsOn('Work', never), 'lr');
+    for (const broken of ['what is this\n', undefined]) {
+      if (broken === undefined) rmSync(list);
+      else writeFileSync(list, broken);
+      await assert.rejects(anna.rightsOn('shared/otto/Play', never), { code: 'unavailable' });
+      await assert.rejects(anna.openMailbox('shared/otto/Play', never), { code: 'unavailable' });
+    }
     await anna[Symbol.asyncDispose]();
     await otto[Symbol.asyncDispose]();
   });
