@@ -181,6 +181,8 @@ export class ClientStream {
   take(): Buffer | undefined {
     const chunk = this.#waiting.shift();
     if (chunk === undefined) return undefined;
+    // An array that something was put into keeps room for 17, also when it is empty.
+    if (this.#waiting.length === 0) this.#waiting = [];
     this.#waitingBytes -= chunk.length;
     const source = this.#inflate ?? this.#stream;
     if (this.#waitingBytes < maxWaitingBytes && source.isPaused()) source.resume();

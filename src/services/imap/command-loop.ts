@@ -44,7 +44,8 @@ export interface LastCommand {
 export class CommandLoop implements SessionInput {
   readonly #stream: ClientStream;
   readonly #decoder: CommandDecoder;
-  readonly #overlap: Overlap;
+  /** Made for the first command that others may be answered beside: most sessions have none. */
+  #overlap: Overlap | undefined;
   readonly #log: Logger;
   #badCommands = 0;
   #compressRequested = false;
@@ -66,15 +67,8 @@ export class CommandLoop implements SessionInput {
         maxLiteralBytes: options.maxLineBytes,
         isLiteralMinus: options.isLiteralMinus,
       },
-      (name, before, isFirst) => lookUp(name)?.row.message?.isMessage(before, isFirst) ?? false,
+      isMessageLiteral,
     );
-    this.#overlap = new Overlap({
-      stream: this.#stream,
-      decoder: this.#decoder,
-      isAllowed: ({ name, reader }) => isAllowedBesideSearch(name, reader),
-      answer: (session, step) => this.#answerBeside(session, step),
-      isStopping: () => this.#stopRequested,
-    });
   }
 
   get lastCommand(): LastCommand | undefined {
@@ -100,11 +94,19 @@ export class CommandLoop implements SessionInput {
   }
 
   beside<Result>(work: () => Promise<Result>): Promise<Result> {
-    return this.#session === undefined ? work() : this.#overlap.during(this.#session, work);
+    if (this.#session === undefined) return work();
+    this.#overlap ??= new Overlap({
+      stream: this.#stream,
+      decoder: this.#decoder,
+      isAllowed: ({ name, reader }) => isAllowedBesideSearch(name, reader),
+      answer: (session, step) => this.#answerBeside(session, step),
+      isStopping: () => this.#stopRequested,
+    });
+    return this.#overlap.during(this.#session, work);
   }
 
   get isAnsweringBeside(): boolean {
-    return this.#overlap.isAnswering;
+    return this.#overlap?.isAnswering ?? false;
   }
 
   /** Ends the loop before its next command (also in the middle of IDLE). */
@@ -187,7 +189,7 @@ export class CommandLoop implements SessionInput {
     if (idleTag !== undefined) await this.#resumeIdle(session, idleTag);
     for (let isFirst = idleTag !== undefined; ; isFirst = false) {
       if (!isFirst) {
-        const step = this.#overlap.takeHeld() ?? this.#decoder.next();
+        const step = this.#overlap?.takeHeld() ?? this.#decoder.next();
         // Here and below, each async function that is on the way to an idle client costs it half a KB for as long as it waits.
         if (step.kind === 'command') await this.#runCommand(session, step);
         else {
@@ -235,23 +237,30 @@ export class CommandLoop implements SessionInput {
     session.text(`${tag ?? '*'} BAD ${code === undefined ? '' : `[${code}] `}${encodeResponseText(where)}\r\n`);
   }
 
-  async #runCommand(session: Session, step: DecodeStep & { kind: 'command' }): Promise<void> {
-    await session.notify?.pause();
-    const found = lookUp(step.name);
+  /** What waits for a command waits by callbacks: see `run`. */
+  #runCommand(session: Session, step: DecodeStep & { kind: 'command' }): Promise<void> {
+    if (session.notify !== undefined) return session.notify.pause().then(() => this.#begin(session, step));
+    return this.#begin(session, step);
+  }
+
+  #begin(session: Session, step: DecodeStep & { kind: 'command' }): Promise<void> {
+    const { tag, name } = step;
+    const found = lookUp(name);
     const startedAt = performance.now();
-    this.#last = { name: step.name, startedAt, finishedAt: undefined };
+    this.#last = { name, startedAt, finishedAt: undefined };
     this.#waitedMs = 0;
-    const outcome =
-      found === undefined
-        ? bad(`Error in IMAP command ${printable(step.name)}: Unknown command.`)
-        : await this.#attempt(session, found.row, () => {
-            prepareReader(session, step.reader);
-            const refusal = checkState(session, found);
-            if (refusal !== undefined) return refusal;
-            const run = found.row.prepare(step.reader, found.isUid);
-            return run(session, new Call(session, step.tag, found.isUid));
-          });
-    await this.#finish(session, step.tag, found, outcome, startedAt);
+    if (found === undefined) {
+      const outcome = bad(`Error in IMAP command ${printable(name)}: Unknown command.`);
+      return this.#finish(session, tag, found, outcome, startedAt);
+    }
+    const outcome = this.#attempt(session, found.row, () => {
+      prepareReader(session, step.reader);
+      const refusal = checkState(session, found);
+      if (refusal !== undefined) return refusal;
+      const run = found.row.prepare(step.reader, found.isUid);
+      return run(session, new Call(session, tag, found.isUid));
+    });
+    return outcome.then((given) => this.#finish(session, tag, found, given, startedAt));
   }
 
   /** A command that runs while another one searches. The mailbox is not synced: its changes come with the reply of the search. */
@@ -455,6 +464,10 @@ class Call implements CommandCall {
 interface Found {
   readonly row: CommandRow;
   readonly isUid: boolean;
+}
+
+function isMessageLiteral(name: string, before: string, isFirst: boolean): boolean {
+  return lookUp(name)?.row.message?.isMessage(before, isFirst) ?? false;
 }
 
 function lookUp(name: string): Found | undefined {

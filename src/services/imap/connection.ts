@@ -110,9 +110,14 @@ export class ImapConnection {
   }
 
   /** Serves the client. Resolves when it is gone and everything is closed; never throws. */
-  async run(): Promise<void> {
+  run(): Promise<void> {
     const { resumed } = this.#options;
-    const end = resumed === undefined ? await this.#loop.run(this.session) : await this.#resume(resumed);
+    const running = resumed === undefined ? this.#loop.run(this.session) : this.#resume(resumed);
+    // An async function that waited here would hold half a KB for each idle client.
+    return running.then((end) => this.#end(end));
+  }
+
+  async #end(end: LoopEnd): Promise<void> {
     await this.session.notify?.close();
     this.session.metadataNews?.close();
     const bye = this.#byeText(end);

@@ -14,13 +14,14 @@ import { encodeResponseText } from '#protocol/imap/encoder.js';
 import type { ClientHandle, HandedConnection, Role, ServiceContext } from '#service-kit/role.js';
 import { tlsSettings } from '#service-kit/settings.js';
 import { createMailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
-import { UserPool } from '#storage/user-pool.js';
+import { type UserLease, UserPool } from '#storage/user-pool.js';
 import { LazyAbort } from '#util/lazy-abort.js';
 import { capabilitiesAtLogin } from './capability.js';
 import { formatIdLog } from './commands/id.js';
 import { ImapConnection, type StopReason } from './connection.js';
 import { passToHibernation, readMovedSession } from './moved-session.js';
 import { imapRehearsal } from './rehearsal.js';
+import type { SessionState } from './session-state.js';
 import { type ImapSettings, imapSettings, imapSettingsOf } from './settings.js';
 
 /** How long auth may take to tell who has logged in. */
@@ -68,15 +69,21 @@ class HandedSession implements ClientHandle {
   readonly isPreAuth = false;
   readonly startedAtMs = Date.now();
   readonly #parts: Parts;
-  readonly #handed: HandedConnection;
+  #handed: HandedConnection;
   readonly #log: Logger;
   readonly #startUp = new LazyAbort();
   #connection: ImapConnection | undefined;
+  #serving: Promise<void> | undefined;
   #stopReason: StopReason | undefined;
   /** The client is, so that nobody is there to be told of a failure. */
   #isGone = false;
   /** The stream belongs to the login part of this process. */
   #isBack = false;
+
+  readonly #onGoneEarly = (): void => {
+    this.#isGone = true;
+    this.#startUp.abort(gone);
+  };
 
   readonly #goBackHere: GoBack | undefined;
   readonly #disconnected: () => void;
@@ -94,22 +101,23 @@ class HandedSession implements ClientHandle {
     this.#goBackHere = goBack;
     this.#handed = handed;
     const { user, sessionId, peer } = handed.request;
-    this.#log = parts.context.log.child({ user, sessionId, remoteIp: peer.remoteIp }, `imap(${user})<${process.pid}><${sessionId}>: `);
-    // Until the session reads, a client that goes away must not bring the process down.
-    handed.stream.on('error', () => {
-      this.#isGone = true;
-      this.#startUp.abort(gone);
-    });
+    this.#log = parts.context.log.child(
+      { user, sessionId, remoteIp: peer.remoteIp },
+      ['imap(', user, ')<', process.pid, '><', sessionId, '>: '].join(''),
+    );
+    // Until the session listens itself, a client that goes away must not bring the process down.
+    handed.stream.on('error', this.#onGoneEarly);
     this.#disconnected = parts.context.anvil.connect({ user, remoteIp: peer.remoteIp, service: 'imap', sessionId }, () =>
       this.stop('kicked'),
     );
     this.#run(known)
+      .then(() => this.#serving)
       .catch((error: unknown) => this.#fail(error))
       .finally(() => {
         this.#disconnected();
         if (this.#isBack) return;
-        handed.stream.destroy();
-        handed.release();
+        this.#handed.stream.destroy();
+        this.#handed.release();
       })
       .catch((error: unknown) => this.#log.error('session.release', 'Releasing a connection failed', { error }));
   }
@@ -127,31 +135,44 @@ class HandedSession implements ClientHandle {
 
   async #run(known: UserFields | undefined): Promise<void> {
     const { context, claims, users, never } = this.#parts;
-    const { stream, request } = this.#handed;
+    const { request } = this.#handed;
     const moved = readMovedSession(context, request);
     const fields = moved?.user ?? known ?? claims?.openHandoff(request) ?? (await this.#claim());
     if (!context.mayServe(userUid(fields)))
       throw new Error(`uid ${fields.fields['uid']} of userdb is not the one that this process runs as`);
-    await using lease = await users.lease(fields, never);
-    const { user } = lease;
-    const settings = imapSettingsOf(context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }));
-    const connection = new ImapConnection({
-      stream,
-      user,
-      settings,
-      log: this.#log,
-      isTrusted: request.peer.isTrusted,
-      passOn: context.canPassOn(this.#handed)
-        ? (state, hold, wait) => passToHibernation(context, this.#handed, { user: fields, state }, hold, wait)
-        : undefined,
-      resumed: moved?.state,
-      onCommand: () => context.titleChanged(),
-      goBack: this.#canGoBack(settings) ? (given) => this.#goBack(given) : undefined,
-    });
-    this.#connection = connection;
-    if (moved === undefined) this.#greet(connection, settings);
-    if (this.#stopReason !== undefined) connection.stop(this.#stopReason);
-    await connection.run();
+    const lease = await users.lease(fields, never);
+    this.#handed = new CheckedConnection(this.#handed);
+    // Not awaited: each async function that is on the way to an idle client costs it half a KB for as long as it waits.
+    this.#serving = this.#serve(lease, fields, moved?.state).finally(() => lease[Symbol.asyncDispose]());
+  }
+
+  /** Never throws synchronously. */
+  #serve({ user }: UserLease, fields: UserFields, resumed: SessionState | undefined): Promise<void> {
+    try {
+      const { context } = this.#parts;
+      const { stream, request } = this.#handed;
+      const settings = imapSettingsOf(context.settings.forConnection({ remoteIp: request.peer.remoteIp, localIp: request.peer.localIp }));
+      stream.off('error', this.#onGoneEarly);
+      const connection = new ImapConnection({
+        stream,
+        user,
+        settings,
+        log: this.#log,
+        isTrusted: request.peer.isTrusted,
+        passOn: context.canPassOn(this.#handed)
+          ? (state, hold, wait) => passToHibernation(context, this.#handed, { user: fields, state }, hold, wait)
+          : undefined,
+        resumed,
+        onCommand: () => context.titleChanged(),
+        goBack: this.#canGoBack(settings) ? (given) => this.#goBack(given) : undefined,
+      });
+      this.#connection = connection;
+      if (resumed === undefined) this.#greet(connection, settings);
+      if (this.#stopReason !== undefined) connection.stop(this.#stopReason);
+      return connection.run();
+    } catch (error) {
+      return Promise.reject(error);
+    }
   }
 
   #canGoBack(settings: ImapSettings): boolean {
@@ -223,5 +244,21 @@ class HandedSession implements ClientHandle {
     this.#handed.stream.write(
       Buffer.from(`${this.#tag} NO ${encodeResponseText(failureText)}\r\n* BYE ${encodeResponseText(failureText)}\r\n`, 'latin1'),
     );
+  }
+}
+
+/** The connection of somebody whose login was checked: what auth had sealed, the longest text of the request, is not kept. */
+class CheckedConnection implements HandedConnection {
+  readonly stream: Duplex;
+  readonly request: HandoffRequest;
+  readonly release: () => void;
+
+  constructor({ stream, release, request: { claim: _, ...request } }: HandedConnection) {
+    this.stream = stream;
+    this.request = request;
+    this.release = release;
+  }
+  get writableLength(): number {
+    return this.stream.writableLength;
   }
 }

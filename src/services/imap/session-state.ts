@@ -38,7 +38,7 @@ export function suspendSession(session: Session, facts: ConnectionFacts): Sessio
   return {
     version,
     ...facts,
-    enabled: [...session.enabled],
+    enabled: session.enabled,
     selected: view === undefined || suspended === undefined ? undefined : { name: view.mailbox.name, view: suspended },
     savedSearch: rangesOf(session.savedSearch),
     counters: session.counters,
@@ -48,7 +48,7 @@ export function suspendSession(session: Session, facts: ConnectionFacts): Sessio
 /** @throws StorageError when the selected mailbox is not what it was */
 export async function resumeSession(session: Session, state: SessionState, signal: AbortSignal): Promise<void> {
   if (state.version !== version) throw new Error('the session was suspended by another release');
-  for (const feature of state.enabled) session.enabled.add(feature);
+  for (const feature of state.enabled) session.enable(feature);
   Object.assign(session.counters, state.counters);
   if (state.selected === undefined) return;
   const mailbox = await session.user.openMailbox(state.selected.name, signal);

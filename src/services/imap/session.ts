@@ -89,6 +89,7 @@ export interface SessionOptions {
   readonly canUnauthenticate: boolean;
 }
 
+const nothingEnabled: readonly Feature[] = [];
 /** Most servers have none, and have many sessions. */
 const noWorkarounds: ReadonlySet<string> = new Set();
 
@@ -103,7 +104,8 @@ export class Session {
   readonly isTrusted: boolean;
   readonly counters = newCounters();
   readonly flagText = new FlagText();
-  readonly enabled = new Set<Feature>();
+  /** What ENABLE and commands have turned on; few, and none in most sessions. */
+  enabled: readonly Feature[] = nothingEnabled;
   readonly workarounds: ReadonlySet<string>;
   /** RFC 5182: UIDs of the saved search result, ascending. Empty after SELECT. */
   savedSearch: readonly Uid[] = [];
@@ -120,7 +122,7 @@ export class Session {
   /** ENABLE METADATA. */
   metadataNews: SessionNews | undefined;
   /** UIDs in the selected mailbox of messages that this client put there since the last update (RFC 5465 5.2). */
-  readonly ownUids = new Set<number>();
+  #ownUids: Set<number> | undefined;
   isIdling = false;
   /** Looks for a moment in which an IDLE can go on in another process. */
   hibernation: { begin(tag: string, feed: IdleFeed): IdleGuard } | undefined;
@@ -194,42 +196,48 @@ export class Session {
     this.#view = undefined;
     this.savedSearch = [];
     this.contexts.clear();
-    this.ownUids.clear();
+    this.#ownUids = undefined;
     await view?.[Symbol.asyncDispose]();
   }
 
   has(feature: Feature): boolean {
-    return this.enabled.has(feature);
+    return this.enabled.includes(feature);
   }
 
   /** Mailbox names and quoted strings are UTF-8 in both directions. */
   get isUtf8(): boolean {
-    return this.enabled.has('UTF8=ACCEPT') || this.enabled.has('IMAP4REV2');
+    return this.enabled.includes('UTF8=ACCEPT') || this.enabled.includes('IMAP4REV2');
   }
 
   get isRev2(): boolean {
-    return this.enabled.has('IMAP4REV2');
+    return this.enabled.includes('IMAP4REV2');
   }
 
   /** QRESYNC includes CONDSTORE (RFC 7162 3.2.3). */
   enable(feature: Feature): void {
-    this.enabled.add(feature);
-    if (feature === 'QRESYNC') this.enabled.add('CONDSTORE');
+    const features: Feature[] = feature === 'QRESYNC' ? [feature, 'CONDSTORE'] : [feature];
+    this.enabled = [...new Set([...this.enabled, ...features])];
   }
 
   /**
    * A command that uses modseqs turns CONDSTORE on (RFC 7162 3.1): from here on FETCH replies carry MODSEQ.
    */
   useModSeqs(): void {
-    if (this.enabled.has('CONDSTORE')) return;
-    this.enabled.add('CONDSTORE');
+    if (this.enabled.includes('CONDSTORE')) return;
+    this.enable('CONDSTORE');
     if (this.#view !== undefined) this.text(`* OK [HIGHESTMODSEQ ${this.#view.highestModSeq}] Highest\r\n`);
   }
 
   /** Messages that a command of this client saved. */
   noteOwn(mailboxGuid: string, uids: readonly Uid[]): void {
     if (this.newMessageItems === undefined || this.#view?.mailbox.guid !== mailboxGuid) return;
-    for (const uid of uids) this.ownUids.add(uid);
+    this.#ownUids ??= new Set();
+    for (const uid of uids) this.#ownUids.add(uid);
+  }
+
+  /** Did a command of this client save it? Told once. */
+  takeOwn(uid: Uid): boolean {
+    return this.#ownUids?.delete(uid) ?? false;
   }
 
   /** As if NOTIFY had never been used. The feed itself is to be closed by whoever ends it. */
@@ -256,7 +264,7 @@ export class Session {
 
   /** `* 3 FETCH (`; with UIDONLY `* 17 UIDFETCH (` (RFC 9586 3.1). */
   fetchHead(view: MailboxView, seq: number): string {
-    return this.enabled.has('UIDONLY') ? `* ${view.uidAt(seq)} UIDFETCH (` : `* ${seq} FETCH (`;
+    return this.enabled.includes('UIDONLY') ? `* ${view.uidAt(seq)} UIDFETCH (` : `* ${seq} FETCH (`;
   }
 
   text(binary: string): void {

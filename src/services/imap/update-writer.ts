@@ -48,10 +48,10 @@ async function writeNewMessages(
   wanted: ReadonlyMap<number, readonly FetchItem[]>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { view, newMessageItems, ownUids } = session;
+  const { view, newMessageItems } = session;
   if (newMessageItems === undefined && wanted.size === 0) return;
   for (let seq = first; seq <= view.count; seq += 1) {
-    if (ownUids.delete(view.uidAt(seq))) continue;
+    if (session.takeOwn(view.uidAt(seq))) continue;
     const items = [...(newMessageItems ?? []), ...(wanted.get(seq) ?? [])];
     if (items.length > 0) await writeFetches(session, [seq], onceEach(items), signal);
   }
