@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { parseAddressList } from '#mail/address.js';
+import { cpuMs } from '../support/cpu-time.js';
 
 /** `name|route|mailbox|host` with - for NIL. */
 const shown = (text: string): string[] =>
@@ -42,9 +43,9 @@ describe('an address list', () => {
   });
   for (const text of ['(', '<', '"', ',', ';', ':', '@', 'a ', 'a@', '<a@b', '([', '\\', ')', 'a:']) {
     it(`of 200,000 times ${JSON.stringify(text)} takes linear time`, () => {
-      const startedAt = performance.now();
+      const startedAt = cpuMs();
       parseAddressList(text.repeat(200_000));
-      assert.ok(performance.now() - startedAt < 2000);
+      assert.ok(cpuMs() - startedAt < 2000);
     });
   }
 });

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { baseSubject } from '#mail/base-subject.js';
 import { casemap, collationKey, compareKeys } from '#mail/collation.js';
 import { addressKey, displayKey, sentDateMs, subjectKey } from '#mail/sort-key.js';
+import { cpuMs } from '../support/cpu-time.js';
 
 describe('i;unicode-casemap', () => {
   const equal: readonly (readonly [string, string])[] = [
@@ -69,9 +70,9 @@ describe('the base subject (RFC 5256 2.1)', () => {
   }
   for (const piece of ['[', '[a]', 're:', ' ', '[fwd:', '(fwd)', ']', 're[']) {
     it(`of a million times ${JSON.stringify(piece)} is found at once`, () => {
-      const startedAt = performance.now();
+      const startedAt = cpuMs();
       baseSubject(piece.repeat(1_000_000));
-      assert.ok(performance.now() - startedAt < 1000);
+      assert.ok(cpuMs() - startedAt < 1000);
     });
   }
 });

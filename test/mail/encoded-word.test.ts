@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { decodeCharset, isKnownCharset, loadCharset } from '#mail/charset.js';
 import { decodeWords, encodeWords } from '#mail/encoded-word.js';
+import { cpuMs } from '../support/cpu-time.js';
 
 describe('encoded words', () => {
   const cases: readonly (readonly [text: string, expected: string])[] = [
@@ -51,10 +52,10 @@ describe('encoded words', () => {
   });
   it('take linear time', () => {
     for (const text of ['=?utf-8?q?', '=?', '=?utf-8?q?a?= ', '?=']) {
-      const startedAt = performance.now();
+      const startedAt = cpuMs();
       decodeWords(text.repeat(100_000));
       decodeWords(`${text.repeat(100_000)}?=`);
-      assert.ok(performance.now() - startedAt < 2000, text);
+      assert.ok(cpuMs() - startedAt < 2000, text);
     }
   });
 });

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import type { MimePart } from '#mail/mime-part.js';
 import { MimeScanner, parseStructure } from '#mail/mime-tree.js';
 import { allParts } from '#mail/text.js';
+import { cpuMs } from '../support/cpu-time.js';
 import { assertSound, crlf, messageNames, readMessage } from './messages.js';
 
 const outline = (part: MimePart): string =>
@@ -143,12 +144,12 @@ describe('time of message structure', () => {
   for (const [title, create] of cases) {
     it(`is linear for ${title}`, () => {
       const message = create();
-      const startedAt = performance.now();
+      const startedAt = cpuMs();
       parseStructure(message);
       const scanner = new MimeScanner();
       for (let at = 0; at < message.length; at += 1000) scanner.push(message.subarray(at, at + 1000));
       scanner.end();
-      assert.ok(performance.now() - startedAt < 3000);
+      assert.ok(cpuMs() - startedAt < 3000);
     });
   }
 });

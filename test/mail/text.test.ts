@@ -5,6 +5,7 @@ import { renderMessageText } from '#mail/mailparser-text.js';
 import { parseStructure } from '#mail/mime-tree.js';
 import { previewOf } from '#mail/preview.js';
 import { allParts, bufferSource, partTexts, searchKey, windowBytes } from '#mail/text.js';
+import { cpuMs } from '../support/cpu-time.js';
 import { crlf, messageNames, readMessage } from './messages.js';
 
 /** All text parts of a message, one after the other. */
@@ -85,9 +86,9 @@ describe('text of HTML', () => {
   });
   for (const piece of ['<', '<a "', '<!--', '<script>', '</script', '&#', '<a>', '<style></style', "<b '>", '&amp']) {
     it(`takes linear time for 200,000 times ${JSON.stringify(piece)}`, () => {
-      const startedAt = performance.now();
+      const startedAt = cpuMs();
       htmlToText(piece.repeat(200_000), { keepLinks: true });
-      assert.ok(performance.now() - startedAt < 2000);
+      assert.ok(cpuMs() - startedAt < 2000);
     });
   }
 });

@@ -9,6 +9,7 @@ import {
   threadByRefs,
   threadText,
 } from '#mail/thread.js';
+import { cpuMs } from '../support/cpu-time.js';
 
 /** Messages `id: references [| subject]`, ids m1, m2 ...; sent in order unless `@time` says otherwise. */
 function mailbox(...lines: readonly string[]): ThreadMessage[] {
@@ -83,11 +84,11 @@ describe('threads of 100,000 messages', () => {
   for (const [title, create] of shapes) {
     it(`${title} take linear time, and all are shown`, () => {
       const messages = create();
-      const startedAt = performance.now();
+      const startedAt = cpuMs();
       for (const thread of [threadByReferences, threadByRefs, threadByOrderedSubject]) {
         assert.equal(threadText(thread(messages)).match(/\d+/g)?.length, count);
       }
-      assert.ok(performance.now() - startedAt < 6000);
+      assert.ok(cpuMs() - startedAt < 6000);
     });
   }
 });

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { isOwnerName } from '#storage/owner-directory.js';
 import { OwnerPrefix } from '#storage/owner-prefix.js';
+import { cpuMs } from '../support/cpu-time.js';
 
 describe('the prefix of a shared namespace', () => {
   for (const [template, separator, name, asker, owner, prefix, rest] of [
@@ -61,11 +62,11 @@ describe('the prefix of a shared namespace', () => {
   });
 
   it('takes linear time for hostile names', () => {
-    const before = performance.now();
+    const before = cpuMs();
     const prefix = new OwnerPrefix('shared/%n@%d/', '/');
     for (const name of [`shared/${'a'.repeat(100_000)}`, `shared/${'@'.repeat(100_000)}`, `shared/a@${'a/'.repeat(50_000)}`])
       prefix.match(name, 'anna');
-    assert.ok(performance.now() - before < 2000);
+    assert.ok(cpuMs() - before < 2000);
   });
 });
 

@@ -13,6 +13,7 @@ import { parseGenUrlAuth, parseResetKey, parseUrlFetch } from '#protocol/imap/co
 import { BadCharsetError, ImapSyntaxError, MailboxNameError } from '#protocol/imap/grammar.js';
 import { parseImapUrl } from '#protocol/imap/imap-url.js';
 import { CommandReader } from '#protocol/imap/reader.js';
+import { cpuMs } from '../../support/cpu-time.js';
 
 const parsers: Readonly<Record<string, (reader: CommandReader) => unknown>> = {
   CANCELUPDATE: parseCancelUpdate,
@@ -73,9 +74,9 @@ describe('IMAP extension grammars', () => {
         ` "a"${' (a)'.repeat(15_000)}`,
         ` ${'a '.repeat(30_000)}`,
       ]) {
-        const startedAt = performance.now();
+        const startedAt = cpuMs();
         assert.throws(() => parse(new CommandReader(input)), ImapSyntaxError);
-        assert.ok(performance.now() - startedAt < 500);
+        assert.ok(cpuMs() - startedAt < 500);
       }
     });
   }
@@ -120,10 +121,10 @@ describe('IMAP extension grammars', () => {
       }),
       { numRuns: 2000 },
     );
-    const startedAt = performance.now();
+    const startedAt = cpuMs();
     for (const piece of ['/;UID=1', ';SECTION=', ';URLAUTH=', 'a@', '%41', '/'])
       parseImapUrl(`imap://a@b/${piece.repeat(8000 / piece.length)}`);
-    assert.ok(performance.now() - startedAt < 500);
+    assert.ok(cpuMs() - startedAt < 500);
   });
 
   it('URLs keep what they say', () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { compilePattern } from '#storage/list/pattern.js';
+import { cpuMs } from '../../support/cpu-time.js';
 
 /** The definition, written down: exponential, but plainly right. */
 function naive(pattern: string, name: string, separator: string): boolean {
@@ -66,9 +67,9 @@ describe('LIST pattern', () => {
   });
 
   it('answers a hostile pattern at once', () => {
-    const startedAt = performance.now();
+    const startedAt = cpuMs();
     assert.equal(matches(`${'%a*'.repeat(300)}b`, 'a'.repeat(2000)), false);
     assert.equal(matches(`${'*a'.repeat(100)}`, `${'a'.repeat(3000)}b`), false);
-    assert.ok(performance.now() - startedAt < 2000);
+    assert.ok(cpuMs() - startedAt < 2000);
   });
 });
