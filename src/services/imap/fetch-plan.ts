@@ -30,8 +30,19 @@ export interface FetchPlan {
   readonly includes: ReadonlySet<SimpleItem>;
 }
 
+/** Time zones change their clocks at quarters of an hour at most. */
+const quarterMs = 900_000;
+let lastQuarter = Number.NaN;
+let lastZone = 0;
+
+/** East of UTC; dates of messages that follow each other are often close. */
 function zoneMinutesAt(ms: number): number {
-  return -new Date(ms).getTimezoneOffset();
+  const quarter = Math.floor(ms / quarterMs);
+  if (quarter !== lastQuarter) {
+    lastQuarter = quarter;
+    lastZone = -new Date(ms).getTimezoneOffset();
+  }
+  return lastZone;
 }
 
 /** Header fields of the message itself come from the cache, everything else from the message. */

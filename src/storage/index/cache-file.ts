@@ -13,6 +13,7 @@ import { type FilePermissions, givePermissions, privatePermissions } from '#util
 import { SlowWatch } from '#util/slow-watch.js';
 import { CachedHeaders, type FileRange } from './cache-headers.js';
 import {
+  allSections,
   type CachedMessage,
   cacheHeaderBytes,
   cacheRecordLength,
@@ -40,7 +41,7 @@ const spanBytes = 1024 * 1024;
 /** Read behind the start of the last record of a span; most records are smaller. */
 const recordGuessBytes = 8 * 1024;
 /** Read in the event loop while storage is quick. */
-const maxQuickBytes = 128 * 1024;
+const maxQuickBytes = 512 * 1024;
 const scanBytes = 1024 * 1024;
 const maxCacheBytes = 4 * 1024 * 1024 * 1024;
 /** More than this for each message of the mailbox means that most of the file is about messages long gone. */
@@ -105,15 +106,18 @@ export class CacheFile {
     }
   }
 
-  /** What is known about these messages. Broken records count as nothing and end the file. */
-  async find(state: IndexState, uids: readonly number[]): Promise<Map<number, CachedMessage>> {
+  /**
+   * What is known about these messages. Broken records count as nothing and end the file.
+   * @param sections those to read, see `allSections`
+   */
+  async find(state: IndexState, uids: readonly number[], sections = allSections): Promise<Map<number, CachedMessage>> {
     const found = new Map<number, CachedMessage>();
     let wanted = this.#positionsOf(state, uids);
     // A message has a few records at most; each round reads one more of each.
     for (let round = 0; round < 8 && wanted.length > 0 && this.#fd >= 0; round += 1) {
       const next: Position[] = [];
       try {
-        for (const span of spansOf(wanted)) await this.#readSpan(state, span, found, next);
+        for (const span of spansOf(wanted)) await this.#readSpan(state, span, { sections, found, next });
       } catch (error) {
         if (error instanceof BrokenCache) this.#throwAway(state, error.message);
         else this.#giveUp(error);
@@ -335,7 +339,7 @@ export class CacheFile {
     return positions.sort((a, b) => a.offset - b.offset);
   }
 
-  async #readSpan(state: IndexState, span: readonly Position[], found: Map<number, CachedMessage>, next: Position[]): Promise<void> {
+  async #readSpan(state: IndexState, span: readonly Position[], { sections, found, next }: RecordReading): Promise<void> {
     const first = (span[0] as Position).offset;
     const last = (span.at(-1) as Position).offset;
     // Nothing that the state knows of lies behind its end of the file.
@@ -344,14 +348,19 @@ export class CacheFile {
     for (const { uid, offset } of span) {
       const length = cacheRecordLength(bytes, offset - first);
       if (length === 0) throw new BrokenCache(`no record at ${offset}`);
-      let record = bytes.subarray(offset - first, offset - first + length);
-      if (record.length < length) record = await this.#readAt(offset, length);
+      let record = bytes;
+      let start = offset - first;
+      if (start + length > bytes.length) {
+        record = await this.#readAt(offset, length);
+        start = 0;
+      }
+      const end = start + length;
       const isTrusted = offset >= this.#written.from && offset + length <= this.#written.to;
-      if (record.length < length || !(isTrusted || isIntactCacheRecord(record)) || record.readUInt32LE(8) !== uid)
-        throw new BrokenCache(`wrong record at ${offset}`);
+      const isWhole = end <= record.length && (isTrusted || isIntactCacheRecord(record.subarray(start, end)));
+      if (!isWhole || record.readUInt32LE(start + 8) !== uid) throw new BrokenCache(`wrong record at ${offset}`);
       const message = found.get(uid) ?? emptyCachedMessage();
       found.set(uid, message);
-      const previous = readCacheRecord(record, message) * cacheUnit;
+      const previous = readCacheRecord(record, start, end, message, sections) * cacheUnit;
       if (previous > 0 && previous < offset) next.push({ uid, offset: previous });
     }
   }
@@ -444,6 +453,14 @@ function takeNames(state: IndexState, { number, names, days }: NamesRecord): voi
 interface Position {
   readonly uid: number;
   readonly offset: number;
+}
+
+/** A round of reading records. */
+interface RecordReading {
+  readonly sections: number;
+  readonly found: Map<number, CachedMessage>;
+  /** Receives records that those read point to. */
+  readonly next: Position[];
 }
 
 class BrokenCache extends Error {}

@@ -180,17 +180,37 @@ export function isIntactCacheRecord(record: Buffer): boolean {
   return crc32(record.subarray(8)) === record.readUInt32LE(4);
 }
 
-/** Adds the sections of a whole, intact record to `message`; what is there already stays. @returns the offset of the record before */
-export function readCacheRecord(record: Buffer, message: CachedMessage): number {
-  readSections(record, (kind, argument, bytes) => {
-    if (kind === sectionKind.envelope) message.envelope ??= bytes;
-    else if (kind === sectionKind.body) message.body ??= bytes;
-    else if (kind === sectionKind.bodyStructure) message.bodyStructure ??= bytes;
-    else if (kind === sectionKind.tree) message.tree ??= bytes;
-    else if (kind === sectionKind.preview) message.preview ??= bytes;
-    else if (kind === sectionKind.header) message.header ??= { names: argument, bytes };
-  });
-  return record.readUInt32LE(12);
+/** Sections that are wanted of a record: bit n is section kind n. */
+export const allSections = 0xffff;
+
+/**
+ * Adds the wanted sections of a whole, intact record to `message`; what is there already stays. A buffer for each section costs more than finding it.
+ * @param bytes the record is the octets from `start` to `end`
+ * @returns the offset of the record before
+ */
+export function readCacheRecord(bytes: Buffer, start: number, end: number, message: CachedMessage, wanted = allSections): number {
+  for (let at = start + cacheRecordHeaderBytes; at + sectionHeaderBytes <= end; ) {
+    const kind = (bytes[at] as number) | ((bytes[at + 1] as number) << 8);
+    if (kind === 0) break;
+    const from = at + sectionHeaderBytes;
+    const to = from + bytes.readUInt32LE(at + 4);
+    if (to > end) throw new RangeError('past the end');
+    if (kind < 16 && ((wanted >>> kind) & 1) === 1) {
+      const argument = (bytes[at + 2] as number) | ((bytes[at + 3] as number) << 8);
+      keepSection(message, kind, argument, bytes.subarray(from, to));
+    }
+    at = to;
+  }
+  return bytes.readUInt32LE(start + 12);
+}
+
+function keepSection(message: CachedMessage, kind: number, argument: number, bytes: Buffer): void {
+  if (kind === sectionKind.envelope) message.envelope ??= bytes;
+  else if (kind === sectionKind.body) message.body ??= bytes;
+  else if (kind === sectionKind.bodyStructure) message.bodyStructure ??= bytes;
+  else if (kind === sectionKind.tree) message.tree ??= bytes;
+  else if (kind === sectionKind.preview) message.preview ??= bytes;
+  else if (kind === sectionKind.header) message.header ??= { names: argument, bytes };
 }
 
 export interface NamesRecord {

@@ -6,7 +6,7 @@ import { previewOf } from '#mail/preview.js';
 import { body, bodyStructure, envelope } from '#mail/wire.js';
 import { Slicer } from '#util/deadline.js';
 import { StorageError } from '../errors.js';
-import { type CachedMessage, emptyCachedMessage } from '../index/cache-record.js';
+import { type CachedMessage, emptyCachedMessage, sectionKind } from '../index/cache-record.js';
 import type { MessageReader } from '../mailbox.js';
 import type { MessageNeeds } from '../types.js';
 import type { MaildirBox } from './box.js';
@@ -38,16 +38,18 @@ export async function loadContents(
   const { state, cache } = box;
   if (cache !== undefined) await cache.catchUp(state);
   if (needs.headers !== undefined) cache?.used(state, needs.headers);
-  const cached = cache === undefined ? new Map<number, CachedMessage>() : await cache.find(state, uids);
+  const found = cache === undefined ? new Map<number, CachedMessage>() : await cache.find(state, uids, sectionsFor(needs));
   const loaded = new Map<number, Contents>();
   const missing: number[] = [];
   for (const uid of uids) {
-    const message = cached.get(uid);
+    const message = found.get(uid);
     const contents = message === undefined ? undefined : fromCache(box, message, needs);
     if (contents === undefined) missing.push(uid);
     else loaded.set(uid, contents);
   }
   if (missing.length === 0) return loaded;
+  // What else is known of them is not written again.
+  const cached = cache === undefined || found.size === 0 ? found : await cache.find(state, missing);
   const list = cache?.learn(state, needs.headers ?? []);
   const order: ReadOrder = {
     needs,
@@ -117,6 +119,16 @@ export function cacheStructure(box: MaildirBox, uid: number, structure: MimePart
 /** Only of messages that are not read as a whole in any case: for others, finding it here would take longer than finding it there. */
 function treeOf(structure: MimePart): Buffer | undefined {
   return structure.bodyEnd <= maxQuickBytes ? undefined : encodeStructure(structure);
+}
+
+function sectionsFor(needs: MessageNeeds): number {
+  let wanted = 0;
+  if (needs.envelope === true) wanted |= 1 << sectionKind.envelope;
+  if (needs.body === true) wanted |= 1 << sectionKind.body;
+  if (needs.bodyStructure === true) wanted |= 1 << sectionKind.bodyStructure;
+  if (needs.headers !== undefined) wanted |= 1 << sectionKind.header;
+  if (needs.preview === true) wanted |= 1 << sectionKind.preview;
+  return wanted;
 }
 
 /** @returns undefined when something needed is missing */
