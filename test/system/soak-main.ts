@@ -1,4 +1,5 @@
 // node dist-test/system/soak-main.js --seconds 600 --clients 200 [--seed 7] [--kill-every 300] [--reload-every 5000]
+//   [--pools strict]: a process for each login and each session, copied from templates
 //   [--log FILE]: what the server logged
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -11,6 +12,7 @@ const { values } = parseArgs({
     seed: { type: 'string', default: String(Date.now() % 100_000) },
     'kill-every': { type: 'string', default: '300' },
     'reload-every': { type: 'string', default: '5000' },
+    pools: { type: 'string', default: 'dense' },
     log: { type: 'string' },
   },
 });
@@ -21,6 +23,7 @@ const soak = new Soak({
   seed: Number(values.seed),
   killEveryMs: Number(values['kill-every']),
   reloadEveryMs: Number(values['reload-every']),
+  pools: values.pools === 'strict' ? 'strict' : 'dense',
 });
 const result = await soak.run();
 if (values.log !== undefined) writeFileSync(values.log, soak.log);

@@ -17,4 +17,17 @@ describe('a server whose processes are killed at random', () => {
     assert.ok(result.appended > 0 && result.delivered > 0 && result.stored > 0, JSON.stringify(result));
     assert.ok(Object.keys(result.kills).length >= 3, `killed ${JSON.stringify(result.kills)}`);
   });
+
+  it(`does so where each session has a process, copied from a template (${seconds} s)`, {
+    timeout: seconds * 1_000 + 120_000,
+  }, async () => {
+    const soak = new Soak({ seconds, clients: Math.ceil(clients / 3), seed, killEveryMs: 250, reloadEveryMs: 4_000, pools: 'strict' });
+    const result = await soak.run();
+    assert.deepEqual(result.problems.slice(0, 10), [], soak.log.slice(-4_000));
+    assert.ok(result.appended > 0 && result.delivered > 0 && result.stored > 0, JSON.stringify(result));
+    assert.ok(
+      Object.keys(result.kills).some((service) => service.endsWith('template')),
+      `killed ${JSON.stringify(result.kills)}`,
+    );
+  });
 });

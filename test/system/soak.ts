@@ -19,7 +19,20 @@ export interface SoakOptions {
   /** Mean time between two kills. */
   readonly killEveryMs: number;
   readonly reloadEveryMs: number;
+  /** `strict`: each login and each session has a process of its own (service_count = 1), copied from templates, which are killed as well. */
+  readonly pools?: 'dense' | 'strict';
 }
+
+const pools = {
+  dense: {
+    'imap-login': { service_count: 0, process_min_avail: 2, process_limit: 4, client_limit: 500 },
+    imap: { service_count: 0, client_limit: 25, process_limit: 40, process_min_avail: 1 },
+  },
+  strict: {
+    'imap-login': { service_count: 1, process_min_avail: 4, process_limit: 500, client_limit: 1 },
+    imap: { service_count: 1, process_min_avail: 2, process_limit: 500, client_limit: 1 },
+  },
+} as const;
 
 export interface SoakResult {
   readonly appended: number;
@@ -131,8 +144,7 @@ export class Soak {
         log_timestamp: '"%s "',
       },
       pools: {
-        'imap-login': { service_count: 0, process_min_avail: 2, process_limit: 4, client_limit: 500 },
-        imap: { service_count: 0, client_limit: 25, process_limit: 40, process_min_avail: 1 },
+        ...pools[this.#options.pools ?? 'dense'],
         lmtp: { process_limit: 4 },
         smtp: { process_limit: 4 },
       },
@@ -173,7 +185,11 @@ export class Soak {
     while (!this.#isOver) {
       await sleep(1 + this.#random(2 * this.#options.killEveryMs));
       const reply = await askMaster(this.#running.baseDir, { command: 'process-status', services: [] }, { timeoutMs: 10_000 });
-      const processes = reply.ok ? (reply.processes ?? []) : [];
+      const templates = reply.ok ? (reply.templates ?? []) : [];
+      const processes: { readonly service: string; readonly pid: number }[] = [
+        ...(reply.ok ? (reply.processes ?? []) : []),
+        ...templates.map(({ service, pid }) => ({ service: `${service} template`, pid })),
+      ];
       // Roles with few processes are hit as often as those with many.
       const services = [...new Set(processes.map(({ service }) => service))];
       const service = services[this.#random(services.length)];
