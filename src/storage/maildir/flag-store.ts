@@ -13,6 +13,7 @@ import { flagBit } from '../types.js';
 import type { MaildirBox } from './box.js';
 import { storageErrorOf } from './file-calls.js';
 import { pathIn } from './file-name.js';
+import { type FolderRenames, plainRenames } from './folder-renames.js';
 import { knownLetters, lettersOf } from './keyword-mapping.js';
 import { ensureLetters } from './letters.js';
 import { refreshHeld, rescanHeld } from './reconcile.js';
@@ -27,6 +28,19 @@ export interface StoreOutcome {
 
 /** Renames of one slice before the clock is looked at. */
 const renamesPerLook = 16;
+/** From so many on it pays to open the folder. */
+const manyRenames = 32;
+
+/** @param count how many may come @throws StorageError */
+function openRenames(box: MaildirBox, from: string, count: number): FolderRenames {
+  try {
+    return (count < manyRenames ? plainRenames : box.options.openRenames)(from, box.curDir);
+  } catch (error) {
+    // Says so if the mailbox is gone.
+    box.folderTimes();
+    throw storageErrorOf(error, `open ${from}`);
+  }
+}
 
 /**
  * Changes the flags of messages.
@@ -60,6 +74,8 @@ class FlagStore {
   readonly #suffixes = new Map<number, number>();
   readonly #sets = new Map<number, number>();
   #stamps: Stamps;
+  /** In cur/, while changes are applied. */
+  #renames: FolderRenames | undefined;
 
   constructor(box: MaildirBox, change: StoreChange, beforeChange: (row: number) => void) {
     this.#box = box;
@@ -90,6 +106,8 @@ class FlagStore {
     const missed: number[] = [];
     const slicer = new Slicer();
     let next = 0;
+    using renames = openRenames(this.#box, this.#box.curDir, uids.length);
+    this.#renames = renames;
     while (next < uids.length) {
       this.#stamps = this.#box.trackedChange(this.#stamps, () => {
         do {
@@ -125,11 +143,11 @@ class FlagStore {
     if (suffix !== oldSuffix || wasInNew) {
       const name = columns.nameOf(row);
       const box = this.#box;
+      const oldName = name + state.suffixes.at(oldSuffix).text;
+      const newName = name + state.suffixes.at(suffix).text;
       try {
-        renameSync(
-          pathIn(wasInNew ? box.newDir : box.curDir, name + state.suffixes.at(oldSuffix).text),
-          pathIn(box.curDir, name + state.suffixes.at(suffix).text),
-        );
+        if (wasInNew) renameSync(pathIn(box.newDir, oldName), pathIn(box.curDir, newName));
+        else this.#renames?.rename(oldName, newName);
       } catch (error) {
         if (errnoOf(error) !== 'ENOENT') {
           this.#log(builder);
@@ -217,6 +235,7 @@ export async function emptyNew(box: MaildirBox, signal: AbortSignal): Promise<vo
   let stamps = state.stamps;
   let next = 0;
   let missed = 0;
+  using renames = openRenames(box, box.newDir, uids.length);
   const moveOne = (uid: number): void => {
     const row = state.columns.rowOf(uid);
     if (row < 0 || state.columns.isDead(row)) return;
@@ -226,7 +245,7 @@ export async function emptyNew(box: MaildirBox, signal: AbortSignal): Promise<vo
     const set = state.columns.keywordSet[row] as number;
     const suffix = state.suffixes.at(oldSuffix).text.startsWith(':2,') ? oldSuffix : suffixFor(box, oldSuffix, flags, set);
     try {
-      renameSync(pathIn(box.newDir, name + state.suffixes.at(oldSuffix).text), pathIn(box.curDir, name + state.suffixes.at(suffix).text));
+      renames.rename(name + state.suffixes.at(oldSuffix).text, name + state.suffixes.at(suffix).text);
       builder.add(uid, flags, set, suffix, false);
     } catch (error) {
       // A Maildir we may only read stays as it is.

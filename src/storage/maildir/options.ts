@@ -1,6 +1,7 @@
 import type { Logger } from '#log/logger.js';
 import { nativeWriteOut, type WriteOut } from '#util/write-out.js';
 import { defaultTmpScanMs } from './clean-tmp.js';
+import { nativeRenames, type OpenFolderRenames } from './folder-renames.js';
 
 /** When to wait for the disk (mail_fsync): `optimized` where a loss would lose mail, `always` for flags and expunges as well. */
 export type FsyncMode = 'optimized' | 'always' | 'never';
@@ -9,6 +10,8 @@ export interface MaildirOptions {
   readonly fsync: FsyncMode;
   /** Used where the file system keeps the order; without it each message is fsynced before it gets its name. */
   readonly writeOut: () => WriteOut | undefined;
+  /** For many files of one folder. */
+  readonly openRenames: OpenFolderRenames;
   /** Longest wait for dovecot-uidlist.lock (mail_max_lock_timeout). */
   readonly lockTimeoutMs: number;
   /** Octets (mail_max_keyword_length). */
@@ -40,6 +43,7 @@ export interface MaildirOptions {
 export const defaultMaildirOptions: Omit<MaildirOptions, 'log'> = {
   fsync: 'optimized',
   writeOut: nativeWriteOut,
+  openRenames: nativeRenames,
   lockTimeoutMs: 30_000,
   maxKeywordLength: 50,
   copyWithHardlinks: true,

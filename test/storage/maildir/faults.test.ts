@@ -8,6 +8,7 @@ import { after, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { StorageError } from '#storage/errors.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
+import { plainRenames } from '#storage/maildir/folder-renames.js';
 import type { WriteOut } from '#util/write-out.js';
 import { addMessage, append, contentOf, deleted, flagged, flagsAt, never, openView, seen, sync } from '../../contract/world.js';
 import { FailingFiles, type Fault } from '../../support/failing-files.js';
@@ -200,7 +201,12 @@ class Story {
 
 /** @returns the number of calls that could have failed */
 async function play(fault: Fault | undefined): Promise<number> {
-  await using world = await MaildirWorld.make({ fsync: 'optimized', lockTimeoutMs: 1_000, writeOut: () => writeOut });
+  await using world = await MaildirWorld.make({
+    fsync: 'optimized',
+    lockTimeoutMs: 1_000,
+    writeOut: () => writeOut,
+    openRenames: plainRenames,
+  });
   const [a, b] = [await world.create('A'), await world.create('B')];
   const story = new Story(world, a, b);
   files.arm(fault);
