@@ -266,6 +266,10 @@ export class Account implements MailUser {
     return this.#names.findName(mailboxName)?.at.namespace.type === 'public' ? undefined : this.name;
   }
 
+  get reachesOthers(): boolean {
+    return this.#options.shared !== undefined;
+  }
+
   get enforcesAcl(): boolean {
     return this.#options.aclOptions?.isEnforced ?? false;
   }

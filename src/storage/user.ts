@@ -75,6 +75,8 @@ export interface MailUser extends AsyncDisposable {
   publishSharing(signal: AbortSignal): Promise<void>;
   /** Whose mailboxes names like this one are; undefined for nobody's. The mailbox need not exist. */
   ownerOf(mailboxName: string): string | undefined;
+  /** Mailboxes of other users can be reached by names of this account. */
+  readonly reachesOthers: boolean;
   /** Lists hold for this user's sessions whatever the protocol offers (`mail_plugins = acl`). */
   readonly enforcesAcl: boolean;
   /** Lists may name `anyone` and `authenticated`. */

@@ -194,6 +194,7 @@ export class DeliveryWorld {
       rightsOn: async () => 'lrwstipekxa',
       ownerOf: () => name,
       allowsAnyone: true,
+      reachesOthers: false,
       enforcesAcl: false,
       publishSharing: async () => undefined,
       openOther: async () => undefined,

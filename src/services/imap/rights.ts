@@ -8,8 +8,8 @@ import type { MailUser } from '#storage/user.js';
 import { namespaceOf } from './names.js';
 import type { Session } from './session.js';
 
-/** Lists hold where ACL is on, and for mailboxes of other users always. */
-function isGuarded({ settings, user }: Session, mailbox: string): boolean {
+/** Lists hold where ACL is on, and for mailboxes of other users always. Where it is not so, `myRights` are all rights. */
+export function isGuarded({ settings, user }: Session, mailbox: string): boolean {
   return settings.imap_acl || user.enforcesAcl || isOfAnother(user, mailbox);
 }
 
@@ -24,6 +24,7 @@ export function isOwner({ user }: Session, mailbox: string): boolean {
 }
 
 function isOfAnother(user: MailUser, mailbox: string): boolean {
+  if (!user.reachesOthers) return false;
   const owner = user.ownerOf(mailbox);
   return owner !== undefined && owner !== user.name;
 }

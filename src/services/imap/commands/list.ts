@@ -8,7 +8,7 @@ import { row } from '../command-spec.js';
 import { encodeEntry, readMetadata } from '../metadata.js';
 import { separatorOf } from '../names.js';
 import { type Outcome, ok } from '../outcome.js';
-import { listedRights, myRights } from '../rights.js';
+import { isGuarded, listedRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { statusLine } from './status.js';
 
@@ -60,7 +60,7 @@ export const listRow = row({
     const entries = await session.user.list(patternsOf(command), { subscribedOnly: command.selection.has('SUBSCRIBED') }, signal);
     for (const entry of entries) {
       if (!matchesSelection(entry, command)) continue;
-      const rights = await rightsOf(session, entry, signal);
+      const rights = isGuarded(session, entry.name) ? await rightsOf(session, entry, signal) : allRights;
       if (!rights.includes('l')) continue;
       const childInfo =
         command.selection.has('RECURSIVEMATCH') && command.selection.has('SUBSCRIBED') && entry.hasSubscribedChildren
