@@ -1,5 +1,5 @@
 // Dovecot is asked what Roost's transcripts say: it must answer the same, or the transcript names the reason why it does not.
-import { appendFileSync, readFileSync, writeFileSync } from 'node:fs';
+import { appendFileSync, chownSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { playAgainst, type Referee, readTranscripts, skippedByReferee, type TranscriptFile } from '../support/transcript-play.js';
@@ -34,6 +34,94 @@ function addAccounts(world: World, files: readonly TranscriptFile[]): void {
     .replace(/userdb \{[^}]*\}/, `userdb {\n  driver = passwd-file\n  args = ${join(world.folder, 'users')}\n}`);
   writeFileSync(world.configFile, config);
 }
+
+/** Whom `users:` of a transcript can name. */
+const people = ['bob', 'anna', 'otto', 'eve'] as const;
+
+const sharing = (world: string): string => `namespace public {
+  type = public
+  prefix = Public/
+  separator = /
+  location = maildir:${world}/people/public
+  subscriptions = no
+}
+namespace others {
+  type = shared
+  prefix = shared/%%u/
+  separator = /
+  location = maildir:%%h/Maildir:INDEX=~/shared/%%u
+  subscriptions = no
+  list = children
+}
+plugin {
+  acl_shared_dict = file:${world}/people/shared-mailboxes
+}
+`;
+
+/** Settings of the store that a transcript may have, as fields of each user. */
+const userSettings = ['quota_rule', 'acl_groups', 'acl_anyone'] as const;
+
+/** The accounts as they are at the beginning of each transcript. */
+function beginAnew(world: World, { transcript }: TranscriptFile, rewrites: number): void {
+  rmSync(join(world.folder, 'people'), { recursive: true, force: true });
+  const folder = world.makeFolder('people');
+  for (const name of [...people, 'public']) world.makeFolder(`people/${name}`);
+  const list = join(folder, 'public', 'dovecot-acl');
+  writeFileSync(list, `user=bob lrwstipekxa\n${transcript.sharedAcl}`);
+  if (process.getuid?.() === 0) chownSync(list, world.mailUid, world.mailGid);
+  const fields = userSettings.flatMap((key) => (key in transcript.settings ? [`userdb_${key}=${transcript.settings[key]}`] : []));
+  const lines = people.map(
+    (name) => `${name}:{PLAIN}${password}:${world.mailUid}:${world.mailGid}::${join(folder, name)}::${fields.join(' ')}\n`,
+  );
+  const path = join(world.folder, 'users');
+  writeFileSync(path, lines.join(''));
+  // Dovecot reads it again when the second of the last change is another one.
+  utimesSync(path, rewrites, rewrites);
+}
+
+describe('transcripts of several users against Dovecot', () => {
+  const files = readTranscripts('imap').filter(({ transcript }) => transcript.users.size > 0);
+  let world: World | undefined;
+  let server: RunningServer | undefined;
+  before(async () => {
+    requireProgram('dovecot');
+    const made = await makeWorld({
+      extra,
+      settings: { mail_max_userip_connections: '0', auth_cache_size: '0', mail_plugins: 'acl quota' },
+    });
+    world = made;
+    addAccounts(made, []);
+    // At the end, where nothing takes the settings back.
+    const config = readFileSync(made.configFile, 'utf8').replace('auth_cache_size = 1M\n', '');
+    writeFileSync(made.configFile, config + sharing(made.folder));
+    server = await startServer('dovecot', made);
+  });
+  after(async () => {
+    await server?.stop();
+    world?.remove();
+  });
+  for (const [index, file] of files.entries()) {
+    const referee = (port: number): Referee => ({
+      host: '127.0.0.1',
+      port,
+      login: (_file, user = 'bob') => `${user} ${password}`,
+      hasUsers: true,
+      isSharedAccount: false,
+      settings: new Set([
+        'imap_acl = yes',
+        'imap_metadata = yes',
+        'imap_urlauth_host = imap.example.test',
+        'quota = count:User quota',
+        ...userSettings,
+      ]),
+    });
+    it(`${file.transcript.title} (${file.name})`, { skip: skippedByReferee(referee(0), file) ?? false }, async () => {
+      if (world === undefined) throw new Error('no world');
+      beginAnew(world, file, index + 1);
+      await playAgainst(referee(world.ports.imap), file);
+    });
+  }
+});
 
 for (const folder of ['imap', 'clients']) {
   describe(`transcripts in ${folder}/ against Dovecot`, { concurrency: 4 }, () => {

@@ -78,8 +78,10 @@ async function everythingArrives(): Promise<void> {
 export interface Referee {
   readonly host: string;
   readonly port: number;
-  /** What follows LOGIN. */
-  login(file: TranscriptFile): string;
+  /** What follows LOGIN. @param user of a transcript of several users; the usual one without */
+  login(file: TranscriptFile, user?: string): string;
+  /** Its accounts share mailboxes, and are those of the transcript. */
+  readonly hasUsers?: boolean;
   /** Other transcripts have used this account: it is emptied first. */
   readonly isSharedAccount: boolean;
   /** Settings that it runs with, as `key = value`, or as `key` for any value. */
@@ -89,7 +91,7 @@ export interface Referee {
 /** Why the referee is not asked; undefined when it is. */
 export function skippedByReferee(referee: Referee, { transcript }: TranscriptFile): string | undefined {
   if (transcript.referee !== undefined) return transcript.referee;
-  if (transcript.users.size > 0) return 'its accounts share nothing';
+  if (transcript.users.size > 0 && referee.hasUsers !== true) return 'its accounts share nothing';
   const missing = Object.entries(transcript.settings)
     .map(([key, value]) => `${key} = ${value}`)
     .filter((text) => !referee.settings.has(text) && !referee.settings.has(text.replace(/ = .*/, '')));
@@ -97,11 +99,10 @@ export function skippedByReferee(referee: Referee, { transcript }: TranscriptFil
 }
 
 export async function playAgainst(referee: Referee, file: TranscriptFile): Promise<void> {
-  const login = referee.login(file);
-  const open = async (): Promise<LineClient> => {
+  const open = async (name?: string): Promise<LineClient> => {
     const client = new LineClient(connect({ port: referee.port, host: referee.host, noDelay: true }), 20_000);
     await client.line();
-    await client.ok(`LOGIN ${login}`);
+    await client.ok(`LOGIN ${referee.login(file, name === undefined ? undefined : file.transcript.users.get(name))}`);
     return client;
   };
   if (referee.isSharedAccount) {
