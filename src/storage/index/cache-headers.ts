@@ -25,11 +25,22 @@ export class CachedHeaders {
   #length = 0;
   /** Number of the list of names that the fields were chosen by. */
   list = 0;
-  fields: Buffer = this.#window.subarray(0, 0);
+  #from = 0;
+  #to = 0;
 
   constructor(read: QuickRead, trusted: FileRange) {
     this.#read = read;
     this.#trusted = trusted;
+  }
+
+  /** The header fields that were found. */
+  get fields(): Buffer {
+    return this.#window.subarray(this.#from, this.#to);
+  }
+
+  /** The same as latin1: a search looks at nothing else of most messages. */
+  get text(): string {
+    return this.#window.toString('latin1', this.#from, this.#to);
   }
 
   /**
@@ -59,7 +70,8 @@ export class CachedHeaders {
       if (to > end) return false;
       if (kind === sectionKind.header) {
         this.list = (window[at + 2] as number) | ((window[at + 3] as number) << 8);
-        this.fields = window.subarray(from, to);
+        this.#from = from;
+        this.#to = to;
         return true;
       }
       at = to;

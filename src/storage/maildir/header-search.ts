@@ -1,4 +1,5 @@
 // Header fields of cached messages as SEARCH compares them, found without preparing the messages.
+import type { Buffer } from 'node:buffer';
 import { FieldNames, FieldTable, scanHeader } from '#mail/header-scan.js';
 import { cacheUnit } from '../index/cache-record.js';
 import { keyOfFields, plainFieldPattern, plainKeyIn } from '../search-text.js';
@@ -38,14 +39,16 @@ export async function findHeaderKeys(
       isCovered = cache.covers(state, list, fields);
     }
     if (!isCovered) continue;
-    const text = headers.fields.toString('latin1');
-    let isScanned = false;
+    const { text } = headers;
+    let block: Buffer | undefined;
     for (let field = 0; field < patterns.length; field += 1) {
       let key: string | null | undefined = plainKeyIn(text, patterns[field] as RegExp);
       if (key === undefined) {
-        if (!isScanned) scanHeader(headers.fields, names, table);
-        isScanned = true;
-        key = keyOfFields(headers.fields, table, field);
+        if (block === undefined) {
+          block = headers.fields;
+          scanHeader(block, names, table);
+        }
+        key = keyOfFields(block, table, field);
       }
       found(field, seq, key);
     }
