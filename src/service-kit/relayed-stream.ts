@@ -18,6 +18,9 @@ export class RelayEndedError extends CodedError<'gone'> {
 /** More than most sessions say and hear. */
 const bulkBytes = 512 * 1024;
 
+/** A client that takes nothing for so long cannot be moved. */
+const flushTimeoutMs = 5_000;
+
 type Done = (error?: Error | null) => void;
 
 /** What became of a stream whose other end was asked for a descriptor. `lost`: neither side can go on with it. */
@@ -72,14 +75,26 @@ export class RelayedStream extends Duplex implements StreamOwner {
   }
 
   /**
-   * Makes the stream one with a descriptor of its own. Nothing may be waiting to be written.
+   * Makes the stream one with a descriptor of its own, after what waits to be written. Nobody else may write meanwhile.
    * @returns false when that is not possible (any more); the stream is as it was then
    */
   async move(): Promise<boolean> {
     if (this.#moving !== undefined) await this.#moving;
     if (this.#socket !== undefined) return !this.destroyed;
-    if (!this.canMove || this.writableLength > 0) return false;
+    if (!this.canMove || !(await this.#allWritten()) || !this.canMove) return false;
     return this.#startMove();
+  }
+
+  /** The last words may wait for their turn on the channel. @returns false when the client does not take them */
+  #allWritten(): Promise<boolean> {
+    if (this.writableLength === 0) return Promise.resolve(true);
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => resolve(false), flushTimeoutMs);
+      this.write('', (error) => {
+        clearTimeout(timer);
+        resolve(error === undefined || error === null);
+      });
+    });
   }
 
   /** What is written from here on waits for the outcome. */
