@@ -193,7 +193,8 @@ export class Soak {
       // Roles with few processes are hit as often as those with many.
       const services = [...new Set(processes.map(({ service }) => service))];
       const service = services[this.#random(services.length)];
-      const candidates = processes.filter((row) => row.service === service);
+      // A copy that waits for its template has no number yet, and 0 would be this process with all its group.
+      const candidates = processes.filter((row) => row.service === service && row.pid > 0);
       const victim = candidates[this.#random(candidates.length)];
       if (victim === undefined || service === undefined) continue;
       try {
