@@ -4,14 +4,13 @@ import { connect, type Socket } from 'node:net';
 import { encodeTabLine, parseTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import { CellMap } from '#util/cell-map.js';
+import { writeTogether } from '#util/write-together.js';
 import type { AnvilClient, AnvilPenalty, AnvilSession } from './role.js';
 
 const replyTimeoutMs = 2_000;
 /** Pause before the next attempt to connect, doubling. */
 const firstRetryMs = 100;
 const lastRetryMs = 5_000;
-/** Least time between two writes of what nobody waits for: where sessions come and go fast, waking anvil up costs more than the lines. */
-const pauseMs = 10;
 /** Longest line from anvil. */
 const maxLineOctets = 8192;
 const noPenalty: AnvilPenalty = { value: 0, lastSeconds: 0 };
@@ -39,11 +38,6 @@ export class AnvilConnection implements AnvilClient {
   /** Answers come in the order of the questions. */
   #questions: Question[] = [];
   #received = '';
-  /** Lines that leave together. */
-  #waiting = '';
-  #writtenAtMs = Number.NEGATIVE_INFINITY;
-  #isFlushDue = false;
-  readonly #flushNow = (): void => this.#flush();
   #retryMs = firstRetryMs;
   #retry: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -59,13 +53,13 @@ export class AnvilConnection implements AnvilClient {
     const announced = { session, onKick };
     this.#sessions.set(session.sessionId, announced);
     const isConnected = this.#socket !== undefined;
-    this.#open();
+    const socket = this.#open();
     // A fresh connection announces all sessions, this one included.
-    if (isConnected) this.#tell(connectLine(session));
+    if (isConnected) write(socket, connectLine(session));
     return () => {
       if (this.#sessions.get(session.sessionId) !== announced) return;
       this.#sessions.take(session.sessionId);
-      this.#tell(encodeTabLine(['DISCONNECT', String(process.pid), anvilIdent(session), session.sessionId]));
+      write(this.#socket, encodeTabLine(['DISCONNECT', String(process.pid), anvilIdent(session), session.sessionId]));
     };
   }
 
@@ -83,8 +77,7 @@ export class AnvilConnection implements AnvilClient {
   }
 
   setPenalty(address: string, checksum: number, value: number): void {
-    this.#open();
-    this.#tell(encodeTabLine(['PENALTY-INC', address, String(checksum), String(value)]));
+    write(this.#open(), encodeTabLine(['PENALTY-INC', address, String(checksum), String(value)]));
   }
 
   /** Ends sessions by id. @returns how many there were */
@@ -101,7 +94,6 @@ export class AnvilConnection implements AnvilClient {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#retry);
-    this.#flush();
     this.#socket?.end();
     this.#socket = undefined;
     this.#answerAll();
@@ -114,36 +106,8 @@ export class AnvilConnection implements AnvilClient {
       // The answers that follow would be taken for the wrong questions, so the connection cannot be used any more.
       const timer = setTimeout(() => socket.destroy(new Error(`no answer in ${replyTimeoutMs} ms`)), replyTimeoutMs);
       this.#questions.push({ resolve, timer });
-      this.#tell(encodeTabLine(fields), true);
+      write(socket, encodeTabLine(fields));
     });
-  }
-
-  /**
-   * A line after a pause leaves at the end of the turn of the event loop, those that follow closely leave together.
-   * @param isQuestion somebody waits for the answer: it leaves at the end of the turn, too, with all before it
-   */
-  #tell(line: string, isQuestion = false): void {
-    if (this.#socket === undefined) return;
-    const waitMs = isQuestion ? 0 : this.#writtenAtMs + pauseMs - performance.now();
-    if (waitMs <= 0) this.#flushSoon();
-    // Unreferenced: it may not keep a process that has ended its work, which tells the rest when it closes.
-    else if (this.#waiting === '') setTimeout(this.#flushNow, waitMs).unref();
-    this.#waiting += line;
-  }
-
-  #flushSoon(): void {
-    if (this.#isFlushDue) return;
-    this.#isFlushDue = true;
-    setImmediate(this.#flushNow);
-  }
-
-  #flush(): void {
-    this.#isFlushDue = false;
-    if (this.#waiting === '' || this.#socket === undefined) return;
-    const lines = this.#waiting;
-    this.#waiting = '';
-    this.#writtenAtMs = performance.now();
-    this.#socket.write(lines);
   }
 
   /** Undefined while anvil is known to be away. */
@@ -153,7 +117,6 @@ export class AnvilConnection implements AnvilClient {
     const socket = connect({ path: this.#path });
     this.#socket = socket;
     this.#received = '';
-    this.#waiting = '';
     socket.setEncoding('utf8');
     socket.unref();
     let problem = 'closed the connection';
@@ -215,6 +178,12 @@ export class AnvilConnection implements AnvilClient {
       resolve(undefined);
     }
   }
+}
+
+function write(socket: Socket | undefined, line: string): void {
+  if (socket === undefined) return;
+  writeTogether(socket);
+  socket.write(line);
 }
 
 function connectLine(session: AnvilSession): string {
