@@ -125,7 +125,9 @@ class Conversation {
     socket.setEncoding('utf8');
     socket.on('data', (text: string) => this.#receive(text));
     socket.on('error', (error) => this.#ended(error));
-    socket.on('close', () => this.#ended(new Error('the process that delivers for the user closed the connection')));
+    // The end alone: the connection is half open until we end it, too.
+    for (const event of ['end', 'close'])
+      socket.on(event, () => this.#ended(new Error('the process that delivers for the user closed the connection')));
     socket.resume();
   }
 

@@ -1,6 +1,6 @@
 // A UIDVALIDITY for a new mailbox, larger than any this account has used: dovecot-uidvalidity (8 hex digits, the last one used) and an empty
 // file dovecot-uidvalidity.<8 hex digits>, whose rename from the old number to the new one allocates it without a lock.
-import { chmod, open, readdir, readFile, rename } from 'node:fs/promises';
+import { chmod, open, readdir, readFile, rename, unlink } from 'node:fs/promises';
 import { writeFileAtomic } from '#util/atomic-file.js';
 import { errnoOf } from '#util/coded-error.js';
 import { permissionsIn } from '#util/file-permissions.js';
@@ -14,18 +14,22 @@ export async function nextUidValidity(folder: string, nowMs = Date.now()): Promi
     const used = await lastUsed(folder);
     const next = used.value === 0 ? Math.floor(nowMs / 1000) : used.value + 1;
     if (next > 0xffffffff) break;
-    if (await claim(folder, used.fileName, `${prefix}.${hex(next)}`)) {
-      // The number is ours alone, so the temporary file is, too: several mailboxes may be made at once.
+    if (await claim(folder, used.fileName, next)) {
+      // Several mailboxes may be made at once, also by one process: the number is its own for each.
       await writeFileAtomic(`${folder}/${prefix}`, hex(next), {
         sync: false,
         permissions: permissionsIn(folder),
-        temporaryPath: `${folder}/${prefix}.${hex(next)}.tmp`,
+        temporaryPath: `${folder}/${prefix}.${hex(next)}.${process.pid}.tmp`,
       });
       return next;
     }
   }
   // The files are unusable (read-only folder, a race lost twenty times): the clock still grows.
   return Math.floor(nowMs / 1000);
+}
+
+function fileOf(value: number): string {
+  return `${prefix}.${hex(value)}`;
 }
 
 function hex(value: number): string {
@@ -54,19 +58,28 @@ async function lastUsed(folder: string): Promise<{ readonly value: number; reado
 }
 
 /** @returns false when another process was faster */
-async function claim(folder: string, from: string | undefined, to: string): Promise<boolean> {
+async function claim(folder: string, from: string | undefined, to: number): Promise<boolean> {
+  const path = `${folder}/${fileOf(to)}`;
   try {
     if (from !== undefined) {
-      await rename(`${folder}/${from}`, `${folder}/${to}`);
+      await rename(`${folder}/${from}`, path);
       return true;
     }
-    const file = await open(`${folder}/${to}`, 'wx', 0o444);
+    const file = await open(path, 'wx', 0o444);
     await file.close();
-    await chmod(`${folder}/${to}`, 0o444);
-    return true;
   } catch (error) {
     const errno = errnoOf(error);
     if (errno === 'ENOENT' || errno === 'EEXIST') return false;
     throw error;
   }
+  // Others may have made the first file, and given it a higher number, since this process looked: then ours was used before.
+  const isStale = (await lastUsed(folder)).value > to;
+  try {
+    if (isStale) await unlink(path);
+    else await chmod(path, 0o444);
+  } catch (error) {
+    // Already given a higher number by somebody who found it.
+    if (errnoOf(error) !== 'ENOENT') throw error;
+  }
+  return !isStale;
 }

@@ -65,7 +65,8 @@ class Peer implements AsyncDisposable {
 
   readonly open = async (): Promise<Socket> => {
     const address = this.#server.address();
-    const socket = new Socket();
+    // As connections between processes are: the end of one direction does not end the other.
+    const socket = new Socket({ allowHalfOpen: true });
     socket.connect(typeof address === 'object' && address !== null ? address.port : 0, '127.0.0.1');
     await once(socket, 'connect');
     return socket;
