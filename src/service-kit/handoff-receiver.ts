@@ -22,8 +22,8 @@ import type { RelayedStream } from './relayed-stream.js';
 import type { ClientHandle, HandedConnection } from './role.js';
 
 const firstFrameTimeoutMs = 10_000;
-/** A descriptor whose announcement has not come by then belongs to a login process that died in between. */
-const unclaimedMs = 30_000;
+/** A descriptor whose announcement has not come by then belongs to a login process that died in between; its client waits. One announced later is relayed. */
+const unclaimedMs = 5_000;
 
 export interface HandoffReceiverOptions {
   readonly sockets: PrivateSockets;
