@@ -8,7 +8,8 @@
 //   reset    stream id: the same, without regard for what was on its way; its last frame there
 //   credit   stream id, octets (32 bits): so many more may be sent to the sender of this frame
 // A frame that breaks these rules ends the connection. Octets of data are passed on as they come: a frame need not be complete for that.
-import { FrameError, frameHeaderBytes, maxFrameBytes } from './frame.js';
+import { checkFrameLength, FrameError, frameHeaderBytes, maxFrameBytes, parseFrame } from './frame.js';
+import { ReceivedOctets } from './received-octets.js';
 
 const kinds = { message: 0, data: 1, end: 2, close: 3, reset: 4, credit: 5 } as const;
 
@@ -65,8 +66,7 @@ export function encodeCredit(id: number, bytes: number): Buffer {
 /** Turns received octets into frames. Not usable after it has thrown. */
 export class StreamFrameDecoder {
   readonly #maxMessageBytes: number;
-  #chunks: Buffer[] = [];
-  #available = 0;
+  readonly #received = new ReceivedOctets();
   /** Octets of the data frame that is being passed on which have not come yet. */
   #dataLeft = 0;
   #dataId = 0;
@@ -76,9 +76,7 @@ export class StreamFrameDecoder {
   }
 
   push(chunk: Buffer): void {
-    if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
-    this.#available += chunk.length;
+    this.#received.push(chunk);
   }
 
   /**
@@ -86,16 +84,17 @@ export class StreamFrameDecoder {
    * @throws FrameError `too-long` as soon as the length is known, `malformed`
    */
   next(): StreamFrame | undefined {
-    if (this.#dataLeft > 0) return this.#available > 0 ? this.#data() : undefined;
-    if (this.#available < frameHeaderBytes) return undefined;
-    const head = this.#join(frameHeaderBytes).readUInt32BE(0);
+    const received = this.#received;
+    if (this.#dataLeft > 0) return received.length > 0 ? this.#data() : undefined;
+    if (received.length < frameHeaderBytes) return undefined;
+    const head = received.peek(frameHeaderBytes).readUInt32BE(0);
     const kind = head >>> 24;
     const length = head & 0xffffff;
     this.#check(kind, length);
-    if (kind === kinds.data) return this.#available < headBytes ? undefined : this.#startData(length - idBytes);
-    if (this.#available < frameHeaderBytes + length) return undefined;
-    const frame = this.#take(frameHeaderBytes + length);
-    if (kind === kinds.message) return { kind: 'message', value: parseJson(frame) };
+    if (kind === kinds.data) return received.length < headBytes ? undefined : this.#startData(length - idBytes);
+    if (received.length < frameHeaderBytes + length) return undefined;
+    const frame = received.take(frameHeaderBytes + length);
+    if (kind === kinds.message) return { kind: 'message', value: parseFrame(frame) };
     const id = frame.readUInt32BE(frameHeaderBytes);
     switch (kind) {
       case kinds.end:
@@ -112,8 +111,7 @@ export class StreamFrameDecoder {
   #check(kind: number, length: number): void {
     if (kind > kinds.credit) throw new FrameError('malformed', `frame of unknown kind ${kind}`);
     if (kind === kinds.message) {
-      if (length > this.#maxMessageBytes)
-        throw new FrameError('too-long', `frame of ${length} octets is longer than ${this.#maxMessageBytes}`);
+      checkFrameLength(length, this.#maxMessageBytes);
     } else if (kind === kinds.data) {
       if (length > idBytes + maxDataBytes) throw new FrameError('too-long', `${length} octets of data in one frame`);
       if (length <= idBytes) throw new FrameError('malformed', `data frame of ${length} octets`);
@@ -123,41 +121,15 @@ export class StreamFrameDecoder {
   }
 
   #startData(length: number): StreamFrame | undefined {
-    this.#dataId = this.#take(headBytes).readUInt32BE(frameHeaderBytes);
+    this.#dataId = this.#received.take(headBytes).readUInt32BE(frameHeaderBytes);
     this.#dataLeft = length;
-    return this.#available > 0 ? this.#data() : undefined;
+    return this.#received.length > 0 ? this.#data() : undefined;
   }
 
   #data(): StreamFrame {
-    const piece = this.#take(Math.min(this.#dataLeft, this.#chunks[0]?.length ?? 0));
+    const piece = this.#received.take(Math.min(this.#dataLeft, this.#received.firstLength));
     this.#dataLeft -= piece.length;
     const keepsBlock = piece.length < maxCopiedBytes && piece.buffer.byteLength > piece.length + tolerableBytes;
     return { kind: 'data', id: this.#dataId, octets: keepsBlock ? Buffer.from(piece) : piece, isLast: this.#dataLeft === 0 };
-  }
-
-  /** So many octets, which are there. */
-  #take(count: number): Buffer {
-    const first = this.#join(count);
-    this.#available -= count;
-    if (first.length === count) this.#chunks.shift();
-    else this.#chunks[0] = first.subarray(count);
-    return first.length === count ? first : first.subarray(0, count);
-  }
-
-  /** First chunk, made at least `count` octets long. */
-  #join(count: number): Buffer {
-    const first = this.#chunks[0];
-    if (first !== undefined && first.length >= count) return first;
-    const joined = Buffer.concat(this.#chunks);
-    this.#chunks = [joined];
-    return joined;
-  }
-}
-
-function parseJson(frame: Buffer): unknown {
-  try {
-    return JSON.parse(frame.toString('utf8', frameHeaderBytes));
-  } catch (cause) {
-    throw new FrameError('malformed', `frame of ${frame.length - frameHeaderBytes} octets is not JSON`, { cause });
   }
 }

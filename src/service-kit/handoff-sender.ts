@@ -11,6 +11,7 @@ import { type HandoffReply, maxHandoffFrameBytes, maxReadAheadBytes, parseHandof
 import type { HandoffRequest, Origin } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import type { ControlLink } from './control-link.js';
+import { flushed } from './flushed.js';
 import { LinkTable } from './link-table.js';
 import { descriptorOf } from './listeners.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
@@ -165,7 +166,9 @@ export class HandoffSender {
   async #move(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt | 'relay'> {
     const fd = descriptorOf(job.socket);
     if (fd === undefined) return 'relay';
-    if (job.socket.writableLength > 0 && !(await flushed(job.socket))) return { kind: 'failed', reason: 'the client does not read' };
+    // Our last octets must be in the kernel before the mail process writes its first.
+    if (job.socket.writableLength > 0 && !(await flushed(job.socket, descriptorTimeoutMs)))
+      return { kind: 'failed', reason: 'the client does not read' };
     const attempt = await this.#pass(job, readAhead, route, fd);
     // Closes our copy of the descriptor; the connection itself lives on in the mail process.
     if (attempt !== 'relay' && attempt.kind === 'passed') job.socket.destroy();
@@ -354,18 +357,6 @@ async function giveBack(socket: Socket, readAhead: Buffer): Promise<void> {
   await forgetPause(socket);
   if (readAhead.length > 0) socket.unshift(readAhead);
   continueReading(socket);
-}
-
-/** Our last octets must be in the kernel before the mail process writes its first. @returns false when the client does not take them */
-function flushed(socket: Socket): Promise<boolean> {
-  if (socket.writableLength === 0) return Promise.resolve(true);
-  return new Promise((resolve) => {
-    const timer = setTimeout(() => resolve(false), descriptorTimeoutMs);
-    socket.write('', (error) => {
-      clearTimeout(timer);
-      resolve(error === undefined || error === null);
-    });
-  });
 }
 
 function refusedAttempt(code: RefusalCode): Attempt {

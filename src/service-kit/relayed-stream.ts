@@ -8,6 +8,7 @@ import { Duplex } from 'node:stream';
 import type { Origin } from '#ipc/peer.js';
 import type { StreamEnd, StreamOwner } from '#ipc/stream-channel.js';
 import { CodedError } from '#util/coded-error.js';
+import { flushed } from './flushed.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
 
 /** The client has gone without closing the connection in order, or while something was to be sent to it. */
@@ -81,20 +82,9 @@ export class RelayedStream extends Duplex implements StreamOwner {
   async move(): Promise<boolean> {
     if (this.#moving !== undefined) await this.#moving;
     if (this.#socket !== undefined) return !this.destroyed;
-    if (!this.canMove || !(await this.#allWritten()) || !this.canMove) return false;
+    // The last words may wait for their turn on the channel.
+    if (!this.canMove || !(await flushed(this, flushTimeoutMs)) || !this.canMove) return false;
     return this.#startMove();
-  }
-
-  /** The last words may wait for their turn on the channel. @returns false when the client does not take them */
-  #allWritten(): Promise<boolean> {
-    if (this.writableLength === 0) return Promise.resolve(true);
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(false), flushTimeoutMs);
-      this.write('', (error) => {
-        clearTimeout(timer);
-        resolve(error === undefined || error === null);
-      });
-    });
   }
 
   /** What is written from here on waits for the outcome. */

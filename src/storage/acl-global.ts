@@ -3,7 +3,7 @@
 // Layout: a line as in the list of a mailbox, with a pattern of mailbox names in front (`*` and `?`, in quotes where it has blanks):
 // `INBOX owner lrwsti`, `Public/* user=admin lrwstipekxa`. What it says holds over what the mailbox's own list says.
 import { readFile } from 'node:fs/promises';
-import { type AclEntry, parseAcl } from './acl.js';
+import { type AclEntry, parseAclLine } from './acl.js';
 import { StorageError } from './errors.js';
 import { fileStamp } from './list/file-stamp.js';
 
@@ -23,7 +23,7 @@ export function parseGlobalAcl(text: string, path: string): readonly GlobalRule[
   return text.split('\n').flatMap((line, index): GlobalRule[] => {
     if (/^\s*(?:#|$)/.test(line)) return [];
     const [, quoted, plain = '', rest = ''] = /^\s*(?:"((?:[^"\\]|\\.)*)"|(\S+))\s+(.*)$/.exec(line) ?? [];
-    const [entry] = parseAcl(rest);
+    const entry = parseAclLine(rest);
     if (entry === undefined) throw new StorageError('unavailable', `${path}: line ${index + 1} is no rule of a global access control list`);
     return [{ ...entry, pattern: patternOf(quoted?.replace(/\\(.)/g, '$1') ?? plain) }];
   });

@@ -1,12 +1,14 @@
 // Access control lists of mailboxes in `dovecot-acl` of the mailbox folder, as Dovecot's vfile backend keeps them.
 //
 // Layout: one line per identifier, `user=joe lrws`, `owner lr`, `group=staff l`, `anyone l`, `authenticated l`; a leading `-` takes rights away. Rights are
-// the letters of RFC 4314 or Dovecot's words (`:lookup read`); an identifier with blanks is in quotes (`"user=big joe" lr`). Lines that are not understood are kept as they are.
+// the letters of RFC 4314 or Dovecot's words (`:lookup read`); an identifier with blanks is in quotes (`"user=big joe" lr`). Lines that are not understood are kept as they are, and nobody but the owner
+// has any right then: such a line may be meant to take rights away (Dovecot refuses the mailbox).
 import { readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LRUCache } from 'lru-cache';
 import { errnoOf } from '#util/coded-error.js';
 import type { MailboxPaths } from './driver.js';
+import { StorageError } from './errors.js';
 import { fileStamp } from './list/file-stamp.js';
 import { asStorageError, defaultLockTimeoutMs, rewriteLocked } from './list/locked-rewrite.js';
 
@@ -52,11 +54,15 @@ export function normalizeRights(rights: string): string {
   return [...allRights].filter((right) => rights.includes(right)).join('');
 }
 
+/** What a line that is not understood takes away. */
+const everything: AclEntry = { identifier: '-anyone', rights: allRights };
+
 export function parseAcl(text: string): AclEntry[] {
-  return text.split('\n').flatMap((line) => parseLine(line) ?? []);
+  return text.split('\n').flatMap((line) => (/^\s*(?:#|$)/.test(line) ? [] : (parseAclLine(line) ?? everything)));
 }
 
-function parseLine(line: string): AclEntry | undefined {
+/** @returns undefined when it is not understood */
+export function parseAclLine(line: string): AclEntry | undefined {
   // Dovecot puts the whole identifier in quotes; lists that had only the name in them are read, too.
   const match = /^(?:"((?:[^"\\]|\\.)*)"|(-?\w[\w-]*)="((?:[^"\\]|\\.)*)"|([^\s"]+))(?:\s+(.*))?$/.exec(line.trim());
   if (match === null) return undefined;
@@ -79,14 +85,12 @@ function splitIdentifier(identifier: string): readonly [string, string | undefin
   return equals < 0 ? [identifier, undefined] : [identifier.slice(0, equals), identifier.slice(equals + 1)];
 }
 
-/** The text with one entry changed. */
+/** The text with one entry changed. @throws StorageError `limit` */
 export function changeAcl(text: string, identifier: string, rights: string | undefined): string {
-  const kept = text.split('\n').filter((line) => line.trim() !== '' && parseLine(line)?.identifier !== identifier);
+  const kept = text.split('\n').filter((line) => line.trim() !== '' && parseAclLine(line)?.identifier !== identifier);
   if (rights !== undefined) kept.push(formatLine({ identifier, rights }));
-  return kept
-    .slice(0, maxEntries)
-    .map((line) => `${line}\n`)
-    .join('');
+  if (kept.length > maxEntries) throw new StorageError('limit', `an access control list has at most ${maxEntries} entries`);
+  return kept.map((line) => `${line}\n`).join('');
 }
 
 export function createAclFiles(lockTimeoutMs = defaultLockTimeoutMs): AclStore {

@@ -8,7 +8,7 @@ const who = (name: string) => ({ name, groups: ['team', 'choir'] });
 describe('access control lists', () => {
   it('reads what Dovecot writes: letters, words, quotes, negative rights', () => {
     assert.deepEqual(
-      parseAcl('user=joe lrs\nowner lrwa\n-anyone x\ngroup="the staff" :lookup read\nuser="a\\"b" l\n"-user=big joe" x\n# note\nfoo bar\n'),
+      parseAcl('user=joe lrs\nowner lrwa\n-anyone x\ngroup="the staff" :lookup read\nuser="a\\"b" l\n"-user=big joe" x\n# note\n\n'),
       [
         { identifier: 'user=joe', rights: 'lrs' },
         { identifier: 'owner', rights: 'lrwa' },
@@ -24,6 +24,17 @@ describe('access control lists', () => {
     assert.equal(changeAcl('foo bar\nuser=joe lrs\n', 'user=joe', 'l'), 'foo bar\nuser=joe l\n');
     assert.equal(changeAcl('foo bar\nuser=joe lrs\n', 'user=joe', undefined), 'foo bar\n');
     assert.equal(changeAcl('', 'user=big joe', 'lr'), '"user=big joe" lr\n');
+  });
+
+  it('leaves a mailbox to its owner when a line is not understood', () => {
+    assert.equal(ownerRights(parseAcl('anyone lr\nfoo bar'), who('anna')), 'lrwstipekxa');
+    assert.equal(ownerRights(parseAcl('owner lr\nfoo bar'), who('anna')), 'lra');
+  });
+
+  it('does not grow without end, and drops nothing instead', () => {
+    const full = Array.from({ length: 1000 }, (_, index) => `user=u${index} l\n`).join('');
+    assert.equal(changeAcl(full, 'user=u7', 'lr').split('\n').length, 1001);
+    assert.throws(() => changeAcl(full, 'user=joe', 'l'), { code: 'limit' });
   });
 
   it('leaves the owner everything unless the list says otherwise, and always the right to administer', () => {
@@ -64,6 +75,9 @@ describe('access control lists', () => {
     ['user=joe lrs\ngroup-override=choir l', 'joe', 'l'],
     ['user=joe lrs\n-group=team s', 'joe', 'lr'],
     ['owner lr', 'joe', ''],
+    ['# note\nuser=joe lr', 'joe', 'lr'],
+    ['user=joe lr\n-usr=joe r', 'joe', ''],
+    ['anyone lr\nfoo bar', 'joe', ''],
   ] as const) {
     it(`give ${user} "${rights}" of a mailbox that nobody owns by ${JSON.stringify(text)}`, () => {
       assert.equal(grantedRights(parseAcl(text), who(user)), rights);

@@ -3,11 +3,10 @@ import type { Logger } from '#log/logger.js';
 import { CommandDecoder, type DecodeStep, defaultDecoderLimits } from '#protocol/imap/decoder.js';
 import { encodeResponseText } from '#protocol/imap/encoder.js';
 import { BadCharsetError, ImapSyntaxError, MailboxNameError } from '#protocol/imap/grammar.js';
-import type { CommandReader } from '#protocol/imap/reader.js';
 import { StorageError } from '#storage/errors.js';
 import type { ClientStream } from './client-stream.js';
+import { checkState, type Found, isAllowedBesideSearch, isMessageLiteral, lookUp, prepareReader } from './command-lookup.js';
 import type { CommandCall, CommandRow } from './command-spec.js';
-import { findCommand } from './command-table.js';
 import { runIdle } from './commands/idle.js';
 import { internalError, replyToStorageError, shouldLog } from './error-reply.js';
 import { BrokenLiteralError, UnknownEncodingError } from './fetch-content.js';
@@ -459,43 +458,6 @@ class Call implements CommandCall {
   get signal(): AbortSignal {
     return this.#session.signal;
   }
-}
-
-interface Found {
-  readonly row: CommandRow;
-  readonly isUid: boolean;
-}
-
-function isMessageLiteral(name: string, before: string, isFirst: boolean): boolean {
-  return lookUp(name)?.row.message?.isMessage(before, isFirst) ?? false;
-}
-
-function lookUp(name: string): Found | undefined {
-  if (!name.startsWith('UID ')) {
-    const row = findCommand(name);
-    return row === undefined || row.flags.has('uid-only') ? undefined : { row, isUid: false };
-  }
-  const row = findCommand(name.slice(4));
-  return row?.flags.has('has-uid-form') || row?.flags.has('uid-only') ? { row, isUid: true } : undefined;
-}
-
-function isAllowedBesideSearch(name: string, reader: CommandReader): boolean {
-  const row = lookUp(name)?.row;
-  if (row === undefined) return false;
-  return row.flags.has('beside-search') || (row.besideSearch?.test(reader.text.slice(reader.position)) ?? false);
-}
-
-/** What the session's state means for the grammar. */
-function prepareReader(session: Session, reader: CommandReader): void {
-  reader.isUtf8 = session.isUtf8;
-  if (session.workarounds.has('tb-extra-mailbox-sep')) reader.ignoredSuffix = session.user.namespaces[0]?.separator ?? '/';
-}
-
-function checkState(session: Session, { row, isUid }: Found): Outcome | undefined {
-  // RFC 9586 3.2: commands with message numbers are refused; EXPUNGE has none.
-  if (session.has('UIDONLY') && !isUid && row.flags.has('has-uid-form') && row.name !== 'EXPUNGE')
-    return bad('Message numbers are off.', 'UIDREQUIRED');
-  return row.state === 'selected' && !session.isSelected ? bad('No mailbox selected.') : undefined;
 }
 
 function printable(name: string): string {
