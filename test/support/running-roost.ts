@@ -5,13 +5,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { askMaster } from '#ipc/master-client.js';
 import { testCertificate } from '../service-kit/test-certificate.js';
+import { freePorts } from './free-port.js';
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url));
 const startTimeoutMs = 20_000;
@@ -76,7 +76,7 @@ export type PortName = (typeof portNames)[number];
 export async function startRoost(options: RoostOptions = {}): Promise<RunningRoost> {
   const folder = mkdtempSync(join(tmpdir(), 'roost-test-'));
   chmodSync(folder, 0o755);
-  const ports = { ...(await freePorts()), ...options.ports };
+  const ports = { ...freePorts(portNames), ...options.ports };
   const configFile = writeWorld(folder, ports, options);
   const sockets = options.sockets ?? [];
   const program = [process.execPath, join(checkout, 'dist/bin/roost.cjs'), '-F', '-c', configFile];
@@ -214,26 +214,6 @@ namespace inbox {
   inbox = yes
 }
 ${services.join('')}`;
-}
-
-/** All are taken at once and then given up, so that no two are the same. */
-async function freePorts(): Promise<Record<PortName, number>> {
-  const servers = await Promise.all(
-    portNames.map(async (name) => {
-      const server = createServer();
-      server.listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return [name, server] as const;
-    }),
-  );
-  const ports: Record<PortName, number> = { imap: 0, imaps: 0, pop3: 0, pop3s: 0, smtp: 0, lmtp: 0 };
-  for (const [name, server] of servers) {
-    const address = server.address();
-    if (typeof address === 'object' && address !== null) ports[name] = address.port;
-    server.close();
-    await once(server, 'close');
-  }
-  return ports;
 }
 
 async function untilReady(baseDir: string, ended: Promise<number>): Promise<void> {

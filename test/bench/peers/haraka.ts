@@ -2,7 +2,8 @@
 // is installed: `npm install --prefix FOLDER Haraka` and ROOST_BENCH_HARAKA=FOLDER.
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, makeFolder, type Peer, type PeerOptions, spawnServer, stopServer, userName, waitForPorts } from './peer.js';
+import { freePort } from '../../support/free-port.js';
+import { makeFolder, type Peer, type PeerOptions, spawnServer, stopServer, userName, waitForPorts } from './peer.js';
 
 export function harakaFolder(): string | undefined {
   const prefix = process.env['ROOST_BENCH_HARAKA'];
@@ -43,7 +44,7 @@ exports.hook_queue = function (next, connection) {
 export async function startHaraka(options: PeerOptions): Promise<Peer> {
   const { folder } = options;
   const haraka = harakaFolder() ?? '';
-  const port = await freePort();
+  const port = freePort();
   for (const sub of ['config', 'plugins', 'queue']) makeFolder(join(folder, sub));
   for (let index = 0; index < options.users; index++)
     for (const sub of ['cur', 'new', 'tmp']) makeFolder(join(folder, 'mail', userName(index), 'Maildir', sub));

@@ -4,9 +4,9 @@ import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { freePorts } from '../../support/free-port.js';
 import { certificate } from './certificate.js';
 import {
-  freePort,
   mailOwner,
   makeFolder,
   type Peer,
@@ -131,7 +131,7 @@ export function dovecotBinary(): string | undefined {
 export async function startMailServer(name: 'roost' | 'dovecot', options: PeerOptions): Promise<Peer> {
   const { folder } = options;
   const owner = mailOwner();
-  const ports = Object.fromEntries(await Promise.all(protocols.map(async (protocol) => [protocol, await freePort()] as const))) as Ports;
+  const ports: Ports = freePorts(protocols);
   for (const sub of ['run', 'state']) makeFolder(join(folder, sub));
   makeFolder(join(folder, 'mail'), owner);
   for (let index = 0; index < options.users; index++) makeFolder(join(folder, 'mail', userName(index)), owner);

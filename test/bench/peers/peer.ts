@@ -1,7 +1,7 @@
 // A server under measurement: started from a private configuration below a temporary directory, on loopback, ended with everything it started.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { chownSync, mkdirSync, readFileSync } from 'node:fs';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import type { Endpoint } from '../load/line-connection.js';
 
 export type PeerName = 'roost' | 'dovecot' | 'postfix' | 'haraka' | 'stub';
@@ -41,18 +41,6 @@ export function userName(index: number): string {
 }
 
 export const password = 'secret';
-
-/** A port nobody listens on just now. */
-export function freePort(): Promise<number> {
-  return new Promise((resolve, reject) => {
-    const server = createServer();
-    server.on('error', reject);
-    server.listen(0, '127.0.0.1', () => {
-      const address = server.address();
-      server.close(() => (typeof address === 'object' && address !== null ? resolve(address.port) : reject(new Error('no port'))));
-    });
-  });
-}
 
 /** Waits until something accepts on all ports. */
 export async function waitForPorts(ports: readonly number[], child: ChildProcess, log: () => string, timeoutMs = 30_000): Promise<void> {

@@ -2,7 +2,8 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { freePort, mailOwner, makeFolder, type Peer, type PeerOptions, spawnServer, stopServer, userName, waitForPorts } from './peer.js';
+import { freePort } from '../../support/free-port.js';
+import { mailOwner, makeFolder, type Peer, type PeerOptions, spawnServer, stopServer, userName, waitForPorts } from './peer.js';
 
 export function postfixBinary(): string | undefined {
   return existsSync('/usr/lib/postfix/sbin/master') ? '/usr/sbin/postfix' : undefined;
@@ -11,7 +12,7 @@ export function postfixBinary(): string | undefined {
 export async function startPostfix(options: PeerOptions): Promise<Peer> {
   const { folder } = options;
   const owner = mailOwner();
-  const port = await freePort();
+  const port = freePort();
   const config = join(folder, 'etc');
   for (const sub of ['etc', 'spool', 'data']) makeFolder(join(folder, sub));
   makeFolder(join(folder, 'mail'), owner);

@@ -3,12 +3,11 @@
 // Started as root a world is what an installed server is (login and auth with their own users, mail as one `vmail` uid); a world of a normal
 // user runs everything as that user: the one who runs the suite, or for root an unprivileged uid without an account of its own.
 
-import { once } from 'node:events';
 import { chmodSync, chownSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { testCertificate } from '../../service-kit/test-certificate.js';
+import { freePorts } from '../../support/free-port.js';
 
 export const portNames = ['imap', 'imaps', 'pop3', 'pop3s', 'lmtp', 'smtp'] as const;
 export type PortName = (typeof portNames)[number];
@@ -72,7 +71,7 @@ export async function makeWorld(options: WorldOptions = {}): Promise<World> {
   if (!isRoot) own(folder);
   const mail = options.mailOf === undefined ? makeFolder('mail') : join(options.mailOf.folder, 'mail');
   if (options.mailOf === undefined) for (const user of users) makeFolder(`mail/${user}`);
-  const ports = await freePorts();
+  const ports = freePorts(portNames);
   const configFile = join(folder, 'dovecot.conf');
   const write = (name: string, text: string, mode: number): void => {
     writeFileSync(join(folder, name), text, { mode });
@@ -231,23 +230,4 @@ plugin {
   mail_log_fields = uid box msgid size
 }
 ${options.extra ?? ''}`;
-}
-
-/** All are taken at once and then given up, so that no two are the same. */
-async function freePorts(): Promise<Ports> {
-  const ports: Record<PortName, number> = { imap: 0, imaps: 0, pop3: 0, pop3s: 0, lmtp: 0, smtp: 0 };
-  const servers = await Promise.all(
-    portNames.map(async (name) => {
-      const server = createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      const address = server.address();
-      if (typeof address === 'object' && address !== null) ports[name] = address.port;
-      return server;
-    }),
-  );
-  for (const server of servers) {
-    server.close();
-    await once(server, 'close');
-  }
-  return ports;
 }
