@@ -31,11 +31,11 @@ export class ImapLoad {
   /** A command whose last argument is a literal, sent without waiting (LITERAL+). */
   async withLiteral(text: string, literal: Buffer): Promise<Buffer> {
     const tag = this.#next();
-    this.connection.socket.cork();
+    this.connection.cork();
     this.connection.write(`${tag} ${text} {${literal.length}+}\r\n`);
     this.connection.write(literal);
     this.connection.write('\r\n');
-    this.connection.socket.uncork();
+    this.connection.uncork();
     return this.#tagged(tag, text);
   }
 

@@ -1,6 +1,7 @@
 // The load client's side of a line protocol: as little work per octet as possible, so that the client is not what is measured.
-import { connect, type Socket } from 'node:net';
+import { connect } from 'node:net';
 import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls';
+import { type Carrier, connectCheapTls } from './tls-client.js';
 
 export interface Endpoint {
   readonly host: string;
@@ -29,7 +30,7 @@ interface Counter {
 }
 
 export class LineConnection {
-  readonly socket: Socket;
+  readonly #carrier: Carrier;
   #pending: Buffer = Buffer.alloc(0);
   /** Where `#pending` lies when it was put together from several chunks, with room behind it: each octet of a long reply is copied about once. */
   #gathered: Buffer | undefined;
@@ -41,9 +42,9 @@ export class LineConnection {
   #error: Error | undefined;
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(socket: Socket) {
-    this.socket = socket;
-    socket.on('data', (chunk: Buffer) => {
+  private constructor(carrier: Carrier) {
+    this.#carrier = carrier;
+    carrier.on('data', (chunk: Buffer) => {
       if (this.#counter !== undefined) {
         this.#count(this.#counter, chunk);
         return;
@@ -51,14 +52,16 @@ export class LineConnection {
       this.#gather(chunk);
       this.#check();
     });
-    socket.on('error', (error) => this.#fail(error));
-    socket.on('close', () => this.#fail(new Error('connection closed by the server')));
+    carrier.on('error', (error) => this.#fail(error));
+    carrier.on('close', () => this.#fail(new Error('connection closed by the server')));
     this.#timer = setTimeout(() => this.#fail(new Error(`no reply within ${replyTimeoutMs} ms`)), replyTimeoutMs);
   }
 
   static open(endpoint: Endpoint): Promise<LineConnection> {
+    const { host, port } = endpoint;
+    const cheap = endpoint.tls ? connectCheapTls(host, port) : undefined;
+    if (cheap !== undefined) return cheap.then((carrier) => new LineConnection(carrier));
     return new Promise((resolve, reject) => {
-      const { host, port } = endpoint;
       const socket = endpoint.tls
         ? connectTls({ host, port, rejectUnauthorized: false, secureContext: sharedContext() })
         : connect({ host, port, noDelay: true });
@@ -111,13 +114,22 @@ export class LineConnection {
   }
 
   write(data: string | Buffer): void {
-    this.socket.write(data);
+    this.#carrier.write(data);
+  }
+
+  /** What is written until `uncork` goes together. */
+  cork(): void {
+    this.#carrier.cork();
+  }
+
+  uncork(): void {
+    this.#carrier.uncork();
   }
 
   close(): void {
     clearTimeout(this.#timer);
     this.#waiter = undefined;
-    this.socket.destroy();
+    this.#carrier.destroy();
   }
 
   #gather(chunk: Buffer): void {
@@ -154,7 +166,7 @@ export class LineConnection {
   #fail(error: Error): void {
     this.#error ??= error;
     clearTimeout(this.#timer);
-    this.socket.destroy();
+    this.#carrier.destroy();
     const waiter = this.#waiter ?? this.#counter;
     this.#waiter = undefined;
     this.#counter = undefined;

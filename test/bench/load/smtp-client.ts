@@ -26,10 +26,10 @@ export class SmtpLoad {
     await this.#expect(250);
     await this.#expect(250);
     await this.#expect(354);
-    connection.socket.cork();
+    connection.cork();
     connection.write(message);
     connection.write('.\r\n');
-    connection.socket.uncork();
+    connection.uncork();
     await this.#expect(250);
   }
 

@@ -1,5 +1,7 @@
 // Answers every IMAP command with OK and every SMTP line with the code its state wants, from constants.
-import { createServer, type Socket } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createSecureServer } from 'node:tls';
 
 /** What a mailbox of 50 messages of 2 KB would say, so that the client reads as much as from a real server. */
 const listing = (count: number, items: string): string =>
@@ -68,9 +70,15 @@ function serve(socket: Socket): void {
   });
 }
 
-const server = createServer(serve);
-server.listen(0, '127.0.0.1', () => {
+/** PEM of key and certificate, as JSON. */
+const given: { readonly key: string; readonly cert: string } = JSON.parse(readFileSync(0, 'utf8'));
+const plain = createServer(serve);
+const secure = createSecureServer(given, serve);
+
+function portOf(server: Server): number {
   const address = server.address();
-  if (typeof address === 'object' && address !== null) console.log(address.port);
-});
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+plain.listen(0, '127.0.0.1', () => secure.listen(0, '127.0.0.1', () => console.log(`${portOf(plain)} ${portOf(secure)}`)));
 process.on('SIGTERM', () => process.exit(0));

@@ -2,23 +2,38 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import { certificate } from './certificate.js';
 import { type Peer, stopServer } from './peer.js';
+
+interface StubPorts {
+  readonly plain: number;
+  readonly tls: number;
+}
+
+function portsOf(line: string): StubPorts {
+  const [plain, tls] = line.split(' ').map(Number);
+  return { plain: plain ?? 0, tls: tls ?? 0 };
+}
 
 export async function startStub(): Promise<Peer> {
   const child = spawn(process.execPath, [fileURLToPath(new URL('stub-server.js', import.meta.url))], {
-    stdio: ['ignore', 'pipe', 'inherit'],
+    stdio: ['pipe', 'pipe', 'inherit'],
     detached: true,
   });
-  const port = await new Promise<number>((resolve, reject) => {
+  child.stdin.end(JSON.stringify(certificate()));
+  const ports = await new Promise<StubPorts>((resolve, reject) => {
     child.once('error', reject);
     child.once('exit', () => reject(new Error('stub server ended')));
-    createInterface({ input: child.stdout }).once('line', (line) => resolve(Number(line)));
+    createInterface({ input: child.stdout }).once('line', (line) => resolve(portsOf(line)));
   });
   return {
     name: 'stub',
     version: 'stub',
     pid: child.pid ?? 0,
-    endpoint: () => ({ host: '127.0.0.1', port, tls: false }),
+    endpoint: (protocol) => {
+      const tls = protocol === 'imaps';
+      return { host: '127.0.0.1', port: tls ? ports.tls : ports.plain, tls };
+    },
     maildir: () => '',
     stop: () => stopServer(child),
   };

@@ -3,7 +3,7 @@ import { ImapLoad } from '../load/imap-client.js';
 import { type LoadResult, runLoad } from '../load/run.js';
 import { SmtpLoad } from '../load/smtp-client.js';
 import { message } from '../mail.js';
-import { type Peer, password, userName } from '../peers/peer.js';
+import { type Peer, type Protocol, password, userName } from '../peers/peer.js';
 import { type Figure, pick, type Scenario, type Size } from '../scenario.js';
 
 const workers = 20;
@@ -17,6 +17,13 @@ function figures(what: string, result: LoadResult): readonly Figure[] {
   ];
 }
 
+function logins(peer: Peer, protocol: Protocol, size: Size): Promise<LoadResult> {
+  return runLoad({ serverPid: peer.pid, workers, durationMs: pick(size, 300, 3_000) }, async (worker) => {
+    const connection = await ImapLoad.login(peer.endpoint(protocol), userName(worker), password);
+    await connection.logout();
+  });
+}
+
 function client(name: string, what: string, run: (peer: Peer, size: Size) => Promise<LoadResult>): Scenario {
   return {
     name: `client/${name}`,
@@ -28,12 +35,8 @@ function client(name: string, what: string, run: (peer: Peer, size: Size) => Pro
 }
 
 export const clientScenarios: readonly Scenario[] = [
-  client('logins', 'login', (peer, size) =>
-    runLoad({ serverPid: peer.pid, workers, durationMs: pick(size, 300, 3_000) }, async (worker) => {
-      const connection = await ImapLoad.login(peer.endpoint('imap'), userName(worker), password);
-      await connection.logout();
-    }),
-  ),
+  client('logins', 'login', (peer, size) => logins(peer, 'imap', size)),
+  client('logins-tls', 'login', (peer, size) => logins(peer, 'imaps', size)),
   client('commands', 'NOOP', async (peer, size) => {
     const clients = await Promise.all(
       Array.from({ length: workers }, (_, worker) => ImapLoad.login(peer.endpoint('imap'), userName(worker), password)),
