@@ -98,6 +98,8 @@ class DirectClient implements ClientHandle {
 
   async #logIn(stream: Duplex, buffered: Buffer, request: HandoffRequest, login: SuccessStep): Promise<LoginResult> {
     const { context, claims, logins, startSession } = this.#parts;
+    const stranger = refuseForeignUid(context, request);
+    if (stranger !== undefined) return stranger;
     const refusal = await refuseOverUserLimit(context, request);
     if (refusal !== undefined) {
       context.count('user-limit-refusals');
@@ -122,4 +124,22 @@ class DirectClient implements ClientHandle {
     this.#session = startSession(handed, user, (back) => void this.#goBack(back, request.peer));
     return { kind: 'taken', mailPid: process.pid };
   }
+}
+
+/** A process that listens cannot become who has logged in, and has no key to a login that is sealed for others. */
+function refuseForeignUid(context: Pick<ServiceContext, 'log' | 'mayServe'>, { user, fields }: HandoffRequest): LoginResult | undefined {
+  const written = fields['roost_uid'];
+  const uid = written === undefined || written === '' ? undefined : Number(written);
+  if (uid === undefined || context.mayServe(uid)) return undefined;
+  context.log.error(
+    'login.foreign-uid',
+    `Internal login failure: user ${user} has uid ${uid}, and processes in direct mode serve only the user that they run as; such users log in behind login processes`,
+    { user, uid },
+  );
+  return {
+    kind: 'refused',
+    refusal: 'internal',
+    clientText: 'Internal login failure. Refer to server log for more information.',
+    logText: 'Disconnected: Internal login failure',
+  };
 }

@@ -47,6 +47,8 @@ class PreAuthSession implements ClientHandle {
   #isTaken = false;
   /** Between the decision for TLS and the end of the handshake: what is written now would be read as TLS records. */
   #isHandshaking = false;
+  /** The process ends; the client is told once the handshake is over. */
+  #isStopping = false;
   #user = '';
   #method = '';
   #attempts = 0;
@@ -83,6 +85,11 @@ class PreAuthSession implements ClientHandle {
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
     // During the hand-off the stream belongs to somebody else; the mail process takes it, or the refusal ends it.
     if (this.#isEnded || this.#isTaken || this.#phase === 'finishing') return;
+    if (this.#isHandshaking && reason === 'shutdown') {
+      this.#isStopping = true;
+      setTimeout(() => this.#finish('Disconnected: Shutting down'), handshakeGraceMs);
+      return;
+    }
     const texts = {
       shutdown: 'Server shutting down.',
       kicked: 'Disconnected by the administrator.',
@@ -220,7 +227,8 @@ class PreAuthSession implements ClientHandle {
       this.#stream = stream;
       this.#peer = { ...peer, isSecured: true };
       this.#attach();
-      return true;
+      if (this.#isStopping) this.stop('shutdown');
+      return !this.#isEnded;
     } catch (error) {
       this.#finish(`Disconnected: TLS handshaking: ${error instanceof Error ? error.message : String(error)}`);
       return false;
@@ -471,5 +479,7 @@ class PreAuthSession implements ClientHandle {
   }
 }
 
+/** A handshake under way when the process is to end has this long: the client's part of it takes one round trip or two. */
+const handshakeGraceMs = 2000;
 /** A client has this long to take the last words. */
 const lingerMs = 2000;

@@ -2,7 +2,10 @@
 import assert from 'node:assert/strict';
 import { createHash, createHmac, pbkdf2Sync } from 'node:crypto';
 import { once } from 'node:events';
+import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectTcp } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { askMaster } from '#ipc/master-client.js';
@@ -19,12 +22,13 @@ interface Ports {
 async function startDirect(
   imap: Readonly<Record<string, string | number>> = {},
   settings: Readonly<Record<string, string>> = {},
+  users: Readonly<Record<string, string>> = { alice: 'secret', bob: 'secret' },
 ): Promise<{ readonly roost: RunningRoost; readonly ports: Ports }> {
   const ports = { imap: freePort(), imaps: freePort(), pop3: freePort() };
   const listener = (name: string, port: number, isTls = false): string =>
     `  inet_listener ${name} {\n    port = ${port}\n${isTls ? '    ssl = yes\n' : ''}  }\n`;
   const extra = `service imap {\n${listener('imap', ports.imap)}${listener('imaps', ports.imaps, true)}}\nservice pop3 {\n${listener('pop3', ports.pop3)}}\n`;
-  return { roost: await startRoost({ protocols: ['imap', 'pop3'], pools: { imap }, settings, extra }), ports };
+  return { roost: await startRoost({ protocols: ['imap', 'pop3'], users, pools: { imap }, settings, extra }), ports };
 }
 
 async function open(port: number): Promise<LineClient> {
@@ -181,6 +185,55 @@ describe('Limits in direct mode', () => {
     await loggedIn.ok('NOOP');
     await younger.ok('NOOP');
     for (const client of [loggedIn, oldest, younger, newcomer]) client.close();
+  });
+});
+
+describe('Direct mode where some users have uids of their own', {
+  skip: process.getuid?.() === 0 ? false : 'only root can change users',
+}, () => {
+  const carolUid = 20_103;
+
+  async function start(limits: Readonly<Record<string, string | number>>): Promise<World & AsyncDisposable> {
+    const folder = mkdtempSync(join(tmpdir(), 'roost-direct-'));
+    chownSync(folder, carolUid, carolUid);
+    const users = { alice: 'secret', carol: `{PLAIN}secret:${carolUid}:${carolUid}::${folder}::` };
+    const world = await startDirect(limits, {}, users);
+    return {
+      ...world,
+      [Symbol.asyncDispose]: async () => {
+        await world.roost.stop();
+        rmSync(folder, { recursive: true, force: true });
+      },
+    };
+  }
+
+  for (const [name, limits] of [
+    ['processes for many clients', { process_min_avail: 1 }],
+    ['a process for each client', { service_count: 1, client_limit: 1 }],
+  ] as const) {
+    it(`lets nobody in through a process that runs as another user (${name})`, async () => {
+      await using world = await start(limits);
+      const { roost, ports } = world;
+      // There are processes that run as carol, and they have room.
+      const carols = [await logIn(roost.ports.imap, 'carol'), await logIn(roost.ports.imap, 'carol')];
+      carols.pop()?.close();
+      for (let n = 0; n < 8; n += 1) {
+        const client = await logIn(ports.imap);
+        await client.ok('NOOP');
+        client.close();
+      }
+      for (const client of carols) client.close();
+    });
+  }
+
+  it('refuses such a user, and says in the log why', async () => {
+    await using world = await start({});
+    const { roost, ports } = world;
+    const client = await open(ports.imap);
+    assert.match((await client.run('LOGIN carol secret')).at(-1) ?? '', /^NO \[UNAVAILABLE\] Internal login failure/);
+    assert.equal(await client.line(), undefined);
+    assert.match(await roost.logged(/imap: Error: .*carol/), new RegExp(`uid ${carolUid}.*direct`));
+    assert.doesNotMatch(roost.log, /nonexistent client/);
   });
 });
 

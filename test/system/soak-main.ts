@@ -1,5 +1,6 @@
 // node dist-test/system/soak-main.js --seconds 600 --clients 200 [--seed 7] [--kill-every 300] [--reload-every 5000]
 //   [--pools strict]: a process for each login and each session, copied from templates
+//   [--direct no]: the mail services listen themselves as well unless told
 //   [--log FILE]: what the server logged
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -13,6 +14,7 @@ const { values } = parseArgs({
     'kill-every': { type: 'string', default: '300' },
     'reload-every': { type: 'string', default: '5000' },
     pools: { type: 'string', default: 'dense' },
+    direct: { type: 'string', default: 'yes' },
     log: { type: 'string' },
   },
 });
@@ -24,6 +26,7 @@ const soak = new Soak({
   killEveryMs: Number(values['kill-every']),
   reloadEveryMs: Number(values['reload-every']),
   pools: values.pools === 'strict' ? 'strict' : 'dense',
+  hasDirect: values.direct !== 'no',
 });
 const result = await soak.run();
 if (values.log !== undefined) writeFileSync(values.log, soak.log);

@@ -11,10 +11,13 @@ describe('a server whose processes are killed at random', () => {
   it(`loses nothing it acknowledged and explains every broken connection (${seconds} s, ${clients} clients)`, {
     timeout: seconds * 1_000 + 120_000,
   }, async () => {
-    const soak = new Soak({ seconds, clients, seed, killEveryMs: 250, reloadEveryMs: 3_000 });
+    const soak = new Soak({ seconds, clients, seed, killEveryMs: 250, reloadEveryMs: 3_000, hasDirect: true });
     const result = await soak.run();
     assert.deepEqual(result.problems.slice(0, 10), [], soak.log.slice(-4_000));
-    assert.ok(result.appended > 0 && result.delivered > 0 && result.stored > 0, JSON.stringify(result));
+    assert.ok(
+      result.appended > 0 && result.delivered > 0 && result.stored > 0 && result.deleted > 0 && result.secured > 0,
+      JSON.stringify(result),
+    );
     assert.ok(Object.keys(result.kills).length >= 3, `killed ${JSON.stringify(result.kills)}`);
   });
 
@@ -24,7 +27,10 @@ describe('a server whose processes are killed at random', () => {
     const soak = new Soak({ seconds, clients: Math.ceil(clients / 3), seed, killEveryMs: 250, reloadEveryMs: 4_000, pools: 'strict' });
     const result = await soak.run();
     assert.deepEqual(result.problems.slice(0, 10), [], soak.log.slice(-4_000));
-    assert.ok(result.appended > 0 && result.delivered > 0 && result.stored > 0, JSON.stringify(result));
+    assert.ok(
+      result.appended > 0 && result.delivered > 0 && result.stored > 0 && result.deleted > 0 && result.secured > 0,
+      JSON.stringify(result),
+    );
     assert.ok(
       Object.keys(result.kills).some((service) => service.endsWith('template')),
       `killed ${JSON.stringify(result.kills)}`,

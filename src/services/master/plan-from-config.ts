@@ -175,10 +175,10 @@ class Planner {
       threadPoolSize: service.threadPoolSize > 0 ? service.threadPoolSize : undefined,
       listeners: this.#listenersOf(service, backlog, isPerUser && mailIdentity === undefined),
       refusal: refusals[service.protocol],
-      settingsFor: (needs) => {
+      settingsFor: (needs, accepts) => {
         const groups = this.#options.groups.filter((group) => needs.settings.includes(group.name));
         const sections = needs.sections.filter((kind) => !isLogin || !secretSections.has(kind));
-        return packSettings(this.#config, target, groups, sections, { withSecrets: speaksTls });
+        return packSettings(this.#config, target, groups, sections, { withSecrets: isLogin || (speaksTls && accepts) });
       },
       survivesReload: keptRoles.has(role),
     };

@@ -66,7 +66,8 @@ export interface ServicePlan {
   readonly listeners: readonly ListenerPlan[];
   readonly refusal: RefusalProtocol;
   /** What the child gets of the configuration: the groups and blocks that its role declares. */
-  readonly settingsFor: (needs: SettingsNeeds) => unknown;
+  /** @param accepts the process has listeners of its own: where TLS ends in mail processes, only those get private keys */
+  readonly settingsFor: (needs: SettingsNeeds, accepts: boolean) => unknown;
   /** Survives a reload: its state is worth more than new settings. */
   readonly survivesReload: boolean;
 }

@@ -169,7 +169,7 @@ export class Pool {
   hasSettingsOf(plan: ServicePlan): boolean {
     const needs = this.#needs;
     if (JSON.stringify(plan) !== JSON.stringify(this.plan)) return false;
-    return needs === undefined || JSON.stringify(plan.settingsFor(needs)) === JSON.stringify(this.plan.settingsFor(needs));
+    return needs === undefined || JSON.stringify(plan.settingsFor(needs, true)) === JSON.stringify(this.plan.settingsFor(needs, true));
   }
 
   /** The processes stay over a reload. */
@@ -288,7 +288,8 @@ export class Pool {
     this.counters.started += 1;
     const checksTls = plan.limits.clientLimit > 1 || !this.#hasStarted;
     this.#hasStarted = true;
-    const { child, becomes } = this.#starter.start(identity, key === plan.limits.defaultKey, ownFds, {
+    const isUsual = key === plan.limits.defaultKey;
+    const { child, becomes } = this.#starter.start(identity, isUsual, ownFds, {
       onMessage: (message) => this.#onMessage(id, message),
       onGarbage: (error) => this.#onGarbage(id, error),
       onEnd: (end) => this.#onEnd(id, end),
@@ -298,6 +299,7 @@ export class Pool {
     const facts: ProcessFacts = {
       plan,
       server: this.#server,
+      listeners: isUsual ? plan.listeners : [],
       generation: this.generation,
       sessionSecret: this.#environment.sessionSecret,
       tlsTicketKeys: this.#environment.tlsTicketKeys,

@@ -45,14 +45,14 @@ export class ProcessStarter {
     this.#environment = environment;
     const { serviceCount } = plan.limits;
     if (!server.hasTemplates || serviceCount === 0 || serviceCount > maxCopyServiceCount) return;
-    this.#template = this.#newTemplate(identity, plan.limits.processMinAvail > 0);
-    if (plan.isPerUser) this.#usersTemplate = this.#newTemplate(undefined, false);
+    this.#template = this.#newTemplate(identity, plan.limits.processMinAvail > 0, () => this.listenerFds);
+    if (plan.isPerUser) this.#usersTemplate = this.#newTemplate(undefined, false, () => []);
   }
 
-  #newTemplate(identity: Identity | undefined, isWorthWaiting: boolean): Template {
+  #newTemplate(identity: Identity | undefined, isWorthWaiting: boolean, listenerFds: () => number[]): Template {
     return new Template({
       service: this.#plan.name,
-      command: () => this.#command(identity, this.listenerFds),
+      command: () => this.#command(identity, listenerFds()),
       ownFdCount: this.#plan.takesHandoffs ? privateSocketCount : 0,
       isWorthWaiting,
       log: this.#environment.log,
@@ -65,7 +65,7 @@ export class ProcessStarter {
     return [this.#template, this.#usersTemplate].flatMap((template) => (template?.facts === undefined ? [] : [template]));
   }
 
-  /** They become descriptors 4, 5, ... of each process. */
+  /** They become descriptors 4, 5, ... of each process that does not run as a user of its own: such a one would hear the passwords of others. */
   get listenerFds(): number[] {
     return this.#plan.listeners.map((listener) => this.#environment.listeners.fdOf(listener));
   }
@@ -73,7 +73,7 @@ export class ProcessStarter {
   /**
    * @param identity undefined: the master's own
    * @param isUsual the identity is that of most processes
-   * @param ownFds follow those of the listeners
+   * @param ownFds follow those of the listeners, if it has any
    */
   start(identity: Identity | undefined, isUsual: boolean, ownFds: readonly number[], events: ChildEvents): StartedChild {
     const openLog = (pid: number): LineCollector => this.#openLog(pid);
@@ -81,7 +81,7 @@ export class ProcessStarter {
     const copy = template?.copy(ownFds, events, openLog);
     if (copy !== undefined)
       return { child: copy, becomes: isUsual ? this.#becomes(identity) : becomingOf(identity, this.#plan.extraGroups) };
-    const child = new SpawnedChild(this.#command(identity, [...this.listenerFds, ...ownFds]), events, openLog);
+    const child = new SpawnedChild(this.#command(identity, [...(isUsual ? this.listenerFds : []), ...ownFds]), events, openLog);
     return { child, becomes: this.#becomes(identity) };
   }
 

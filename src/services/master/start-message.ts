@@ -10,6 +10,8 @@ import type { OpenPrivateSockets } from './private-sockets.js';
 export interface ProcessFacts {
   readonly plan: ServicePlan;
   readonly server: ServerPlan;
+  /** From which it accepts: none where it runs as a user of its own, for whom it knows passwords of nobody else. */
+  readonly listeners: readonly ListenerPlan[];
   readonly generation: number;
   /** What the keys that sessions are sealed with are made of. */
   readonly sessionSecret: Buffer;
@@ -25,7 +27,7 @@ export interface ProcessFacts {
 
 export function makeStartMessage(facts: ProcessFacts, needs: SettingsNeeds): StartMessage {
   const { plan, server, privateSockets, sessionSecret } = facts;
-  const privateFd = firstInheritedFd + plan.listeners.length;
+  const privateFd = firstInheritedFd + facts.listeners.length;
   return {
     kind: 'start',
     service: plan.name,
@@ -35,7 +37,7 @@ export function makeStartMessage(facts: ProcessFacts, needs: SettingsNeeds): Sta
     clientLimit: plan.limits.clientLimit,
     serviceCount: plan.limits.serviceCount,
     processLimit: plan.limits.processLimit,
-    listeners: plan.listeners.map(inheritedListener),
+    listeners: facts.listeners.map(inheritedListener),
     privateSockets:
       privateSockets === undefined
         ? undefined
@@ -45,7 +47,7 @@ export function makeStartMessage(facts: ProcessFacts, needs: SettingsNeeds): Sta
             descriptorFd: privateFd + 1,
             descriptorPath: privateSockets.descriptorPath,
           },
-    settings: plan.settingsFor(needs),
+    settings: plan.settingsFor(needs, facts.listeners.length > 0),
     serves: plan.serves,
     tlsTicketKeys: facts.tlsTicketKeys,
     becomes: facts.becomes,

@@ -215,9 +215,30 @@ describe('login and TLS', () => {
     const world = await startLogin(t, imapLoginRole, { ...certificate, isTlsListener: true, startTls: () => new Promise(() => undefined) });
     const client = await world.connect();
     while (world.handles.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    t.mock.timers.enable({ apis: ['setTimeout'] });
     world.handles[0]?.stop('shutdown');
+    t.mock.timers.tick(2_000);
     assert.equal(await client.line(), undefined);
     assert.equal(world.released, 1);
+  });
+
+  it('says goodbye to a client that was in the handshake when the server was stopped, once it is over', async (t) => {
+    let finish = (): void => undefined;
+    const world = await startLogin(t, imapLoginRole, {
+      ...certificate,
+      isTlsListener: true,
+      startTls: ({ socket, peer }) =>
+        new Promise((resolve) => {
+          finish = () => resolve({ stream: socket, peer });
+        }),
+    });
+    const client = await world.connect();
+    while (world.handles.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    world.handles[0]?.stop('shutdown');
+    assert.equal(world.released, 0);
+    finish();
+    assert.equal(await client.line(), '* BYE [UNAVAILABLE] Server shutting down.');
+    await end(client);
   });
 });
 

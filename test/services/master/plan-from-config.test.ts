@@ -108,15 +108,15 @@ describe('A plan', () => {
   it('gives passdb blocks to auth, but never to a login process', () => {
     const of = plan(base);
     const needs = { settings: [], sections: ['passdb'] };
-    assert.match(JSON.stringify(service(of, 'auth').settingsFor(needs)), /"kind":"passdb"/);
-    assert.doesNotMatch(JSON.stringify(service(of, 'imap-login').settingsFor(needs)), /passdb/);
+    assert.match(JSON.stringify(service(of, 'auth').settingsFor(needs, true)), /"kind":"passdb"/);
+    assert.doesNotMatch(JSON.stringify(service(of, 'imap-login').settingsFor(needs, true)), /passdb/);
   });
 });
 
 describe('Private keys', () => {
   const text = base.replace('ssl = no', 'ssl = yes\nssl_cert = CERT\nssl_key = KEY\nssl_key_password = WORD');
   const needs = { settings: ['tls', 'imap'], sections: [] };
-  const given = (of: ServerPlan, name: string): string => JSON.stringify(service(of, name).settingsFor(needs));
+  const given = (of: ServerPlan, name: string): string => JSON.stringify(service(of, name).settingsFor(needs, true));
 
   it('go to processes where TLS ends', () => {
     const of = plan(text);
@@ -129,6 +129,8 @@ describe('Private keys', () => {
     const direct = 'mail_uid = vmail\nmail_gid = 5000\nservice imap {\n  inet_listener direct {\n    port = 1143\n  }\n}\n';
     const of = plan(`${text}${direct}service lmtp {\n  inet_listener lmtp {\n    port = 24\n  }\n}\n`);
     for (const name of ['imap', 'lmtp']) assert.match(given(of, name), /"ssl_key":"KEY"/, name);
+    // Those that run as a user of their own do not listen.
+    assert.doesNotMatch(JSON.stringify(service(of, 'imap').settingsFor(needs, false)), /KEY|WORD/);
   });
 });
 

@@ -335,6 +335,33 @@ describe('A logged-in user', () => {
   });
 });
 
+describe('Processes that run as users of their own', () => {
+  it('take no connections from listeners: another one is started for them', () => {
+    const world = new World({ processLimit: 3, clientLimit: 2 });
+    const [own] = of('start', world.scheduler.route(world.now, { request: 1, user: 'carol', key: '1001:1001' }));
+    world.status(own?.process ?? 0);
+    assert.equal(world.scheduler.wantsListening(world.now), true);
+    const [start] = of('start', world.scheduler.demand(world.now, 1));
+    assert.equal(start?.key, '');
+    world.status(start?.process ?? 0);
+    assert.equal(world.scheduler.wantsListening(world.now), false);
+  });
+
+  it('make room for one at process_limit when they are idle', () => {
+    const world = new World({ processLimit: 1, clientLimit: 2 });
+    const [own] = of('start', world.scheduler.route(world.now, { request: 1, user: 'carol', key: '1001:1001' }));
+    world.status(own?.process ?? 0);
+    world.scheduler.cancelRoute(world.now, 1);
+    world.after(30_000);
+    const idle = world.scheduler.processes[0];
+    assert.equal(idle?.load, 0);
+    assert.deepEqual(of('idle-exit', world.scheduler.demand(world.now, 1)), [{ kind: 'idle-exit', process: own?.process }]);
+    assert.deepEqual(of('push-out', world.scheduler.demand(world.now + 20, 1)), []);
+    world.scheduler.exited(world.now + 30, own?.process ?? 0, 'ok');
+    assert.equal(of('start', world.scheduler.demand(world.now + 40, 1)).length, 1);
+  });
+});
+
 describe('service_count', () => {
   it('leaves a process that reached it out of process_limit when client_limit is above 1', () => {
     const world = new World({ processLimit: 1, serviceCount: 2 });

@@ -134,14 +134,17 @@ export class Scheduler {
     const decisions = this.#settle(nowMs);
     if (!this.wantsListening(nowMs)) return decisions;
     const starting = this.#count((process) => process.phase === 'starting');
-    const short = pending - this.#sum((process) => (process.phase === 'starting' ? process.free : 0));
+    const short = pending - this.#sum((process) => (process.phase === 'starting' && this.#accepts(process) ? process.free : 0));
     this.#listenPausedUntilMs = nowMs + listenPauseMs;
     if (short <= 0) return decisions;
     const possible = this.#limits.processLimit - this.#count((process) => process.isCounted);
     const wanted = Math.ceil(short / this.#limits.clientLimit);
     const count = Math.min(wanted, possible, maxStarting - starting);
     for (let started = 0; started < count; started += 1) decisions.push(this.#start(nowMs, this.#limits.defaultKey).decision);
-    if (possible <= 0 && starting === 0) decisions.push(...this.#full(nowMs, pending));
+    if (possible <= 0 && starting === 0) {
+      this.#evict(this.#limits.defaultKey, decisions);
+      if (!this.#some((process) => process.phase === 'leaving')) decisions.push(...this.#full(nowMs, pending));
+    }
     return decisions;
   }
 
@@ -162,7 +165,7 @@ export class Scheduler {
   /** Shall the pool tell when a connection waits on a listener? Only while no running process would take it. */
   wantsListening(nowMs: number): boolean {
     if (this.#isRetired || this.#throttle.isActive(nowMs) || nowMs < this.#listenPausedUntilMs) return false;
-    return !this.#some((process) => process.phase === 'ready' && process.free > 0);
+    return !this.#some((process) => process.phase === 'ready' && process.free > 0 && this.#accepts(process));
   }
 
   /** When `tick` is due next, ms; Infinity when only events can change anything. */
@@ -217,7 +220,7 @@ export class Scheduler {
       }
       if (process.phase === 'ready' && nowMs - process.readyAtMs >= matureMs) this.#throttle.reset();
     }
-    if (this.#some((process) => process.phase === 'ready' && process.free > 0)) this.#fullSinceMs = undefined;
+    if (this.#some((process) => process.phase === 'ready' && process.free > 0 && this.#accepts(process))) this.#fullSinceMs = undefined;
     decisions.push(...this.#serveWaiting(nowMs), ...this.#restoreMinAvail(nowMs), ...this.#checkIdle(nowMs));
     return decisions;
   }
@@ -336,7 +339,7 @@ export class Scheduler {
     }
     this.#listenPausedUntilMs = nowMs + pushOutPauseMs;
     const victims = [...this.#processes.values()]
-      .filter((process) => process.phase !== 'starting' && process.clients > 0)
+      .filter((process) => process.phase !== 'starting' && process.clients > 0 && this.#accepts(process))
       .sort((a, b) => pushOutRank(a) - pushOutRank(b) || a.startedAtMs - b.startedAtMs);
     for (const process of victims.slice(0, pending)) decisions.push({ kind: 'push-out', process: process.id });
     return decisions;
@@ -363,6 +366,11 @@ export class Scheduler {
     const process = new PoolProcess(this.#numbers.nextProcessId(), key, this.#limits, nowMs);
     this.#processes.set(process.id, process);
     return { process, decision: { kind: 'start', process: process.id, key } };
+  }
+
+  /** Those that run as users of their own do not listen. */
+  #accepts({ key }: PoolProcess): boolean {
+    return key === this.#limits.defaultKey;
   }
 
   #longestIdle(accepts: (process: PoolProcess) => boolean): PoolProcess[] {

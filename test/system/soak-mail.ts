@@ -1,0 +1,85 @@
+// What the server has acknowledged in a soak, and what is there in the end.
+
+/** A message of which something was promised. */
+export interface Promised {
+  /** Undefined when it was delivered. */
+  readonly uid: number | undefined;
+  readonly uidValidity: number | undefined;
+  /** As the client sent it; the server may have put header fields in front. */
+  readonly text: string;
+  /** Undefined when a change of flags was not answered. */
+  flags: string | undefined;
+  /** `leaving` when a QUIT after DELE was not answered, or not yet. */
+  fate: 'kept' | 'leaving' | 'gone';
+}
+
+export class SoakMail {
+  /** By user, then by token. */
+  readonly #promised: ReadonlyMap<string, Map<string, Promised>>;
+  #made = 0;
+
+  constructor(users: readonly string[]) {
+    this.#promised = new Map(users.map((user) => [user, new Map()]));
+  }
+
+  newToken(): string {
+    this.#made += 1;
+    return `soak-${this.#made}`;
+  }
+
+  of(user: string): Map<string, Promised> {
+    return this.#promised.get(user) ?? new Map();
+  }
+
+  get all(): readonly Promised[] {
+    return [...this.#promised.values()].flatMap((messages) => [...messages.values()]);
+  }
+
+  /**
+   * What is wrong with a mailbox.
+   * @param lines of FETCH 1:* (UID FLAGS BODY.PEEK[HEADER.FIELDS (SUBJECT)])
+   */
+  compare(user: string, uidValidity: number, lines: readonly string[]): readonly string[] {
+    const problems: string[] = [];
+    const found = new Map<string, { readonly uid: number; readonly flags: string }>();
+    for (const line of lines) {
+      const token = tokenIn(line);
+      if (found.has(token)) problems.push(`${token} of ${user} is there twice`);
+      const flags = /FLAGS \(([^)]*)\)/.exec(line)?.[1] ?? '';
+      found.set(token, { uid: Number(/UID (\d+)/.exec(line)?.[1]), flags: sorted(flags) });
+    }
+    for (const [token, promised] of this.of(user)) {
+      const message = found.get(token);
+      if (message === undefined) {
+        if (promised.fate === 'kept')
+          problems.push(`${token} of ${user} is lost (${promised.uid === undefined ? 'delivered' : `UID ${promised.uid}`})`);
+      } else if (promised.fate === 'gone') problems.push(`${token} of ${user} was deleted and is there`);
+      else if (promised.uid !== undefined && promised.uid !== message.uid)
+        problems.push(`${token} of ${user} had UID ${promised.uid}, now ${message.uid}`);
+      else if (promised.flags !== undefined && sorted(promised.flags) !== message.flags)
+        problems.push(`${token} of ${user} had (${promised.flags}), now (${message.flags})`);
+      if (promised.uidValidity !== undefined && promised.uidValidity !== uidValidity)
+        problems.push(`UIDVALIDITY of ${user} was ${promised.uidValidity}, is ${uidValidity}`);
+    }
+    return problems;
+  }
+}
+
+export function messageText(token: string, random: (below: number) => number): string {
+  // Some are larger than what a relay lets be on its way, and than what it takes before it gets a socket of its own.
+  const repeats = random(60) === 0 ? 130_000 : random(300);
+  return `Subject: ${token}\r\n\r\n${'text '.repeat(repeats)}\r\n`;
+}
+
+/** '' when there is none. */
+export function tokenIn(text: string): string {
+  return /^Subject: (\S+)\r$/m.exec(text)?.[1] ?? '';
+}
+
+function sorted(flags: string): string {
+  return flags
+    .split(' ')
+    .filter((flag) => flag !== '' && flag !== '\\Recent')
+    .sort()
+    .join(' ');
+}
