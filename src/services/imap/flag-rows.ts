@@ -1,17 +1,15 @@
 // FETCH (FLAGS) of messages that lie one behind the other in a view: `UID FETCH 1:* (FLAGS)` of a whole mailbox, which many clients begin with.
-// One loop writes the replies from the columns that the storage keeps: a process that has just started runs it uncompiled, so it is all there is.
+// One loop writes the replies from the columns that the storage keeps. A process that has just started runs it uncompiled, so there is little in it: a
+// reply is one copy of the last one with the same flags, in which digits are changed.
 import { Buffer } from 'node:buffer';
 import type { FlagColumns } from '#storage/mailbox.js';
 import type { NumberRange } from '#util/number-set.js';
-import { putDecimal } from '#util/put-text.js';
 import type { Session } from './session.js';
 import { TimeSlice } from './time-slice.js';
 
 /** A block goes to the socket when it is full. */
 const blockBytes = 131_072;
-/** More than a row without its flags. */
-const maxNumbersBytes = 64;
-const nine = 0x39;
+const nothing = Buffer.alloc(0);
 const zero = 0x30;
 
 /**
@@ -48,21 +46,33 @@ export async function writeFlagRows(
   return [];
 }
 
+/** A whole reply whose numbers are put in place: what differs from the message before with the same flags is a digit or two in most cases. */
+interface RowTemplate {
+  octets: Buffer;
+  /** Sequence number and UID without their last digits, which are right in `octets` but for those; -1: nothing is. */
+  seqTens: number;
+  uidTens: number;
+  /** Place of the last digit of each; the sequence number's for both where there is no UID. */
+  seqEnd: number;
+  uidEnd: number;
+  /** From here on they have more digits. */
+  seqLimit: number;
+  uidLimit: number;
+  /** What follows the UID: ` FLAGS (\Seen))` and the line end. */
+  readonly tail: string;
+}
+
 class FlagRows {
   readonly #session: Session;
-  readonly #middle: Buffer;
   readonly #hasUid: boolean;
-  /** What follows the UID, by keyword set and flags: ` FLAGS (\Seen))` and the line end. */
-  readonly #tails: ((Buffer | undefined)[] | undefined)[] = [];
-  readonly #seqDigits = Buffer.alloc(16);
-  readonly #uidDigits = Buffer.alloc(16);
+  /** By keyword set and flags. */
+  readonly #templates: ((RowTemplate | undefined)[] | undefined)[] = [];
   #block = Buffer.allocUnsafeSlow(blockBytes);
   #at = 0;
 
   constructor(session: Session, hasUid: boolean) {
     this.#session = session;
     this.#hasUid = hasUid;
-    this.#middle = Buffer.from(hasUid ? ' FETCH (UID ' : ' FETCH (');
   }
 
   get isEmpty(): boolean {
@@ -83,73 +93,92 @@ class FlagRows {
   /** Adds rows until the block is full. @returns the first number that was not added */
   fill({ uid, flags, keywordSet, keywordsOf }: FlagColumns, first: number, last: number): number {
     const block = this.#block;
-    const middle = this.#middle;
+    const end = block.length;
     const hasUid = this.#hasUid;
-    const seqDigits = this.#seqDigits;
-    const uidDigits = this.#uidDigits;
-    const middleLength = middle.length;
     let at = this.#at;
-    let seqLength = putDecimal(seqDigits, 0, first);
-    let uidLength = 0;
-    let lastUid = -1;
+    // Numbers are counted up by their last digit, as that costs less than dividing.
+    let seqTens = Math.floor(first / 10);
+    let seqUnit = first - seqTens * 10;
+    let uidTens = 0;
+    let uidUnit = 0;
+    let lastUid = -2;
     let lastSet = -1;
-    let tails: (Buffer | undefined)[] = [];
+    let templates: (RowTemplate | undefined)[] = [];
     let seq = first;
     for (; seq <= last; seq += 1) {
       const row = seq - 1;
       const set = keywordSet[row] as number;
       if (set !== lastSet) {
-        tails = this.#tails[set] ?? [];
-        this.#tails[set] = tails;
+        templates = this.#templates[set] ?? [];
+        this.#templates[set] = templates;
         lastSet = set;
       }
-      const system = flags[row] as number;
-      const tail = tails[system] ?? this.#makeTail(tails, system, keywordsOf(set));
-      const tailLength = tail.length;
-      if (at + maxNumbersBytes + tailLength > block.length) break;
-      if (seq > first) {
-        // One more than the number before.
-        let place = seqLength - 1;
-        while (place >= 0 && seqDigits[place] === nine) {
-          seqDigits[place] = zero;
-          place -= 1;
-        }
-        if (place >= 0) seqDigits[place] = (seqDigits[place] as number) + 1;
-        else seqLength = putDecimal(seqDigits, 0, seq);
-      }
-      block[at] = 0x2a;
-      block[at + 1] = 0x20;
-      at += 2;
-      for (let index = 0; index < seqLength; index += 1) block[at + index] = seqDigits[index] as number;
-      at += seqLength;
-      for (let index = 0; index < middleLength; index += 1) block[at + index] = middle[index] as number;
-      at += middleLength;
       if (hasUid) {
         const value = uid[row] as number;
-        let place = -1;
-        if (value === lastUid + 1) {
-          place = uidLength - 1;
-          while (place >= 0 && uidDigits[place] === nine) {
-            uidDigits[place] = zero;
-            place -= 1;
-          }
+        if (value === lastUid + 1 && uidUnit < 9) uidUnit += 1;
+        else {
+          uidTens = Math.floor(value / 10);
+          uidUnit = value - uidTens * 10;
         }
-        if (place >= 0) uidDigits[place] = (uidDigits[place] as number) + 1;
-        else uidLength = putDecimal(uidDigits, 0, value);
         lastUid = value;
-        for (let index = 0; index < uidLength; index += 1) block[at + index] = uidDigits[index] as number;
-        at += uidLength;
       }
-      for (let index = 0; index < tailLength; index += 1) block[at + index] = tail[index] as number;
-      at += tailLength;
+      const system = flags[row] as number;
+      let template = templates[system];
+      if (template === undefined || template.seqTens !== seqTens || template.uidTens !== uidTens) {
+        template ??= this.#newTemplate(keywordsOf(set), system);
+        templates[system] = template;
+        this.#renew(template, seqTens, uidTens);
+      }
+      const { octets } = template;
+      const next = at + octets.length;
+      if (next > end) break;
+      octets[template.uidEnd] = uidUnit + zero;
+      octets[template.seqEnd] = seqUnit + zero;
+      block.set(octets, at);
+      at = next;
+      if (seqUnit < 9) seqUnit += 1;
+      else {
+        seqUnit = 0;
+        seqTens += 1;
+      }
     }
     this.#at = at;
     return seq;
   }
 
-  #makeTail(tails: (Buffer | undefined)[], system: number, keywords: readonly string[]): Buffer {
-    const tail = Buffer.from(`${this.#hasUid ? ' FLAGS' : 'FLAGS'} ${this.#session.flagText.list(system, keywords)})\r\n`, 'latin1');
-    tails[system] = tail;
-    return tail;
+  #newTemplate(keywords: readonly string[], system: number): RowTemplate {
+    const tail = `${this.#hasUid ? ' FLAGS' : 'FLAGS'} ${this.#session.flagText.list(system, keywords)})\r\n`;
+    return { octets: nothing, seqTens: -1, uidTens: -1, seqEnd: 0, uidEnd: 0, seqLimit: 0, uidLimit: 0, tail };
+  }
+
+  /** Puts other numbers into a template; their last digits are up to the caller. */
+  #renew(template: RowTemplate, seqTens: number, uidTens: number): void {
+    const isLonger = seqTens >= template.seqLimit || uidTens >= template.uidLimit;
+    if (isLonger || seqTens < template.seqTens || uidTens < template.uidTens) {
+      const head = `* ${seqTens * 10}`;
+      const middle = this.#hasUid ? ` FETCH (UID ${uidTens * 10}` : ' FETCH (';
+      template.octets = Buffer.from(`${head}${middle}${template.tail}`, 'latin1');
+      template.seqEnd = head.length - 1;
+      template.seqLimit = 10 ** (head.length - 3);
+      template.uidEnd = this.#hasUid ? head.length + middle.length - 1 : template.seqEnd;
+      template.uidLimit = this.#hasUid ? 10 ** (middle.length - 13) : Number.POSITIVE_INFINITY;
+    } else {
+      replaceDigits(template.octets, template.seqEnd, template.seqTens, seqTens);
+      replaceDigits(template.octets, template.uidEnd, template.uidTens, uidTens);
+    }
+    template.seqTens = seqTens;
+    template.uidTens = uidTens;
+  }
+}
+
+/** @param end behind the digits of `old`; those of `value`, as many, take their place */
+function replaceDigits(octets: Buffer, end: number, old: number, value: number): void {
+  let known = old;
+  let rest = value;
+  for (let place = end - 1; known !== rest; place -= 1) {
+    const tenth = Math.floor(rest / 10);
+    octets[place] = rest - tenth * 10 + zero;
+    rest = tenth;
+    known = Math.floor(known / 10);
   }
 }
