@@ -294,4 +294,6 @@ export interface Mailbox {
   beginAppend(kind: 'append' | 'deliver', replaced?: ReplacedMessage): AppendTransaction;
   /** Calls back when anything in the mailbox changed (for NOTIFY). @returns stop watching */
   watch(onChange: () => void): () => void;
+  /** Is there, as far as this process knows, something to report to a view whose `highestModSeq` is this one? Costs nothing. */
+  hasNewsSince(modSeq: ModSeq): boolean;
 }

@@ -53,7 +53,7 @@ export class ClientStream {
     // A client that has said everything and closes its side still gets its replies.
     stream.allowHalfOpen = true;
     this.#startIdle(options.idleTimeoutMs);
-    stream.on('error', () => this.#closed());
+    stream.on('error', this.#onClosed);
     this.attach();
   }
 
@@ -95,9 +95,7 @@ export class ClientStream {
 
   /** Reads the stream, from now on or again. */
   attach(): void {
-    const onInput = this.#onInputAway;
-    if (onInput !== undefined) this.#stream.off('readable', onInput).off('close', onInput);
-    this.#onInputAway = undefined;
+    this.#forgetInput();
     if (this.#stream.destroyed) {
       this.#closed();
       return;
@@ -105,6 +103,17 @@ export class ClientStream {
     this.#stream.on('data', this.#onData).on('end', this.#onEnd).on('close', this.#onClosed).on('drain', this.#onDrain);
     // It came while nobody listened, and does not come again.
     if (this.#stream.readableEnded) this.#onEnd();
+  }
+
+  #forgetInput(): void {
+    const onInput = this.#onInputAway;
+    if (onInput !== undefined) this.#stream.off('readable', onInput).off('close', onInput);
+    this.#onInputAway = undefined;
+  }
+
+  /** What is said is written down (rawlog_dir), until the stream is abandoned. */
+  get isLogged(): boolean {
+    return this.#options.rawLog !== undefined;
   }
 
   /**
@@ -121,8 +130,15 @@ export class ClientStream {
     return true;
   }
 
-  /** After `detach`: the stream belongs to another process. */
+  /** After `detach` or `giveAway`: the stream belongs to another process, or another part of this one. */
   abandon(): void {
+    this.#closed();
+  }
+
+  /** After `detach`: as `abandon`, and nothing of this is left at the stream, whose errors somebody else hears already. */
+  letGo(): void {
+    this.#forgetInput();
+    this.#stream.off('error', this.#onClosed);
     this.#closed();
   }
 

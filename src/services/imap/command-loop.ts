@@ -14,7 +14,7 @@ import { ClientGoneError, type MessageInput } from './message-input.js';
 import { bad, no, type Outcome } from './outcome.js';
 import { Overlap } from './overlap.js';
 import { UidRequiredError } from './search-plan.js';
-import type { Session, SessionInput, SessionNews } from './session.js';
+import type { IdleTimes, Session, SessionInput, SessionNews } from './session.js';
 import { writeUpdates } from './update-writer.js';
 
 const maxBadCommands = 20;
@@ -39,6 +39,9 @@ export interface LastCommand {
   readonly startedAt: number;
   readonly finishedAt: number | undefined;
 }
+
+/** What is known of it; a tag at least. */
+export type ResumedIdle = Pick<IdleTimes, 'tag'> & { readonly [Name in 'idleSinceMs' | 'keepAliveAtMs']?: number | undefined };
 
 export class CommandLoop implements SessionInput {
   readonly #stream: ClientStream;
@@ -181,12 +184,12 @@ export class CommandLoop implements SessionInput {
 
   /**
    * Serves the client until it leaves or has to. Never throws.
-   * @param idleTag of an IDLE that was begun in another process
+   * @param idle begun before, in another process or before the session was folded
    */
-  async run(session: Session, idleTag?: string): Promise<LoopEnd> {
+  async run(session: Session, idle?: ResumedIdle): Promise<LoopEnd> {
     this.#session = session;
-    if (idleTag !== undefined) await this.#resumeIdle(session, idleTag);
-    for (let isFirst = idleTag !== undefined; ; isFirst = false) {
+    if (idle !== undefined) await this.#resumeIdle(session, idle);
+    for (let isFirst = idle !== undefined; ; isFirst = false) {
       if (!isFirst) {
         const step = this.#overlap?.takeHeld() ?? this.#decoder.next();
         // Here and below, each async function that is on the way to an idle client costs it half a KB for as long as it waits.
@@ -278,12 +281,14 @@ export class CommandLoop implements SessionInput {
     session.text(formatTagged(step.tag, outcome, performance.now() - startedAt, 0));
   }
 
-  async #resumeIdle(session: Session, tag: string): Promise<void> {
+  async #resumeIdle(session: Session, { tag, idleSinceMs: sinceMs, keepAliveAtMs }: ResumedIdle): Promise<void> {
     const found = lookUp('IDLE');
     if (found === undefined) return;
-    const startedAt = performance.now();
+    // All this time it has waited for the client.
+    this.#waitedMs = sinceMs === undefined ? 0 : Math.max(0, Date.now() - sinceMs);
+    const startedAt = performance.now() - this.#waitedMs;
     this.#last = { name: 'IDLE', startedAt, finishedAt: undefined };
-    const outcome = await this.#attempt(session, found.row, () => runIdle(session, { tag }));
+    const outcome = await this.#attempt(session, found.row, () => runIdle(session, { tag, sinceMs, keepAliveAtMs }));
     await this.#finish(session, tag, found, outcome, startedAt);
   }
 

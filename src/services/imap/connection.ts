@@ -2,15 +2,17 @@
 import type { Duplex } from 'node:stream';
 import type { Logger } from '#log/logger.js';
 import { StorageError } from '#storage/errors.js';
+import type { Mailbox } from '#storage/mailbox.js';
 import type { MailUser } from '#storage/user.js';
 import { LazyAbort } from '#util/lazy-abort.js';
 import { ClientStream } from './client-stream.js';
 import { CommandLoop, type LoopEnd } from './command-loop.js';
 import { formatLogout } from './counters.js';
+import { type Fold, Folding } from './folding.js';
 import { Hibernation, type PassOn } from './hibernation.js';
 import { Output } from './output.js';
 import { openRawLog } from './rawlog.js';
-import { Session } from './session.js';
+import { type IdleExit, Session } from './session.js';
 import { resumeSession, type SessionState } from './session-state.js';
 import type { ImapSettings } from './settings.js';
 
@@ -35,11 +37,21 @@ export interface ConnectionOptions {
   readonly onCommand?: () => void;
   /** The session comes from another process, in the middle of IDLE. */
   readonly resumed?: SessionState | undefined;
+  /** The session comes from a string in this process, where its mailbox is still open. */
+  readonly unfolded?: Unfolded | undefined;
+  /** What takes the session while it idles. */
+  readonly fold?: Fold | undefined;
+}
+
+export interface Unfolded {
+  readonly mailbox: Mailbox | undefined;
+  /** The mailbox is the session's own concern from now on. */
+  leave(): void;
 }
 
 /** Made once: an error takes down where it was made, at a cost that each log-out would pay. */
 const over = new Error('the session is over');
-const defaultIdleTimeoutMs = 30 * 60_000;
+export const defaultIdleTimeoutMs = 30 * 60_000;
 const defaultStallTimeoutMs = 5 * 60_000;
 
 export type StopReason = 'shutdown' | 'kicked' | 'queue-full' | 'idle';
@@ -89,12 +101,17 @@ export class ImapConnection {
       isTrusted: options.isTrusted ?? false,
       canUnauthenticate: options.goBack !== undefined,
     });
-    const { resumed, passOn } = options;
-    if (resumed !== undefined) this.#stream.continueFrom(resumed);
-    if (passOn !== undefined && settings.imap_hibernate_timeout > 0 && Number.isFinite(settings.imap_hibernate_timeout)) {
-      const idleTimeoutMs = options.idleTimeoutMs ?? defaultIdleTimeoutMs;
-      this.session.hibernation = new Hibernation({ session: this.session, stream: this.#stream, loop: this.#loop, passOn, idleTimeoutMs });
-    }
+    if (options.resumed !== undefined) this.#stream.continueFrom(options.resumed);
+    this.session.idleExit = this.#idleExit(options);
+  }
+
+  #idleExit({ settings, passOn, fold, idleTimeoutMs = defaultIdleTimeoutMs }: ConnectionOptions): IdleExit | undefined {
+    const parts = { session: this.session, stream: this.#stream, loop: this.#loop };
+    const { imap_hibernate_timeout: hibernateMs, imap_fold_timeout: foldMs } = settings;
+    if (passOn !== undefined && hibernateMs > 0 && Number.isFinite(hibernateMs))
+      return new Hibernation({ ...parts, passOn, idleTimeoutMs });
+    if (fold !== undefined && foldMs > 0 && Number.isFinite(foldMs)) return new Folding({ ...parts, fold, delayMs: foldMs });
+    return undefined;
   }
 
   /** Sends a reply that belongs to the login (`a1 OK [CAPABILITY ...] Logged in`). Binary string. */
@@ -153,16 +170,18 @@ export class ImapConnection {
   }
 
   async #resume(resumed: SessionState): Promise<LoopEnd> {
-    const { log } = this.#options;
+    const { log, unfolded } = this.#options;
     try {
-      await resumeSession(this.session, resumed, this.#abort.signal);
+      await resumeSession(this.session, resumed, this.#abort.signal, unfolded?.mailbox);
     } catch (error) {
       if (error instanceof StorageError && error.code === 'not-found') return { kind: 'mailbox-gone' };
       if (this.#abort.isAborted) return { kind: 'closed' };
       log.error('imap.resume', `The session cannot go on: ${error instanceof Error ? error.message : String(error)}`, { error });
       return { kind: 'protocol', reason: '[UNAVAILABLE] The mailbox cannot be opened again.' };
+    } finally {
+      unfolded?.leave();
     }
-    return this.#loop.run(this.session, resumed.tag);
+    return this.#loop.run(this.session, resumed);
   }
 
   #byeText(end: LoopEnd): string | undefined {

@@ -9,7 +9,7 @@ import type { PassWait } from '#service-kit/role.js';
 import type { ClientStream } from './client-stream.js';
 import type { CommandLoop } from './command-loop.js';
 import { formatLogout } from './counters.js';
-import type { IdleFeed, IdleGuard, Session } from './session.js';
+import type { IdleExit, IdleFeed, IdleGuard, IdleTimes, Session } from './session.js';
 import { type SessionState, suspendSession } from './session-state.js';
 
 /** A folder that changed within this time may change again without another mtime. */
@@ -29,7 +29,7 @@ export interface HibernationOptions {
   readonly idleTimeoutMs: number;
 }
 
-export class Hibernation {
+export class Hibernation implements IdleExit {
   readonly #options: HibernationOptions;
   #backoff = 1;
   /** Of the attempt that runs. */
@@ -40,7 +40,7 @@ export class Hibernation {
   }
 
   /** Tries from now on, after each time in which nothing happened. */
-  begin(tag: string, feed: IdleFeed): IdleGuard {
+  begin(feed: IdleFeed, times: () => IdleTimes): IdleGuard {
     const { imap_hibernate_timeout: timeoutMs } = this.#options.session.settings;
     let timer: NodeJS.Timeout | undefined;
     let running: Promise<void> = Promise.resolve();
@@ -55,7 +55,7 @@ export class Hibernation {
       timer.unref();
     };
     const attempt = async (): Promise<void> => {
-      const result = await this.#attempt(tag, feed, () => isEnded);
+      const result = await this.#attempt(feed, times, () => isEnded);
       if (result === 'settling') arm(settlingRetryMs);
       else if (result === 'stays') arm(timeoutMs * this.#backoff);
     };
@@ -71,7 +71,7 @@ export class Hibernation {
   }
 
   /** `never`: what is selected cannot be watched from elsewhere. */
-  async #attempt(tag: string, feed: IdleFeed, isEnded: () => boolean): Promise<'left' | 'stays' | 'settling' | 'never'> {
+  async #attempt(feed: IdleFeed, times: () => IdleTimes, isEnded: () => boolean): Promise<'left' | 'stays' | 'settling' | 'never'> {
     const { session, stream, loop } = this.#options;
     const paths = session.selectedView?.mailbox.watchedFolders ?? [];
     if (session.selectedView !== undefined && paths.length === 0) return 'never';
@@ -87,7 +87,8 @@ export class Hibernation {
       if (after === undefined || after.some(({ mtimeMs }, index) => mtimeMs !== before[index]?.mtimeMs)) return 'settling';
       if (isEnded() || stream.bytesWritten !== written || loop.isInsideInput) return 'stays';
       const { bytesRead, bytesWritten, lastInputAtMs } = stream;
-      const state = suspendSession(session, { tag, bytesRead, bytesWritten, lastInputAtMs });
+      const { tag, idleSinceMs } = times();
+      const state = suspendSession(session, { tag, idleSinceMs, bytesRead, bytesWritten, lastInputAtMs });
       if (state === undefined || !stream.detach(interrupt)) return 'stays';
       if (await this.#pass(state, before, offer.signal)) {
         session.hasLeft = true;

@@ -67,6 +67,20 @@ export interface IdleFeed {
    */
   hold(onNews: () => void): Promise<void>;
   release(): void;
+  /** Everything that happened so far is written, and nothing is on its way. */
+  readonly isQuiet: boolean;
+}
+
+/** Of an IDLE, as SessionState has them. */
+export interface IdleTimes {
+  readonly tag: string;
+  readonly idleSinceMs: number;
+  readonly keepAliveAtMs: number;
+}
+
+/** Looks for a moment in which an IDLE can go on elsewhere: in another process, or folded in this one. */
+export interface IdleExit {
+  begin(feed: IdleFeed, times: () => IdleTimes): IdleGuard;
 }
 
 export interface IdleGuard {
@@ -124,11 +138,10 @@ export class Session {
   /** UIDs in the selected mailbox of messages that this client put there since the last update (RFC 5465 5.2). */
   #ownUids: Set<number> | undefined;
   isIdling = false;
-  /** Looks for a moment in which an IDLE can go on in another process. */
-  hibernation: { begin(tag: string, feed: IdleFeed): IdleGuard } | undefined;
+  idleExit: IdleExit | undefined;
   /** Another process is about to take this session: nothing may be written until it has refused. */
   isLeaving = false;
-  /** Another process has this session now: nothing may be written any more. */
+  /** The session is in another process now, or folded: nothing may be written any more. */
   hasLeft = false;
   /** The session has to end after this command: what BYE says. */
   endReason: string | undefined;

@@ -24,6 +24,10 @@ export const imapSettings = defineSettings('imap', {
   imap_acl: boolean('no', 'Offer ACL: the owner of a mailbox may limit what is done with it.'),
   imap_literal_minus: boolean('no', 'Offer LITERAL- instead of LITERAL+: literals without waiting only up to 4 KB.'),
   imap_hibernate_timeout: time('0', 'Move idling connections to the imap-hibernate process after this time; 0 never.'),
+  imap_fold_timeout: time(
+    '5s',
+    'Give up the memory of sessions that idle for this long, all but a socket and a few hundred octets, in processes that serve several clients; 0 never. Nobody notices.',
+  ),
   imap_urlauth_host: string('', 'Host name in URLAUTH URLs; * accepts any.'),
   imap_urlauth_port: uint('143', 'Port in URLAUTH URLs.'),
   imap_urlauth_submit_user: string('', 'User of the mail submission server, who may fetch submit+ URLs.'),

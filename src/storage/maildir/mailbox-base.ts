@@ -103,6 +103,11 @@ export abstract class MaildirMailboxBase implements Mailbox {
     return this.watchFolder(onChange);
   }
 
+  hasNewsSince(modSeq: ModSeq): boolean {
+    const { isDeleted, hasArrivals, state } = this.box;
+    return isDeleted || hasArrivals || state.highestModSeq > modSeq;
+  }
+
   /** In-process changes and those of other processes. */
   watchFolder(onChange: () => void): () => void {
     const stopNotifier = this.box.notifier.watch(onChange);

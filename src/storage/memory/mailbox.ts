@@ -1,7 +1,7 @@
 // The storage contract in memory: for tests, demos, and as the plain statement of what the contract means.
 import { StorageError } from '../errors.js';
 import type { AppendTransaction, Mailbox, MailboxView, ReplacedMessage, SuspendedView } from '../mailbox.js';
-import { flagBit, type MailboxStatus } from '../types.js';
+import { flagBit, type MailboxStatus, type ModSeq } from '../types.js';
 import { MemoryAppend } from './append.js';
 import { MemoryStore } from './store.js';
 import { MemoryView } from './view.js';
@@ -49,5 +49,9 @@ export class MemoryMailbox extends MemoryStore implements Mailbox {
 
   watch(onChange: () => void): () => void {
     return this.notifier.watch(onChange);
+  }
+
+  hasNewsSince(modSeq: ModSeq): boolean {
+    return this.highestModSeq > modSeq;
   }
 }

@@ -1,7 +1,7 @@
 // IDLE (RFC 2177): changes are sent as they happen until the client says DONE.
 import { parseNothing } from '#protocol/imap/commands/no-arguments.js';
 import { StorageError } from '#storage/errors.js';
-import { type CommandCall, row } from '../command-spec.js';
+import { row } from '../command-spec.js';
 import { ClientGoneError } from '../message-input.js';
 import { bad, type Outcome, ok } from '../outcome.js';
 import type { IdleFeed, Session } from '../session.js';
@@ -48,6 +48,10 @@ class ChangeFeed implements IdleFeed {
     }
   }
 
+  get isQuiet(): boolean {
+    return this.#running === undefined && !this.#isDue && !this.#isStopped;
+  }
+
   async hold(onNews: () => void): Promise<void> {
     this.poke();
     await this.#running;
@@ -75,29 +79,61 @@ export const idleRow = row({
   run(session, _command, call) {
     session.text('+ idling\r\n');
     session.output.flush();
-    return runIdle(session, call);
+    return runIdle(session, { tag: call.tag });
   },
 });
 
+/** `* OK Still here` while nothing else keeps middleboxes from forgetting the connection. */
+class KeepAlive {
+  readonly #session: Session;
+  readonly #intervalMs: number;
+  #timer: NodeJS.Timeout | undefined;
+  /** ms since the epoch; 0 never. */
+  atMs = 0;
+
+  /** @param firstAtMs ms since the epoch; undefined after the whole interval */
+  constructor(session: Session, firstAtMs: number | undefined) {
+    this.#session = session;
+    const interval = session.settings.imap_idle_notify_interval;
+    this.#intervalMs = interval > 0 && Number.isFinite(interval) ? interval : 0;
+    if (this.#intervalMs === 0) return;
+    const leftMs = firstAtMs === undefined || firstAtMs === 0 ? this.#intervalMs : firstAtMs - Date.now();
+    this.#arm(Math.min(Math.max(0, leftMs), this.#intervalMs));
+  }
+
+  #arm(ms: number): void {
+    this.atMs = Date.now() + ms;
+    this.#timer = setTimeout(() => {
+      this.#arm(this.#intervalMs);
+      const { output, isLeaving, hasLeft } = this.#session;
+      if (output.isFull || isLeaving || hasLeft) return;
+      this.#session.text('* OK Still here\r\n');
+      output.flush();
+    }, ms);
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+export interface IdleStart {
+  readonly tag: string;
+  /** Of an IDLE that goes on here: as in SessionState. */
+  readonly sinceMs?: number | undefined;
+  readonly keepAliveAtMs?: number | undefined;
+}
+
 /** From the continuation request on, which a resumed session has had already. @throws ClientGoneError when the session went on elsewhere */
-export async function runIdle(session: Session, { tag }: Pick<CommandCall, 'tag'>): Promise<Outcome> {
-  const { output } = session;
+export async function runIdle(session: Session, { tag, sinceMs = Date.now(), keepAliveAtMs }: IdleStart): Promise<Outcome> {
   const view = session.selectedView;
   const feed = new ChangeFeed(session);
   const stopWatching = view?.watch(() => feed.poke());
   const stopNews = session.metadataNews?.watch(() => feed.poke());
   // What happened since the last command belongs to the client at once.
   feed.poke();
-  const interval = session.settings.imap_idle_notify_interval;
-  const keepAlive =
-    interval > 0 && Number.isFinite(interval)
-      ? setInterval(() => {
-          if (output.isFull || session.isLeaving || session.hasLeft) return;
-          session.text('* OK Still here\r\n');
-          output.flush();
-        }, interval)
-      : undefined;
-  const guard = session.hibernation?.begin(tag, feed);
+  const keepAlive = new KeepAlive(session, keepAliveAtMs);
+  const guard = session.idleExit?.begin(feed, () => ({ tag, idleSinceMs: sinceMs, keepAliveAtMs: keepAlive.atMs }));
   let line: string | undefined;
   try {
     session.isIdling = true;
@@ -108,7 +144,7 @@ export async function runIdle(session: Session, { tag }: Pick<CommandCall, 'tag'
     await guard?.end();
     stopWatching?.();
     stopNews?.();
-    clearInterval(keepAlive);
+    keepAlive.stop();
     await feed.stop();
     await session.notify?.pause();
     session.isIdling = false;
