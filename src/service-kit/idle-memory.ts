@@ -34,8 +34,8 @@ const maxYoungTries = 3;
 /** A full collection stops the process, for 1 to 2 ms for each MB: larger heaps are left to V8, which does it in steps. */
 const maxFullBytes = 64 * megabyte;
 /** Growth since the last time at rest that a full collection is worth: octets, and as part of what there was then. */
-const worthwhileGrowthBytes = 2 * megabyte;
-const worthwhileGrowthShare = 0.2;
+const worthwhileGrowthBytes = 0.75 * megabyte;
+const worthwhileGrowthShare = 0.05;
 
 /** When to collect. Pure: samples in, decision out. */
 export class CollectionDecider {
@@ -60,12 +60,14 @@ export class CollectionDecider {
       this.#youngTries -= 1;
       return 'young';
     }
-    if (this.#quietLooks !== looksBeforeFull) return 'none';
+    if (this.#quietLooks < looksBeforeFull) return 'none';
     // What has gone since may come back without a collection here.
     this.#oldBytesAtRest = Math.min(this.#oldBytesAtRest, oldBytes);
     const growthBytes = oldBytes - this.#oldBytesAtRest;
     const isWorthwhile = growthBytes > worthwhileGrowthBytes && growthBytes > this.#oldBytesAtRest * worthwhileGrowthShare;
-    return isWorthwhile && oldBytes <= maxFullBytes ? 'full' : 'none';
+    if (!isWorthwhile || oldBytes > maxFullBytes) return 'none';
+    this.#quietLooks = 0;
+    return 'full';
   }
 
   /** After a full collection. */
@@ -141,9 +143,12 @@ function heapSizes(): Pick<MemorySample, 'youngBytes' | 'oldBytes'> {
  * V8 shows its collector only to contexts that are made while this flag is set. The context is not kept, as it is as large as what a
  * collection gives back in a small process. The flag is not kept either: under it V8 takes no compiled code of Node's own modules.
  */
-function collect(what: Exclude<Collection, 'none'>): void {
+export function collect(what: Exclude<Collection, 'none'>): void {
   setFlagsFromString('--expose-gc');
   const gc: unknown = runInNewContext('typeof gc === "function" ? gc : undefined');
   setFlagsFromString('--no-expose-gc');
-  if (typeof gc === 'function') gc({ type: what === 'young' ? 'minor' : 'major' });
+  if (typeof gc !== 'function') return;
+  // With any options at all, V8 11 collects the young generation only.
+  if (what === 'young') gc({ type: 'minor' });
+  else gc();
 }
