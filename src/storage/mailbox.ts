@@ -196,6 +196,11 @@ export interface MailboxView extends AsyncDisposable {
 
   /** @throws StorageError `expunged` */
   openMessage(seq: number, signal: AbortSignal): Promise<MessageReader>;
+  /**
+   * The whole message as the client sees it where it can be read at once, without waiting; the octets are good until the next call. Undefined: use
+   * `openMessage`.
+   */
+  peekMessage?(seq: number): Buffer | undefined;
 
   /** Ascending sequence numbers; messages known to be expunged never match, not even `not`. */
   search(query: SearchQuery, signal: AbortSignal): Promise<number[]>;

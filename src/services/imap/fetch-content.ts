@@ -58,6 +58,17 @@ export async function writeContent(session: Session, reader: MessageReader, loca
   }
 }
 
+/** All of a small message, or a part cut out of it. @param message is copied */
+export function writeWhole(session: Session, { label, partial }: ContentItem & { kind: 'section' }, message: Buffer): void {
+  const { counters, output } = session;
+  const from = partial === undefined ? 0 : Math.min(partial.offset, message.length);
+  const to = partial === undefined ? message.length : Math.min(from + partial.length, message.length);
+  counters.fetchBodyCount += 1;
+  counters.fetchBodyBytes += to - from;
+  output.text(`${label} {${to - from}}\r\n`);
+  output.copy(message, from, to);
+}
+
 function count({ counters }: Session, kind: string, content: SectionContent): void {
   const bytes = content.kind === 'range' ? content.length : content.kind === 'octets' ? content.octets.length : 0;
   if (kind === 'all' || kind === 'text') {

@@ -23,6 +23,8 @@ export interface FetchPlan {
   readonly puts: readonly PutItem[];
   /** All steps are text: the loop need not wait. */
   readonly isPlain: boolean;
+  /** What is read from the message is all of it. */
+  readonly readsWhole: boolean;
   readonly needs: MessageNeeds;
   readonly hasNeeds: boolean;
   readonly setsSeen: boolean;
@@ -74,11 +76,16 @@ export function planFetch(session: Session, items: readonly FetchItem[], isUid: 
     steps,
     puts: isPlain ? wanted.map((item, index) => putterOf(session, item, steps[index] as { readonly text: TextOf })) : [],
     isPlain,
+    readsWhole: !isPlain && steps.every((step) => 'text' in step || isWhole(step.content)),
     needs,
     hasNeeds: Object.keys(needs).length > 0,
     setsSeen: wanted.some((item) => (item.kind === 'section' || item.kind === 'binary') && !item.isPeek) && !session.view.isReadOnly,
     includes: new Set(wanted.flatMap((item) => (item.kind === 'simple' ? [item.name] : []))),
   };
+}
+
+function isWhole(item: ContentItem): boolean {
+  return item.kind === 'section' && item.section.path.length === 0 && item.section.part.kind === 'all';
 }
 
 function stepOf(session: Session, item: FetchItem): { readonly text: TextOf } | { readonly content: ContentItem } {

@@ -35,6 +35,12 @@ export class Output {
     this.#partBytes += buffer.length;
   }
 
+  /** Octets of a buffer that will change. */
+  copy(source: Buffer, from: number, to: number): void {
+    if (to - from <= maxCopiedBytes) this.text(source.toString('latin1', from, to));
+    else this.octets(Buffer.from(source.subarray(from, to)));
+  }
+
   #convert(): void {
     if (this.#text === '') return;
     const octets = Buffer.from(this.#text, 'latin1');

@@ -237,6 +237,7 @@ export class MaildirView implements MailboxView {
   }
 
   peekMessage(seq: number): Buffer | undefined {
+    if (!this.#box.isLoaded || this.#box.isDeleted) return undefined;
     this.#checkState();
     const row = this.numbering.rowAt(seq);
     return row < 0 || this.numbering.isGone(seq) ? undefined : peekMessage(this.#box, row);

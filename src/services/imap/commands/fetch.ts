@@ -7,7 +7,7 @@ import { flagBit } from '#storage/types.js';
 import { formatRanges, type NumberRange, resolveNumberSet } from '#util/number-set.js';
 import { OctetBlocks } from '#util/octet-blocks.js';
 import { type CommandCall, row } from '../command-spec.js';
-import { type LocatedContent, locateContent, writeContent } from '../fetch-content.js';
+import { type LocatedContent, locateContent, writeContent, writeWhole } from '../fetch-content.js';
 import { listingItems, writeListing } from '../fetch-listing.js';
 import { type FetchPlan, type PutItem, planFetch, simpleText } from '../fetch-plan.js';
 import { limitSeqs, refusePage, withLimit } from '../message-limit.js';
@@ -185,7 +185,8 @@ async function writeBatch(
       progress.skipped += 1;
       continue;
     }
-    await writeMessage(session, seq, plan, progress, newlySeen?.has(seq) ?? false, signal);
+    const isNewlySeen = newlySeen?.has(seq) ?? false;
+    if (!writeQuickly(session, seq, plan, isNewlySeen)) await writeMessage(session, seq, plan, progress, isNewlySeen, signal);
     if (output.isFull) await output.drain();
     if (slice.isOver) await slice.giveWay();
     signal.throwIfAborted();
@@ -211,6 +212,24 @@ async function markSeen(session: Session, seqs: readonly number[], signal: Abort
     signal,
   );
   return new Set(unseen);
+}
+
+/** A small message that is where it should be, without waiting. @returns false, and nothing is written, for any other */
+function writeQuickly(session: Session, seq: number, plan: FetchPlan, isNewlySeen: boolean): boolean {
+  const { output, view } = session;
+  const message = plan.readsWhole ? view.peekMessage?.(seq) : undefined;
+  if (message === undefined) return false;
+  output.text(session.fetchHead(view, seq));
+  let separator = '';
+  for (const step of plan.steps) {
+    if (separator !== '') output.text(separator);
+    separator = ' ';
+    if ('text' in step) output.text(step.text(seq));
+    else if (step.content.kind === 'section') writeWhole(session, step.content, message);
+  }
+  if (isNewlySeen) output.text(seenText(session, seq, plan));
+  output.text(')\r\n');
+  return true;
 }
 
 async function writeMessage(
