@@ -6,6 +6,7 @@
 import type { MimePart } from '#mail/mime-part.js';
 import type { SearchQuery } from './search.js';
 import type { FlagSet, MailboxStatus, MessageNeeds, ModSeq, Uid } from './types.js';
+import type { FlagColumns, WireForm, WireRoom, WireRun } from './wire-run.js';
 
 /** Random access to one message as the client sees it: line ends are CRLF unless the message was stored with others. */
 export interface MessageReader {
@@ -125,15 +126,6 @@ export interface SyncOptions {
   readonly mayLag?: boolean;
 }
 
-/** UIDs and flags of many messages as they lie in memory; message `seq` has the row `seq - 1`. */
-export interface FlagColumns {
-  readonly uid: Uint32Array;
-  /** `flagBit` masks. */
-  readonly flags: Uint8Array;
-  readonly keywordSet: Uint32Array;
-  readonly keywordsOf: (keywordSet: number) => readonly string[];
-}
-
 /**
  * One session's numbering of a mailbox.
  *
@@ -172,6 +164,8 @@ export interface MailboxView extends AsyncDisposable {
    * do not lie in rows of that order, or some are \Recent.
    */
   flagColumns?(first: number, last: number): FlagColumns | undefined;
+  /** Puts these forms of the messages, as far as they lie together, into `room`; undefined where `flagColumns` would be, or nothing is kept. */
+  wireRun?(seqs: readonly [number, number], forms: readonly WireForm[], room: WireRoom, signal: AbortSignal): Promise<WireRun | undefined>;
   /** True when another session expunged it and this view has not been told. */
   isExpunged(seq: number): boolean;
   /** Stable id of the message content (Maildir base name or the GUID in the uidlist); copies and moved messages keep it. EMAILID is made from it (object-id.ts). */

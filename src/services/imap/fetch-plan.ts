@@ -38,7 +38,7 @@ let lastQuarter = Number.NaN;
 let lastZone = 0;
 
 /** East of UTC; dates of messages that follow each other are often close. */
-function zoneMinutesAt(ms: number): number {
+export function zoneMinutesAt(ms: number): number {
   const quarter = Math.floor(ms / quarterMs);
   if (quarter !== lastQuarter) {
     lastQuarter = quarter;

@@ -2,14 +2,14 @@
 // One loop writes the replies from the columns that the storage keeps. A process that has just started runs it uncompiled, so there is little in it: a
 // reply is one copy of the last one with the same flags, in which digits are changed.
 import { Buffer } from 'node:buffer';
-import type { FlagColumns } from '#storage/mailbox.js';
+import type { FlagColumns } from '#storage/wire-run.js';
 import type { NumberRange } from '#util/number-set.js';
+import { type RowTemplate, RowTemplates } from './row-template.js';
 import type { Session } from './session.js';
 import { TimeSlice } from './time-slice.js';
 
 /** A block goes to the socket when it is full. */
 const blockBytes = 131_072;
-const nothing = Buffer.alloc(0);
 const zero = 0x30;
 
 /**
@@ -46,33 +46,17 @@ export async function writeFlagRows(
   return [];
 }
 
-/** A whole reply whose numbers are put in place: what differs from the message before with the same flags is a digit or two in most cases. */
-interface RowTemplate {
-  octets: Buffer;
-  /** Sequence number and UID without their last digits, which are right in `octets` but for those; -1: nothing is. */
-  seqTens: number;
-  uidTens: number;
-  /** Place of the last digit of each; the sequence number's for both where there is no UID. */
-  seqEnd: number;
-  uidEnd: number;
-  /** From here on they have more digits. */
-  seqLimit: number;
-  uidLimit: number;
-  /** What follows the UID: ` FLAGS (\Seen))` and the line end. */
-  readonly tail: string;
-}
-
 class FlagRows {
-  readonly #session: Session;
   readonly #hasUid: boolean;
+  readonly #templates: RowTemplates;
   /** By keyword set and flags. */
-  readonly #templates: ((RowTemplate | undefined)[] | undefined)[] = [];
+  readonly #known: ((RowTemplate | undefined)[] | undefined)[] = [];
   #block = Buffer.allocUnsafeSlow(blockBytes);
   #at = 0;
 
   constructor(session: Session, hasUid: boolean) {
-    this.#session = session;
     this.#hasUid = hasUid;
+    this.#templates = new RowTemplates(hasUid ? ['UID', 'FLAGS'] : ['FLAGS'], ')\r\n', session.flagText);
   }
 
   get isEmpty(): boolean {
@@ -109,8 +93,8 @@ class FlagRows {
       const row = seq - 1;
       const set = keywordSet[row] as number;
       if (set !== lastSet) {
-        templates = this.#templates[set] ?? [];
-        this.#templates[set] = templates;
+        templates = this.#known[set] ?? [];
+        this.#known[set] = templates;
         lastSet = set;
       }
       if (hasUid) {
@@ -125,9 +109,9 @@ class FlagRows {
       const system = flags[row] as number;
       let template = templates[system];
       if (template === undefined || template.seqTens !== seqTens || template.uidTens !== uidTens) {
-        template ??= this.#newTemplate(keywordsOf(set), system);
+        template ??= this.#templates.add(system, keywordsOf(set));
         templates[system] = template;
-        this.#renew(template, seqTens, uidTens);
+        this.#templates.renew(template, seqTens, uidTens);
       }
       const { octets } = template;
       const next = at + octets.length;
@@ -144,41 +128,5 @@ class FlagRows {
     }
     this.#at = at;
     return seq;
-  }
-
-  #newTemplate(keywords: readonly string[], system: number): RowTemplate {
-    const tail = `${this.#hasUid ? ' FLAGS' : 'FLAGS'} ${this.#session.flagText.list(system, keywords)})\r\n`;
-    return { octets: nothing, seqTens: -1, uidTens: -1, seqEnd: 0, uidEnd: 0, seqLimit: 0, uidLimit: 0, tail };
-  }
-
-  /** Puts other numbers into a template; their last digits are up to the caller. */
-  #renew(template: RowTemplate, seqTens: number, uidTens: number): void {
-    const isLonger = seqTens >= template.seqLimit || uidTens >= template.uidLimit;
-    if (isLonger || seqTens < template.seqTens || uidTens < template.uidTens) {
-      const head = `* ${seqTens * 10}`;
-      const middle = this.#hasUid ? ` FETCH (UID ${uidTens * 10}` : ' FETCH (';
-      template.octets = Buffer.from(`${head}${middle}${template.tail}`, 'latin1');
-      template.seqEnd = head.length - 1;
-      template.seqLimit = 10 ** (head.length - 3);
-      template.uidEnd = this.#hasUid ? head.length + middle.length - 1 : template.seqEnd;
-      template.uidLimit = this.#hasUid ? 10 ** (middle.length - 13) : Number.POSITIVE_INFINITY;
-    } else {
-      replaceDigits(template.octets, template.seqEnd, template.seqTens, seqTens);
-      replaceDigits(template.octets, template.uidEnd, template.uidTens, uidTens);
-    }
-    template.seqTens = seqTens;
-    template.uidTens = uidTens;
-  }
-}
-
-/** @param end behind the digits of `old`; those of `value`, as many, take their place */
-function replaceDigits(octets: Buffer, end: number, old: number, value: number): void {
-  let known = old;
-  let rest = value;
-  for (let place = end - 1; known !== rest; place -= 1) {
-    const tenth = Math.floor(rest / 10);
-    octets[place] = rest - tenth * 10 + zero;
-    rest = tenth;
-    known = Math.floor(known / 10);
   }
 }

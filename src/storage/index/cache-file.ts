@@ -12,6 +12,7 @@ import { errnoOf } from '#util/coded-error.js';
 import { type FilePermissions, givePermissions, privatePermissions } from '#util/file-permissions.js';
 import { SlowWatch } from '#util/slow-watch.js';
 import { CachedHeaders, type FileRange } from './cache-headers.js';
+import { findPlaces } from './cache-places.js';
 import {
   allSections,
   type CachedMessage,
@@ -30,14 +31,12 @@ import {
   readCacheRecord,
   readNamesRecord,
 } from './cache-record.js';
+import { type Position, spansOf } from './cache-spans.js';
 import { currentList, type FieldList, nextList } from './cached-fields.js';
 import type { IndexState } from './index-state.js';
 
 const readFile = promisify(read);
 
-/** Records closer together than this are read with one call. */
-const gapBytes = 32 * 1024;
-const spanBytes = 1024 * 1024;
 /** Read behind the start of the last record of a span; most records are smaller. */
 const recordGuessBytes = 8 * 1024;
 /** Read in the event loop while storage is quick. */
@@ -140,6 +139,29 @@ export class CacheFile {
         return 0;
       }
     }, this.#written);
+  }
+
+  /**
+   * Finds sections in the records of messages that follow each other, as far as these lie together; see `findPlaces`.
+   * @param octets receives a piece of the file, at once
+   * @returns how many messages, from the first on
+   */
+  locate(
+    state: IndexState,
+    { rows, sections }: { readonly rows: readonly [number, number]; readonly sections: readonly number[] },
+    octets: Buffer,
+    places: Uint32Array,
+  ): number {
+    const from = (state.columns.cacheOffset[rows[0]] as number) * cacheUnit;
+    if (from === 0 || this.#fd < 0 || this.#storage.isPaused) return 0;
+    const wanted = Math.min(octets.length, state.cacheLength - from);
+    try {
+      const length = this.#storage.run(() => readSync(this.#fd, octets, 0, wanted, from));
+      return findPlaces({ octets, length, from, trusted: this.#written }, state.columns, rows, sections, places);
+    } catch (error) {
+      this.#giveUp(error);
+      return 0;
+    }
   }
 
   /** True when the record's fields include all of these names. */
@@ -450,11 +472,6 @@ function takeNames(state: IndexState, { number, names, days }: NamesRecord): voi
   }
 }
 
-interface Position {
-  readonly uid: number;
-  readonly offset: number;
-}
-
 /** A round of reading records. */
 interface RecordReading {
   readonly sections: number;
@@ -464,23 +481,6 @@ interface RecordReading {
 }
 
 class BrokenCache extends Error {}
-
-function spansOf(positions: readonly Position[]): Position[][] {
-  const spans: Position[][] = [];
-  let span: Position[] = [];
-  for (const position of positions) {
-    const first = span[0];
-    const last = span.at(-1);
-    const isNear =
-      first !== undefined && last !== undefined && position.offset - last.offset < gapBytes && position.offset - first.offset < spanBytes;
-    if (isNear) span.push(position);
-    else {
-      span = [position];
-      spans.push(span);
-    }
-  }
-  return spans;
-}
 
 function nextCacheRecord(bytes: Buffer, from: number): number {
   for (let at = bytes.indexOf(cacheRecordMagic, from + 3) - 3; at >= from; at = bytes.indexOf(cacheRecordMagic, at + 4) - 3) {

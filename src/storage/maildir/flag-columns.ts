@@ -1,4 +1,4 @@
-import type { FlagColumns } from '../mailbox.js';
+import type { FlagColumns } from '../wire-run.js';
 import type { Numbering } from './numbering.js';
 import type { ViewNews } from './view-news.js';
 

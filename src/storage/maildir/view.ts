@@ -3,11 +3,9 @@ import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#uti
 import { StorageError } from '../errors.js';
 import type { FieldKeys } from '../header-keys.js';
 import { rowBit } from '../index/columns.js';
-import { recentRecord } from '../index/log-record.js';
 import { MailboxIndex } from '../index/mailbox-index.js';
 import type {
   CopyResult,
-  FlagColumns,
   KeptFlags,
   Mailbox,
   MailboxView,
@@ -23,12 +21,13 @@ import { fewMatches } from '../search-flags.js';
 import { evaluateSearch } from '../search-run.js';
 import type { HeaderKeyFound } from '../search-source.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
+import type { FlagColumns, WireForm, WireRoom, WireRun } from '../wire-run.js';
 import type { MaildirBox } from './box.js';
 import { cachedStructure, cacheStructure, fieldsOf, loadContents, needsContents } from './contents.js';
 import { copyMessages, moveMessages } from './copy.js';
 import { expungeMessages } from './expunge.js';
 import { flagColumns } from './flag-columns.js';
-import { emptyNew, storeFlags } from './flag-store.js';
+import { storeFlags } from './flag-store.js';
 import { guidOf } from './guid.js';
 import { findHeaderKeys } from './header-search.js';
 import { MaildirMailboxBase } from './mailbox-base.js';
@@ -36,7 +35,9 @@ import { expungedError, learnFacts, openReader, peekMessage } from './message-fi
 import { Numbering } from './numbering.js';
 import { refresh } from './reconcile.js';
 import type { Contents } from './summaries.js';
+import { claimRecent, takeNew } from './take-new.js';
 import { ViewNews } from './view-news.js';
+import { findWireRun } from './wire-run.js';
 
 /** Shared by the views at rest, which are many. */
 const nothingPrepared: ReadonlyMap<number, Contents | undefined> = new Map();
@@ -143,6 +144,16 @@ export class MaildirView implements MailboxView {
 
   flagColumns(first: number, last: number): FlagColumns | undefined {
     return flagColumns(this.numbering, this.#news, first, last);
+  }
+
+  async wireRun(
+    seqs: readonly [number, number],
+    forms: readonly WireForm[],
+    room: WireRoom,
+    signal: AbortSignal,
+  ): Promise<WireRun | undefined> {
+    await this.#ready(signal);
+    return findWireRun(this.#box, () => this.flagColumns(...seqs), { seqs, forms }, room);
   }
 
   isExpunged(seq: number): boolean {
@@ -479,16 +490,6 @@ export class MaildirView implements MailboxView {
       targetUids: copied.targetUids as readonly Uid[],
     };
   }
-}
-
-/** A read-write opener takes the new messages out of new/. */
-async function takeNew(box: MaildirBox, signal: AbortSignal): Promise<void> {
-  if (box.hasNewFiles()) await box.mutex.run(() => emptyNew(box, signal), signal);
-}
-
-function claimRecent(box: MaildirBox): void {
-  const { state } = box;
-  if (state.firstRecentUid <= state.highestUid) box.index.append([recentRecord(state.highestUid + 1)]);
 }
 
 function* numbersOf(ranges: SuspendedView['uids']): Generator<number> {

@@ -14,11 +14,15 @@ import { limitSeqs, refusePage, withLimit } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { myRights } from '../rights.js';
 import { partialOf } from '../search-reply.js';
-import { numbersOf, type Session } from '../session.js';
+import { countOf, numbersOf, type Session } from '../session.js';
+import { summaryItems, writeSummaries } from '../summary-rows.js';
 import { TimeSlice } from '../time-slice.js';
 
 /** Messages prepared at once: small for the first reply to leave early, bounded by the contract's 1,000. */
 const sliceSize = 200;
+
+/** Fewer are not worth the room that writing rows from columns takes. */
+const manyMessages = 64;
 
 interface Progress {
   /** Some messages are gone and have no reply. */
@@ -47,7 +51,12 @@ async function run(session: Session, command: FetchCommand, call: CommandCall): 
   const listing = listingItems(plan);
   const isWhole = command.partial === undefined && command.changedSince === undefined && limited.code === undefined;
   if (listing !== undefined) await writeListing(session, isWhole ? { runs: ranges } : { seqs }, listing, call.signal);
-  else await writeSlices(session, seqs, plan, progress, call);
+  else {
+    const summary = isWhole && countOf(ranges) >= manyMessages && !session.has('UIDONLY') ? summaryItems(plan) : undefined;
+    const writeSome = (some: Iterable<number>): Promise<void> => writeSlices(session, some, plan, progress, call);
+    if (summary === undefined) await writeSome(seqs);
+    else await writeSummaries(session, ranges, summary, (run) => writeSome(numbersOf([run])), call.signal);
+  }
   const onFailure = session.settings.imap_fetch_failure;
   if (progress.failed > 0 && onFailure !== 'no-after') session.endReason = 'FETCH failed. Refer to server log for more information.';
   if (progress.failed > 0) return no('Some messages could not be read. Refer to server log for more information.', 'SERVERBUG');
