@@ -144,6 +144,10 @@ class LayeredSettings implements SettingsSource {
     return view;
   }
 
+  get hasLocalNames(): boolean {
+    return this.#conditions.some(({ layer }) => layer.filter.localName !== undefined);
+  }
+
   sections(kind: string): readonly Section[] {
     const known = this.#sections.get(kind);
     if (known !== undefined) return known;

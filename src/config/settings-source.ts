@@ -28,6 +28,8 @@ export interface SettingsSource {
   get<Group extends SettingsGroup>(group: Group): SettingsOf<Group>;
   /** The same with `local`/`remote` blocks applied for this connection; the same object for the same matching blocks. */
   forConnection(facts: ConnectionFacts): SettingsSource;
+  /** There are `local_name` blocks: what holds for a connection may depend on `localName`. */
+  readonly hasLocalNames: boolean;
   /** All blocks of a kind at top level, in file order. */
   sections(kind: string): readonly Section[];
   /** `plugin { key = value }`, merged; undefined when not set. */

@@ -1,11 +1,19 @@
 // TLS of client connections: contexts are made once from the settings, session tickets work in every process of the service.
 import { constants } from 'node:crypto';
 import type { Socket } from 'node:net';
-import { createSecureContext, type SecureContext, type SecureContextOptions, type SecureVersion, TLSSocket } from 'node:tls';
+import {
+  createSecureContext,
+  type SecureContext,
+  type SecureContextOptions,
+  type SecureVersion,
+  type TLSSocket,
+  type TLSSocketOptions,
+} from 'node:tls';
 import type { SettingsOf } from '#config/define.js';
 import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
 import type { TlsFacts } from '#ipc/peer.js';
 import { CodedError } from '#util/coded-error.js';
+import { tlsOver } from './open-socket.js';
 import { stopReading } from './reading.js';
 import { tlsSettings } from './settings.js';
 import { TicketKeys, ticketKeyBytes } from './ticket-keys.js';
@@ -56,6 +64,8 @@ export function contextOptions(values: TlsValues, ticketKeys: Buffer | undefined
 
 export class TlsContexts {
   readonly #settings: SettingsSource;
+  /** The name that a client asks for may decide. */
+  readonly dependOnName: boolean;
   #ticketKeys: Buffer | undefined;
   /** From the first change on, or when there are several keys. */
   #changing: TicketKeys | undefined;
@@ -65,6 +75,7 @@ export class TlsContexts {
 
   constructor(settings: SettingsSource, ticketKeys: Buffer | undefined) {
     this.#settings = settings;
+    this.dependOnName = settings.hasLocalNames;
     this.#ticketKeys = ticketKeys;
     if (ticketKeys !== undefined && ticketKeys.length > ticketKeyBytes) this.#changing = new TicketKeys(ticketKeys);
   }
@@ -138,20 +149,24 @@ export async function upgradeToTls({ socket, contexts, facts, buffered, timeoutM
 
 function handshake(socket: Socket, contexts: TlsContexts, facts: ConnectionFacts, timeoutMs: number): Promise<TLSSocket> {
   const values = contexts.values(facts);
-  const stream = new TLSSocket(socket, {
+  const options: TLSSocketOptions = {
     isServer: true,
     secureContext: contexts.get(facts),
     requestCert: values.ssl_verify_client_cert,
     // Whether a client without a valid certificate may go on is for authentication to say.
     rejectUnauthorized: false,
-    SNICallback: (localName, done) => {
+  };
+  // The handshake stops for it, which takes a tenth of a connection's time, so it is asked only where names make a difference.
+  if (contexts.dependOnName) {
+    options.SNICallback = (localName, done) => {
       try {
         done(null, contexts.get({ localName, ...facts }));
       } catch (error) {
         done(error instanceof Error ? error : new Error(String(error)));
       }
-    },
-  });
+    };
+  }
+  const stream = tlsOver(socket, options);
   return new Promise((resolve, reject) => {
     let failure: unknown;
     const finish = (error: TlsError | undefined): void => {

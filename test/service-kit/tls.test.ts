@@ -6,6 +6,7 @@ import { connect as connectTls } from 'node:tls';
 import { unpackSettings } from '#config/pack.js';
 import { tlsSettings } from '#service-kit/settings.js';
 import { cipherBits, contextOptions, TlsContexts, tlsFactsOf, upgradeToTls } from '#service-kit/tls.js';
+import { makeSelfSigned } from '#services/master/dev/self-signed.js';
 import { testCertificate } from './test-certificate.js';
 
 const source = (values: Readonly<Record<string, string>>) =>
@@ -47,6 +48,29 @@ describe('TLS upgrade', () => {
       serverName: 'mail.example',
       certUsername: undefined,
     });
+    tls.destroy();
+  });
+
+  it('tells the name that the client asked for, and gives the certificate of its local_name block', async () => {
+    const other = makeSelfSigned(['other.example'], 1, new Date());
+    const contexts = new TlsContexts(
+      unpackSettings({
+        version: 1,
+        groups: ['tls'],
+        kinds: [],
+        layers: [
+          { filter: {}, values: usable, sections: [] },
+          { filter: { localName: 'other.example' }, values: { ssl_cert: other.certificate, ssl_key: other.key }, sections: [] },
+        ],
+      }),
+      undefined,
+    );
+    const tls = connectTls({ socket: client, servername: 'other.example', rejectUnauthorized: false });
+    tls.on('error', () => undefined);
+    const upgraded = upgradeToTls({ socket: accepted, contexts, facts, buffered: Buffer.alloc(0) });
+    const [stream] = await Promise.all([upgraded, once(tls, 'secureConnect')]);
+    assert.equal(tls.getPeerCertificate().subject.CN, 'other.example');
+    assert.equal(tlsFactsOf(stream, contexts.values(facts)).serverName, 'other.example');
     tls.destroy();
   });
 

@@ -112,6 +112,7 @@ function fakeContext(
   const settings: SettingsSource = {
     get: <Group extends SettingsGroup>(group: Group) => (group.name === 'login' ? login : tls) as unknown as SettingsOf<Group>,
     forConnection: () => settings,
+    hasLocalNames: false,
     sections: () => [],
     plugin: () => undefined,
   };
