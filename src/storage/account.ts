@@ -79,7 +79,7 @@ export class Account implements MailUser {
       dict: undefined,
       isEnforced: false,
     };
-    this.#access = new MailboxAccess({ ...aclOptions, acls: options.acls, log: options.log });
+    this.#access = new MailboxAccess(Object.assign({}, aclOptions, { acls: options.acls, log: options.log }));
     const { shared, driver, specialUses } = options;
     this.#names = new AccountNames({ all: this.#all, shared, access: this.#access, driver });
     this.#list = new AccountList({ all: this.#all, names: this.#names, shared, access: this.#access, specialUses });

@@ -106,11 +106,14 @@ export class ImapConnection {
   }
 
   #idleExit({ settings, passOn, fold, idleTimeoutMs = defaultIdleTimeoutMs }: ConnectionOptions): IdleExit | undefined {
-    const parts = { session: this.session, stream: this.#stream, loop: this.#loop };
+    // Written out: see service-kit/open-socket.ts.
+    const { session } = this;
+    const stream = this.#stream;
+    const loop = this.#loop;
     const { imap_hibernate_timeout: hibernateMs, imap_fold_timeout: foldMs } = settings;
     if (passOn !== undefined && hibernateMs > 0 && Number.isFinite(hibernateMs))
-      return new Hibernation({ ...parts, passOn, idleTimeoutMs });
-    if (fold !== undefined && foldMs > 0 && Number.isFinite(foldMs)) return new Folding({ ...parts, fold, delayMs: foldMs });
+      return new Hibernation({ session, stream, loop, passOn, idleTimeoutMs });
+    if (fold !== undefined && foldMs > 0 && Number.isFinite(foldMs)) return new Folding({ session, stream, loop, fold, delayMs: foldMs });
     return undefined;
   }
 

@@ -61,8 +61,10 @@ export class HandedSession implements ClientHandle {
   }
 
   #serve(handed: HandedConnection, options: Pick<ServedOptions, 'known' | 'unfolded'>): void {
+    // Written out: see service-kit/open-socket.ts.
     const served = new ServedSession(this.#parts, handed, {
-      ...options,
+      known: options.known,
+      unfolded: options.unfolded,
       goBack: this.#goBack,
       fold: (order) => this.#fold(order),
       disconnected: this.#disconnected,
