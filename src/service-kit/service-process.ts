@@ -325,7 +325,8 @@ export class ServiceProcess implements ServiceContext {
     }
     if (clients === 'end') {
       setTimeout(() => {
-        this.log.warning('service.clients-left', `${this.#clients.count} clients did not end in time and are cut off`);
+        if (this.#clients.count > 0)
+          this.log.warning('service.clients-left', `${this.#clients.count} clients did not end in time and are cut off`);
         this.#finish();
       }, this.#start.stopGraceMs).unref();
     }

@@ -158,7 +158,9 @@ export class StreamRelay implements StreamOwner {
       return;
     }
     this.#isServiceGone = true;
-    if (isOrderly) this.#startLinger();
+    // After its end nothing is missing, and a client that has not heard it yet may still be talking: closing now would answer with a reset,
+    // which takes away what it has not read.
+    if (isOrderly || this.#hasServiceEnded) this.#startLinger();
     else this.#client.destroy();
     this.#finish();
   }

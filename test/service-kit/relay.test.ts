@@ -179,6 +179,21 @@ for (const [way, begin] of Object.entries(ways))
       await closed;
     });
 
+    it('leaves the client time to hear the last words of a process that is gone after them', async () => {
+      const gone = once(carrier.inner, 'end');
+      // `end` is called when all is on its way.
+      await new Promise<void>((resolve) => service.stream.end('bye', () => resolve()));
+      await once(client.outer, 'readable');
+      carrier.outer.destroySoon();
+      await gone;
+      // It has not heard it when it says this, which must not be answered with a reset.
+      assert.equal(client.inner.destroyed, false);
+      await new Promise<void>((resolve) => client.outer.write('more', () => resolve()));
+      assert.equal(await readAll(client.outer), 'bye');
+      client.outer.end();
+      await closed;
+    });
+
     it('ends both sides when told so', async () => {
       client.outer.resume();
       service.stream.resume();

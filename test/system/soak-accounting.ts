@@ -108,6 +108,9 @@ export class SoakAccounting {
         path = await this.#path(attempt);
       const kill = killOfLast();
       if (kill !== undefined) return `broken by the kill of its own ${kill.service} process`;
+      // A login that took longer than the grace time of the login process, and ended at a process that goes on.
+      if (path?.relayPid !== undefined && this.#wasCutOff(`${kind}-login`, openedAtMs, brokenAtMs))
+        return `cut off by ${kind}-login at the end of the grace time`;
       // One that has passed it on just before its end has not always said so.
       return killed(({ pid }) => path?.ownerPids.includes(pid) === true) && killedOf('imap', 'imap-hibernate')
         ? 'broken by a kill after a move that was not logged'
@@ -134,10 +137,10 @@ export class SoakAccounting {
   }
 
   /** Undefined when the log does not name the connection. */
-  async #path({ port, openedAtMs, security, isDirect }: Attempt): Promise<Path | undefined> {
+  async #path({ port, serverPort, openedAtMs, security, isDirect }: Attempt): Promise<Path | undefined> {
     for (const untilMs = Date.now() + loginLineMs; ; ) {
       const log = this.#readLog();
-      const at = log.lastIndexOf(`, rport=${port}\n`);
+      const at = log.lastIndexOf(`, lport=${serverPort}, rport=${port}\n`);
       const from = log.lastIndexOf('\n', at) + 1;
       const line = at < 0 ? '' : log.slice(from, at);
       const [, pid, loginPid] = /Login: mpid=(\d+), lpid=(\d+)/.exec(line) ?? [];

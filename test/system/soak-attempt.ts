@@ -10,8 +10,9 @@ export interface Attempt {
   /** The mail service listens itself: there is no login process. */
   readonly isDirect: boolean;
   readonly openedAtMs: number;
-  /** The client's port, by which the server's log names the connection. */
+  /** The client's port and the server's, by which the log names the connection: one port may lead to several of the server's. */
   port: number;
+  serverPort: number;
   /** From then on only the processes that the log names can have broken off. */
   isLoggedIn: boolean;
   /** What TLS itself complained of, other than the end of the connection: never the fault of a killed process. */

@@ -30,6 +30,7 @@ export class SoakConnection {
       socket.once('error', (error) => reject(new Error(`connect: ${error.message}`)));
     });
     attempt.port = socket.localPort ?? 0;
+    attempt.serverPort = port;
     const connection = new SoakConnection(socket, attempt, resumed);
     if (attempt.security === 'tls') await connection.startTls();
     return connection;

@@ -9,7 +9,7 @@ export interface Promised {
   readonly text: string;
   /** Undefined when a change of flags was not answered. */
   flags: string | undefined;
-  /** `leaving` when a QUIT after DELE was not answered, or not yet. */
+  /** `leaving` when a QUIT after DELE was not answered, or not yet: it may be there, marked or not. */
   fate: 'kept' | 'leaving' | 'gone';
 }
 
@@ -56,7 +56,7 @@ export class SoakMail {
       } else if (promised.fate === 'gone') problems.push(`${token} of ${user} was deleted and is there`);
       else if (promised.uid !== undefined && promised.uid !== message.uid)
         problems.push(`${token} of ${user} had UID ${promised.uid}, now ${message.uid}`);
-      else if (promised.flags !== undefined && sorted(promised.flags) !== message.flags)
+      else if (promised.fate === 'kept' && promised.flags !== undefined && sorted(promised.flags) !== message.flags)
         problems.push(`${token} of ${user} had (${promised.flags}), now (${message.flags})`);
       if (promised.uidValidity !== undefined && promised.uidValidity !== uidValidity)
         problems.push(`UIDVALIDITY of ${user} was ${promised.uidValidity}, is ${uidValidity}`);

@@ -107,7 +107,7 @@ export class Soak {
       settings: {
         mail_max_userip_connections: '0',
         auth_failure_delay: '0',
-        login_log_format_elements: 'mpid=%e lpid=%p session=%{session} rport=%b',
+        login_log_format_elements: 'mpid=%e lpid=%p session=%{session} lport=%a rport=%b',
         imap_hibernate_timeout: '200 ms',
         // Flags are what IMAP clients have set.
         pop3_no_flag_updates: 'yes',
@@ -196,7 +196,16 @@ export class Soak {
     while (!this.#isOver) {
       const security = (['plain', 'plain', 'starttls', 'tls'] as const)[random(4)] ?? 'plain';
       const isDirect = this.#mayUseDirect(index) && random(4) === 0 && (kind === 'imap' || kind === 'pop3');
-      const attempt: Attempt = { kind, security, isDirect, openedAtMs: Date.now(), port: 0, isLoggedIn: false, tlsError: undefined };
+      const attempt: Attempt = {
+        kind,
+        security,
+        isDirect,
+        openedAtMs: Date.now(),
+        port: 0,
+        serverPort: 0,
+        isLoggedIn: false,
+        tlsError: undefined,
+      };
       try {
         await this.#work(kind === 'imap' || kind === 'pop3' ? user : (this.#users[random(this.#users.length)] ?? user), random, attempt);
         if (security !== 'plain') this.#secured += 1;
@@ -288,6 +297,7 @@ export class Soak {
         isDirect: false,
         openedAtMs: Date.now(),
         port: 0,
+        serverPort: 0,
         isLoggedIn: false,
         tlsError: undefined,
       };
