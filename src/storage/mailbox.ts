@@ -69,7 +69,7 @@ export interface AppendTransaction extends AsyncDisposable {
   abort(): Promise<void>;
 }
 
-/** Flags that copies may have; all unless told (RFC 4314 4: without the right to set a flag it is not copied). */
+/** Flags that copies may have, or that may be changed; all unless told (RFC 4314 4: without the right to set a flag it is not copied). */
 export interface KeptFlags {
   /** Bits of `flagBit`. */
   readonly system: number;
@@ -86,6 +86,8 @@ export interface CopyResult {
 export interface StoreChange {
   readonly mode: 'add' | 'remove' | 'replace';
   readonly flags: FlagSet;
+  /** `replace` leaves flags outside of these as they are (RFC 4314 4: no right to change them); all are replaced unless told. */
+  readonly within?: KeptFlags | undefined;
   /** RFC 7162 UNCHANGEDSINCE: messages with a higher modseq are left alone. */
   readonly unchangedSince: ModSeq | undefined;
 }

@@ -257,6 +257,21 @@ export function storeContract(makeWorld: MakeWorld): void {
       assert.equal((await sync(peer)).newKeywords, false);
     });
 
+    it('and flags outside of what may be changed stay when the others are replaced', async () => {
+      await using world = await makeWorld();
+      const mailbox = await world.create('box');
+      await append(mailbox, crlfMessage, { flags: seen | flagged | deleted, keywords: ['a'] });
+      await using view = await openView(mailbox);
+      const change = { system: answered | flagged, keywords: ['b'] };
+      const replace = async (system: number, keywords: boolean): Promise<readonly [number, readonly string[]]> => {
+        const within = { system, keywords };
+        await view.store([1], { mode: 'replace', flags: change, within, unchangedSince: undefined }, { silent: false }, never);
+        return [flagsAt(view, 1), view.keywordsAt(1)];
+      };
+      assert.deepEqual(await replace(seen, false), [flagged | deleted, ['a']]);
+      assert.deepEqual(await replace(deleted | answered, true), [answered | flagged, ['b']]);
+    });
+
     it('are replaced together with the flags', async () => {
       await using world = await makeWorld();
       const mailbox = await world.create('box');

@@ -1,5 +1,6 @@
 // Flags between the wire and the storage contract.
 import { encodeUtf8 } from '#protocol/imap/grammar.js';
+import type { KeptFlags } from '#storage/mailbox.js';
 import { type FlagSet, flagBit, type SystemFlag } from '#storage/types.js';
 
 const names: readonly (readonly [SystemFlag, string])[] = [
@@ -71,4 +72,10 @@ function formatFlags(system: number, keywords: readonly string[]): string {
 /** What FLAGS and PERMANENTFLAGS list: system flags first, then keywords. */
 export function allFlags(keywords: readonly string[]): string {
   return [...systemFlagNames, ...keywords.map(encodeUtf8)].join(' ');
+}
+
+/** Those of them that may be changed. */
+export function changeableFlags(keywords: readonly string[], kept: KeptFlags): string {
+  const system = names.filter(([flag]) => (kept.system & flagBit[flag]) !== 0).map(([, name]) => name);
+  return [...system, ...(kept.keywords ? keywords.map(encodeUtf8) : [])].join(' ');
 }

@@ -6,6 +6,7 @@ import type { Mailbox, SuspendedView } from '#storage/mailbox.js';
 import type { Uid } from '#storage/types.js';
 import { rangesOf } from '#util/number-set.js';
 import type { SessionCounters } from './counters.js';
+import { keptFlags, myRights } from './rights.js';
 import type { Feature, Session } from './session.js';
 
 const version = 1;
@@ -59,7 +60,8 @@ export async function resumeSession(session: Session, state: SessionState, signa
   Object.assign(session.counters, state.counters);
   if (state.selected === undefined) return;
   const mailbox = open ?? (await session.user.openMailbox(state.selected.name, signal));
-  await session.select(await mailbox.resumeView(state.selected.view, signal));
+  const rights = await myRights(session, state.selected.name, signal);
+  await session.select(await mailbox.resumeView(state.selected.view, signal), keptFlags(rights));
   const saved: number[] = [];
   for (const [first, last] of state.savedSearch) for (let uid = first; uid <= last; uid += 1) saved.push(uid);
   session.savedSearch = saved as Uid[];

@@ -5,7 +5,7 @@ import type { NotifyEvent } from '#protocol/imap/commands/notify.js';
 import { encodeMailbox } from '#protocol/imap/encoder.js';
 import type { FetchItem } from '#protocol/imap/fetch-item.js';
 import type { SequenceSet } from '#protocol/imap/reader.js';
-import type { MailboxView } from '#storage/mailbox.js';
+import type { KeptFlags, MailboxView } from '#storage/mailbox.js';
 import type { Uid } from '#storage/types.js';
 import type { MailUser } from '#storage/user.js';
 import type { LazyAbort } from '#util/lazy-abort.js';
@@ -123,6 +123,8 @@ export class Session {
   readonly workarounds: ReadonlySet<string>;
   /** RFC 5182: UIDs of the saved search result, ascending. Empty after SELECT. */
   savedSearch: readonly Uid[] = [];
+  /** What the user's rights let change in the selected mailbox, as far as known; all flags when undefined. */
+  changeable: KeptFlags | undefined;
   /** RFC 5267: results of the selected mailbox that are kept up to date. */
   readonly contexts = new SearchContexts();
   /** What is written outside of commands runs in here. */
@@ -197,10 +199,14 @@ export class Session {
     return this.#view;
   }
 
-  /** The view belongs to the session from now on. Closes the previous one. */
-  async select(view: MailboxView): Promise<void> {
+  /**
+   * The view belongs to the session from now on. Closes the previous one.
+   * @param changeable flags that the user's rights let change; all when undefined
+   */
+  async select(view: MailboxView, changeable: KeptFlags | undefined): Promise<void> {
     await this.deselect();
     this.#view = view;
+    this.changeable = changeable;
   }
 
   /** Closes the selected mailbox, if any, without expunging. */

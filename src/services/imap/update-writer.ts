@@ -4,7 +4,7 @@ import type { FetchItem } from '#protocol/imap/fetch-item.js';
 import type { MailboxView, ViewChanges } from '#storage/mailbox.js';
 import { formatRanges, rangesOf } from '#util/number-set.js';
 import { writeFetches } from './commands/fetch.js';
-import { allFlags } from './flag-text.js';
+import { allFlags, changeableFlags } from './flag-text.js';
 import type { Session } from './session.js';
 import { TimeSlice } from './time-slice.js';
 
@@ -91,7 +91,12 @@ export function writeFlagList(session: Session, view: MailboxView): void {
   const flags = allFlags(mailbox.keywords);
   session.text(`* FLAGS (${flags})\r\n`);
   if (view.isReadOnly) session.text('* OK [PERMANENTFLAGS ()] Read-only mailbox.\r\n');
-  else session.text(`* OK [PERMANENTFLAGS (${flags}${mailbox.canCreateKeywords ? ' \\*' : ''})] Flags permitted.\r\n`);
+  else {
+    const { changeable } = session;
+    const listed = changeable === undefined ? flags : changeableFlags(mailbox.keywords, changeable);
+    const more = mailbox.canCreateKeywords && changeable?.keywords !== false ? ' \\*' : '';
+    session.text(`* OK [PERMANENTFLAGS (${listed}${more})] Flags permitted.\r\n`);
+  }
 }
 
 /** `* 3 FETCH (UID 7 FLAGS (\Seen) MODSEQ (12))` for each of the messages. */

@@ -207,7 +207,7 @@ export function changedFlags(current: number, change: StoreChange): number {
     case 'remove':
       return current & ~named;
     case 'replace':
-      return named;
+      return change.within === undefined ? named : (current & ~change.within.system) | (named & change.within.system);
   }
 }
 
@@ -218,7 +218,7 @@ function changedKeywords(current: readonly string[], change: StoreChange, table:
     case 'remove':
       return table.remove(current, change.flags.keywords);
     case 'replace':
-      return table.intern(change.flags.keywords);
+      return change.within?.keywords === false ? current : table.intern(change.flags.keywords);
   }
 }
 

@@ -321,7 +321,7 @@ export class MemoryView implements MailboxView {
       case 'remove':
         return table.remove(current, change.flags.keywords);
       case 'replace':
-        return table.intern(change.flags.keywords);
+        return change.within?.keywords === false ? current : table.intern(change.flags.keywords);
     }
   }
 
@@ -413,7 +413,7 @@ function changedFlags(current: number, change: StoreChange): number {
     case 'remove':
       return current & ~named;
     case 'replace':
-      return named;
+      return change.within === undefined ? named : (current & ~change.within.system) | (named & change.within.system);
   }
 }
 

@@ -7,7 +7,7 @@ import { formatRanges, intersectRanges, type NumberRange, resolveNumberSet } fro
 import { type CommandCall, row } from '../command-spec.js';
 import { separatorOf } from '../names.js';
 import { bad, type Outcome, ok } from '../outcome.js';
-import { demandRights, myRights } from '../rights.js';
+import { demandRights, keptFlags, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { writeFlagChanges, writeFlagList } from '../update-writer.js';
 import { countDeleted } from './expunge.js';
@@ -23,9 +23,10 @@ async function open(session: Session, command: SelectCommand, call: CommandCall,
   }
   const mailbox = await session.user.openMailbox(command.mailbox, call.signal);
   await demandRights(session, command.mailbox, 'r', call.signal);
-  const canChange = /[stwei]/.test(await myRights(session, command.mailbox, call.signal));
+  const rights = await myRights(session, command.mailbox, call.signal);
+  const canChange = /[stwei]/.test(rights);
   const view = await mailbox.openView({ readOnly: readOnly || mailbox.isReadOnly || !canChange }, call.signal);
-  await session.select(view);
+  await session.select(view, keptFlags(rights));
   if (command.condstore) session.enable('CONDSTORE');
   await describe(session, view);
   if (command.qresync !== undefined && command.qresync.uidValidity === mailbox.uidValidity) {

@@ -8,7 +8,7 @@ import { row } from '../command-spec.js';
 import { toFlagSet } from '../flag-text.js';
 import { limitSeqs, withLimit } from '../message-limit.js';
 import { bad, no, ok } from '../outcome.js';
-import { myRights, permittedFlags } from '../rights.js';
+import { keptFlags, myRights, permittedFlags } from '../rights.js';
 import { numbersOf } from '../session.js';
 import { writeFlagChanges, writeFlagList } from '../update-writer.js';
 
@@ -24,8 +24,10 @@ export const storeRow = row({
     const { set: wanted, invalid } = toFlagSet(command.flags);
     if (invalid !== undefined) return bad(`Error in IMAP command STORE: Invalid system flag ${invalid}`);
     if (view.isReadOnly) return no('Mailbox is read-only.', 'READ-ONLY');
-    const flags = changeable(command.mode, wanted, await myRights(session, view.mailbox.name, signal));
-    if (flags === undefined) throw denied(view.mailbox.name);
+    const rights = await myRights(session, view.mailbox.name, signal);
+    session.changeable = keptFlags(rights);
+    if (!changesAny(command.mode, wanted, rights)) throw denied(view.mailbox.name);
+    const flags = permittedFlags(wanted, rights);
     if (command.unchangedSince !== undefined) session.useModSeqs();
     if (ranges.length === 0) return ok('Store completed.');
     const limited = limitSeqs(session, view, numbersOf(ranges));
@@ -38,7 +40,7 @@ export const storeRow = row({
     // gets a reply, too.
     const { modified, expunged } = await view.store(
       seqs,
-      { mode: command.mode, flags, unchangedSince: command.unchangedSince },
+      { mode: command.mode, flags, within: session.changeable, unchangedSince: command.unchangedSince },
       { silent: true },
       signal,
     );
@@ -72,15 +74,12 @@ export const storeRow = row({
   },
 });
 
-/**
- * The flags that these rights allow to change; RFC 4314 4 (STORE): the others are left alone. A whole set is replaced only with all rights.
- * @returns undefined when nothing is allowed
- */
-function changeable(mode: StoreChange['mode'], flags: FlagSet, rights: string): FlagSet | undefined {
-  if (['w', 's', 't'].every((right) => rights.includes(right))) return flags;
-  if (mode === 'replace') return undefined;
-  const permitted = permittedFlags(flags, rights);
-  return permitted.system === 0 && permitted.keywords.length === 0 ? undefined : permitted;
+/** RFC 4314 4 (STORE): flags that the rights do not allow to change are left alone; it fails only when none of them may be changed. */
+function changesAny(mode: StoreChange['mode'], flags: FlagSet, rights: string): boolean {
+  if (keptFlags(rights) === undefined) return true;
+  if (mode === 'replace') return /[wst]/.test(rights);
+  const { system, keywords } = permittedFlags(flags, rights);
+  return system !== 0 || keywords.length > 0;
 }
 
 /** Both ascending; each number once. */
