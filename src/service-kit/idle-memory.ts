@@ -3,7 +3,7 @@
 // V8 collects garbage when memory is asked for. A process that has become quiet asks for none, so it keeps what the burst needed for as long as the
 // quiet lasts: up to 32 MB of young generation, most of it garbage, several times what its sessions hold. Once the process is quiet it is therefore
 // asked to collect the young generation, which takes a few milliseconds, and shrinks it. A full collection
-// follows once after a burst, where it is short.
+// follows after a burst, and one more once what the burst has left idles, where they are short.
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
@@ -24,9 +24,11 @@ export interface MemorySample {
 export type Collection = 'none' | 'young' | 'full';
 
 /** Below this nobody is kept waiting by a collection. A thousand idle clients cost less. */
-const quietCpuShare = 0.02;
-/** Two looks apart, so that a client that pauses is not taken for the end of a burst. */
-const looksBeforeFull = 3;
+const quietCpuShare = 0.05;
+/** Two looks, so that a client that pauses is not taken for the end of a burst. */
+const looksBeforeFull = 2;
+/** After the collection that follows a burst another one takes what was given up since, such as sessions that idle and were folded. */
+const looksBeforeLast = 7;
 /** What the young generation has at the start of a process. */
 const restingYoungBytes = 1.5 * megabyte;
 /** V8 makes it smaller only while little was allocated for some seconds, so the first collection may free and keep. */
@@ -42,10 +44,12 @@ export class CollectionDecider {
   #quietLooks = 0;
   #youngTries = maxYoungTries;
   #oldBytesAtRest: number | undefined;
+  /** Since the last burst. */
+  #hasCollected = false;
 
   /** Nothing has happened lately and nothing is to be given back. */
   get isResting(): boolean {
-    return this.#quietLooks > looksBeforeFull;
+    return this.#quietLooks > looksBeforeFull + 1;
   }
 
   observe({ cpuShare, youngBytes, oldBytes }: MemorySample): Collection {
@@ -53,6 +57,7 @@ export class CollectionDecider {
     if (cpuShare > quietCpuShare) {
       this.#quietLooks = 0;
       this.#youngTries = maxYoungTries;
+      this.#hasCollected = false;
       return 'none';
     }
     this.#quietLooks += 1;
@@ -65,8 +70,9 @@ export class CollectionDecider {
     this.#oldBytesAtRest = Math.min(this.#oldBytesAtRest, oldBytes);
     const growthBytes = oldBytes - this.#oldBytesAtRest;
     const isWorthwhile = growthBytes > worthwhileGrowthBytes && growthBytes > this.#oldBytesAtRest * worthwhileGrowthShare;
-    if (!isWorthwhile || oldBytes > maxFullBytes) return 'none';
-    this.#quietLooks = 0;
+    const isLast = this.#hasCollected && this.#quietLooks === looksBeforeLast;
+    if ((!isWorthwhile && !isLast) || oldBytes > maxFullBytes) return 'none';
+    this.#hasCollected = true;
     return 'full';
   }
 
@@ -141,7 +147,7 @@ function heapSizes(): Pick<MemorySample, 'youngBytes' | 'oldBytes'> {
 
 /**
  * V8 shows its collector only to contexts that are made while this flag is set. The context is not kept, as it is as large as what a
- * collection gives back in a small process. The flag is not kept either: under it V8 takes no compiled code of Node's own modules.
+ * collection gives back in a small process. The flags are not kept either: under them V8 takes no compiled code of Node's own modules.
  */
 export function collect(what: Exclude<Collection, 'none'>): void {
   setFlagsFromString('--expose-gc');
@@ -150,5 +156,13 @@ export function collect(what: Exclude<Collection, 'none'>): void {
   if (typeof gc !== 'function') return;
   // With any options at all, V8 11 collects the young generation only.
   if (what === 'young') gc({ type: 'minor' });
-  else gc();
+  else {
+    // What is left of a burst is spread over pages that are almost empty, which V8 would free over several collections.
+    if (canCompact) setFlagsFromString('--compact-on-every-full-gc');
+    gc();
+    if (canCompact) setFlagsFromString('--no-compact-on-every-full-gc');
+  }
 }
+
+/** V8 complains on standard error of flags that it does not know. */
+const canCompact = process.versions.v8.startsWith('11.');
