@@ -29,8 +29,8 @@ const quietCpuShare = 0.05;
 const looksBeforeFull = 2;
 /** After the collection that follows a burst another one takes what was given up since, such as sessions that idle and were folded. */
 const looksBeforeLast = 7;
-/** What the young generation has at the start of a process. */
-const restingYoungBytes = 1.5 * megabyte;
+/** The young generation has 1 MB at the start of a process, and a quarter of it after a collection. */
+const restingYoungBytes = 0.75 * megabyte;
 /** V8 makes it smaller only while little was allocated for some seconds, so the first collection may free and keep. */
 const maxYoungTries = 3;
 /** A full collection stops the process, for 1 to 2 ms for each MB: larger heaps are left to V8, which does it in steps. */

@@ -28,10 +28,10 @@ describe('Collecting garbage while a process is quiet', () => {
     [
       'leaves a small young generation alone',
       [
-        [0, 1, 8],
-        [0, 1, 8],
-        [0, 1, 8],
-        [0, 1, 8],
+        [0, 0.5, 8],
+        [0, 0.5, 8],
+        [0, 0.5, 8],
+        [0, 0.5, 8],
       ],
       ['none', 'none', 'none', 'none'],
     ],
@@ -48,38 +48,38 @@ describe('Collecting garbage while a process is quiet', () => {
     [
       'collects everything after a burst, and once more when nothing has happened for a while',
       [
-        [0, 1, 8],
+        [0, 0.5, 8],
         [0.9, 16, 30],
         [0, 16, 30],
-        [0, 1, 30],
-        [0, 1, 30],
-        [0, 1, 30],
-        [0, 1, 30],
-        [0, 1, 30],
-        [0, 1, 30],
-        [0, 1, 30],
+        [0, 0.5, 30],
+        [0, 0.5, 30],
+        [0, 0.5, 30],
+        [0, 0.5, 30],
+        [0, 0.5, 30],
+        [0, 0.5, 30],
+        [0, 0.5, 30],
       ],
       ['none', 'none', 'young', 'full', 'none', 'none', 'none', 'none', 'full', 'none'],
     ],
     [
       'does not stop a process with a large heap',
       [
-        [0, 1, 8],
+        [0, 0.5, 8],
         [0.9, 16, 65],
         [0, 16, 65],
-        [0, 1, 65],
-        [0, 1, 65],
+        [0, 0.5, 65],
+        [0, 0.5, 65],
       ],
       ['none', 'none', 'young', 'none', 'none'],
     ],
     [
       'collects nothing where little has grown',
       [
-        [0, 1, 50],
-        [0.9, 1, 52],
-        [0, 1, 52],
-        [0, 1, 52],
-        [0, 1, 52],
+        [0, 0.5, 50],
+        [0.9, 0.5, 52],
+        [0, 0.5, 52],
+        [0, 0.5, 52],
+        [0, 0.5, 52],
       ],
       ['none', 'none', 'none', 'none', 'none'],
     ],
@@ -93,18 +93,18 @@ describe('Collecting garbage while a process is quiet', () => {
   it('counts growth from the last full collection', () => {
     const decider = new CollectionDecider();
     decide(decider, [
-      [0, 1, 8],
-      [0.9, 1, 40],
-      [0, 1, 40],
+      [0, 0.5, 8],
+      [0.9, 0.5, 40],
+      [0, 0.5, 40],
     ]);
-    assert.deepEqual(decide(decider, [[0, 1, 40]]), ['full']);
+    assert.deepEqual(decide(decider, [[0, 0.5, 40]]), ['full']);
     decider.collected(38 * mb);
     assert.deepEqual(
       decide(decider, [
-        [0.9, 1, 39],
-        [0, 1, 39],
-        [0, 1, 39],
-        [0, 1, 39],
+        [0.9, 0.5, 39],
+        [0, 0.5, 39],
+        [0, 0.5, 39],
+        [0, 0.5, 39],
       ]),
       ['none', 'none', 'none', 'none'],
     );
@@ -113,13 +113,13 @@ describe('Collecting garbage while a process is quiet', () => {
   it('rests when nothing is left to do, until something happens', () => {
     const decider = new CollectionDecider();
     decide(decider, [
-      [0, 1, 8],
-      [0, 1, 8],
-      [0, 1, 8],
-      [0, 1, 8],
+      [0, 0.5, 8],
+      [0, 0.5, 8],
+      [0, 0.5, 8],
+      [0, 0.5, 8],
     ]);
     assert.equal(decider.isResting, true);
-    decide(decider, [[0.1, 1, 8]]);
+    decide(decider, [[0.1, 0.5, 8]]);
     assert.equal(decider.isResting, false);
   });
 
@@ -146,7 +146,7 @@ describe('Collecting garbage while a process is quiet', () => {
   it('collects again when much has come together without a burst', () => {
     const decider = new CollectionDecider();
     let collections = 0;
-    for (let mbInUse = 8; mbInUse < 11; mbInUse += 0.25) if (decide(decider, [[0.01, 1, mbInUse]])[0] === 'full') collections += 1;
+    for (let mbInUse = 8; mbInUse < 11; mbInUse += 0.25) if (decide(decider, [[0.01, 0.5, mbInUse]])[0] === 'full') collections += 1;
     // Each megabyte, and the one that follows a collection in any case.
     assert.equal(collections, 3);
   });
