@@ -28,7 +28,7 @@ const quietCpuShare = 0.05;
 /** Two looks, so that a client that pauses is not taken for the end of a burst. */
 const looksBeforeFull = 2;
 /** After the collection that follows a burst another one takes what was given up since, such as sessions that idle and were folded. */
-const looksBeforeLast = 7;
+const looksBeforeLast = 4;
 /** The young generation has 1 MB at the start of a process, and a quarter of it after a collection. */
 const restingYoungBytes = 0.75 * megabyte;
 /** V8 makes it smaller only while little was allocated for some seconds, so the first collection may free and keep. */
