@@ -113,15 +113,7 @@ class DirectClient implements ClientHandle {
     context.loggedIn(connection, request.sessionId);
     const user = logins.userOf(login) ?? claims?.openHandoff(request);
     if (user !== undefined) logins.keep(login, user);
-    const handed: HandedConnection = {
-      stream,
-      request,
-      release: () => connection.release(),
-      get writableLength() {
-        return stream.writableLength;
-      },
-    };
-    this.#session = startSession(handed, user, (back) => void this.#goBack(back, request.peer));
+    this.#session = startSession(new DirectConnection(stream, request, connection), user, (back) => void this.#goBack(back, request.peer));
     return { kind: 'taken', mailPid: process.pid };
   }
 }
@@ -142,4 +134,25 @@ function refuseForeignUid(context: Pick<ServiceContext, 'log' | 'mayServe'>, { u
     clientText: 'Internal login failure. Refer to server log for more information.',
     logText: 'Disconnected: Internal login failure',
   };
+}
+
+/** As if it had been handed over. A class: V8 makes a dictionary of each object that is written with an accessor. */
+class DirectConnection implements HandedConnection {
+  readonly stream: Duplex;
+  readonly request: HandoffRequest;
+  readonly #accepted: AcceptedConnection;
+
+  constructor(stream: Duplex, request: HandoffRequest, accepted: AcceptedConnection) {
+    this.stream = stream;
+    this.request = request;
+    this.#accepted = accepted;
+  }
+
+  get writableLength(): number {
+    return this.stream.writableLength;
+  }
+
+  release(): void {
+    this.#accepted.release();
+  }
 }
