@@ -76,6 +76,8 @@ export interface StartMessage {
   readonly serves: 'all' | 'own' | 'named';
   /** The child was started as root and changes to this identity before it does anything else; undefined: it has its identity already. */
   readonly becomes?: { readonly uid: number; readonly gid: number; readonly groups: readonly number[] } | undefined;
+  /** While nobody is connected it may play sessions with itself, so that V8 compiles what clients will need. */
+  readonly practises?: boolean;
   readonly isDebug: boolean;
   /** Process title without a state: `roost/imap`. */
   readonly title: string;

@@ -188,7 +188,7 @@ export interface ServiceContext {
   titleChanged(): void;
 }
 
-/** One session, for a template to go through before it is copied (rehearsal.ts). */
+/** Sessions that a process plays with itself: one of a template before it is copied (rehearsal.ts), many of one that lives long (practice.ts). */
 export interface Rehearsal {
   /** How the client comes: through a listener of the process, or logged in already. */
   readonly from: 'listener' | 'handoff';
@@ -197,9 +197,27 @@ export interface Rehearsal {
   /** What the client waits for before it says anything. */
   readonly greeting: RegExp;
   /** What the client sends, without line ends, and what it then waits for. The server is to close the connection after the last one. */
-  readonly lines: readonly { readonly send: string; readonly until: RegExp }[];
+  readonly lines: readonly RehearsalLine[];
   /** Settings that differ from the defaults, where mail is needed. @param folder empty, and removed afterwards */
   readonly settings?: (folder: string) => Readonly<Record<string, string>>;
+  /** For processes that live long (practice.ts). */
+  readonly practice?: Practice;
+}
+
+export interface RehearsalLine {
+  /** Without line end; one character for each octet. */
+  readonly send: string;
+  /** Is looked for in the last 4,096 octets that came after it. */
+  readonly until: RegExp;
+}
+
+/** Many sessions, one after the other, that do what clients do, often enough for V8 to compile what they run. */
+export interface Practice {
+  readonly sessions: number;
+  /** @param index from 0 on */
+  readonly session: (index: number) => readonly RehearsalLine[];
+  /** Makes what the sessions need. @param folder that of the settings */
+  readonly prepare?: (folder: string, signal: AbortSignal) => Promise<void>;
 }
 
 export interface Role {

@@ -4,6 +4,7 @@ import { becomeUser } from './become-user.js';
 import { collectLater } from './collect-later.js';
 import { compileSooner } from './compile-sooner.js';
 import { ControlLink } from './control-link.js';
+import { Practising } from './practice.js';
 import { rehearse } from './rehearsal.js';
 import type { Role } from './role.js';
 import { ServiceProcess } from './service-process.js';
@@ -48,8 +49,11 @@ function serve(role: Role): void {
     );
 }
 
-/** @param onRunning gets what ends the sessions, and what comes after them */
-async function run(
+/**
+ * Runs the role until its master stops it or is gone.
+ * @param onRunning gets what ends the sessions
+ */
+export async function run(
   role: Role,
   control: ControlLink,
   openLog: typeof createLogger,
@@ -62,11 +66,15 @@ async function run(
   if (start === undefined) return;
   if (start.becomes !== undefined) becomeUser(start.becomes);
   const log = openLog({ prefix: `${start.service}: `, debug: start.isDebug });
+  let practising: Practising | undefined;
   let onFinished: () => void = () => undefined;
   const finished = new Promise<void>((resolve) => {
     onFinished = resolve;
   });
-  const service = new ServiceProcess(start, control, log, { onFinished });
+  const service: ServiceProcess = new ServiceProcess(start, control, log, {
+    onFinished,
+    onClients: (isAtRest) => (isAtRest ? practising?.start() : practising?.interrupt()),
+  });
   control.listen({
     onMessage: (message) => service.receive(message),
     onClosed: () => service.stop('finish', 'the master is gone'),
@@ -79,7 +87,18 @@ async function run(
     compileSooner(role.name);
     collectLater();
   }
+  if (start.practises === true) {
+    practising = new Practising({
+      role,
+      title: start.title,
+      log,
+      serve: (ownControl) => run(role, ownControl, openUnheardLog).finally(() => service.titleChanged()),
+      isAtRest: () => service.isAtRest,
+    });
+    practising.start();
+  }
   await finished;
+  await practising?.stop();
   await end();
   await service.close();
 }

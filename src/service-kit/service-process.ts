@@ -53,6 +53,8 @@ const noLogin = {
 export interface ServiceProcessEvents {
   /** Stopping, and the last client has gone. */
   readonly onFinished: () => void;
+  /** A client came, or the last one went. @param isAtRest there are none */
+  readonly onClients?: (isAtRest: boolean) => void;
 }
 
 export class ServiceProcess implements ServiceContext {
@@ -85,6 +87,7 @@ export class ServiceProcess implements ServiceContext {
   #shedsLoad = false;
   #hasToldTlsFault = false;
   #isReady = false;
+  #wasAtRest = true;
   #isFinished = false;
 
   constructor(start: StartMessage, control: ControlLink, log: Logger, events: ServiceProcessEvents) {
@@ -115,6 +118,11 @@ export class ServiceProcess implements ServiceContext {
       log,
       (state) => this.#loadChanged(state.kind),
     );
+  }
+
+  /** Nobody is connected, and somebody may come. */
+  get isAtRest(): boolean {
+    return this.#clients.count === 0 && !this.#stopping.signal.aborted;
   }
 
   get stopping(): AbortSignal {
@@ -352,6 +360,14 @@ export class ServiceProcess implements ServiceContext {
     this.#status.changed(isUrgent);
     this.#title.changed();
     this.#idleMemory.touch();
+    this.#tellOfClients();
+  }
+
+  #tellOfClients(): void {
+    const { isAtRest } = this;
+    if (isAtRest === this.#wasAtRest) return;
+    this.#wasAtRest = isAtRest;
+    this.#events.onClients?.(isAtRest);
   }
 
   #loadChanged(state: LoadState['kind']): void {

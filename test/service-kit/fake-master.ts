@@ -28,6 +28,7 @@ export interface ToyOptions {
   readonly descriptors?: boolean;
   /** Connections can be handed back to it. */
   readonly takesBack?: boolean;
+  readonly practises?: boolean;
 }
 
 /** Waits for a condition that other processes bring about. */
@@ -110,7 +111,7 @@ export class FakeMaster {
     const inherited = [...sockets.map(({ fd }) => fd), ...(own === undefined ? [] : [own.fd, own.descriptorFd])];
     const child = spawn(process.execPath, [...(options.nodeFlags ?? []), '--no-warnings', toyPath, role], {
       stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...inherited],
-      env: {},
+      env: { TMPDIR: this.folder },
     });
     // As in the real master: otherwise connections to a process that died would wait in a queue nobody reads.
     if (own !== undefined) for (const fd of [own.fd, own.descriptorFd]) closeDescriptor(fd);
@@ -156,6 +157,7 @@ export class FakeMaster {
       tlsTicketKeys: options.ticketKeys?.toString('base64'),
       checksTls: options.checksTls ?? true,
       isDebug: true,
+      practises: options.practises ?? false,
       title: `roost/${role}`,
       isVerboseTitle: true,
       stopGraceMs: options.stopGraceMs ?? 5_000,

@@ -6,6 +6,8 @@
 //   flood N      -> N octets                  leak         releases the slot only when the process stops
 // and everything else comes back as `<pid> line`.
 import { randomBytes, randomInt, randomUUID } from 'node:crypto';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { defineSettings } from '#config/define.js';
 import type { Peer } from '#ipc/peer.js';
@@ -139,6 +141,13 @@ const echo: Role = {
       { send: 'random', until: /^random/ },
       { send: 'quit', until: /^bye/ },
     ],
+    practice: {
+      sessions: 40,
+      session: (index) => [
+        { send: `practice ${index}`, until: /^\d+ practice/ },
+        { send: 'quit', until: /^bye/ },
+      ],
+    },
   },
   start(context) {
     context.onConnection((connection) => new Client(context, connection), { refusal: (_, reason) => `later: ${reason}\n` });
@@ -153,7 +162,20 @@ const echo: Role = {
 const mail: Role = {
   name: 'mail',
   settings: [toySettings],
-  rehearsal: { from: 'handoff', service: 'mail', greeting: /^welcome/, lines: [{ send: 'quit', until: /^bye/ }] },
+  rehearsal: {
+    from: 'handoff',
+    service: 'mail',
+    greeting: /^welcome/,
+    lines: [{ send: 'quit', until: /^bye/ }],
+    practice: {
+      sessions: 3,
+      prepare: async (folder) => {
+        if (folder !== '') await writeFile(join(folder, 'prepared'), '');
+      },
+      // The last one cannot come to its end.
+      session: (index) => Array.from({ length: index === 2 ? 2 : 1 }, () => ({ send: 'quit', until: /^bye/ })),
+    },
+  },
   start(context) {
     const streams = new Set<Duplex>();
     context.onReload(() => {

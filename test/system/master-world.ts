@@ -105,6 +105,7 @@ export class MasterWorld {
       stopGraceMs: 3_000,
       isVerboseTitle: false,
       hasTemplates: true,
+      hasPractice: false,
       isDebug: true,
       importEnvironment: [],
       loginIdentity: undefined,

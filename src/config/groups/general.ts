@@ -19,6 +19,10 @@ export const generalSettings = defineSettings('general', {
     'yes',
     'Processes with a service_count of up to 16 are copies of one that is ready; no: each is a program of its own, which takes ten times the CPU and has addresses of its own',
   ),
+  process_practice: boolean(
+    'yes',
+    'Processes without a service_count play sessions with themselves while nobody is connected, so that their first clients find compiled what they need; takes each up to 4 s of processor time after its start',
+  ),
   import_environment: string(
     'TZ CORE_OUTOFMEM CORE_ERROR LISTEN_PID LISTEN_FDS NOTIFY_SOCKET',
     'Environment variables passed on; key=value sets one',

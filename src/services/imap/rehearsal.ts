@@ -1,5 +1,6 @@
 // What most clients do in their first session.
 import type { Rehearsal } from '#service-kit/role.js';
+import { imapPractice } from './practice.js';
 
 const message =
   'From: a@example.com\r\nTo: b@example.com\r\nSubject: rehearsal\r\nMIME-Version: 1.0\r\nContent-Type: text/plain\r\n\r\nText.\r\n';
@@ -29,4 +30,5 @@ export const imapRehearsal: Rehearsal = {
     { send: 'q LOGOUT', until: /^q OK/m },
   ],
   settings: (folder) => ({ mail_location: `maildir:${folder}/Maildir`, mail_fsync: 'never' }),
+  practice: imapPractice,
 };

@@ -10,6 +10,8 @@ import { refusalText, refuseOverUserLimit } from '#pre-auth/user-limit.js';
 import type { AcceptedConnection, Rehearsal, Role, ServiceContext } from '#service-kit/role.js';
 import { tlsSettings } from '#service-kit/settings.js';
 
+const practisedLogins = 200;
+
 /** What most clients do before login. TLS is left out: it needs a certificate. */
 const rehearsals: Readonly<Record<'imap' | 'pop3', Rehearsal>> = {
   imap: {
@@ -21,6 +23,20 @@ const rehearsals: Readonly<Record<'imap' | 'pop3', Rehearsal>> = {
       { send: 'b ID ("name" "rehearsal")', until: /^b OK/m },
       { send: 'c LOGIN rehearsal rehearsal', until: /^c OK/m },
     ],
+    practice: {
+      sessions: practisedLogins,
+      session: (index) => [
+        ...(index % 4 === 0
+          ? [
+              { send: 'a CAPABILITY', until: /^a OK/m },
+              { send: 'b ID ("name" "rehearsal")', until: /^b OK/m },
+            ]
+          : []),
+        index % 3 === 0
+          ? { send: `c AUTHENTICATE PLAIN ${Buffer.from('\0rehearsal\0rehearsal').toString('base64')}`, until: /^c OK/m }
+          : { send: 'c LOGIN rehearsal rehearsal', until: /^c OK/m },
+      ],
+    },
   },
   pop3: {
     from: 'listener',
@@ -31,6 +47,14 @@ const rehearsals: Readonly<Record<'imap' | 'pop3', Rehearsal>> = {
       { send: 'USER rehearsal', until: /^\+OK/ },
       { send: 'PASS rehearsal', until: /^\+OK/m },
     ],
+    practice: {
+      sessions: practisedLogins,
+      session: () => [
+        { send: 'CAPA', until: /^\.\r$/m },
+        { send: 'USER rehearsal', until: /^\+OK/ },
+        { send: 'PASS rehearsal', until: /^\+OK/m },
+      ],
+    },
   },
 };
 

@@ -93,6 +93,7 @@ class Planner {
       stopGraceMs: general.shutdown_clients ? 5_000 : 30_000,
       isVerboseTitle: general.verbose_proctitle,
       hasTemplates: general.process_templates,
+      hasPractice: general.process_practice,
       isDebug: this.#text('mail_debug') === 'yes' || this.#text('auth_debug') === 'yes' || this.#text('log_debug') !== '',
       importEnvironment: general.import_environment.split(/\s+/).filter((item) => item !== ''),
       loginIdentity: this.#options.isRoot ? this.#userOr(general.default_login_user) : undefined,

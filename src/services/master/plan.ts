@@ -100,6 +100,8 @@ export interface ServerPlan {
   readonly isVerboseTitle: boolean;
   /** Processes that serve few clients are copies of a template. */
   readonly hasTemplates: boolean;
+  /** Processes that serve any number of clients play sessions with themselves while they have none. */
+  readonly hasPractice: boolean;
   readonly isDebug: boolean;
   /** Names, or NAME=VALUE, that children get from the environment. */
   readonly importEnvironment: readonly string[];

@@ -306,6 +306,7 @@ export class Pool {
       privateSockets,
       identity,
       user: identityOf(key),
+      isUsual: key === plan.limits.defaultKey,
       becomes,
       checksTls,
     };

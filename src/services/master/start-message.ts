@@ -21,6 +21,8 @@ export interface ProcessFacts {
   readonly identity: Identity | undefined;
   /** Whom it runs as, where each user has one. */
   readonly user: Identity | undefined;
+  /** Most processes of the service run as this one does. */
+  readonly isUsual: boolean;
   readonly becomes: StartMessage['becomes'];
   readonly checksTls: boolean;
 }
@@ -51,6 +53,8 @@ export function makeStartMessage(facts: ProcessFacts, needs: SettingsNeeds): Sta
     serves: plan.serves,
     tlsTicketKeys: facts.tlsTicketKeys,
     becomes: facts.becomes,
+    // One that runs as one user of many came for a client, and meets few others.
+    practises: server.hasPractice && plan.limits.serviceCount === 0 && facts.isUsual,
     isDebug: server.isDebug,
     title: `${server.instanceName}/${plan.name}`,
     isVerboseTitle: server.isVerboseTitle,
