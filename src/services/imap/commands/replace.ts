@@ -7,6 +7,7 @@ import type { MessageInput } from '../message-input.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { demandRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
+import { writeUpdates } from '../update-writer.js';
 import { appendUid, openTarget, receiveMessage } from './append.js';
 import type { Segment } from './append-catenate.js';
 
@@ -43,7 +44,10 @@ async function replace(
   await view.store([seq], deleted, { silent: true }, signal);
   await view.expunge([uid], signal);
   session.counters.expunged += 1;
-  return ok('Replace completed.');
+  if (!session.has('QRESYNC')) return ok('Replace completed.');
+  await writeUpdates(session, { allowExpunge: true, withUid: isUid, isOwn: true }, signal);
+  // RFC 7162 3.2.7, as for EXPUNGE.
+  return ok('Replace completed.', `HIGHESTMODSEQ ${view.highestModSeq}`);
 }
 
 export const replaceRow = messageRow({
