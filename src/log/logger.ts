@@ -29,37 +29,35 @@ export interface LoggerOptions {
 }
 
 class PinoBackedLogger implements Logger {
-  readonly #root: PinoLogger;
+  readonly #pino: PinoLogger;
   readonly #fields: LogFields;
-  #made: PinoLogger | undefined;
-  /** @param root without fields: pino would write a field that a child sets again twice */
-  constructor(root: PinoLogger, fields: LogFields) {
-    this.#root = root;
+  /** @param pino without fields: a child of its own for each session would cost more than the few lines that a session writes */
+  constructor(pino: PinoLogger, fields: LogFields) {
+    this.#pino = pino;
     this.#fields = fields;
   }
-  /** Made for the first line: most sessions write one or none. */
-  get #pino(): PinoLogger {
-    this.#made ??= this.#root.child(this.#fields);
-    return this.#made;
-  }
   get isDebug(): boolean {
-    return this.#root.isLevelEnabled('debug');
+    return this.#pino.isLevelEnabled('debug');
+  }
+  /** Each field once, however often it is set. */
+  #line(event: string, fields: LogFields | undefined): LogFields {
+    return Object.assign({}, this.#fields, fields, { event });
   }
   error(event: string, text: string, fields?: LogFields): void {
-    this.#pino.error(Object.assign({}, fields, { event }), text);
+    this.#pino.error(this.#line(event, fields), text);
   }
   warning(event: string, text: string, fields?: LogFields): void {
-    this.#pino.warn(Object.assign({}, fields, { event }), text);
+    this.#pino.warn(this.#line(event, fields), text);
   }
   info(event: string, text: string, fields?: LogFields): void {
-    this.#pino.info(Object.assign({}, fields, { event }), text);
+    this.#pino.info(this.#line(event, fields), text);
   }
   debug(event: string, text: string, fields?: LogFields): void {
     if (!this.isDebug) return;
-    this.#pino.debug(Object.assign({}, fields, { event }), text);
+    this.#pino.debug(this.#line(event, fields), text);
   }
   child(fields: LogFields, prefix?: string): Logger {
-    return new PinoBackedLogger(this.#root, Object.assign({}, this.#fields, fields, prefix === undefined ? undefined : { prefix }));
+    return new PinoBackedLogger(this.#pino, Object.assign({}, this.#fields, fields, prefix === undefined ? undefined : { prefix }));
   }
 }
 

@@ -98,8 +98,17 @@ function unique(items: readonly FetchItem[]): FetchItem[] {
 
 function readName(reader: CommandReader): string {
   const start = reader.position;
-  while (/[A-Za-z0-9.]/.test(reader.text[reader.position] ?? '')) reader.position += 1;
-  return reader.text.slice(start, reader.position).toUpperCase();
+  const { text } = reader;
+  let at = start;
+  while (at < text.length && isNameChar(text.charCodeAt(at))) at += 1;
+  reader.position = at;
+  return text.slice(start, at).toUpperCase();
+}
+
+/** A-Z a-z 0-9 and the dot. */
+function isNameChar(octet: number): boolean {
+  const letter = octet | 0x20;
+  return (letter >= 0x61 && letter <= 0x7a) || (octet >= 0x30 && octet <= 0x39) || octet === 0x2e;
 }
 
 function parseItem(reader: CommandReader): FetchItem {

@@ -55,21 +55,12 @@ function cachedFields(item: FetchItem): readonly string[] | undefined {
 
 export function planFetch(session: Session, items: readonly FetchItem[], isUid: boolean, usesModSeq: boolean): FetchPlan {
   const wanted: FetchItem[] = [...items];
-  const has = (name: SimpleItem): boolean => wanted.some((item) => item.kind === 'simple' && item.name === name);
+  const includes = new Set<SimpleItem>();
+  for (const item of items) if (item.kind === 'simple') includes.add(item.name);
   // RFC 9051 6.4.9: UID FETCH always returns the UID; UIDFETCH replies begin with it.
-  if (isUid && !has('UID') && !session.has('UIDONLY')) wanted.unshift({ kind: 'simple', name: 'UID' });
-  if (usesModSeq && !has('MODSEQ')) wanted.push({ kind: 'simple', name: 'MODSEQ' });
-  const headers = [...new Set([...wanted.flatMap((item) => cachedFields(item) ?? []), ...(has('THREADID') ? threadIdHeaders : [])])];
-  const needs: MessageNeeds = {
-    ...(has('RFC822.SIZE') && { size: true }),
-    ...(has('INTERNALDATE') && { internalDate: true }),
-    ...(has('SAVEDATE') && { saveDate: true }),
-    ...(has('ENVELOPE') && { envelope: true }),
-    ...(has('BODY') && { body: true }),
-    ...(has('BODYSTRUCTURE') && { bodyStructure: true }),
-    ...(headers.length > 0 && { headers }),
-    ...(wanted.some((item) => item.kind === 'preview') && { preview: true }),
-  };
+  if (isUid && !includes.has('UID') && !session.has('UIDONLY')) wanted.unshift(addItem(includes, 'UID'));
+  if (usesModSeq && !includes.has('MODSEQ')) wanted.push(addItem(includes, 'MODSEQ'));
+  const needs = needsOf(wanted, includes);
   const steps = wanted.map((item) => stepOf(session, item));
   const isPlain = steps.every((step) => 'text' in step);
   return {
@@ -77,11 +68,53 @@ export function planFetch(session: Session, items: readonly FetchItem[], isUid: 
     puts: isPlain ? wanted.map((item, index) => putterOf(session, item, steps[index] as { readonly text: TextOf })) : [],
     isPlain,
     readsWhole: !isPlain && steps.every((step) => 'text' in step || isWhole(step.content)),
-    needs,
-    hasNeeds: Object.keys(needs).length > 0,
+    needs: needs ?? noNeeds,
+    hasNeeds: needs !== undefined,
     setsSeen: wanted.some((item) => (item.kind === 'section' || item.kind === 'binary') && !item.isPeek) && !session.view.isReadOnly,
-    includes: new Set(wanted.flatMap((item) => (item.kind === 'simple' ? [item.name] : []))),
+    includes,
   };
+}
+
+function addItem(includes: Set<SimpleItem>, name: SimpleItem): FetchItem {
+  includes.add(name);
+  return { kind: 'simple', name };
+}
+
+/** Simple items whose values have to be prepared. */
+const neededBy: Readonly<Partial<Record<SimpleItem, Exclude<keyof MessageNeeds, 'headers'>>>> = {
+  'RFC822.SIZE': 'size',
+  INTERNALDATE: 'internalDate',
+  SAVEDATE: 'saveDate',
+  ENVELOPE: 'envelope',
+  BODY: 'body',
+  BODYSTRUCTURE: 'bodyStructure',
+};
+const noNeeds: MessageNeeds = {};
+
+/** @returns undefined when nothing has to be prepared */
+function needsOf(wanted: readonly FetchItem[], includes: ReadonlySet<SimpleItem>): MessageNeeds | undefined {
+  const needs: { -readonly [Need in keyof MessageNeeds]: MessageNeeds[Need] } = {};
+  let hasNeeds = false;
+  let headers: Set<string> | undefined;
+  for (const item of wanted) {
+    const need = item.kind === 'preview' ? 'preview' : item.kind === 'simple' ? neededBy[item.name] : undefined;
+    if (need !== undefined) {
+      needs[need] = true;
+      hasNeeds = true;
+    }
+    const names = item.kind === 'section' ? cachedFields(item) : undefined;
+    if (names !== undefined) headers = added(headers, names);
+  }
+  if (includes.has('THREADID')) headers = added(headers, threadIdHeaders);
+  if (headers === undefined || headers.size === 0) return hasNeeds ? needs : undefined;
+  needs.headers = [...headers];
+  return needs;
+}
+
+function added(known: Set<string> | undefined, names: readonly string[]): Set<string> {
+  const all = known ?? new Set();
+  for (const name of names) all.add(name);
+  return all;
 }
 
 function isWhole(item: ContentItem): boolean {

@@ -243,13 +243,17 @@ export class MaildirBox {
   /** @throws StorageError `not-found` when the Maildir is gone */
   folderTimes(): FolderTimes {
     const fresh = statSync(this.newDir, { throwIfNoEntry: false });
+    return { curMtimeMs: this.#curTime(), newMtimeMs: fresh?.mtimeMs ?? 0 };
+  }
+
+  #curTime(): number {
     const cur = statSync(this.curDir, { throwIfNoEntry: false });
     if (cur !== undefined && this.isReplacedBy(cur.ino)) {
       this.replaced();
       throw new StorageError('not-found', `another mailbox is at ${this.paths.mailDir} now`, { clientText: 'Mailbox was deleted' });
     }
     if (cur === undefined) throw new StorageError('not-found', `${this.curDir} is gone`, { clientText: 'Mailbox was deleted' });
-    return { newMtimeMs: fresh?.mtimeMs ?? 0, curMtimeMs: cur.mtimeMs };
+    return cur.mtimeMs;
   }
 
   /** Tells all views that something may have changed. */
@@ -265,9 +269,7 @@ export class MaildirBox {
     const before = this.folderTimes();
     change();
     const after = this.folderTimes();
-    const rows = this.state.columns.length;
-    const scanMs = Math.max(Math.min(this.lastScanMs, slowScanMs + rows / slowScanRowsPerMs), rows / scanRowsPerMs);
-    const recheckAtMs = Date.now() + Math.max(dirtyWindowMs + 100, scanMs * recheckFactor);
+    const recheckAtMs = this.#recheckAtMs();
     const isNewKnown = before.newMtimeMs === stamps.newMtimeMs;
     const isCurKnown = before.curMtimeMs === stamps.curMtimeMs;
     return {
@@ -277,6 +279,22 @@ export class MaildirBox {
       curMtimeMs: isCurKnown ? after.curMtimeMs : stamps.curMtimeMs,
       curRecheckAtMs: isCurKnown && after.curMtimeMs !== before.curMtimeMs ? recheckAtMs : stamps.curRecheckAtMs,
     };
+  }
+
+  /** The same for a change of messages that are here: where none of them is in new/, that folder stays as it is. */
+  trackedChangeOfKnown(stamps: Stamps, change: () => void): Stamps {
+    if (this.hasNewFiles()) return this.trackedChange(stamps, change);
+    const before = this.#curTime();
+    change();
+    const after = this.#curTime();
+    if (before !== stamps.curMtimeMs || after === before) return stamps;
+    return { ...stamps, curMtimeMs: after, curRecheckAtMs: this.#recheckAtMs() };
+  }
+
+  #recheckAtMs(): number {
+    const rows = this.state.columns.length;
+    const scanMs = Math.max(Math.min(this.lastScanMs, slowScanMs + rows / slowScanRowsPerMs), rows / scanRowsPerMs);
+    return Date.now() + Math.max(dirtyWindowMs + 100, scanMs * recheckFactor);
   }
 
   /** Some live message's file is in new/. */

@@ -66,7 +66,7 @@ async function removeFiles(
     else removed.push([uid, uid]);
   };
   while (next < uids.length && failure === undefined) {
-    stamps = box.trackedChange(stamps, () => {
+    stamps = box.trackedChangeOfKnown(stamps, () => {
       try {
         do {
           const end = Math.min(next + unlinksPerLook, uids.length);

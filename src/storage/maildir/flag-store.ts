@@ -109,7 +109,7 @@ class FlagStore {
     using renames = openRenames(this.#box, this.#box.curDir, uids.length);
     this.#renames = renames;
     while (next < uids.length) {
-      this.#stamps = this.#box.trackedChange(this.#stamps, () => {
+      this.#stamps = this.#box.trackedChangeOfKnown(this.#stamps, () => {
         do {
           const end = Math.min(next + renamesPerLook, uids.length);
           for (; next < end; next += 1) this.#applyOne(uids[next] as number, builder, missed);
