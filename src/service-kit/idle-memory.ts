@@ -31,8 +31,8 @@ const looksBeforeFull = 2;
 const looksBeforeLast = 4;
 /** The young generation has 1 MB at the start of a process, and a quarter of it after a collection. */
 const restingYoungBytes = 0.75 * megabyte;
-/** V8 makes it smaller only while little was allocated for some seconds, so the first collection may free and keep. */
-const maxYoungTries = 3;
+/** V8 makes it smaller only while little was allocated for some seconds, and never in a full collection, so the first ones may free and keep. */
+const maxYoungTries = 4;
 /** A full collection stops the process, for 1 to 2 ms for each MB: larger heaps are left to V8, which does it in steps. */
 const maxFullBytes = 64 * megabyte;
 /** Growth since the last time at rest that a full collection is worth: octets, and as part of what there was then. */
@@ -49,7 +49,7 @@ export class CollectionDecider {
 
   /** Nothing has happened lately and nothing is to be given back. */
   get isResting(): boolean {
-    return this.#quietLooks > looksBeforeFull + 1;
+    return this.#quietLooks > looksBeforeLast;
   }
 
   observe({ cpuShare, youngBytes, oldBytes }: MemorySample): Collection {
@@ -61,19 +61,23 @@ export class CollectionDecider {
       return 'none';
     }
     this.#quietLooks += 1;
-    if (youngBytes > restingYoungBytes && this.#youngTries > 0) {
-      this.#youngTries -= 1;
-      return 'young';
+    if (this.#isWorthCollecting(oldBytes)) {
+      this.#hasCollected = true;
+      return 'full';
     }
-    if (this.#quietLooks < looksBeforeFull) return 'none';
+    if (youngBytes <= restingYoungBytes || this.#youngTries === 0) return 'none';
+    this.#youngTries -= 1;
+    return 'young';
+  }
+
+  #isWorthCollecting(oldBytes: number): boolean {
+    if (this.#quietLooks < looksBeforeFull || oldBytes > maxFullBytes) return false;
     // What has gone since may come back without a collection here.
-    this.#oldBytesAtRest = Math.min(this.#oldBytesAtRest, oldBytes);
-    const growthBytes = oldBytes - this.#oldBytesAtRest;
-    const isWorthwhile = growthBytes > worthwhileGrowthBytes && growthBytes > this.#oldBytesAtRest * worthwhileGrowthShare;
-    const isLast = this.#hasCollected && this.#quietLooks === looksBeforeLast;
-    if ((!isWorthwhile && !isLast) || oldBytes > maxFullBytes) return 'none';
-    this.#hasCollected = true;
-    return 'full';
+    const atRest = Math.min(this.#oldBytesAtRest ?? oldBytes, oldBytes);
+    this.#oldBytesAtRest = atRest;
+    const growthBytes = oldBytes - atRest;
+    if (growthBytes > worthwhileGrowthBytes && growthBytes > atRest * worthwhileGrowthShare) return true;
+    return this.#hasCollected && this.#quietLooks === looksBeforeLast;
   }
 
   /** After a full collection. */

@@ -36,14 +36,30 @@ describe('Collecting garbage while a process is quiet', () => {
       ['none', 'none', 'none', 'none'],
     ],
     [
-      'collects the young generation, and again while it stays large, three times',
+      'collects the young generation, and again while it stays large, four times',
       [
         [0, 16, 8],
         [0, 16, 8],
         [0, 16, 8],
         [0, 16, 8],
+        [0, 16, 8],
       ],
-      ['young', 'young', 'young', 'none'],
+      ['young', 'young', 'young', 'young', 'none'],
+    ],
+    [
+      'collects what is young between and after full collections',
+      [
+        [0, 0.5, 8],
+        [0.9, 16, 30],
+        [0, 16, 30],
+        [0, 1, 30],
+        [0, 1, 12],
+        [0, 1, 12],
+        [0, 1, 12],
+        [0, 1, 12],
+        [0, 1, 12],
+      ],
+      ['none', 'none', 'young', 'full', 'young', 'full', 'young', 'young', 'none'],
     ],
     [
       'collects everything after a burst, and once more when nothing has happened for a while',
@@ -113,6 +129,7 @@ describe('Collecting garbage while a process is quiet', () => {
   it('rests when nothing is left to do, until something happens', () => {
     const decider = new CollectionDecider();
     decide(decider, [
+      [0, 0.5, 8],
       [0, 0.5, 8],
       [0, 0.5, 8],
       [0, 0.5, 8],
