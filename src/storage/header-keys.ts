@@ -1,12 +1,18 @@
 // Header fields as SEARCH compares them, kept between searches: who searches a mailbox by subject or sender searches again, often with one letter
 // more. A message never changes, so what is known of a UID stays true for as long as UIDVALIDITY does.
 
+import { bytesOf, insertBlock, type KeyBlock } from './key-blocks.js';
+
 /** What is known of one field, by UID. */
 export interface FieldKeys {
   /** The keys (`searchKey`) of all fields of the name, a line each; null: no such field. Undefined: not known. */
   get(uid: number): string | null | undefined;
   /** @returns false when there is no room for it */
   set(uid: number, key: string | null): boolean;
+  /** What is known of many messages at once, ascending. */
+  readonly blocks: readonly KeyBlock[];
+  /** @param block about messages that no other block is about. @returns false when there is no room for it */
+  addBlock(block: KeyBlock): boolean;
 }
 
 /** Octets, estimated: 100,000 subjects and as many senders. */
@@ -71,6 +77,7 @@ class StoredKeys implements FieldKeys {
   #bytes = 0;
   #account: Account;
   readonly #keys = new Map<number, string | null>();
+  readonly blocks: KeyBlock[] = [];
   readonly #makeRoom: (bytes: number) => boolean;
 
   constructor(account: Account, makeRoom: (bytes: number) => boolean) {
@@ -84,10 +91,20 @@ class StoredKeys implements FieldKeys {
 
   set(uid: number, key: string | null): boolean {
     if (this.#keys.has(uid)) return true;
-    const account = this.#account;
-    const bytes = entryBytes + (key === null ? 0 : key.length * 2);
-    if (account.bytes + bytes > account.maxBytes && (account === closedAccount || !this.#makeRoom(bytes))) return false;
+    if (!this.#take(entryBytes + (key === null ? 0 : key.length * 2))) return false;
     this.#keys.set(uid, key);
+    return true;
+  }
+
+  addBlock(block: KeyBlock): boolean {
+    if (!this.#take(bytesOf(block))) return false;
+    insertBlock(this.blocks, block);
+    return true;
+  }
+
+  #take(bytes: number): boolean {
+    const account = this.#account;
+    if (account.bytes + bytes > account.maxBytes && (account === closedAccount || !this.#makeRoom(bytes))) return false;
     this.#bytes += bytes;
     account.bytes += bytes;
     return true;

@@ -1,5 +1,8 @@
 // A search query as a three-valued test by sequence number and stage (see search-run.ts).
+
+import { searchKey } from '#mail/text.js';
 import { intersectRanges, normalizeRanges, rangesContain } from '#util/number-set.js';
+import { keyOutcome } from './key-blocks.js';
 import { emailIdOf, threadIdHeaders, threadIdOf } from './object-id.js';
 import type { NumberRange, SearchQuery } from './search.js';
 import { type HeaderKeyFound, type Outcome, type SearchSource, unknown } from './search-source.js';
@@ -9,6 +12,8 @@ import type { MessageNeeds } from './types.js';
 type Test = (seq: number, stage: number) => Outcome;
 
 export interface CompiledQuery {
+  /** Of header texts, to be tried once it is known how many messages are left. */
+  readonly probes: readonly HeaderProbe[];
   /** Sequence ranges outside of which nothing matches. */
   readonly candidates: readonly NumberRange[];
   readonly test: Test;
@@ -24,6 +29,16 @@ export interface CompiledQuery {
   beginSlice(): void;
 }
 
+/** A text that is looked for in a field of many messages at once. */
+export interface HeaderProbe {
+  readonly field: string;
+  readonly needle: string;
+  /** See `headerOutcomes` of the source. */
+  outcomes: Uint8Array | undefined;
+  /** Nothing more will come: messages are looked at one by one. */
+  isDone: boolean;
+}
+
 const dayMs = 86_400_000;
 
 export function compileQuery(query: SearchQuery, source: SearchSource): CompiledQuery {
@@ -34,6 +49,7 @@ export function compileQuery(query: SearchQuery, source: SearchSource): Compiled
     test,
     stages: compiler.stages(),
     text: compiler.text,
+    probes: compiler.probes,
     fields: [...compiler.keyTests.keys()],
     foundKey: compiler.foundKey(),
     beginSlice: () => compiler.beginSlice(),
@@ -42,6 +58,7 @@ export function compileQuery(query: SearchQuery, source: SearchSource): Compiled
 
 class Compiler {
   readonly text = new TextNeedles();
+  readonly probes: HeaderProbe[] = [];
   readonly #source: SearchSource;
   readonly #nowMs: number;
   readonly #memos: Map<number, Outcome>[] = [];
@@ -161,7 +178,10 @@ class Compiler {
   #compileHeader(field: string, text: string): Test {
     const source = this.#source;
     this.#headers.add(field);
-    const contains = keyContains(text);
+    const needle = searchKey(text);
+    const contains = keyContains(needle);
+    const probe: HeaderProbe = { field, needle, outcomes: undefined, isDone: source.headerOutcomes === undefined };
+    this.probes.push(probe);
     const keys = source.headerKeys?.(field);
     const names = [field];
     const memo = new Map<number, Outcome>();
@@ -181,6 +201,10 @@ class Compiler {
     this.keyTests.set(field, [...(this.keyTests.get(field) ?? []), take]);
     if (keys === undefined) return read;
     return (seq, stage) => {
+      const outcome = probe.outcomes?.[seq - 1] ?? keyOutcome.unknown;
+      if (outcome !== keyOutcome.unknown) return outcome === keyOutcome.yes ? 1 : 0;
+      // The probe may tell it of many messages at once.
+      if (!probe.isDone && stage === 0) return unknown;
       const key = keys.get(source.uidAt(seq));
       if (key === undefined) return read(seq, stage);
       return contains(key) ? 1 : 0;

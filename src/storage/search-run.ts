@@ -31,7 +31,16 @@ export async function evaluateSearch(query: SearchQuery, source: SearchSource, s
   if (flags !== undefined && source.flagMatches !== undefined) return source.flagMatches(flags);
   const compiled = compileQuery(query, source);
   const pacer = new Pacer(signal);
-  const { matched, open } = await testColumns(compiled, source, pacer);
+  // Nothing else could rule out messages.
+  if (isOfHeaders(query) && source.count >= probedMessages) await tryProbes(compiled, source, signal);
+  const tested = await testColumns(compiled, source, pacer);
+  const { matched } = tested;
+  let { open } = tested;
+  if (open.length > 0 && compiled.probes.some(({ isDone }) => !isDone)) {
+    const isWorthIt = open.length >= probedMessages && open.length >= source.count * probedPart;
+    await tryProbes(compiled, isWorthIt ? source : {}, signal);
+    open = await testAgain(compiled, source, { open, matched }, pacer);
+  }
   if (open.length === 0) return matched;
   const later = await testContents(compiled, source, open, pacer, signal);
   return matched.length === 0 ? later : mergeAscending(matched, later);
@@ -60,6 +69,56 @@ async function testColumns(
     }
   }
   return { matched, open };
+}
+
+/** Where so many messages are left, and so great a part of all, header texts are looked for in all of them at once. */
+const probedMessages = 64;
+const probedPart = 1 / 4;
+
+function isOfHeaders(query: SearchQuery): boolean {
+  switch (query.kind) {
+    case 'header':
+      return true;
+    case 'not':
+      return isOfHeaders(query.query);
+    case 'and':
+    case 'or':
+      return query.queries.length > 0 && query.queries.every(isOfHeaders);
+    default:
+      return false;
+  }
+}
+
+/** @param source without `headerOutcomes`: it is not worth it */
+async function tryProbes({ probes }: CompiledQuery, source: Pick<SearchSource, 'headerOutcomes'>, signal: AbortSignal): Promise<void> {
+  for (const probe of probes) {
+    probe.outcomes = await source.headerOutcomes?.(probe, signal);
+    probe.isDone = true;
+  }
+}
+
+/** @param tested `matched` receives those that match, and stays ascending. @returns those still undecided */
+async function testAgain(
+  { test }: CompiledQuery,
+  source: SearchSource,
+  { open, matched }: { readonly open: readonly number[]; readonly matched: number[] },
+  pacer: Pacer,
+): Promise<number[]> {
+  const undecided: number[] = [];
+  const before = matched.length;
+  let untilPause = columnSlice;
+  for (const seq of open) {
+    untilPause -= 1;
+    if (untilPause === 0) {
+      untilPause = columnSlice;
+      await pacer.breathe();
+    }
+    const outcome = test(seq, 0);
+    if (outcome === 0 || source.isExpunged(seq)) continue;
+    (outcome === unknown ? undecided : matched).push(seq);
+  }
+  if (before > 0) matched.sort((a, b) => a - b);
+  return undecided;
 }
 
 /** Stages 1 to 3: slice by slice, so that what a slice loaded is used before it is given up. */

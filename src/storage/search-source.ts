@@ -31,6 +31,11 @@ export type SearchSource = Pick<
   /** What earlier searches have found out about a field, lower-case. */
   headerKeys?(field: string): FieldKeys;
   /**
+   * Finds out for as many messages as can be told quickly whether the key of a field, lower-case, holds a text (through `searchKey`): `keyOutcome` by
+   * sequence number less one. What is found out is kept.
+   */
+  headerOutcomes?(wanted: { readonly field: string; readonly needle: string }, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  /**
    * Tells the keys (`headerKey`) of fields, lower-case, for those of the messages where they can be found without `prepare`. `found` is called with the
    * field's place in `fields`.
    */

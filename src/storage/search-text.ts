@@ -146,9 +146,8 @@ function isBlank(code: number): boolean {
   return code === 0x20 || code === 0x09 || code === 0x0d || code === 0x0a;
 }
 
-/** A test of a `headerKey`: some field contains the text; '' asks for the field only. */
-export function keyContains(text: string): (key: string | null) => boolean {
-  const needle = searchKey(text);
+/** A test of a `headerKey`: some field contains the text, which went through `searchKey`; '' asks for the field only. */
+export function keyContains(needle: string): (key: string | null) => boolean {
   return (key) => key?.includes(needle) === true;
 }
 

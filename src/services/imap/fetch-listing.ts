@@ -3,12 +3,12 @@
 import { Buffer } from 'node:buffer';
 import type { SimpleItem } from '#protocol/imap/fetch-item.js';
 import type { MailboxView } from '#storage/mailbox.js';
-import type { NumberRange } from '#util/number-set.js';
+import { type NumberRange, numbersOf } from '#util/number-set.js';
 import { putDecimal, putOctets } from '#util/put-text.js';
 import type { FetchPlan } from './fetch-plan.js';
 import { writeFlagRows } from './flag-rows.js';
 import type { FlagText } from './flag-text.js';
-import { numbersOf, type Session } from './session.js';
+import type { Session } from './session.js';
 import { TimeSlice } from './time-slice.js';
 
 export type ListingItem = Extract<SimpleItem, 'UID' | 'FLAGS' | 'MODSEQ'>;

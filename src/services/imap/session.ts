@@ -339,8 +339,3 @@ export function countOf(ranges: readonly NumberRange[]): number {
   for (const [first, last] of ranges) count += last - first + 1;
   return count;
 }
-
-/** The numbers of ranges, ascending. */
-export function* numbersOf(ranges: readonly NumberRange[]): Generator<number> {
-  for (const [first, last] of ranges) for (let number = first; number <= last; number++) yield number;
-}

@@ -1,5 +1,5 @@
 import type { MimePart } from '#mail/mime-part.js';
-import { intersectRanges, normalizeRanges, rangesOf, subtractRanges } from '#util/number-set.js';
+import { intersectRanges, normalizeRanges, numbersOf, rangesOf, subtractRanges } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
 import type { FieldKeys } from '../header-keys.js';
 import { rowBit } from '../index/columns.js';
@@ -30,6 +30,7 @@ import { flagColumns } from './flag-columns.js';
 import { storeFlags } from './flag-store.js';
 import { guidOf } from './guid.js';
 import { findHeaderKeys } from './header-search.js';
+import { headerOutcomes } from './key-scan.js';
 import { MaildirMailboxBase } from './mailbox-base.js';
 import { expungedError, learnFacts, openReader, peekMessage } from './message-files.js';
 import { Numbering } from './numbering.js';
@@ -240,6 +241,10 @@ export class MaildirView implements MailboxView {
 
   headerKeys(field: string): FieldKeys {
     return this.#box.headerKeys.of(field, this.#box.state.uidValidity);
+  }
+
+  headerOutcomes(wanted: { readonly field: string; readonly needle: string }, signal: AbortSignal): Promise<Uint8Array | undefined> {
+    return headerOutcomes(this.#box, this.numbering, wanted, this.headerKeys(wanted.field), signal);
   }
 
   async findHeaderKeys(fields: readonly string[], seqs: readonly number[], found: HeaderKeyFound): Promise<void> {
@@ -490,8 +495,4 @@ export class MaildirView implements MailboxView {
       targetUids: copied.targetUids as readonly Uid[],
     };
   }
-}
-
-function* numbersOf(ranges: SuspendedView['uids']): Generator<number> {
-  for (const [first, last] of ranges) for (let number = first; number <= last; number += 1) yield number;
 }

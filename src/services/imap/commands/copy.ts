@@ -2,14 +2,14 @@
 import { type CopyCommand, parseCopy } from '#protocol/imap/commands/copy.js';
 import { StorageError } from '#storage/errors.js';
 import type { CopyResult } from '#storage/mailbox.js';
-import { formatNumbers } from '#util/number-set.js';
+import { formatNumbers, numbersOf } from '#util/number-set.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { replyToStorageError } from '../error-reply.js';
 import { type Limited, limitSeqs, refuseSave, withLimit } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { withProgress } from '../progress.js';
 import { demandRights, keptFlags, myRights } from '../rights.js';
-import { countOf, numbersOf, type Session } from '../session.js';
+import { countOf, type Session } from '../session.js';
 
 /** UIDs in the order of the copies: RFC 4315 3 pairs them by position. */
 export function copyUid(result: CopyResult): string {

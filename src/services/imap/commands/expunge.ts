@@ -1,10 +1,11 @@
 import { parseExpunge } from '#protocol/imap/commands/expunge.js';
 import { flagBit, type Uid } from '#storage/types.js';
+import { numbersOf } from '#util/number-set.js';
 import { row } from '../command-spec.js';
 import { type Limited, limitSeqs, withLimit } from '../message-limit.js';
 import { bad, no, ok } from '../outcome.js';
 import { demandRights } from '../rights.js';
-import { numbersOf, type Session } from '../session.js';
+import type { Session } from '../session.js';
 import { writeUpdates } from '../update-writer.js';
 
 /** Messages of the selected mailbox marked \Deleted. */

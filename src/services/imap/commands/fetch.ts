@@ -4,7 +4,7 @@ import type { FetchItem } from '#protocol/imap/fetch-item.js';
 import { StorageError } from '#storage/errors.js';
 import type { MessageReader } from '#storage/mailbox.js';
 import { flagBit } from '#storage/types.js';
-import { formatRanges, type NumberRange, resolveNumberSet } from '#util/number-set.js';
+import { formatRanges, type NumberRange, numbersOf, resolveNumberSet } from '#util/number-set.js';
 import { OctetBlocks } from '#util/octet-blocks.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { type LocatedContent, locateContent, writeContent, writeWhole } from '../fetch-content.js';
@@ -14,7 +14,7 @@ import { limitSeqs, refusePage, withLimit } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { myRights } from '../rights.js';
 import { partialOf } from '../search-reply.js';
-import { countOf, numbersOf, type Session } from '../session.js';
+import { countOf, type Session } from '../session.js';
 import { summaryItems, writeSummaries } from '../summary-rows.js';
 import { TimeSlice } from '../time-slice.js';
 

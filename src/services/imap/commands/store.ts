@@ -3,13 +3,12 @@ import { parseStore } from '#protocol/imap/commands/store.js';
 import { denied } from '#storage/account-errors.js';
 import type { StoreChange } from '#storage/mailbox.js';
 import { type FlagSet, flagBit } from '#storage/types.js';
-import { formatNumbers } from '#util/number-set.js';
+import { formatNumbers, numbersOf } from '#util/number-set.js';
 import { row } from '../command-spec.js';
 import { toFlagSet } from '../flag-text.js';
 import { limitSeqs, withLimit } from '../message-limit.js';
 import { bad, no, ok } from '../outcome.js';
 import { keptFlags, myRights, permittedFlags } from '../rights.js';
-import { numbersOf } from '../session.js';
 import { writeFlagChanges, writeFlagList } from '../update-writer.js';
 
 export const storeRow = row({
