@@ -64,7 +64,14 @@ export class Folding implements IdleExit {
     if (state === undefined || (state.selected?.view.uids.length ?? 0) > maxRanges) return false;
     if (state.selected !== undefined && view?.mailbox.hasNewsSince(state.selected.view.highestModSeq) !== false) return false;
     if (!stream.detach(ignore)) return false;
-    fold(state, view?.mailbox);
+    try {
+      fold(state, view?.mailbox);
+    } catch (error) {
+      // Nobody has taken the stream: the session goes on as it is, and is left alone.
+      session.log.error('imap.fold', `An idling session cannot be folded: ${String(error)}`, { error });
+      stream.attach();
+      return true;
+    }
     view?.park();
     session.hasLeft = true;
     stream.letGo();

@@ -162,9 +162,9 @@ export class ServedSession {
     const { stream, request } = this.#handed;
     const { imap_idle_notify_interval: interval } = settings;
     const keepAliveMs = Number.isFinite(interval) ? interval : 0;
+    this.#options.fold({ stream, request, state, fields, user, mailbox, keepAliveMs, idleTimeoutMs: defaultIdleTimeoutMs });
     this.#isFolded = true;
     this.#log.debug('session.folded', 'Folded');
-    this.#options.fold({ stream, request, state, fields, user, mailbox, keepAliveMs, idleTimeoutMs: defaultIdleTimeoutMs });
   }
 
   #canGoBack(settings: ImapSettings): boolean {
