@@ -28,7 +28,8 @@ export class Relay {
 
   #copy(from: Socket, to: Socket): void {
     from.on('data', (chunk: Buffer) => {
-      if (!to.write(chunk)) from.pause();
+      // Read all the same when nobody is left to take it: what is not read makes a reset of the end.
+      if (!to.destroyed && !to.write(chunk)) from.pause();
     });
     to.on('drain', () => from.resume());
     from.on('end', () => {
@@ -37,10 +38,12 @@ export class Relay {
     });
     from.on('error', ignore);
     from.on('close', (hadError: boolean) => {
-      // What was received before an orderly end is still delivered; after an error the other side must not mistake it for one.
-      if (hadError) to.destroy();
+      // What was received before an orderly end is still delivered; after an error the service must not mistake it for one. A process that goes
+      // before it has read all that the client says is an error as well, and its last words are for the client.
+      if (hadError && to === this.#service) to.destroy();
       // An end that was said already would cost an error, which Node makes and nobody sees.
       else if (!to.writableEnded) to.end();
+      if (to === this.#client) to.resume();
       this.#linger ??= setTimeout(() => this.destroy(), lingerMs);
       this.#openSides -= 1;
       if (this.#openSides > 0) return;

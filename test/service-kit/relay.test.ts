@@ -194,6 +194,23 @@ for (const [way, begin] of Object.entries(ways))
       await closed;
     });
 
+    if (way === 'over a socket of its own') {
+      it('does not cut the client off when the process goes without having read all that it says', async () => {
+        const heard = once(client.outer, 'readable');
+        carrier.outer.write('bye');
+        await heard;
+        const gone = new Promise<void>((resolve) => carrier.inner.once('close', () => resolve()));
+        // What it has not read makes this an error for the relay.
+        carrier.outer.resetAndDestroy();
+        await gone;
+        assert.equal(client.inner.destroyed, false);
+        await new Promise<void>((resolve) => client.outer.write('more', () => resolve()));
+        assert.equal(await readAll(client.outer), 'bye');
+        client.outer.end();
+        await closed;
+      });
+    }
+
     it('ends both sides when told so', async () => {
       client.outer.resume();
       service.stream.resume();
