@@ -6,6 +6,7 @@
 // once when a client comes. Then it goes on at the next rest.
 import type { Logger } from '#log/logger.js';
 import type { ControlLink } from './control-link.js';
+import { collect } from './idle-memory.js';
 import { closeFolder, openFolder, Stage, type StageOptions } from './rehearsal-stage.js';
 import type { Practice, Rehearsal, Role } from './role.js';
 
@@ -91,7 +92,10 @@ export class Practising {
       })
       .finally(() => {
         this.#current = undefined;
-        if (this.#options.isAtRest()) this.start();
+        if (!this.#options.isAtRest() || this.#isStopped) return;
+        // What is left of the second instance would be taken for what the process needs at rest (idle-memory.ts).
+        collect('full');
+        this.start();
       });
     this.#current = { abort, ended };
   }
