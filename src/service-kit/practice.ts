@@ -4,7 +4,9 @@
 //
 // It begins once the process has been at rest for a while, works less than half of the time, gives way where the processors are taken, and ends at
 // once when a client comes. Then it goes on at the next rest.
+
 import type { Logger } from '#log/logger.js';
+import { openNativeLibraries } from '#util/native-calls.js';
 import type { ControlLink } from './control-link.js';
 import { collect } from './idle-memory.js';
 import { closeFolder, openFolder, Stage, type StageOptions } from './rehearsal-stage.js';
@@ -95,6 +97,7 @@ export class Practising {
         if (!this.#options.isAtRest() || this.#isStopped) return;
         // What is left of the second instance would be taken for what the process needs at rest (idle-memory.ts).
         collect('full');
+        trim();
         this.start();
       });
     this.#current = { abort, ended };
@@ -169,6 +172,15 @@ class Pacer {
     }
     this.#signal.throwIfAborted();
     this.#resumedAtMs = performance.now();
+  }
+}
+
+/** The C library gives back what V8's compilers needed; it keeps it for the next ones otherwise. Not every C library can. */
+function trim(): void {
+  try {
+    openNativeLibraries()?.load(null).func('malloc_trim', 'int', ['ulong'])(0);
+  } catch {
+    // musl keeps little.
   }
 }
 
