@@ -172,8 +172,8 @@ const mail: Role = {
       prepare: async (folder) => {
         if (folder !== '') await writeFile(join(folder, 'prepared'), '');
       },
-      // The last one cannot come to its end.
-      session: (index) => Array.from({ length: index === 2 ? 2 : 1 }, () => ({ send: 'quit', until: /^bye/ })),
+      // The last one cannot come to its end: the first line ends it, and nothing answers the second.
+      session: (index) => Array.from({ length: index === 2 ? 3 : 1 }, () => ({ send: 'quit', until: /^bye/ })),
     },
   },
   start(context) {
