@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type Listed, type ListingItem, writeListing } from '#services/imap/fetch-listing.js';
+import { type Listed, type ListingItem, listingItems, writeListing } from '#services/imap/fetch-listing.js';
+import { planFetch } from '#services/imap/fetch-plan.js';
 import { FlagText } from '#services/imap/flag-text.js';
 import type { Session } from '#services/imap/session.js';
 import { never } from '../../contract/world.js';
@@ -29,6 +30,12 @@ function listingOf(uids: readonly number[], options: { readonly keywords?: reado
 }
 
 describe('FETCH of UIDs and flags', () => {
+  it('takes the fast way for UID FETCH, which tells the UID first', () => {
+    const session = { has: () => false, view: { isReadOnly: false }, flagText: new FlagText() } as unknown as Session;
+    const plan = planFetch(session, [{ kind: 'simple', name: 'FLAGS' }], true, false);
+    assert.deepEqual(listingItems(plan), ['UID', 'FLAGS']);
+  });
+
   it('writes numbers of any length', async () => {
     const uids = [1, 9, 10, 99, 100, 2147483647, 2147483648, 4294967295];
     const list = listingOf(uids);
