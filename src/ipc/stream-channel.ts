@@ -124,7 +124,9 @@ export class StreamChannel {
         resolve();
       });
     });
-    this.#socket.end(() => this.#socket.destroy());
+    // Read to its end: what the peer still sends would make a failed write of it, before it has read what is in here.
+    this.#socket.end();
+    this.#socket.resume();
     this.#forgetAll(undefined);
     await closed;
     this.#socket.destroy();

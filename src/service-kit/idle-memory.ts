@@ -19,16 +19,23 @@ export interface MemorySample {
   readonly youngBytes: number;
   /** In use by everything that is not young, garbage included, octets. */
   readonly oldBytes: number;
+  /** Connected now. */
+  readonly clients: number;
 }
 
 export type Collection = 'none' | 'young' | 'full';
 
 /** Below this nobody is kept waiting by a collection. A thousand idle clients cost less. */
 const quietCpuShare = 0.05;
-/** Two looks, so that a client that pauses is not taken for the end of a burst. */
-const looksBeforeFull = 2;
+/** Clients from which on what a burst has left behind is soon worth a full collection. */
+const manyClients = 32;
+/**
+ * Two looks where many clients stay, so that a pause is not taken for the end of a burst. Where they have gone, a minute: the compiled code of a session
+ * goes with the last object of its kind, and those who come next would wait for the compiler (a third more CPU for their first thousands of commands).
+ */
+const looksBeforeFull = { withClients: 2, without: 15 } as const;
 /** After the collection that follows a burst another one takes what was given up since, such as sessions that idle and were folded. */
-const looksBeforeLast = 4;
+const looksFromFullToLast = 2;
 /** The young generation has 1 MB at the start of a process, and a quarter of it after a collection. */
 const restingYoungBytes = 0.75 * megabyte;
 /** V8 makes it smaller only while little was allocated for some seconds, and never in a full collection, so the first ones may free and keep. */
@@ -42,6 +49,7 @@ const worthwhileGrowthShare = 0.05;
 /** When to collect. Pure: samples in, decision out. */
 export class CollectionDecider {
   #quietLooks = 0;
+  #looksBeforeFull: number = looksBeforeFull.without;
   #youngTries = maxYoungTries;
   #oldBytesAtRest: number | undefined;
   /** Since the last burst. */
@@ -49,10 +57,11 @@ export class CollectionDecider {
 
   /** Nothing has happened lately and nothing is to be given back. */
   get isResting(): boolean {
-    return this.#quietLooks > looksBeforeLast;
+    return this.#quietLooks > this.#looksBeforeFull + looksFromFullToLast;
   }
 
-  observe({ cpuShare, youngBytes, oldBytes }: MemorySample): Collection {
+  observe({ cpuShare, youngBytes, oldBytes, clients }: MemorySample): Collection {
+    this.#looksBeforeFull = clients < manyClients ? looksBeforeFull.without : looksBeforeFull.withClients;
     this.#oldBytesAtRest ??= oldBytes;
     if (cpuShare > quietCpuShare) {
       this.#quietLooks = 0;
@@ -71,13 +80,13 @@ export class CollectionDecider {
   }
 
   #isWorthCollecting(oldBytes: number): boolean {
-    if (this.#quietLooks < looksBeforeFull || oldBytes > maxFullBytes) return false;
+    if (this.#quietLooks < this.#looksBeforeFull || oldBytes > maxFullBytes) return false;
     // What has gone since may come back without a collection here.
     const atRest = Math.min(this.#oldBytesAtRest ?? oldBytes, oldBytes);
     this.#oldBytesAtRest = atRest;
     const growthBytes = oldBytes - atRest;
     if (growthBytes > worthwhileGrowthBytes && growthBytes > atRest * worthwhileGrowthShare) return true;
-    return this.#hasCollected && this.#quietLooks === looksBeforeLast;
+    return this.#hasCollected && this.#quietLooks === this.#looksBeforeFull + looksFromFullToLast;
   }
 
   /** After a full collection. */
@@ -86,6 +95,8 @@ export class CollectionDecider {
   }
 }
 
+const none = (): number => 0;
+
 export class IdleMemory {
   readonly #decider = new CollectionDecider();
   #timer: NodeJS.Timeout | undefined;
@@ -93,10 +104,15 @@ export class IdleMemory {
   #lastCpuMs = 0;
   #lastLookMs = 0;
 
+  readonly #clients: () => number;
   readonly #lookMs: number;
 
-  /** @param fastestLookMs how often it looks while there is something to see */
-  constructor(fastestLookMs = lookMs) {
+  /**
+   * @param clients that are connected
+   * @param fastestLookMs how often it looks while there is something to see
+   */
+  constructor(clients: () => number = none, fastestLookMs = lookMs) {
+    this.#clients = clients;
     this.#lookMs = fastestLookMs;
   }
 
@@ -121,7 +137,7 @@ export class IdleMemory {
   #look(afterMs: number): void {
     this.#isSlow = afterMs === restingLookMs;
     this.#timer = setTimeout(() => {
-      const decision = this.#decider.observe({ cpuShare: this.#cpuShare(), ...heapSizes() });
+      const decision = this.#decider.observe({ cpuShare: this.#cpuShare(), clients: this.#clients(), ...heapSizes() });
       if (decision !== 'none') collect(decision);
       if (decision === 'full') this.#decider.collected(heapSizes().oldBytes);
       this.#look(this.#decider.isResting ? restingLookMs : this.#lookMs);

@@ -75,7 +75,7 @@ export class ServiceProcess implements ServiceContext {
   readonly #tls: TlsContexts;
   readonly #sender: HandoffSender;
   readonly #load: LoadMonitor;
-  readonly #idleMemory = new IdleMemory();
+  readonly #idleMemory = new IdleMemory(() => this.#clients.count);
   readonly #slots = new WeakMap<AcceptedConnection, ClientSlot>();
   #relayCount = 0;
   readonly #reloadHandlers: (() => void)[] = [];

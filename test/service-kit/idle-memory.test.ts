@@ -6,9 +6,9 @@ import { type Collection, CollectionDecider, collect, IdleMemory } from '#servic
 const mb = 1024 * 1024;
 
 /** Looks, each as CPU share and MB of the young and the old generation. */
-function decide(decider: CollectionDecider, looks: readonly (readonly [number, number, number])[]): Collection[] {
+function decide(decider: CollectionDecider, looks: readonly (readonly [number, number, number])[], clients = 1_000): Collection[] {
   return looks.map(([cpuShare, young, old]) => {
-    const decision = decider.observe({ cpuShare, youngBytes: young * mb, oldBytes: old * mb });
+    const decision = decider.observe({ cpuShare, youngBytes: young * mb, oldBytes: old * mb, clients });
     if (decision === 'full') decider.collected(old * mb);
     return decision;
   });
@@ -106,6 +106,20 @@ describe('Collecting garbage while a process is quiet', () => {
     });
   }
 
+  it('waits for a minute where the clients of a burst have gone, so that their code is there for the next ones', () => {
+    const decider = new CollectionDecider();
+    decide(decider, [
+      [0, 0.5, 8],
+      [0.9, 0.5, 40],
+    ]);
+    const decisions = decide(
+      decider,
+      Array.from({ length: 15 }, () => [0, 0.5, 40] as const),
+      3,
+    );
+    assert.deepEqual(decisions, [...Array.from({ length: 14 }, () => 'none'), 'full']);
+  });
+
   it('counts growth from the last full collection', () => {
     const decider = new CollectionDecider();
     decide(decider, [
@@ -128,13 +142,10 @@ describe('Collecting garbage while a process is quiet', () => {
 
   it('rests when nothing is left to do, until something happens', () => {
     const decider = new CollectionDecider();
-    decide(decider, [
-      [0, 0.5, 8],
-      [0, 0.5, 8],
-      [0, 0.5, 8],
-      [0, 0.5, 8],
-      [0, 0.5, 8],
-    ]);
+    const quiet = Array.from({ length: 5 }, () => [0, 0.5, 8] as const);
+    decide(decider, quiet, 3);
+    assert.equal(decider.isResting, false, 'there may be something to do after a minute');
+    decide(decider, quiet);
     assert.equal(decider.isResting, true);
     decide(decider, [[0.1, 0.5, 8]]);
     assert.equal(decider.isResting, false);
@@ -147,7 +158,7 @@ describe('Collecting garbage while a process is quiet', () => {
     assert.equal(garbage.length, 4_000);
     garbage = [];
     const before = young();
-    const memory = new IdleMemory(50);
+    const memory = new IdleMemory(() => 0, 50);
     memory.start();
     try {
       const deadline = Date.now() + 30_000;
