@@ -41,7 +41,7 @@ const restingYoungBytes = 0.75 * megabyte;
 /** V8 makes it smaller only while little was allocated for some seconds, and never in a full collection, so the first ones may free and keep. */
 const maxYoungTries = 4;
 /** A full collection stops the process, for 1 to 2 ms for each MB: larger heaps are left to V8, which does it in steps. */
-const maxFullBytes = 64 * megabyte;
+const maxFullBytes = 96 * megabyte;
 /** Growth since the last time at rest that a full collection is worth: octets, and as part of what there was then. */
 const worthwhileGrowthBytes = 0.75 * megabyte;
 const worthwhileGrowthShare = 0.05;

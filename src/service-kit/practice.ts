@@ -18,6 +18,8 @@ const restMs = 700;
 const maxCpuMs = 4_000;
 /** A log-in runs less code than a session. */
 const maxLoginCpuMs = 1_000;
+/** Part of it after which a process that has met clients needs no practice: they were it. */
+const shareWithClients = 0.25;
 /** So many clients may come in between. */
 const maxTries = 5;
 /** A timer that is later than this has waited for a processor. */
@@ -49,6 +51,7 @@ export class Practising {
   readonly #cpuAtStartMs = cpuMs();
   readonly #maxCpuMs: number;
   #isStopped = false;
+  #hasMetClients = false;
 
   constructor(options: PracticeOptions) {
     this.#options = options;
@@ -67,6 +70,7 @@ export class Practising {
 
   /** A client has come. */
   interrupt(): void {
+    this.#hasMetClients = true;
     clearTimeout(this.#timer);
     this.#timer = undefined;
     this.#current?.abort.abort();
@@ -80,7 +84,11 @@ export class Practising {
   }
 
   get #isOver(): boolean {
-    return this.#index >= (this.#rehearsal?.practice.sessions ?? 0) || this.#tries >= maxTries || this.#cpuMs >= this.#maxCpuMs;
+    return this.#index >= (this.#rehearsal?.practice.sessions ?? 0) || this.#tries >= maxTries || this.#hasHadEnough;
+  }
+
+  get #hasHadEnough(): boolean {
+    return this.#cpuMs >= this.#maxCpuMs * (this.#hasMetClients ? shareWithClients : 1);
   }
 
   get #cpuMs(): number {
@@ -103,9 +111,12 @@ export class Practising {
       .finally(() => {
         this.#current = undefined;
         if (!this.#options.isAtRest() || this.#isStopped) return;
-        // What is left of the second instance would be taken for what the process needs at rest (idle-memory.ts).
-        collect('full');
-        trim();
+        // What is left of the second instance would be taken for what the process needs at rest (idle-memory.ts). After clients have come, collecting
+        // would take the code along that they have made V8 compile.
+        if (!this.#hasMetClients) {
+          collect('full');
+          trim();
+        }
         this.start();
       });
     this.#current = { abort, ended };
@@ -136,7 +147,7 @@ export class Practising {
       signal.throwIfAborted();
       await stage.open(serve);
       // A session that was broken off is played again.
-      for (; this.#index < practice.sessions && this.#cpuMs < this.#maxCpuMs; this.#index += 1) {
+      for (; this.#index < practice.sessions && !this.#hasHadEnough; this.#index += 1) {
         signal.throwIfAborted();
         deadlineMs = performance.now() + sessionTimeoutMs;
         await stage.session(practice.session(this.#index));

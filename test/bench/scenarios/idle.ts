@@ -15,6 +15,8 @@ const firstShare = 0.2;
  */
 async function settledPssBytes(pid: number, size: Size): Promise<number> {
   const everyMs = pick(size, 100, 1_000);
+  // Roost folds sessions after 5 s, and collects twice, 8 and 16 s later.
+  await new Promise((resolve) => setTimeout(resolve, pick(size, 0, 30_000)));
   let lowest = Number.POSITIVE_INFINITY;
   for (let reading = 0, unchanged = 0; reading < pick(size, 3, 40) && unchanged < pick(size, 2, 12); reading++) {
     await new Promise((resolve) => setTimeout(resolve, everyMs));
