@@ -6,6 +6,7 @@ import { connectAuth } from '#auth/auth-connection.js';
 import type { ClaimOpener } from '#auth/claim-token.js';
 import type { AuthClient, UserFields } from '#auth/client.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
+import { Handed } from '#service-kit/handed.js';
 import { forgetPause } from '#service-kit/reading.js';
 import type { AcceptedConnection, ClientHandle, HandedConnection, ServiceContext } from '#service-kit/role.js';
 import { type LoginResult, PreAuthClocks } from './options.js';
@@ -113,7 +114,8 @@ class DirectClient implements ClientHandle {
     context.loggedIn(connection, request.sessionId);
     const user = logins.userOf(login) ?? claims?.openHandoff(request);
     if (user !== undefined) logins.keep(login, user);
-    this.#session = startSession(new DirectConnection(stream, request, connection), user, (back) => void this.#goBack(back, request.peer));
+    const handed = new Handed(stream, request, () => connection.release());
+    this.#session = startSession(handed, user, (back) => void this.#goBack(back, request.peer));
     return { kind: 'taken', mailPid: process.pid };
   }
 }
@@ -134,25 +136,4 @@ function refuseForeignUid(context: Pick<ServiceContext, 'log' | 'mayServe'>, { u
     clientText: 'Internal login failure. Refer to server log for more information.',
     logText: 'Disconnected: Internal login failure',
   };
-}
-
-/** As if it had been handed over. A class: V8 makes a dictionary of each object that is written with an accessor. */
-class DirectConnection implements HandedConnection {
-  readonly stream: Duplex;
-  readonly request: HandoffRequest;
-  readonly #accepted: AcceptedConnection;
-
-  constructor(stream: Duplex, request: HandoffRequest, accepted: AcceptedConnection) {
-    this.stream = stream;
-    this.request = request;
-    this.#accepted = accepted;
-  }
-
-  get writableLength(): number {
-    return this.stream.writableLength;
-  }
-
-  release(): void {
-    this.#accepted.release();
-  }
 }

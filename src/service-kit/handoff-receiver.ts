@@ -1,6 +1,5 @@
 // The mail process's half of the hand-off: the private listener, the descriptors, and one answer per connection.
 import { createServer, type Server, Socket } from 'node:net';
-import type { Duplex } from 'node:stream';
 import { FramedChannel, readFirstFrame } from '#ipc/channel.js';
 import type { PrivateSockets } from '#ipc/control.js';
 import { encodeFrame } from '#ipc/frame.js';
@@ -16,6 +15,7 @@ import {
 } from '#ipc/handoff.js';
 import type { Logger } from '#log/logger.js';
 import type { ClientSlot, Clients } from './clients.js';
+import { Handed } from './handed.js';
 import { socketOfDescriptor } from './open-socket.js';
 import { RelayedClients } from './relayed-clients.js';
 import type { RelayedStream } from './relayed-stream.js';
@@ -220,21 +220,6 @@ export class HandoffReceiver {
       socket.destroy();
       slot.release();
     }
-  }
-}
-
-class Handed implements HandedConnection {
-  readonly stream: Duplex;
-  readonly request: HandedConnection['request'];
-  readonly release: () => void;
-
-  constructor(stream: Duplex, request: HandedConnection['request'], release: () => void) {
-    this.stream = stream;
-    this.request = request;
-    this.release = release;
-  }
-  get writableLength(): number {
-    return this.stream.writableLength;
   }
 }
 

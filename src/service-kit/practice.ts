@@ -52,6 +52,8 @@ export class Practising {
   readonly #maxCpuMs: number;
   #isStopped = false;
   #hasMetClients = false;
+  /** Looking whether it is over takes a system call, and a login process comes to rest after each login. */
+  #isOver = false;
 
   constructor(options: PracticeOptions) {
     this.#options = options;
@@ -63,6 +65,8 @@ export class Practising {
   /** The process has nothing to do. */
   start(): void {
     if (this.#rehearsal === undefined || this.#isStopped || this.#isOver) return;
+    this.#isOver = this.#hasDoneAll;
+    if (this.#isOver) return;
     clearTimeout(this.#timer);
     const { restMs: rest = restMs } = this.#options;
     this.#timer = setTimeout(() => this.#begin(), rest * (1 + Math.random())).unref();
@@ -83,7 +87,7 @@ export class Practising {
     await this.#current?.ended;
   }
 
-  get #isOver(): boolean {
+  get #hasDoneAll(): boolean {
     return this.#index >= (this.#rehearsal?.practice.sessions ?? 0) || this.#tries >= maxTries || this.#hasHadEnough;
   }
 

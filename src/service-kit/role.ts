@@ -52,7 +52,8 @@ export interface PassWait {
 export interface HandedConnection {
   readonly stream: Duplex;
   readonly request: HandoffRequest;
-  release(): void;
+  /** Without `this`: kept on its own it keeps nothing of the request. */
+  readonly release: () => void;
   /** Not passed yet, octets waiting for the peer. */
   readonly writableLength: number;
 }

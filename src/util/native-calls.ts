@@ -46,8 +46,7 @@ function openAddon(require: NodeJS.Require): NativeLibraries | undefined {
   return undefined;
 }
 
-/** Opens koffi; undefined where it cannot be loaded (other platform, addons not allowed). Callers keep the answer. */
-export function openNativeLibraries(): NativeLibraries | undefined {
+function open(): NativeLibraries | undefined {
   const require = createRequire(import.meta.url);
   const direct = openAddon(require);
   if (direct !== undefined) return direct;
@@ -57,4 +56,14 @@ export function openNativeLibraries(): NativeLibraries | undefined {
   } catch {
     return undefined;
   }
+}
+
+let isOpen = false;
+let opened: NativeLibraries | undefined;
+
+/** Koffi, opened at the first call; undefined where it cannot be loaded (other platform, addons not allowed). */
+export function openNativeLibraries(): NativeLibraries | undefined {
+  if (!isOpen) opened = open();
+  isOpen = true;
+  return opened;
 }

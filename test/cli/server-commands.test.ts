@@ -37,12 +37,15 @@ describe('roostadm asks a running server', () => {
     return client;
   }
 
-  async function untilNobody(): Promise<void> {
-    for (let attempt = 0; attempt < 200; attempt += 1) {
-      if ((await admin('who', '--json')).stdout === '[]\n') return;
+  /** Anvil hears of sessions a moment after their clients do. */
+  async function untilSessions(count: number): Promise<void> {
+    let lines = -1;
+    for (const deadline = Date.now() + 8_000; Date.now() < deadline; ) {
+      lines = (await admin('who', '-1')).stdout.split('\n').length - 2;
+      if (lines === count) return;
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
-    assert.fail('somebody is still logged in');
+    assert.fail(`${lines} sessions, not ${count}`);
   }
 
   describe('who and kick', () => {
@@ -53,6 +56,7 @@ describe('roostadm asks a running server', () => {
 
     it('groups sessions by user, and ends those that are meant', async () => {
       const clients = [await logIn('alice'), await logIn('alice'), await logIn('carol')] as const;
+      await untilSessions(3);
       const { stdout } = await admin('who');
       assert.match(
         stdout,
@@ -75,7 +79,7 @@ describe('roostadm asks a running server', () => {
       assert.match((await second.line()) ?? '', /^\* BYE/);
       await third.ok('NOOP');
       for (const client of clients) client.stream.destroy();
-      await untilNobody();
+      await untilSessions(0);
     });
 
     it('says so when nobody was meant', async () => {

@@ -216,6 +216,25 @@ describe('stream channel', () => {
     assert.deepEqual([b.bytes, b.ends, b.closes], [60_000, 1, [true]]);
   });
 
+  it('lets a side that is still writing hear the last words of the one that closes', async () => {
+    const [left, right] = sides();
+    const [a, b] = [left.open(1), right.open(1)];
+    const [ours, theirs] = rawSockets;
+    theirs.pause();
+    const isEnded = once(ours, 'finish');
+    a.end.write([Buffer.from('bye')]);
+    const closing = left.channel.close();
+    await isEnded;
+    await new Promise<void>((resolve) => {
+      b.end.write([Buffer.from('still here')]);
+      theirs.write('', () => resolve());
+    });
+    theirs.resume();
+    await closing;
+    await until(() => right.closed !== undefined, 'the end');
+    assert.deepEqual([b.received, right.closed?.error], ['bye', undefined]);
+  });
+
   const one = Buffer.from('x');
   const tooMuch = Buffer.concat(Array.from({ length: windowBytes / 16_384 + 1 }, () => encodeData(9, [Buffer.alloc(16_384)], 16_384)));
   for (const [what, wire, isOpened] of [

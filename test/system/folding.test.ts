@@ -1,17 +1,17 @@
 // Sessions that wait in IDLE are folded in their process and made again: the real server, looked at from outside. That it happens is in the debug log.
 import assert from 'node:assert/strict';
 import { readdirSync, renameSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { connect as connectTls } from 'node:tls';
 import { askMaster } from '#ipc/master-client.js';
 import { freePort } from '../support/free-port.js';
-import { LineClient } from '../support/line-client.js';
+import { append, IdleClients, idle, news } from '../support/idle-clients.js';
+import type { LineClient } from '../support/line-client.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 
 const settings = { imap_fold_timeout: '100 ms', imap_idle_notify_interval: '1 s', log_debug: 'category=*' };
 const maxWaitMs = 20_000;
+const clients = new IdleClients(maxWaitMs);
 
 async function until(look: () => Promise<boolean> | boolean, what: () => string): Promise<void> {
   for (const deadline = Date.now() + maxWaitMs; Date.now() < deadline; ) {
@@ -37,47 +37,13 @@ async function clientsOf(roost: RunningRoost): Promise<number> {
   return (reply.ok ? (reply.processes ?? []) : []).reduce((sum, { clients }) => sum + clients, 0);
 }
 
-const clients: LineClient[] = [];
-
-async function logIn(roost: RunningRoost, { isTls = false, user = 'alice', port = 0 } = {}): Promise<LineClient> {
-  const client = new LineClient(
-    isTls
-      ? connectTls({ port: port || roost.ports.imaps, host: '127.0.0.1', rejectUnauthorized: false })
-      : connectTcp(port || roost.ports.imap, '127.0.0.1'),
-    maxWaitMs,
-  );
-  clients.push(client);
-  await client.line();
-  await client.ok(`LOGIN ${user} secret`);
-  return client;
-}
-
-/** The next line that is no RECENT and, unless they are wanted, no keep-alive. */
-async function news(client: LineClient, withKeepAlives = false): Promise<string | undefined> {
-  for (;;) {
-    const line = await client.line();
-    if ((withKeepAlives || line !== '* OK Still here') && !/^\* \d+ RECENT$/.test(line ?? '')) return line;
-  }
-}
-
-async function idle(client: LineClient): Promise<string> {
-  const tag = client.send('IDLE');
-  assert.equal(await client.line(), '+ idling');
-  return tag;
-}
-
-async function append(client: LineClient, mailbox = 'INBOX', flags = ''): Promise<void> {
-  client.raw(`x APPEND ${mailbox} ${flags}{15+}\r\nSubject: a\r\n\r\nb\r\n`);
-  for (let line = await client.line(); !line?.startsWith('x '); line = await client.line()) assert.notEqual(line, undefined);
-}
-
 function deliver(roost: RunningRoost, name: string, user = 'alice'): void {
   writeFileSync(join(roost.maildir(user), 'new', `1700000000.${name}.host`), 'Subject: x\r\n\r\ny\r\n', { mode: 0o666 });
 }
 
 /** Ends the sessions, so that the next test counts its own. */
 async function closeAll(roost: RunningRoost): Promise<void> {
-  for (const client of clients.splice(0)) client.close();
+  clients.closeAll();
   await until(
     async () => (await clientsOf(roost)) === 0 && folds(roost) === unfolds(roost),
     () => 'no clients',
@@ -94,7 +60,7 @@ describe('A session in IDLE, folded', () => {
 
   for (const isTls of [false, true]) {
     it(`is answered when it says DONE, and folded again${isTls ? ' (TLS)' : ''}`, async () => {
-      const client = await logIn(roost, { isTls });
+      const client = await clients.logIn(roost, { isTls });
       await client.ok('SELECT INBOX');
       for (let round = 0; round < 2; round += 1) {
         const tag = await idle(client);
@@ -107,7 +73,7 @@ describe('A session in IDLE, folded', () => {
   }
 
   it('understands its client wherever the octets are split, with commands behind DONE', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await client.ok('SELECT INBOX');
     const input = 'DONE\r\nn NOOP\r\n';
     for (let at = 1; at <= input.length; at += 1) {
@@ -122,10 +88,10 @@ describe('A session in IDLE, folded', () => {
   });
 
   it('is told what happens: EXPUNGE, EXISTS and FETCH by the numbers it knows', async () => {
-    const writer = await logIn(roost);
+    const writer = await clients.logIn(roost);
     await writer.ok('CREATE told');
-    for (const flags of ['', '(\\Deleted) ', '']) await append(writer, 'told', flags);
-    const client = await logIn(roost);
+    for (const flags of ['', '(\\Deleted) ', '']) await append(writer, { mailbox: 'told', flags });
+    const client = await clients.logIn(roost);
     assert.match((await client.ok('SELECT told')).join('\n'), /\* 3 EXISTS/);
     const tag = await idle(client);
     await folded(roost, 1);
@@ -136,7 +102,7 @@ describe('A session in IDLE, folded', () => {
     // Both come together, or the flag before the message below it has gone.
     assert.match(heard.join('\n'), /^\* 2 EXPUNGE\n\* 2 FETCH .*Flagged|^\* 3 FETCH .*Flagged.*\n\* 2 EXPUNGE/);
     await folded(roost, 1);
-    await append(writer, 'told');
+    await append(writer, { mailbox: 'told' });
     assert.equal(await news(client), '* 3 EXISTS');
     await folded(roost, 1);
     client.raw('DONE\r\n');
@@ -145,7 +111,7 @@ describe('A session in IDLE, folded', () => {
   });
 
   it('is told of a file that another program delivers, and of a flag it sets', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     const exists = Number(/\* (\d+) EXISTS/.exec((await client.ok('SELECT INBOX')).join('\n'))?.[1]);
     await idle(client);
     await folded(roost, 1);
@@ -159,7 +125,7 @@ describe('A session in IDLE, folded', () => {
   });
 
   it('hears that the server is still here, and stays folded', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await idle(client);
     await folded(roost, 1);
     const unfolded = unfolds(roost);
@@ -172,14 +138,14 @@ describe('A session in IDLE, folded', () => {
   });
 
   it('keeps what it has enabled, found and opened', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await append(client);
     await client.ok('ENABLE QRESYNC');
     await client.ok('EXAMINE INBOX');
     await client.ok('UID SEARCH RETURN (SAVE) 1');
     await idle(client);
     await folded(roost, 1);
-    const other = await logIn(roost);
+    const other = await clients.logIn(roost);
     await other.ok('SELECT INBOX');
     await other.ok('STORE 1 +FLAGS (\\Answered)');
     // CONDSTORE is still on.
@@ -192,7 +158,7 @@ describe('A session in IDLE, folded', () => {
   });
 
   it('is seen by who, and ended by kick', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await client.ok('SELECT INBOX');
     await idle(client);
     await folded(roost, 1);
@@ -208,9 +174,9 @@ describe('A session in IDLE, folded', () => {
   });
 
   it('ends when its mailbox is deleted, and goes on when it is renamed', async () => {
-    const other = await logIn(roost);
+    const other = await clients.logIn(roost);
     for (const name of ['gone', 'old']) await other.ok(`CREATE ${name}`);
-    const [gone, renamed] = [await logIn(roost), await logIn(roost)];
+    const [gone, renamed] = [await clients.logIn(roost), await clients.logIn(roost)];
     await gone.ok('SELECT gone');
     await renamed.ok('SELECT old');
     await idle(gone);
@@ -222,7 +188,7 @@ describe('A session in IDLE, folded', () => {
     assert.match(line ?? '', /^\* BYE/);
     assert.equal(await gone.line(), undefined);
     await other.ok('RENAME old new');
-    await append(other, 'new');
+    await append(other, { mailbox: 'new' });
     assert.equal(await news(renamed), '* 1 EXISTS');
     renamed.raw('DONE\r\n');
     assert.match((await news(renamed)) ?? '', new RegExp(`^${tag} OK`));
@@ -230,7 +196,7 @@ describe('A session in IDLE, folded', () => {
   });
 
   it('can leave its user and log in as another', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await client.ok('SELECT INBOX');
     await idle(client);
     await folded(roost, 1);
@@ -242,7 +208,7 @@ describe('A session in IDLE, folded', () => {
   });
 
   it('does not fold what it could not make again', async () => {
-    const [compressed, notified, plain] = [await logIn(roost), await logIn(roost), await logIn(roost)];
+    const [compressed, notified, plain] = [await clients.logIn(roost), await clients.logIn(roost), await clients.logIn(roost)];
     await compressed.ok('COMPRESS DEFLATE');
     compressed.compress();
     await notified.ok('NOTIFY SET (personal (MessageNew MessageExpunge))');
@@ -260,7 +226,7 @@ describe('A session in IDLE, folded', () => {
   it('comes back with 199 others when a message is delivered, each is told once, and all are folded again', async () => {
     const user = 'bob';
     const many: LineClient[] = [];
-    while (many.length < 200) many.push(...(await Promise.all(Array.from({ length: 20 }, () => logIn(roost, { user })))));
+    while (many.length < 200) many.push(...(await Promise.all(Array.from({ length: 20 }, () => clients.logIn(roost, { user })))));
     for (const client of many) await client.ok('SELECT INBOX');
     for (const client of many) await idle(client);
     await folded(roost, many.length);
@@ -280,7 +246,7 @@ describe('A session in IDLE, folded', () => {
 describe('Folded sessions', () => {
   it('hear goodbye at the end of the server', async () => {
     const roost = await startRoost({ protocols: ['imap'], settings });
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await client.ok('SELECT INBOX');
     await idle(client);
     await folded(roost, 1);
@@ -303,7 +269,7 @@ describe('Folded sessions', () => {
 }
 `;
     await using roost = await startRoost({ protocols: ['imap'], settings, extra });
-    const both = [await logIn(roost, { port: plain }), await logIn(roost, { port: tls, isTls: true })];
+    const both = [await clients.logIn(roost, { port: plain }), await clients.logIn(roost, { port: tls, isTls: true })];
     for (const client of both) await client.ok('SELECT INBOX');
     for (const client of both) await idle(client);
     await folded(roost, 2);
@@ -319,7 +285,7 @@ describe('Folded sessions', () => {
 
   it('stay over a reload with shutdown_clients = no', async () => {
     await using roost = await startRoost({ protocols: ['imap'], settings: { ...settings, shutdown_clients: 'no' } });
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await client.ok('SELECT INBOX');
     const tag = await idle(client);
     await folded(roost, 1);
@@ -335,7 +301,7 @@ describe('Folded sessions', () => {
 
   it('are ended politely by one with shutdown_clients = yes', async () => {
     await using roost = await startRoost({ protocols: ['imap'], settings });
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await idle(client);
     await folded(roost, 1);
     const reload = await roost.admin(['reload']);
@@ -348,7 +314,7 @@ describe('Folded sessions', () => {
 
   it('are none with imap_fold_timeout = 0', async () => {
     await using roost = await startRoost({ protocols: ['imap'], settings: { ...settings, imap_fold_timeout: '0' } });
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await idle(client);
     for (let count = 0; count < 2; count += 1) assert.equal(await client.line(), '* OK Still here');
     assert.equal(folds(roost), 0);

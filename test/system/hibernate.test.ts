@@ -1,12 +1,11 @@
 // Sessions that wait in IDLE move to the imap-hibernate process and come back: the real server, its processes looked at from outside.
 import assert from 'node:assert/strict';
 import { appendFileSync, mkdirSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
-import { connect as connectTcp } from 'node:net';
 import { join } from 'node:path';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { connect as connectTls } from 'node:tls';
 import { askMaster, type ProcessStatusRow } from '#ipc/master-client.js';
-import { LineClient } from '../support/line-client.js';
+import { append, IdleClients, idle, news } from '../support/idle-clients.js';
+import type { LineClient } from '../support/line-client.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 
 const settings = { imap_hibernate_timeout: '300 ms', imap_idle_notify_interval: '1 s', log_debug: 'category=*' };
@@ -36,7 +35,7 @@ function hibernated(roost: RunningRoost, count: number): Promise<unknown> {
   );
 }
 
-const clients: LineClient[] = [];
+const clients = new IdleClients();
 
 /** Sessions wait for a process of the service. */
 function waiting(roost: RunningRoost, service: string, count = 1): Promise<unknown> {
@@ -46,37 +45,6 @@ function waiting(roost: RunningRoost, service: string, count = 1): Promise<unkno
   }, `${count} waiting for ${service}`);
 }
 
-async function logIn(roost: RunningRoost, isTls = false, user = 'alice'): Promise<LineClient> {
-  const client = new LineClient(
-    isTls
-      ? connectTls({ port: roost.ports.imaps, host: '127.0.0.1', rejectUnauthorized: false })
-      : connectTcp(roost.ports.imap, '127.0.0.1'),
-  );
-  clients.push(client);
-  await client.line();
-  await client.ok(`LOGIN ${user} secret`);
-  return client;
-}
-
-/** The next line that is no RECENT and, unless they are wanted, no keep-alive. */
-async function news(client: LineClient, withKeepAlives = false): Promise<string | undefined> {
-  for (;;) {
-    const line = await client.line();
-    if ((withKeepAlives || line !== '* OK Still here') && !/^\* \d+ RECENT$/.test(line ?? '')) return line;
-  }
-}
-
-async function idle(client: LineClient): Promise<string> {
-  const tag = client.send('IDLE');
-  assert.equal(await client.line(), '+ idling');
-  return tag;
-}
-
-async function append(client: LineClient, flags = ''): Promise<void> {
-  client.raw(`x APPEND INBOX ${flags}{15+}\r\nSubject: a\r\n\r\nb\r\n`);
-  for (let line = await client.line(); !line?.startsWith('x '); line = await client.line()) assert.notEqual(line, undefined);
-}
-
 describe('A session in IDLE', () => {
   let roost: RunningRoost;
   before(async () => {
@@ -84,13 +52,13 @@ describe('A session in IDLE', () => {
   });
   after(() => roost[Symbol.asyncDispose]());
   afterEach(async () => {
-    for (const client of clients.splice(0)) client.close();
+    clients.closeAll();
     await until(async () => (await clientsOf(roost, 'imap')) + (await clientsOf(roost, 'imap-hibernate')) === 0, 'no clients');
   });
 
   for (const isTls of [false, true]) {
     it(`moves to imap-hibernate${isTls ? ' (TLS)' : ''} and is answered when it says DONE`, async () => {
-      const client = await logIn(roost, isTls);
+      const client = await clients.logIn(roost, { isTls });
       await client.ok('SELECT INBOX');
       const tag = await idle(client);
       await hibernated(roost, 1);
@@ -102,15 +70,15 @@ describe('A session in IDLE', () => {
   }
 
   it('is told what happens while it is away: EXPUNGE, EXISTS and FETCH by the numbers it knows', async () => {
-    const writer = await logIn(roost);
-    for (const flags of ['', '(\\Deleted) ', '']) await append(writer, flags);
-    const client = await logIn(roost);
+    const writer = await clients.logIn(roost);
+    for (const flags of ['', '(\\Deleted) ', '']) await append(writer, { flags });
+    const client = await clients.logIn(roost);
     const selected = (await client.ok('SELECT INBOX')).join('\n');
     assert.match(selected, /\* 3 EXISTS/);
     writer.send('LOGOUT');
     const tag = await idle(client);
     await hibernated(roost, 1);
-    const other = await logIn(roost);
+    const other = await clients.logIn(roost);
     await other.ok('SELECT INBOX');
     other.raw('y STORE 3 +FLAGS (\\Flagged)\r\nz EXPUNGE\r\n');
     assert.equal(await news(client), '* 2 EXPUNGE');
@@ -126,7 +94,7 @@ describe('A session in IDLE', () => {
   });
 
   it('is told of a file that another program delivers, and of a flag it sets', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     const exists = Number(/\* (\d+) EXISTS/.exec((await client.ok('SELECT INBOX')).join('\n'))?.[1]);
     await idle(client);
     await hibernated(roost, 1);
@@ -141,7 +109,7 @@ describe('A session in IDLE', () => {
   });
 
   it('hears that the server is still here', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await idle(client);
     await hibernated(roost, 1);
     assert.equal(await client.line(), '* OK Still here');
@@ -152,13 +120,13 @@ describe('A session in IDLE', () => {
   });
 
   it('keeps what it has enabled, found and opened', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await client.ok('ENABLE QRESYNC');
     await client.ok('EXAMINE INBOX');
     await client.ok('UID SEARCH RETURN (SAVE) 1');
     await idle(client);
     await hibernated(roost, 1);
-    const other = await logIn(roost);
+    const other = await clients.logIn(roost);
     await other.ok('SELECT INBOX');
     await other.ok('STORE 1 +FLAGS (\\Answered)');
     // CONDSTORE is still on.
@@ -172,7 +140,7 @@ describe('A session in IDLE', () => {
   });
 
   it('is seen by who, and ended by kick', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await client.ok('SELECT INBOX');
     await idle(client);
     await hibernated(roost, 1);
@@ -184,13 +152,13 @@ describe('A session in IDLE', () => {
   });
 
   it('ends when imap-hibernate is killed, and nothing else does', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await idle(client);
     await hibernated(roost, 1);
     const [row] = await processes(roost, 'imap-hibernate');
     process.kill(row?.pid ?? 0, 'SIGKILL');
     while ((await client.line()) !== undefined);
-    const next = await logIn(roost);
+    const next = await clients.logIn(roost);
     await idle(next);
     await hibernated(roost, 1);
     next.raw('DONE\r\n');
@@ -199,7 +167,7 @@ describe('A session in IDLE', () => {
   });
 
   it('is taken by a new imap process when the one it came from was killed', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await client.ok('SELECT INBOX');
     await idle(client);
     await hibernated(roost, 1);
@@ -211,7 +179,7 @@ describe('A session in IDLE', () => {
   });
 
   it('does not move while it is compressed', async () => {
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await client.ok('COMPRESS DEFLATE');
     await new Promise((resolve) => setTimeout(resolve, 10));
     assert.equal(await clientsOf(roost, 'imap-hibernate'), 0);
@@ -223,7 +191,7 @@ describe('imap-hibernate', () => {
   it('frees the process of a session where each has its own', async () => {
     await using roost = await startRoost({ protocols: ['imap'], settings, pools: { imap: { service_count: 1, client_limit: 1 } } });
     mkdirSync(roost.maildir('bob'), { recursive: true });
-    const own = await Promise.all([logIn(roost), logIn(roost), logIn(roost)]);
+    const own = await Promise.all([clients.logIn(roost), clients.logIn(roost), clients.logIn(roost)]);
     for (const client of own) await client.ok('SELECT INBOX');
     for (const client of own) await idle(client);
     await hibernated(roost, 3);
@@ -236,10 +204,10 @@ describe('imap-hibernate', () => {
   it('is full: a session waits for it as for nothing else, is answered at once and ended by kick', async () => {
     const pools = { 'imap-hibernate': { process_limit: 1, client_limit: 1 } };
     await using roost = await startRoost({ protocols: ['imap'], settings, pools });
-    const first = await logIn(roost);
+    const first = await clients.logIn(roost);
     await idle(first);
     await hibernated(roost, 1);
-    const second = await logIn(roost);
+    const second = await clients.logIn(roost);
     await second.ok('SELECT INBOX');
     const tag = await idle(second);
     await waiting(roost, 'imap-hibernate');
@@ -262,7 +230,7 @@ describe('imap-hibernate', () => {
   it('gives a session back as soon as there is room; until then it hears that the server is still here, and kick ends it', async () => {
     await using roost = await startRoost({ protocols: ['imap'], settings, pools: { imap: { process_limit: 1, client_limit: 1 } } });
     const goAway = async (user: string, count: number): Promise<LineClient> => {
-      const client = await logIn(roost, false, user);
+      const client = await clients.logIn(roost, { user });
       await client.ok('SELECT INBOX');
       await idle(client);
       await hibernated(roost, count);
@@ -270,7 +238,7 @@ describe('imap-hibernate', () => {
     };
     const alice = await goAway('alice', 1);
     const bob = await goAway('bob', 2);
-    const busy = await logIn(roost);
+    const busy = await clients.logIn(roost);
     await busy.ok('NOOP');
     for (const user of ['alice', 'bob'])
       writeFileSync(join(roost.maildir(user), 'new', '1700000000.foreign.host'), 'Subject: x\r\n\r\ny\r\n', { mode: 0o666 });
@@ -284,7 +252,7 @@ describe('imap-hibernate', () => {
 
   it('says goodbye at the end of the server', async () => {
     const roost = await startRoost({ protocols: ['imap'], settings });
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await idle(client);
     await hibernated(roost, 1);
     assert.equal(await roost.stop(), 0);
@@ -294,7 +262,7 @@ describe('imap-hibernate', () => {
   for (const isTls of [false, true]) {
     it(`keeps its sessions over a reload with shutdown_clients = no${isTls ? ' (TLS)' : ''}; they go on in new imap processes`, async () => {
       await using roost = await startRoost({ protocols: ['imap'], settings: { ...settings, shutdown_clients: 'no' } });
-      const client = await logIn(roost, isTls);
+      const client = await clients.logIn(roost, { isTls });
       await client.ok('ENABLE QRESYNC');
       await client.ok('SELECT INBOX');
       const tag = await idle(client);
@@ -326,14 +294,14 @@ describe('imap-hibernate', () => {
 
   it('ends its sessions politely at a reload with shutdown_clients = yes, and new ones hibernate', async () => {
     await using roost = await startRoost({ protocols: ['imap'], settings });
-    const client = await logIn(roost);
+    const client = await clients.logIn(roost);
     await idle(client);
     await hibernated(roost, 1);
     const reload = await roost.admin(['reload']);
     assert.equal(reload.code, 0, reload.stderr);
     assert.match((await news(client)) ?? '', /^\* BYE \[UNAVAILABLE\] Server shutting down/);
     assert.equal(await client.line(), undefined);
-    const next = await logIn(roost);
+    const next = await clients.logIn(roost);
     await idle(next);
     await hibernated(roost, 1);
     next.close();

@@ -1,8 +1,8 @@
 // One client in this process, from its hand-off to its end: served (served-session.ts) or folded (folded-sessions.ts), and back, as often as it idles.
 import type { Duplex } from 'node:stream';
 import type { UserFields } from '#auth/client.js';
-import type { HandoffRequest } from '#ipc/peer.js';
 import type { GoBack } from '#pre-auth/direct.js';
+import { Handed } from '#service-kit/handed.js';
 import type { ClientHandle, HandedConnection } from '#service-kit/role.js';
 import type { FoldedSession, FoldOrder } from './folded-sessions.js';
 import { type ServedEnd, type ServedOptions, ServedSession, type SessionParts } from './served-session.js';
@@ -28,7 +28,7 @@ export class HandedSession implements ClientHandle {
   ) {
     this.#parts = parts;
     this.#stream = handed.stream;
-    this.#release = handed.release.bind(handed);
+    this.#release = handed.release;
     this.#goBack = goBack;
     const { user, sessionId, peer } = handed.request;
     this.#disconnected = parts.context.anvil.connect({ user, remoteIp: peer.remoteIp, service: 'imap', sessionId }, () =>
@@ -86,7 +86,7 @@ export class HandedSession implements ClientHandle {
     if (folded === undefined) return;
     this.#folded = undefined;
     const { request, state } = folded.unfold();
-    this.#serve(new UnfoldedConnection(this.#stream, request, this.#release), { known: folded.fields, unfolded: { from: folded, state } });
+    this.#serve(new Handed(this.#stream, request, this.#release), { known: folded.fields, unfolded: { from: folded, state } });
   }
 
   #ended(end: ServedEnd): void {
@@ -99,20 +99,5 @@ export class HandedSession implements ClientHandle {
     if (end === 'back') return;
     this.#stream.destroy();
     this.#release();
-  }
-}
-
-class UnfoldedConnection implements HandedConnection {
-  readonly stream: Duplex;
-  readonly request: HandoffRequest;
-  readonly release: () => void;
-
-  constructor(stream: Duplex, request: HandoffRequest, release: () => void) {
-    this.stream = stream;
-    this.request = request;
-    this.release = release;
-  }
-  get writableLength(): number {
-    return this.stream.writableLength;
   }
 }

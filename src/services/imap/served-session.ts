@@ -7,6 +7,7 @@ import type { HandoffRequest } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import type { GoBack } from '#pre-auth/direct.js';
 import { encodeResponseText } from '#protocol/imap/encoder.js';
+import { Handed } from '#service-kit/handed.js';
 import type { HandedConnection, ServiceContext } from '#service-kit/role.js';
 import type { Mailbox } from '#storage/mailbox.js';
 import type { MailUser } from '#storage/user.js';
@@ -119,7 +120,7 @@ export class ServedSession {
     if (!context.mayServe(userUid(fields)))
       throw new Error(`uid ${fields.fields['uid']} of userdb is not the one that this process runs as`);
     const lease = await users.lease(fields, never);
-    this.#handed = new CheckedConnection(this.#handed);
+    this.#handed = withoutClaim(this.#handed);
     // Not awaited: each async function that is on the way to an idle client costs it half a KB for as long as it waits.
     this.#serving = this.#serve(lease, fields, unfolded?.state ?? moved?.state).finally(() => lease[Symbol.asyncDispose]());
   }
@@ -247,17 +248,6 @@ function isEnding(unfolded: FoldedSession | undefined, stopReason: StopReason | 
 }
 
 /** The connection of somebody whose login was checked: what auth had sealed, the longest text of the request, is not kept. */
-class CheckedConnection implements HandedConnection {
-  readonly stream: Duplex;
-  readonly request: HandoffRequest;
-  readonly release: () => void;
-
-  constructor({ stream, release, request: { claim: _, ...request } }: HandedConnection) {
-    this.stream = stream;
-    this.request = request;
-    this.release = release;
-  }
-  get writableLength(): number {
-    return this.stream.writableLength;
-  }
+function withoutClaim({ stream, release, request: { claim: _, ...request } }: HandedConnection): HandedConnection {
+  return new Handed(stream, request, release);
 }
