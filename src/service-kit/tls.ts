@@ -6,14 +6,13 @@ import {
   type SecureContext,
   type SecureContextOptions,
   type SecureVersion,
-  type TLSSocket,
+  TLSSocket,
   type TLSSocketOptions,
 } from 'node:tls';
 import type { SettingsOf } from '#config/define.js';
 import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
 import type { TlsFacts } from '#ipc/peer.js';
 import { CodedError } from '#util/coded-error.js';
-import { tlsOver } from './open-socket.js';
 import { stopReading } from './reading.js';
 import { tlsSettings } from './settings.js';
 import { TicketKeys, ticketKeyBytes } from './ticket-keys.js';
@@ -166,7 +165,7 @@ function handshake(socket: Socket, contexts: TlsContexts, facts: ConnectionFacts
       }
     };
   }
-  const stream = tlsOver(socket, options);
+  const stream = new TLSSocket(socket, options);
   return new Promise((resolve, reject) => {
     let failure: unknown;
     const finish = (error: TlsError | undefined): void => {

@@ -1,11 +1,10 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import net, { connect, createServer, Socket } from 'node:net';
+import { connect, createServer, Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
-import { TLSSocket } from 'node:tls';
 import { closeDescriptor, openSocketPair } from '#ipc/handle-pass.js';
 import { descriptorOf } from '#service-kit/listeners.js';
-import { socketOfDescriptor, takeAccepted, tlsOver } from '#service-kit/open-socket.js';
+import { socketOfDescriptor, takeAccepted } from '#service-kit/open-socket.js';
 
 async function accepted(context: TestContext): Promise<{ readonly server: Socket; readonly client: Socket; readonly emitted: Socket[] }> {
   const emitted: Socket[] = [];
@@ -81,31 +80,5 @@ describe('a socket made of a descriptor', () => {
     closeDescriptor(near);
     assert.throws(() => socketOfDescriptor(near));
     closeDescriptor(far);
-  });
-});
-
-describe('a TLS stream over a socket', () => {
-  it('has the options that Node would give it', () => {
-    const [near, far] = openSocketPair();
-    const [under, plainUnder] = [socketOfDescriptor(near, true), socketOfDescriptor(far, true)];
-    const ours = tlsOver(under, { isServer: true });
-    const plain = new TLSSocket(plainUnder, { isServer: true });
-    assert.ok(ours instanceof TLSSocket && ours instanceof Socket);
-    assert.equal(ours.allowHalfOpen, plain.allowHalfOpen);
-    assert.equal(ours.readableHighWaterMark, plain.readableHighWaterMark);
-    assert.equal(ours.writableHighWaterMark, plain.writableHighWaterMark);
-    assert.equal(ours.isPaused(), plain.isPaused());
-    assert.deepEqual(Reflect.ownKeys(ours).map(String).sort(), Reflect.ownKeys(plain).map(String).sort());
-    for (const each of [ours, plain, under, plainUnder]) each.destroy();
-  });
-
-  it('leaves the Socket of node:net as it was, also when it cannot be made', () => {
-    const [near, far] = openSocketPair();
-    const under = socketOfDescriptor(near);
-    closeDescriptor(far);
-    tlsOver(under, { isServer: true }).destroy();
-    assert.equal(net.Socket, Socket);
-    assert.throws(() => tlsOver(under, Object.assign({ isServer: true }, { enableTrace: 'nonsense' as unknown as boolean })));
-    assert.equal(net.Socket, Socket);
   });
 });
