@@ -4,6 +4,7 @@ import { type LoadResult, runLoad } from '../load/run.js';
 import { message } from '../mail.js';
 import { writeMaildir } from '../maildir.js';
 import { type Peer, password, userName } from '../peers/peer.js';
+import { practised } from '../practised.js';
 import { type Figure, pick, type Scenario, type Size } from '../scenario.js';
 import { percentile } from '../stats.js';
 
@@ -78,6 +79,8 @@ export const imapCommandScenarios: readonly Scenario[] = [
     peers: ['roost', 'dovecot'],
     options: () => ({ mode: 'performance', users: 1 }),
     async prepare(peer, size) {
+      // The CPU of all processes is counted, of those as well that nobody uses.
+      await practised(peer, size);
       writeMaildir(peer, 0, pick(size, messages.smoke, messages.full), 2_000);
       const client = await ImapLoad.login(peer.endpoint('imap'), userName(0), password);
       await client.command('CREATE Appended');

@@ -2,6 +2,7 @@
 import { ImapLoad } from '../load/imap-client.js';
 import { removeIndex, writeMaildir } from '../maildir.js';
 import { type Peer, type PeerName, password, userName } from '../peers/peer.js';
+import { practised } from '../practised.js';
 import { treeCpuMs, treePssBytes } from '../processes.js';
 import { type Figure, pick, type Scenario, type Size } from '../scenario.js';
 
@@ -53,13 +54,12 @@ const everything = '(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)'
 const warmingRounds = 2;
 /** Between the end of the last session and when the mailbox has left the memory of a server that keeps it for a while. */
 const forgetMs = 200;
-/** After its start Roost's processes practise until the first client comes (service-kit/practice.ts). On a busy machine that is not enough. */
-const settleMs = 12_000;
 
 /** Before this run no client has had a command of the measured processes. */
 async function startAnew(peer: Peer, size: Size): Promise<void> {
   await peer.restart?.();
-  await new Promise((resolve) => setTimeout(resolve, pick(size, 0, peer.name === 'roost' ? settleMs : forgetMs)));
+  await forget();
+  await practised(peer, size);
 }
 
 async function forget(): Promise<void> {
