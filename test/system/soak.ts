@@ -20,6 +20,8 @@ import { pop3Login, pop3Work } from './soak-pop3.js';
 
 export interface SoakOptions {
   readonly seconds: number;
+  /** It goes on beyond `seconds`, for two minutes at most and with kills further and further apart, until clients have come so far; on a slow machine little gets done between kills. */
+  readonly until?: (progress: SoakProgress) => boolean;
   readonly clients: number;
   readonly seed: number;
   /** Mean time between two kills. */
@@ -46,7 +48,7 @@ const pools = {
   },
 } as const;
 
-export interface SoakResult {
+export interface SoakProgress {
   readonly appended: number;
   readonly delivered: number;
   readonly stored: number;
@@ -55,11 +57,17 @@ export interface SoakResult {
   /** Connections with TLS that got as far as they wanted. */
   readonly secured: number;
   readonly kills: Readonly<Record<string, number>>;
+}
+
+export interface SoakResult extends SoakProgress {
   readonly reloads: number;
   readonly accounted: Readonly<Record<string, number>>;
   readonly problems: readonly string[];
 }
 
+const extensionMs = 1_000;
+const longestExtensionMs = 120_000;
+const slowestKillEveryMs = 3_000;
 const password = 'secret';
 /** As root, of every four users one has the first, one the second: imap, imap-hibernate and deliver run as them. The others share mail_uid. */
 const ownUids = [20_101, 20_102];
@@ -78,12 +86,14 @@ export class Soak {
   readonly #tickets: Buffer[] = [];
   #server: RunningRoost | undefined;
   #isOver = false;
+  #killEveryMs: number;
   #logins = 0;
   #stored = 0;
   #secured = 0;
 
   constructor(options: SoakOptions) {
     this.#options = options;
+    this.#killEveryMs = options.killEveryMs;
     this.#random = seededRandom(options.seed);
     this.#users = Array.from({ length: Math.max(2, Math.ceil(options.clients / 8)) }, (_, index) => `user${index}`);
     this.#mail = new SoakMail(this.#users);
@@ -100,7 +110,7 @@ export class Soak {
   }
 
   async #run(homes: string): Promise<SoakResult> {
-    const { seconds, clients } = this.#options;
+    const { seconds, clients, until } = this.#options;
     await using server = await startRoost({
       protocols: ['imap', 'pop3', 'lmtp', 'smtp'],
       users: Object.fromEntries(this.#users.map((user, index) => [user, passwdEntry(homes, user, index)])),
@@ -125,9 +135,22 @@ export class Soak {
     const work = Array.from({ length: clients }, (_, index) => this.#client(index));
     const chaos = [this.#kill(), this.#reload()];
     await sleep(seconds * 1_000);
+    for (let turn = 0; turn < longestExtensionMs / extensionMs && until?.(this.#progress()) === false; turn++) {
+      this.#killEveryMs = Math.min(1.2 * this.#killEveryMs, slowestKillEveryMs);
+      await sleep(extensionMs);
+    }
     this.#isOver = true;
     await Promise.all([...work, ...chaos]);
     for (const user of this.#users) await this.#verify(user);
+    return {
+      ...this.#progress(),
+      reloads: this.#accounting.reloads.length,
+      accounted: this.#accounting.accounted,
+      problems: this.#accounting.problems,
+    };
+  }
+
+  #progress(): SoakProgress {
     const kills: Record<string, number> = {};
     for (const { service } of this.#accounting.kills) kills[service] = (kills[service] ?? 0) + 1;
     const { all } = this.#mail;
@@ -140,9 +163,6 @@ export class Soak {
       logins: this.#logins,
       secured: this.#secured,
       kills,
-      reloads: this.#accounting.reloads.length,
-      accounted: this.#accounting.accounted,
-      problems: this.#accounting.problems,
     };
   }
 
@@ -157,7 +177,7 @@ export class Soak {
 
   async #kill(): Promise<void> {
     while (!this.#isOver) {
-      await sleep(1 + this.#random(2 * this.#options.killEveryMs));
+      await sleep(1 + this.#random(Math.round(2 * this.#killEveryMs)));
       const reply = await askMaster(this.#running.baseDir, { command: 'process-status', services: [] }, { timeoutMs: 10_000 });
       const templates = reply.ok ? (reply.templates ?? []) : [];
       const processes: { readonly service: string; readonly pid: number }[] = [
