@@ -128,7 +128,7 @@ export class LineClient extends EventEmitter {
       if (taken !== undefined) return taken;
       if (this.isClosed) throw new Error(`connection closed, unread: ${JSON.stringify(this.#text)}`);
       await new Promise<void>((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error(`no answer within 5 s, unread: ${JSON.stringify(this.#text)}`)), 5_000);
+        const timer = setTimeout(() => reject(new Error(`no answer within 30 s, unread: ${JSON.stringify(this.#text)}`)), 30_000);
         this.once('change', () => {
           clearTimeout(timer);
           resolve();

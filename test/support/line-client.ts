@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream';
 import { constants, createDeflateRaw, createInflateRaw, type DeflateRaw } from 'node:zlib';
 
-const defaultMaxWaitMs = 5_000;
+const defaultMaxWaitMs = 30_000;
 
 /** Reads replies as logical lines: a line with its literals. Lines are binary strings (one char per octet) without the last CRLF. */
 export class LineClient {

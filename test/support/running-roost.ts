@@ -228,7 +228,7 @@ async function untilReady(baseDir: string, ended: Promise<number>): Promise<void
     if (exitCode !== undefined) throw new Error(`the server ended with exit code ${exitCode}`);
     try {
       // It listens before it answers this; who connects earlier than a process is up waits for it.
-      const reply = await askMaster(baseDir, { command: 'service-status' }, { timeoutMs: 2_000 });
+      const reply = await askMaster(baseDir, { command: 'service-status' }, { timeoutMs: 10_000 });
       if (reply.ok) return;
     } catch {
       await sleep(20);
