@@ -206,8 +206,12 @@ export interface MailboxView extends AsyncDisposable {
    * @throws StorageError `read-only`; `limit` when a keyword can not be created: then nothing is changed
    */
   store(seqs: readonly number[], change: StoreChange, options: { readonly silent: boolean }, signal: AbortSignal): Promise<StoreResult>;
-  /** Expunges messages of this view marked \Deleted now: all of them, or only those among `uids` (UID EXPUNGE). Seen at the next sync. */
-  expunge(uids: readonly Uid[] | undefined, signal: AbortSignal): Promise<void>;
+  /**
+   * Expunges messages of this view marked \Deleted now: all of them, or only those among `uids` (UID EXPUNGE). Seen at the next sync.
+   * @param mark `any`: also without the mark (RFC 8508 3.4: nobody sees the replaced message marked first)
+   * @returns how many there were; none that somebody else expunged
+   */
+  expunge(uids: readonly Uid[] | undefined, signal: AbortSignal, mark?: 'marked' | 'any'): Promise<number>;
   /**
    * All or nothing, in the order of `seqs`. Flags, keywords and INTERNALDATE are kept (keywords that `target` can not create are dropped), the
    * save date is new, copies are \Recent. `target` may be this mailbox.

@@ -65,6 +65,24 @@ export function changesContract(makeWorld: MakeWorld): void {
     });
   });
 
+  describe('expunge', () => {
+    it('takes marked messages, or any that are named when told so, and counts them', async () => {
+      await using world = await makeWorld();
+      const mailbox = await world.create('box');
+      await fill(mailbox, 4);
+      await using view = await openView(mailbox);
+      await using peer = await openView(mailbox);
+      const [first, second, fourth] = [view.uidAt(1), view.uidAt(2), view.uidAt(4)];
+      await addFlags(view, [4], deleted);
+      assert.equal(await view.expunge([first, second], never), 0, 'not marked');
+      assert.equal(await view.expunge([second], never, 'any'), 1);
+      assert.equal(await peer.expunge([second], never, 'any'), 0, 'gone already');
+      assert.equal(await peer.expunge(undefined, never), 1, 'the marked one');
+      assert.deepEqual(new Set((await sync(view)).expunged.map(({ uid }) => uid)), new Set([second, fourth]));
+      assert.equal(view.count, 2);
+    });
+  });
+
   describe('vanishedSince', () => {
     it('names what was expunged after a modseq, as ranges', async () => {
       await using world = await makeWorld();

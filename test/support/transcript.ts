@@ -224,6 +224,17 @@ export class TranscriptRun {
   }
 
   #matches(text: string, line: string, tag: string | undefined): boolean {
+    const optional = /\?\{([^{}]*)\}/.exec(text);
+    if (optional !== null) {
+      const [whole, inside = ''] = optional;
+      return [inside, ''].some((given) =>
+        this.#matches(
+          text.replace(whole, () => given),
+          line,
+          tag,
+        ),
+      );
+    }
     // With `<<` the line names its tag itself, as the client did with `>>`.
     const isUntagged = /^[*+](?: |$)/.test(text) || tag === '';
     const expected = this.expand(isUntagged ? text : `${tag} ${text}`, '');

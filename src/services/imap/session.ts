@@ -139,6 +139,8 @@ export class Session {
   metadataNews: SessionNews | undefined;
   /** UIDs in the selected mailbox of messages that this client put there since the last update (RFC 5465 5.2). */
   #ownUids: Set<number> | undefined;
+  /** The client was told a HIGHESTMODSEQ below that of changes it knows, as an expunge before them had to wait (RFC 7162 3.2). */
+  isModSeqHeldBack = false;
   isIdling = false;
   idleExit: IdleExit | undefined;
   /** Another process is about to take this session: nothing may be written until it has refused. */
@@ -216,6 +218,7 @@ export class Session {
     this.savedSearch = [];
     this.contexts.clear();
     this.#ownUids = undefined;
+    this.isModSeqHeldBack = false;
     await view?.[Symbol.asyncDispose]();
   }
 
@@ -288,6 +291,11 @@ export class Session {
 
   text(binary: string): void {
     this.output.text(binary);
+  }
+
+  /** FETCH replies that the client did not ask for name the UID (RFC 7162 3.2.4, RFC 9051 7.5.2). */
+  get namesUids(): boolean {
+    return !this.enabled.includes('UIDONLY') && (this.enabled.includes('CONDSTORE') || this.isRev2);
   }
 
   mailboxName(name: string): string {

@@ -35,6 +35,18 @@ export async function writeUpdates(session: Session, options: UpdateOptions, sig
   const { lines, wanted } = await session.contexts.changes(view, signal);
   if (changes.exists !== undefined) await writeNewMessages(session, view.lowerBound(lastUid + 1), wanted, signal);
   for (const line of lines) session.text(line);
+  if (session.has('QRESYNC')) writeHeldBack(session, view, options.allowExpunge);
+}
+
+/**
+ * While an expunge waits, the client must not take the modseqs of other changes for its new starting point: after a lost connection it would never
+ * hear of the expunge (RFC 7162 3.2, 6).
+ */
+function writeHeldBack(session: Session, view: MailboxView, allowExpunge: boolean): void {
+  const isHeldBack = !allowExpunge && view.highestModSeq < view.mailbox.highestModSeq;
+  if (isHeldBack) session.text(`* OK [HIGHESTMODSEQ ${view.highestModSeq}] An expunge is still to be told\r\n`);
+  else if (session.isModSeqHeldBack && allowExpunge) session.text(`* OK [HIGHESTMODSEQ ${view.highestModSeq}] Highest\r\n`);
+  if (isHeldBack || allowExpunge) session.isModSeqHeldBack = isHeldBack;
 }
 
 /**
@@ -103,7 +115,7 @@ export function writeFlagList(session: Session, view: MailboxView): void {
 export async function writeFlagChanges(session: Session, seqs: Iterable<number>, withUid: boolean): Promise<void> {
   const { view, output, flagText } = session;
   const isUidOnly = session.has('UIDONLY');
-  const needsUid = !isUidOnly && (withUid || session.has('QRESYNC') || session.isRev2);
+  const needsUid = session.namesUids || (withUid && !isUidOnly);
   const needsModSeq = session.has('CONDSTORE');
   const slice = new TimeSlice();
   let untilCheck = 256;

@@ -306,7 +306,7 @@ export class MaildirView implements MailboxView {
     return { modified: seqsOf(outcome.modified), expunged: [...gone, ...seqsOf(outcome.expunged)].sort((a, b) => a - b) };
   }
 
-  async expunge(uids: readonly Uid[] | undefined, signal: AbortSignal): Promise<void> {
+  async expunge(uids: readonly Uid[] | undefined, signal: AbortSignal, mark: 'marked' | 'any' = 'marked'): Promise<number> {
     await this.#writable(signal);
     // Marks that other processes have set or taken off count, too (RFC 9051 6.4.3: all messages with \Deleted).
     await refresh(this.#box, signal);
@@ -320,9 +320,10 @@ export class MaildirView implements MailboxView {
         if (row >= 0 && isMarked(row)) wanted.push(state.columns.uid[row] as number);
       }
     } else for (const uid of [...uids].sort((a, b) => a - b)) if (this.seqOf(uid) > 0) wanted.push(uid);
-    const isWanted = (row: number): boolean => ((this.#box.state.columns.flags[row] as number) & flagBit.deleted) !== 0;
+    const isWanted = (row: number): boolean => mark === 'any' || ((this.#box.state.columns.flags[row] as number) & flagBit.deleted) !== 0;
     const freed = await expungeMessages(this.#box, wanted, isWanted, signal);
     if (freed.messages > 0) this.mailbox.quota.changed(-freed.octets, -freed.messages);
+    return freed.messages;
   }
 
   async copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal, kept?: KeptFlags): Promise<CopyResult> {

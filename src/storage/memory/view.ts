@@ -205,12 +205,15 @@ export class MemoryView implements MailboxView {
     return { modified, expunged };
   }
 
-  async expunge(uids: readonly Uid[] | undefined, signal: AbortSignal): Promise<void> {
+  async expunge(uids: readonly Uid[] | undefined, signal: AbortSignal, mark: 'marked' | 'any' = 'marked'): Promise<number> {
     this.#checkWritable(signal);
     const wanted = uids === undefined ? undefined : new Set(uids);
-    this.mailbox.remove(
-      this.#known.filter((message) => (message.flags & flagBit.deleted) !== 0 && (wanted === undefined || wanted.has(message.uid))),
+    const isMarked = ({ flags }: MemoryMessage): boolean => mark === 'any' || (flags & flagBit.deleted) !== 0;
+    const gone = this.#known.filter(
+      (message) => message.expungedAt === 0 && isMarked(message) && (wanted === undefined || wanted.has(message.uid)),
     );
+    this.mailbox.remove(gone);
+    return gone.length;
   }
 
   async copy(seqs: readonly number[], target: Mailbox, signal: AbortSignal, kept?: KeptFlags): Promise<CopyResult> {

@@ -139,7 +139,7 @@ describe('A file that goes while its folder is listed', () => {
     const peer = world.newDriver();
     await using theirs = await openView(await world.open('A', {}, peer));
     await using view = await openView(mailbox);
-    let expunging: Promise<void> | undefined;
+    let expunging: Promise<number> | undefined;
     const file = join(mailDir, 'cur', readdirSync(join(mailDir, 'cur'))[0] ?? '');
     writeFileSync(join(mailDir, 'cur', '1700000000.M1P1.other:2,'), text);
     onListing((_, names) => {

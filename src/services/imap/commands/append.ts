@@ -81,8 +81,9 @@ export async function receiveMessage(
   return next;
 }
 
-export function appendUid(result: AppendResult): string | undefined {
-  return result.uids.length === 0 ? undefined : `APPENDUID ${result.uidValidity} ${formatNumbers(result.uids)}`;
+/** The response code, or undefined: who may not open the mailbox learns nothing of it (RFC 9051 6.3.12). */
+export function appendUid(result: AppendResult, rights: string): string | undefined {
+  return result.uids.length === 0 || !rights.includes('r') ? undefined : `APPENDUID ${result.uidValidity} ${formatNumbers(result.uids)}`;
 }
 
 async function append(session: Session, input: MessageInput | undefined, start: Segment, signal: AbortSignal): Promise<Outcome> {
@@ -105,7 +106,7 @@ async function append(session: Session, input: MessageInput | undefined, start: 
   }
   const result = await transaction.commit(signal);
   session.noteOwn(mailbox.guid, result.uids);
-  return ok('Append completed.', appendUid(result));
+  return ok('Append completed.', appendUid(result, rights));
 }
 
 export const appendRow = messageRow({

@@ -10,14 +10,21 @@ import { bad, no, type Outcome, ok } from '../outcome.js';
 import { withProgress } from '../progress.js';
 import { demandRights, keptFlags, myRights } from '../rights.js';
 import { countOf, type Session } from '../session.js';
+import { writeUpdates } from '../update-writer.js';
 
 /** UIDs in the order of the copies: RFC 4315 3 pairs them by position. */
-export function copyUid(result: CopyResult): string {
+function copyUid(result: CopyResult): string {
   return `COPYUID ${result.uidValidity} ${formatNumbers(result.sourceUids)} ${formatNumbers(result.targetUids)}`;
+}
+
+/** The response code of COPYUID, or undefined: who may not open the target learns nothing of it (RFC 9051 6.4.7). */
+function told(result: CopyResult, rights: string): string | undefined {
+  return rights.includes('r') ? copyUid(result) : undefined;
 }
 
 interface Transferred {
   readonly result: CopyResult;
+  readonly code: string | undefined;
   readonly requested: number;
   readonly limited: Limited<unknown>;
 }
@@ -41,11 +48,11 @@ async function transfer(
     await demandRights(session, command.mailbox, 'i', call.signal);
     if (how === 'move') await demandRights(session, view.mailbox.name, 'te', call.signal);
     const seqs = [...limited.part];
-    const kept = keptFlags(await myRights(session, command.mailbox, call.signal));
-    const result = await withProgress(session, call, () => view[how](seqs, target, call.signal, kept));
+    const rights = await myRights(session, command.mailbox, call.signal);
+    const result = await withProgress(session, call, () => view[how](seqs, target, call.signal, keptFlags(rights)));
     session.noteOwn(target.guid, result.targetUids);
     if (await session.isTrash(command.mailbox, call.signal)) session.counters.trashed += result.targetUids.length;
-    return { result, requested: seqs.length, limited };
+    return { result, code: told(result, rights), requested: seqs.length, limited };
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     if (error.code === 'expunged') return no('Some of the requested messages no longer exist.', 'EXPUNGEISSUED');
@@ -63,7 +70,7 @@ export const copyRow = row({
     const result = await transfer(session, command, call, 'copy');
     if (result === undefined) return ok('No messages found.');
     if ('kind' in result) return result;
-    return ok('Copy completed.', copyUid(result.result));
+    return ok('Copy completed.', result.code);
   },
 });
 
@@ -77,11 +84,20 @@ export const moveRow = row({
     if (result === undefined) return ok('No messages found.');
     if ('kind' in result) return result;
     // RFC 6851 4.3: COPYUID comes before the EXPUNGE responses.
-    session.text(`* OK [${copyUid(result.result)}] Moved UIDs.\r\n`);
+    if (result.code !== undefined) session.text(`* OK [${result.code}] Moved UIDs.\r\n`);
     session.counters.expunged += result.result.sourceUids.length;
+    const modSeq = session.has('QRESYNC') ? await afterExpunge(session, call) : undefined;
     // Somebody else took the others away meanwhile.
-    if (result.result.sourceUids.length < result.requested)
+    if (result.result.sourceUids.length < result.requested) {
+      if (modSeq !== undefined) session.text(`* OK [${modSeq}] Highest\r\n`);
       return withLimit(session, no('Some of the requested messages no longer exist.', 'EXPUNGEISSUED'), result.limited);
-    return withLimit(session, ok('Move completed.'), result.limited);
+    }
+    return withLimit(session, ok('Move completed.', modSeq), result.limited);
   },
 });
+
+/** Tells what went; the client takes the modseq as its new starting point (RFC 6851 4.4, RFC 7162 3.2.7). @returns the response code */
+export async function afterExpunge(session: Session, { isUid, signal }: CommandCall): Promise<string> {
+  await writeUpdates(session, { allowExpunge: true, withUid: isUid, isOwn: true }, signal);
+  return `HIGHESTMODSEQ ${session.view.highestModSeq}`;
+}

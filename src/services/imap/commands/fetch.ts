@@ -205,7 +205,10 @@ async function writeBatch(
 /** What a reply must tell besides what was asked for when reading has set \Seen. */
 function seenText(session: Session, seq: number, { includes }: FetchPlan): string {
   const flags = includes.has('FLAGS') ? '' : ` ${simpleText(session, 'FLAGS')(seq)}`;
-  return session.has('CONDSTORE') && !includes.has('MODSEQ') ? `${flags} ${simpleText(session, 'MODSEQ')(seq)}` : flags;
+  if (!session.has('CONDSTORE')) return flags;
+  // RFC 7162 3.2.4: both, also when FETCH names neither.
+  const uid = includes.has('UID') || session.has('UIDONLY') ? '' : ` ${simpleText(session, 'UID')(seq)}`;
+  return includes.has('MODSEQ') ? `${flags}${uid}` : `${flags}${uid} ${simpleText(session, 'MODSEQ')(seq)}`;
 }
 
 /** Sets \Seen on messages whose text is about to be read (RFC 9051 6.4.5). @returns those that did not have it */

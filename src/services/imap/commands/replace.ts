@@ -1,22 +1,17 @@
 // REPLACE (RFC 8508): the new message is saved before the old one goes, so that no failure loses both.
 import { parseAppendItem, parseAppendTail } from '#protocol/imap/commands/append.js';
 import { isReplaceMessage, parseReplaceHead } from '#protocol/imap/commands/replace.js';
-import { flagBit } from '#storage/types.js';
 import { type CommandCall, messageRow } from '../command-spec.js';
 import type { MessageInput } from '../message-input.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
 import { demandRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
-import { writeUpdates } from '../update-writer.js';
 import { appendUid, openTarget, receiveMessage } from './append.js';
 import type { Segment } from './append-catenate.js';
+import { afterExpunge } from './copy.js';
 
-async function replace(
-  session: Session,
-  input: MessageInput | undefined,
-  start: Segment,
-  { isUid, signal }: CommandCall,
-): Promise<Outcome> {
+async function replace(session: Session, input: MessageInput | undefined, start: Segment, call: CommandCall): Promise<Outcome> {
+  const { isUid, signal } = call;
   const { view } = session;
   const { number, mailbox: name } = parseReplaceHead(start.reader);
   const item = parseAppendItem(start.reader);
@@ -36,18 +31,14 @@ async function replace(
   const next = await receiveMessage(session, { transaction, rights }, input, item, start, signal);
   if ('kind' in next) return next;
   if (parseAppendTail(next.reader)) return bad('Error in IMAP command REPLACE: Too many messages');
+  // The literal may have taken its time: of two clients that replace the same message one is told.
+  if (view.isExpunged(seq)) return no('The message to replace no longer exists.', 'EXPUNGEISSUED');
   const result = await transaction.commit(signal);
   session.noteOwn(mailbox.guid, result.uids);
-  const code = appendUid(result);
+  const code = appendUid(result, rights);
   if (code !== undefined) session.text(`* OK [${code}] Replacement message ready\r\n`);
-  const deleted = { mode: 'add', flags: { system: flagBit.deleted, keywords: [] }, unchangedSince: undefined } as const;
-  await view.store([seq], deleted, { silent: true }, signal);
-  await view.expunge([uid], signal);
-  session.counters.expunged += 1;
-  if (!session.has('QRESYNC')) return ok('Replace completed.');
-  await writeUpdates(session, { allowExpunge: true, withUid: isUid, isOwn: true }, signal);
-  // RFC 7162 3.2.7, as for EXPUNGE.
-  return ok('Replace completed.', `HIGHESTMODSEQ ${view.highestModSeq}`);
+  session.counters.expunged += await view.expunge([uid], signal, 'any');
+  return ok('Replace completed.', session.has('QRESYNC') ? await afterExpunge(session, call) : undefined);
 }
 
 export const replaceRow = messageRow({

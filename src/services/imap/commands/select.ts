@@ -19,7 +19,8 @@ async function open(session: Session, command: SelectCommand, call: CommandCall,
   // The old mailbox is gone whatever happens next (RFC 9051 6.3.2).
   if (session.isSelected) {
     await session.deselect();
-    if (session.has('QRESYNC') || session.isRev2) session.text('* OK [CLOSED] Previous mailbox closed.\r\n');
+    // RFC 7162 3.2.11: whatever the client has enabled.
+    session.text('* OK [CLOSED] Previous mailbox closed.\r\n');
   }
   const mailbox = await session.user.openMailbox(command.mailbox, call.signal);
   await demandRights(session, command.mailbox, 'r', call.signal);
@@ -131,20 +132,16 @@ export const closeRow = row({
   parse: parseNothing,
   async run(session, _command, { signal }) {
     const { view } = session;
-    let code: string | undefined;
     if (!view.isReadOnly) {
       const count = countDeleted(session);
-      if (count > 0) {
-        if ((await myRights(session, view.mailbox.name, signal)).includes('e')) await view.expunge(undefined, signal);
+      if (count > 0 && (await myRights(session, view.mailbox.name, signal)).includes('e')) {
+        await view.expunge(undefined, signal);
         session.counters.expunged += count;
-        if (session.has('QRESYNC')) {
-          await view.sync({ allowExpunge: true }, signal);
-          code = `HIGHESTMODSEQ ${view.highestModSeq}`;
-        }
       }
     }
     await session.deselect();
-    return ok('Close completed.', code);
+    // RFC 7162 3.2.8: no HIGHESTMODSEQ, as the client has not heard what was expunged.
+    return ok('Close completed.');
   },
 });
 

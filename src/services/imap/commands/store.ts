@@ -54,7 +54,7 @@ export const storeRow = row({
       // RFC 7162 3.1.3: .SILENT hides the flags, not the new modseq.
       if (session.has('CONDSTORE')) {
         const shown = new Set(changes.flagsChanged);
-        const needsUid = !session.has('UIDONLY') && (isUid || session.has('QRESYNC') || session.isRev2);
+        const needsUid = !session.has('UIDONLY');
         for (const seq of own) {
           if (shown.has(seq)) continue;
           session.text(`${session.fetchHead(view, seq)}${needsUid ? `UID ${view.uidAt(seq)} ` : ''}MODSEQ (${view.modSeqAt(seq)}))\r\n`);
