@@ -15,6 +15,8 @@ export type ListingItem = Extract<SimpleItem, 'UID' | 'FLAGS' | 'MODSEQ'>;
 
 /** A block goes to the socket when it is full. */
 const blockBytes = 65_536;
+/** The first one, as often few messages are asked for; each is twice as large as the one before. */
+const firstBlockBytes = 4096;
 /** More than a row without its flags: fixed text, a sequence number, a UID and a modseq. */
 const maxRowBytes = 128;
 /** Rows between two looks at the clock; where few rows of many are named, a block fills slowly. */
@@ -67,7 +69,7 @@ class RowBlocks {
   readonly #texts = new Map<readonly string[], (Buffer | undefined)[]>();
   #lastKeywords: readonly string[] | undefined;
   #lastTexts: (Buffer | undefined)[] = [];
-  #block = Buffer.allocUnsafeSlow(blockBytes);
+  #block = Buffer.allocUnsafe(firstBlockBytes);
   #at = 0;
 
   constructor(view: MailboxView, flagText: FlagText, items: readonly ListingItem[], isUidOnly: boolean) {
@@ -101,7 +103,7 @@ class RowBlocks {
     let full: Buffer | undefined;
     if (this.#at + maxRowBytes + flags.length > this.#block.length) {
       full = this.rest();
-      this.#block = Buffer.allocUnsafeSlow(Math.max(blockBytes, maxRowBytes + flags.length));
+      this.#block = Buffer.allocUnsafeSlow(Math.max(Math.min(blockBytes, full.length * 2), maxRowBytes + flags.length));
       this.#at = 0;
     }
     const block = this.#block;

@@ -10,6 +10,9 @@ import { TimeSlice } from './time-slice.js';
 
 /** A block goes to the socket when it is full. */
 const blockBytes = 131_072;
+/** Room for one reply with common flags: blocks for few messages are not larger than what is put there, as making a large one costs as much as filling it. */
+const commonRowBytes = 64;
+const leastBlockBytes = 4096;
 const zero = 0x30;
 
 /**
@@ -24,7 +27,11 @@ export async function writeFlagRows(
   signal: AbortSignal,
 ): Promise<readonly NumberRange[]> {
   const { output, view } = session;
-  const rows = new FlagRows(session, hasUid);
+  const rows = new FlagRows(
+    session,
+    hasUid,
+    runs.reduce((sum, [first, last]) => sum + last - first + 1, 0),
+  );
   const slice = new TimeSlice();
   for (const [index, [first, last]] of runs.entries()) {
     for (let next = first; next <= last; ) {
@@ -51,11 +58,13 @@ class FlagRows {
   readonly #templates: RowTemplates;
   /** By keyword set and flags. */
   readonly #known: ((RowTemplate | undefined)[] | undefined)[] = [];
-  #block = Buffer.allocUnsafeSlow(blockBytes);
+  #block: Buffer;
   #at = 0;
 
-  constructor(session: Session, hasUid: boolean) {
+  /** @param count how many there will be */
+  constructor(session: Session, hasUid: boolean, count: number) {
     this.#hasUid = hasUid;
+    this.#block = Buffer.allocUnsafeSlow(Math.min(blockBytes, Math.max(leastBlockBytes, count * commonRowBytes)));
     this.#templates = new RowTemplates(hasUid ? ['UID', 'FLAGS'] : ['FLAGS'], ')\r\n', session.flagText);
   }
 

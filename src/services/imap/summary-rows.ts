@@ -10,9 +10,10 @@ import { digitsOf, type HeadItem, type RowTemplate, RowTemplates, replaceDigits 
 import type { Session } from './session.js';
 import { TimeSlice } from './time-slice.js';
 
-/** Octets of the cache looked at in one go, and of replies. */
-const windowBytes = 262_144;
-const blockBytes = 262_144;
+/** Octets of the cache looked at in one go, and of replies: at most so many, for few messages what most of them need, as large buffers are dear. */
+const largestWindowBytes = 262_144;
+const commonRecordBytes = 1536;
+const leastWindowBytes = 16_384;
 /** Messages in one go. */
 const runLength = 1024;
 /** Where fewer lie together, looking for them costs more than it spares. */
@@ -62,7 +63,7 @@ export async function writeSummaries(
   signal: AbortSignal,
 ): Promise<void> {
   const { output, view } = session;
-  const rows = new SummaryRows(session, items);
+  const rows = new SummaryRows(session, items, Math.max(0, ...runs.map(([first, last]) => last - first + 1)));
   const slice = new TimeSlice();
   let step = firstStep;
   for (const [first, last] of runs) {
@@ -107,9 +108,12 @@ class SummaryRows {
   readonly #places: Uint32Array;
   /** A piece of the cache, and behind it replies. */
   #room = Buffer.alloc(0);
-  #at = windowBytes;
+  readonly #windowBytes: number;
+  #at = 0;
 
-  constructor({ flagText }: Session, { heads, forms }: SummaryItems) {
+  /** @param longest messages of the longest run */
+  constructor({ flagText }: Session, { heads, forms }: SummaryItems, longest: number) {
+    this.#windowBytes = Math.min(largestWindowBytes, Math.max(leastWindowBytes, longest * commonRecordBytes));
     const labels = forms.map(([label]) => ` ${label} `);
     this.#templates = new RowTemplates(heads, heads.length === 0 ? (labels[0] ?? '').slice(1) : (labels[0] ?? ''), flagText);
     this.#labels = labels.map((label) => Buffer.from(label));
@@ -118,19 +122,19 @@ class SummaryRows {
     this.#hasUid = heads.includes('UID');
     this.#hasDate = heads.includes('INTERNALDATE');
     this.#hasSize = heads.includes('RFC822.SIZE');
-    this.#places = new Uint32Array(runLength * this.forms.length * 2);
+    this.#places = new Uint32Array(Math.min(runLength, longest) * this.forms.length * 2);
   }
 
   /** @param isReusable what was written has been sent */
   begin(isReusable: boolean): { readonly octets: Buffer; readonly places: Uint32Array } {
-    if (!isReusable || this.#room.length === 0) this.#room = Buffer.allocUnsafeSlow(windowBytes + blockBytes);
-    this.#at = windowBytes;
-    return { octets: this.#room.subarray(0, windowBytes), places: this.#places };
+    if (!isReusable || this.#room.length === 0) this.#room = Buffer.allocUnsafeSlow(this.#windowBytes * 2);
+    this.#at = this.#windowBytes;
+    return { octets: this.#room.subarray(0, this.#windowBytes), places: this.#places };
   }
 
   /** Good until `begin`. */
   written(): Buffer {
-    return this.#room.subarray(windowBytes, this.#at);
+    return this.#room.subarray(this.#windowBytes, this.#at);
   }
 
   /** @returns messages written */
