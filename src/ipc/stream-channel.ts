@@ -30,7 +30,11 @@ const maxUnsentBytes = 64 * 1024;
 const maxPiledBytes = 8 * 1024 * 1024;
 /** Less is copied behind its head. */
 const maxCopiedBytes = 2 * 1024;
-const closeTimeoutMs = 1_000;
+/**
+ * A peer on a busy machine may not have come to read what was said last. Were the connection gone when it writes next, it would never read it: a failed
+ * write ends a socket of Node's at once, whatever waits in it.
+ */
+const closeTimeoutMs = 5_000;
 
 /** The peer broke the rules of streams. */
 export class StreamError extends CodedError<'protocol'> {
@@ -114,7 +118,7 @@ export class StreamChannel {
     this.#streams.take(id);
   }
 
-  /** Sends what is queued, then ends; resolves when that is done, after 1 s at most. */
+  /** Sends what is queued, then ends; resolves when that is done, after 5 s at most. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     const closed = new Promise<void>((resolve) => {

@@ -47,7 +47,7 @@ class PreAuthSession implements ClientHandle {
   #isTaken = false;
   /** Between the decision for TLS and the end of the handshake: what is written now would be read as TLS records. */
   #isHandshaking = false;
-  /** The process ends; the client is told once the handshake is over. */
+  /** The process ends; the client is told once the handshake is over, or the hand-off if it fails. */
   #isStopping = false;
   #user = '';
   #method = '';
@@ -83,8 +83,12 @@ class PreAuthSession implements ClientHandle {
   }
 
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
+    if (this.#isEnded || this.#isTaken) return;
     // During the hand-off the stream belongs to somebody else; the mail process takes it, or the refusal ends it.
-    if (this.#isEnded || this.#isTaken || this.#phase === 'finishing') return;
+    if (this.#phase === 'finishing') {
+      this.#isStopping ||= reason === 'shutdown';
+      return;
+    }
     if (this.#isHandshaking && reason === 'shutdown') {
       this.#isStopping = true;
       setTimeout(() => this.#finish('Disconnected: Shutting down'), handshakeGraceMs);
@@ -334,6 +338,8 @@ class PreAuthSession implements ClientHandle {
       return;
     }
     this.#setPhase('idle');
+    // It has not come to its end before the process.
+    if (this.#isStopping && result.refusal !== 'user-limit') return this.stop('shutdown');
     this.#write(this.#machine.refusal(result.refusal, result.clientText));
     this.#finish(result.logText, result.refusal === 'user-limit');
   }

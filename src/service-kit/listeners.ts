@@ -19,6 +19,8 @@ interface Listener {
 export interface ListenerOptions {
   readonly onSocket: (socket: Socket, listener: InheritedListener) => void;
   readonly log: Logger;
+  /** Which listener is opened first, from 0; by chance unless told. */
+  readonly firstTurn?: number;
 }
 
 export class Listeners {
@@ -26,20 +28,33 @@ export class Listeners {
   readonly #options: ListenerOptions;
   #isOpen = false;
   #isClosed = false;
+  /** Of the one that is opened first. */
+  #turn: number;
 
   constructor(inherited: readonly InheritedListener[], options: ListenerOptions) {
     this.#listeners = inherited.map((facts) => ({ facts, server: undefined, spareFd: facts.fd }));
     this.#options = options;
+    this.#turn = options.firstTurn ?? Math.floor(Math.random() * inherited.length);
   }
 
   /** Starts or stops accepting. When called from inside `onSocket`, no further connection is taken before it returns. */
   setOpen(isOpen: boolean): void {
     if (this.#isClosed || isOpen === this.#isOpen) return;
     this.#isOpen = isOpen;
-    for (const listener of this.#listeners) {
+    for (const listener of this.#inTurn()) {
       if (isOpen) this.#open(listener);
       else this.#pause(listener);
     }
+    if (isOpen) this.#turn += 1;
+  }
+
+  /**
+   * Where clients wait on all listeners, the kernel tells of the one first that was opened first. A process with room for one client takes it from there,
+   * so if that were always the same listener the clients of the others would wait for as long as anybody waits on it.
+   */
+  #inTurn(): readonly Listener[] {
+    const first = this.#turn % Math.max(1, this.#listeners.length);
+    return [...this.#listeners.slice(first), ...this.#listeners.slice(0, first)];
   }
 
   /** Closes everything, for good. */

@@ -235,6 +235,29 @@ describe('stream channel', () => {
     assert.deepEqual([b.received, right.closed?.error], ['bye', undefined]);
   });
 
+  it('waits some seconds for a busy peer to read what was said last', async (context) => {
+    const [left, right] = sides();
+    const [a, b] = [left.open(1), right.open(1)];
+    const [ours, theirs] = rawSockets;
+    theirs.pause();
+    const isEnded = once(ours, 'finish');
+    a.end.write([Buffer.from('bye')]);
+    context.mock.timers.enable({ apis: ['setTimeout'] });
+    const closing = left.channel.close();
+    await isEnded;
+    context.mock.timers.tick(3_000);
+    await new Promise((resolve) => setImmediate(resolve));
+    context.mock.timers.reset();
+    await new Promise<void>((resolve) => {
+      b.end.write([Buffer.from('still here')]);
+      theirs.write('', () => resolve());
+    });
+    theirs.resume();
+    await closing;
+    await until(() => right.closed !== undefined, 'the end');
+    assert.deepEqual([b.received, right.closed?.error], ['bye', undefined]);
+  });
+
   const one = Buffer.from('x');
   const tooMuch = Buffer.concat(Array.from({ length: windowBytes / 16_384 + 1 }, () => encodeData(9, [Buffer.alloc(16_384)], 16_384)));
   for (const [what, wire, isOpened] of [

@@ -47,6 +47,8 @@ export async function checkSearch(session: Searcher, view: ClientView, random: (
   }
   for (const { message, flags } of before) {
     if (uid !== '' && message.uid === 0) continue;
+    // Gone before the command was over: what had changed in it until then, SEARCH could see and nobody tells any more.
+    if (view.gone.has(message.uid)) continue;
     const mayBeGone = message.uid === 0 || view.ledger.facts(message.uid).mayBeGone;
     const isHit = hits.has(message);
     const wanted = expected(key, flags, message.flags);

@@ -132,6 +132,24 @@ describe('imap-login', () => {
     });
   }
 
+  it('says goodbye when the server stops before it is handed over', async (t) => {
+    let fail = (): void => undefined;
+    const world = await startLogin(t, imapLoginRole, {
+      handOff: () =>
+        new Promise((resolve) => {
+          fail = () => resolve({ kind: 'failed', reason: 'the master is gone' });
+        }),
+    });
+    const client = await world.connect();
+    await client.line();
+    client.send('a LOGIN bob secret\r\n');
+    while (world.handedOver.length === 0) await new Promise((resolve) => setImmediate(resolve));
+    world.handles[0]?.stop('shutdown');
+    fail();
+    assert.equal(await client.line(), '* BYE [UNAVAILABLE] Server shutting down.');
+    assert.equal(await client.line(), undefined);
+  });
+
   it('refuses STARTTLS when there is no certificate, and ends after three bad commands', async (t) => {
     const world = await startLogin(t, imapLoginRole);
     const client = await world.connect();
