@@ -297,6 +297,8 @@ export interface Mailbox {
    * @param replaced a message that the caller expunges after the commit, so that its room counts as free (RFC 8508)
    */
   beginAppend(kind: 'append' | 'deliver', replaced?: ReplacedMessage): AppendTransaction;
+  /** Raises `highestModSeq`: something of the mailbox that is no message has changed (RFC 7162 3.2, annotations). */
+  raiseModSeq(signal: AbortSignal): Promise<void>;
   /** Calls back when anything in the mailbox changed (for NOTIFY). @returns stop watching */
   watch(onChange: () => void): () => void;
   /** Is there, as far as this process knows, something to report to a view whose `highestModSeq` is this one? Costs nothing. */

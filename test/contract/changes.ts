@@ -83,6 +83,24 @@ export function changesContract(makeWorld: MakeWorld): void {
     });
   });
 
+  describe('raiseModSeq', () => {
+    it('raises what views are told by their next sync, and changes no message', async () => {
+      await using world = await makeWorld();
+      const mailbox = await world.create('box');
+      await fill(mailbox, 2);
+      await using view = await openView(mailbox);
+      const before = view.highestModSeq;
+      await mailbox.raiseModSeq(never);
+      assert.ok(mailbox.highestModSeq > before);
+      assert.deepEqual(await sync(view), { expunged: [], flagsChanged: [], exists: undefined, recent: undefined, newKeywords: false });
+      assert.equal(view.highestModSeq, mailbox.highestModSeq);
+      assert.deepEqual(
+        [1, 2].filter((seq) => view.modSeqAt(seq) > before),
+        [],
+      );
+    });
+  });
+
   describe('vanishedSince', () => {
     it('names what was expunged after a modseq, as ranges', async () => {
       await using world = await makeWorld();

@@ -236,7 +236,7 @@ export class CommandLoop implements SessionInput {
 
   #writeBad(session: Session, tag: string | undefined, name: string | undefined, reason: string, code: string | undefined): void {
     const where = name === undefined ? 'Error in IMAP command received by server.' : `Error in IMAP command ${printable(name)}: ${reason}`;
-    session.text(`${tag ?? '*'} BAD ${code === undefined ? '' : `[${code}] `}${encodeResponseText(where)}\r\n`);
+    session.text(`${tag ?? '*'} BAD ${code === undefined ? '' : `[${code}] `}${encodeResponseText(where, session.isRev2)}\r\n`);
   }
 
   /** What waits for a command waits by callbacks: see `run`. */
@@ -278,7 +278,7 @@ export class CommandLoop implements SessionInput {
     });
     if (outcome === undefined) return;
     this.#badCommands = outcome.kind === 'bad' ? this.#badCommands + 1 : 0;
-    session.text(formatTagged(step.tag, outcome, performance.now() - startedAt, 0));
+    session.text(formatTagged(session, step.tag, outcome, { ranMs: performance.now() - startedAt, waitedMs: 0 }));
   }
 
   async #resumeIdle(session: Session, { tag, idleSinceMs: sinceMs, keepAliveAtMs }: ResumedIdle): Promise<void> {
@@ -407,7 +407,7 @@ export class CommandLoop implements SessionInput {
       session.output.flush();
       this.#stream.prepareEndOfCompression();
     }
-    session.text(formatTagged(tag, outcome, ran, waited));
+    session.text(formatTagged(session, tag, outcome, { ranMs: ran, waitedMs: waited }));
     this.#last = { name: found?.row.name ?? '?', startedAt, finishedAt: performance.now() };
     if (this.#compressRequested) {
       this.#compressRequested = false;
@@ -472,8 +472,13 @@ function printable(name: string): string {
 const words = { ok: 'OK', no: 'NO', bad: 'BAD' } as const;
 
 /** `a1 OK [CODE] Fetch completed (0.001 + 0.000 secs).`: seconds of work, and of waiting for the client. */
-function formatTagged(tag: string, outcome: Outcome, ranMs: number, waitedMs: number): string {
+function formatTagged(
+  session: Session,
+  tag: string,
+  outcome: Outcome,
+  { ranMs, waitedMs }: { readonly ranMs: number; readonly waitedMs: number },
+): string {
   const code = outcome.code === undefined ? '' : `[${outcome.code}] `;
   const text = outcome.text.endsWith('.') ? outcome.text.slice(0, -1) : outcome.text;
-  return `${tag} ${words[outcome.kind]} ${code}${encodeResponseText(text)} (${(ranMs / 1000).toFixed(3)} + ${(waitedMs / 1000).toFixed(3)} secs).\r\n`;
+  return `${tag} ${words[outcome.kind]} ${code}${encodeResponseText(text, session.isRev2)} (${(ranMs / 1000).toFixed(3)} + ${(waitedMs / 1000).toFixed(3)} secs).\r\n`;
 }

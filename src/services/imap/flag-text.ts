@@ -46,9 +46,12 @@ export function toFlagSet(flags: readonly string[]): { readonly set: FlagSet; re
 export class FlagText {
   /** Made for the first text: most sessions ask for none. */
   #byKeywords: WeakMap<readonly string[], string[]> | undefined;
+  /** \Recent is no more (RFC 9051 2.3.2). */
+  hidesRecent = false;
 
   /** `(\Seen work)` */
-  list(system: number, keywords: readonly string[]): string {
+  list(flags: number, keywords: readonly string[]): string {
+    const system = this.hidesRecent ? flags & ~flagBit.recent : flags;
     this.#byKeywords ??= new WeakMap();
     let texts = this.#byKeywords.get(keywords);
     if (texts === undefined) {

@@ -1,5 +1,7 @@
 // Mailbox names and the namespaces they belong to.
+import { MailboxNameError } from '#protocol/imap/grammar.js';
 import type { MailUser, Namespace } from '#storage/user.js';
+import type { Session } from './session.js';
 
 /** The namespace that a name belongs to. */
 export function namespaceOf(user: MailUser, name: string): Namespace | undefined {
@@ -14,6 +16,15 @@ export function namespaceOf(user: MailUser, name: string): Namespace | undefined
 /** Its hierarchy separator. */
 export function separatorOf(user: MailUser, name: string): string {
   return namespaceOf(user, name)?.separator ?? '/';
+}
+
+/**
+ * Names in UTF-8 are made in one form only (RFC 9051 5.1, RFC 6855 3: Net-Unicode, RFC 5198 2), as they are compared octet by octet. Those that are
+ * there, from modified UTF-7 or another server, can be used whatever they are.
+ * @throws MailboxNameError
+ */
+export function checkNewName(session: Session, name: string): void {
+  if (session.isUtf8 && name.normalize('NFC') !== name) throw new MailboxNameError('Mailbox name is not in Unicode Normalization Form C');
 }
 
 export function parentOf(name: string, separator: string): string {

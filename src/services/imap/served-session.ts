@@ -237,7 +237,10 @@ export class ServedSession {
     const text = error instanceof Error ? error.message : String(error);
     this.#log.error('session.failed', `Internal login failure: ${text}`, { error });
     this.#handed.stream.write(
-      Buffer.from(`${this.#tag} NO ${encodeResponseText(failureText)}\r\n* BYE ${encodeResponseText(failureText)}\r\n`, 'latin1'),
+      Buffer.from(
+        `${this.#tag} NO ${encodeResponseText(failureText, false)}\r\n* BYE ${encodeResponseText(failureText, false)}\r\n`,
+        'latin1',
+      ),
     );
   }
 }

@@ -239,6 +239,7 @@ export class Session {
   enable(feature: Feature): void {
     const features: Feature[] = feature === 'QRESYNC' ? [feature, 'CONDSTORE'] : [feature];
     this.enabled = [...new Set([...this.enabled, ...features])];
+    if (feature === 'IMAP4REV2') this.flagText.hidesRecent = true;
   }
 
   /**

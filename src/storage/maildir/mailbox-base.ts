@@ -1,6 +1,7 @@
 import type { Logger } from '#log/logger.js';
 import type { OpenMailboxOptions, QuotaGuard } from '../driver.js';
 import { rowBit } from '../index/columns.js';
+import { modSeqRecord } from '../index/log-record.js';
 import type { AppendTransaction, Mailbox, MailboxView, ReplacedMessage, SuspendedView } from '../mailbox.js';
 import { flagBit, type MailboxStatus, type ModSeq, type Uid } from '../types.js';
 import { MaildirAppend } from './append.js';
@@ -97,6 +98,14 @@ export abstract class MaildirMailboxBase implements Mailbox {
     const from = replaced?.mailbox;
     const freed = from instanceof MaildirMailboxBase ? { quota: from.quota, bytes: replaced?.octets ?? 0, messages: 1 } : undefined;
     return new MaildirAppend(this, kind, freed);
+  }
+
+  async raiseModSeq(signal: AbortSignal): Promise<void> {
+    await this.ready(signal);
+    await this.box.mutex.run(async () => {
+      await this.box.catchUp();
+      this.box.index.append([modSeqRecord(this.box.state.highestModSeq + 1)]);
+    }, signal);
   }
 
   watch(onChange: () => void): () => void {

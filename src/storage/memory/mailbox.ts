@@ -47,6 +47,11 @@ export class MemoryMailbox extends MemoryStore implements Mailbox {
     return new MemoryAppend(this, kind, freed);
   }
 
+  async raiseModSeq(signal: AbortSignal): Promise<void> {
+    this.check(signal);
+    this.advanceModSeq();
+  }
+
   watch(onChange: () => void): () => void {
     return this.notifier.watch(onChange);
   }

@@ -1,7 +1,7 @@
 import { parseCreate } from '#protocol/imap/commands/create.js';
 import type { SpecialUse } from '#storage/user.js';
 import { row } from '../command-spec.js';
-import { parentOf, separatorOf } from '../names.js';
+import { checkNewName, parentOf, separatorOf } from '../names.js';
 import { no, ok } from '../outcome.js';
 import { demandCreate } from '../rights.js';
 
@@ -22,6 +22,7 @@ export const createRow = row({
   async run(session, { mailbox, specialUse }, { signal }) {
     const uses = toSpecialUses(specialUse);
     if (uses === undefined) return no('This special use cannot be given to a mailbox.', 'USEATTR');
+    checkNewName(session, mailbox);
     const separator = separatorOf(session.user, mailbox);
     // A trailing separator says that children will follow (RFC 9051 6.3.4); here every mailbox may have children.
     const name = mailbox.endsWith(separator) ? mailbox.slice(0, -separator.length) : mailbox;

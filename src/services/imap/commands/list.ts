@@ -1,12 +1,12 @@
 // LIST and LSUB (RFC 9051 6.3.9, RFC 3501 6.3.9, RFC 5258, RFC 5819, RFC 6154).
-import { type ListCommand, parseList, parseLsub } from '#protocol/imap/commands/list.js';
+import { type ListCommand, type ListSelection, parseList, parseLsub } from '#protocol/imap/commands/list.js';
 import { encodeString } from '#protocol/imap/encoder.js';
 import { allRights } from '#storage/acl.js';
 import { StorageError } from '#storage/errors.js';
 import type { MailboxListEntry } from '#storage/user.js';
 import { row } from '../command-spec.js';
 import { encodeEntry, readMetadata } from '../metadata.js';
-import { separatorOf } from '../names.js';
+import { parentOf, separatorOf } from '../names.js';
 import { type Outcome, ok } from '../outcome.js';
 import { isGuarded, listedRights, myRights } from '../rights.js';
 import type { Session } from '../session.js';
@@ -23,12 +23,23 @@ function writeRoot(session: Session, command: ListCommand, verb: 'LIST' | 'LSUB'
   return ok(verb === 'LIST' ? 'List completed.' : 'Lsub completed.');
 }
 
-function patternsOf(command: ListCommand): string[] {
-  // INBOX in any case when it stands alone; with a reference the whole text is the name.
-  return command.patterns.map((pattern) => command.reference + pattern);
+function patternsOf({ patterns, reference, isExtended }: ListCommand): string[] {
+  // INBOX in any case when it stands alone; with a reference the whole text is the name. RFC 9051 6.3.9: empty ones mean nothing in extended LIST.
+  return patterns.filter((pattern) => pattern !== '' || !isExtended).map((pattern) => reference + pattern);
 }
 
-function attributesOf(session: Session, entry: MailboxListEntry, command: ListCommand): string[] {
+type Asked = Pick<ListCommand, 'selection' | 'returns' | 'isExtended'>;
+const nothingAsked: Asked = { selection: new Set(), returns: undefined, isExtended: true };
+
+/** What LIST would say of a mailbox that is there (RFC 9051 6.3.2: SELECT says the same). */
+export async function attributesNow(session: Session, name: string, signal: AbortSignal): Promise<string> {
+  const entries = await session.user.list([name], { subscribedOnly: false }, signal);
+  // The name may hold wildcards, and the namespace may be a hidden one.
+  const entry = entries.find((found) => found.name === name);
+  return entry === undefined ? '' : attributesOf(session, entry, nothingAsked).join(' ');
+}
+
+function attributesOf(session: Session, entry: MailboxListEntry, command: Asked): string[] {
   const attributes: string[] = [];
   const isSubscribedAsked = command.selection.has('SUBSCRIBED') || (command.returns?.subscribed ?? false);
   if (!entry.exists) attributes.push(command.isExtended || session.isRev2 ? '\\NonExistent' : '\\Noselect');
@@ -42,11 +53,40 @@ function attributesOf(session: Session, entry: MailboxListEntry, command: ListCo
 }
 
 function matchesSelection(entry: MailboxListEntry, { selection }: ListCommand): boolean {
-  const isRecursive = selection.has('RECURSIVEMATCH');
-  if (selection.has('SUBSCRIBED') && !entry.isSubscribed && !(isRecursive && entry.hasSubscribedChildren)) return false;
+  if (selection.has('SUBSCRIBED') && !entry.isSubscribed) return false;
   if (selection.has('SPECIAL-USE') && entry.specialUse.length === 0) return false;
   // Without SUBSCRIBED a name that only a subscription knows is not listed.
   return selection.has('SUBSCRIBED') || entry.exists || entry.hasChildren;
+}
+
+interface Parents {
+  /** Of all that match the selection: CHILDINFO. */
+  readonly all: ReadonlySet<string>;
+  /** Of those that no pattern names: they are listed for their sake alone (RFC 9051 6.3.9.3). */
+  readonly ofUnlisted: ReadonlySet<string>;
+}
+
+const noParents: Parents = { all: new Set(), ofUnlisted: new Set() };
+
+/** For RECURSIVEMATCH: names above mailboxes that match the selection. */
+async function parentsOf(
+  session: Session,
+  command: ListCommand,
+  listed: readonly MailboxListEntry[],
+  signal: AbortSignal,
+): Promise<Parents> {
+  if (!command.selection.has('RECURSIVEMATCH')) return noParents;
+  const names = new Set(listed.map(({ name }) => name));
+  const all = new Set<string>();
+  const ofUnlisted = new Set<string>();
+  for (const entry of await session.user.list(['*'], { subscribedOnly: command.selection.has('SUBSCRIBED') }, signal)) {
+    if (!matchesSelection(entry, command)) continue;
+    for (let name = parentOf(entry.name, entry.separator); name !== ''; name = parentOf(name, entry.separator)) {
+      all.add(name);
+      if (!names.has(entry.name)) ofUnlisted.add(name);
+    }
+  }
+  return { all, ofUnlisted };
 }
 
 export const listRow = row({
@@ -55,23 +95,24 @@ export const listRow = row({
   flags: ['beside-search'],
   parse: parseList,
   async run(session, command, { signal }) {
-    if (command.patterns.length === 1 && command.patterns[0] === '' && command.selection.size === 0)
-      return writeRoot(session, command, 'LIST');
+    if (!command.isExtended && command.patterns[0] === '') return writeRoot(session, command, 'LIST');
     const entries = await session.user.list(patternsOf(command), { subscribedOnly: command.selection.has('SUBSCRIBED') }, signal);
+    const parents = await parentsOf(session, command, entries, signal);
+    const criteria = ['SUBSCRIBED', 'SPECIAL-USE'].filter((name) => command.selection.has(name as ListSelection));
     for (const entry of entries) {
-      if (!matchesSelection(entry, command)) continue;
+      const isMatch = matchesSelection(entry, command);
+      if (!isMatch && !parents.ofUnlisted.has(entry.name)) continue;
       const rights = isGuarded(session, entry.name) ? await rightsOf(session, entry, signal) : allRights;
       if (!rights.includes('l')) continue;
-      const childInfo =
-        command.selection.has('RECURSIVEMATCH') && command.selection.has('SUBSCRIBED') && entry.hasSubscribedChildren
-          ? ' ("CHILDINFO" ("SUBSCRIBED"))'
-          : '';
-      session.text(
-        `* LIST (${attributesOf(session, entry, command).join(' ')}) ${encodeString(entry.separator)} ${session.mailboxName(entry.name)}${childInfo}\r\n`,
-      );
+      const childInfo = parents.all.has(entry.name) ? ` ("CHILDINFO" (${criteria.map((name) => `"${name}"`).join(' ')}))` : '';
       // RFC 5819 2, RFC 8440 2, RFC 9590 4: nothing more of a parent that is listed for the sake of its children.
-      const isMailbox = entry.exists && entry.isSelectable && (entry.isSubscribed || !command.selection.has('SUBSCRIBED'));
-      if (command.returns?.status !== undefined && isMailbox) await writeStatus(session, entry.name, command, signal);
+      const isMailbox = entry.exists && entry.isSelectable && isMatch;
+      const status = command.returns?.status !== undefined && isMailbox ? await statusOf(session, entry.name, command, signal) : undefined;
+      const shown = status === 'not-selectable' ? { ...entry, isSelectable: false, isMarked: undefined } : entry;
+      session.text(
+        `* LIST (${attributesOf(session, shown, command).join(' ')}) ${encodeString(entry.separator)} ${session.mailboxName(entry.name)}${childInfo}\r\n`,
+      );
+      if (status !== undefined && status !== 'not-selectable') session.text(`${status}\r\n`);
       if (command.returns?.myRights && session.settings.imap_acl && isMailbox)
         session.text(`* MYRIGHTS ${session.mailboxName(entry.name)} ${listedRights(rights)}\r\n`);
       // RFC 5464 4.2 with 4314: entries are read as messages are.
@@ -83,13 +124,22 @@ export const listRow = row({
   },
 });
 
-/** RFC 5819 2: a mailbox whose status cannot be had is listed without it. */
-async function writeStatus(session: Session, name: string, command: ListCommand, signal: AbortSignal): Promise<void> {
+/**
+ * The STATUS response without line end; undefined when it cannot be had now.
+ * @returns `not-selectable` for a mailbox that SELECT would refuse: LIST says so, and there is no STATUS (RFC 9051 6.3.9.2, RFC 5819 2)
+ */
+async function statusOf(
+  session: Session,
+  name: string,
+  command: ListCommand,
+  signal: AbortSignal,
+): Promise<string | 'not-selectable' | undefined> {
   try {
-    session.text(`${await statusLine(session, name, command.returns?.status ?? [], signal)}\r\n`);
+    return await statusLine(session, name, command.returns?.status ?? [], signal);
   } catch (error) {
     if (!(error instanceof StorageError)) throw error;
     session.log.debug('imap.list-status', `STATUS of ${name} failed: ${error.message}`, { error });
+    return ['no-permission', 'not-found', 'not-selectable'].includes(error.code) ? 'not-selectable' : undefined;
   }
 }
 

@@ -67,9 +67,21 @@ async function set(session: Session, { mailbox, entries }: SetMetadataCommand, {
   }
   // Last, as everything that can be refused for reasons of the client has been by now (RFC 5464 4.3: all or nothing).
   if (uses !== undefined && mailbox !== undefined) await session.user.setSpecialUse(mailbox, uses, signal);
+  if (mailbox !== undefined) await raiseModSeq(session, mailbox, signal);
   await session.notify?.expectMetadata(mailbox, signal);
   await session.metadataNews?.expectMetadata(mailbox, signal);
   return ok('Setmetadata completed.');
+}
+
+/** RFC 7162 3.2: clients with QRESYNC learn that something of the mailbox is new. */
+async function raiseModSeq(session: Session, name: string, signal: AbortSignal): Promise<void> {
+  try {
+    const mailbox = await session.user.openMailbox(name, signal);
+    await mailbox.raiseModSeq(signal);
+  } catch (error) {
+    // The entry is changed; a name that only holds other mailboxes has no modseqs.
+    if (!(error instanceof StorageError)) throw error;
+  }
 }
 
 export const getMetadataRow = row({

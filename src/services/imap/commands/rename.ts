@@ -1,6 +1,6 @@
 import { parseRename } from '#protocol/imap/commands/rename.js';
 import { row } from '../command-spec.js';
-import { parentOf, separatorOf } from '../names.js';
+import { checkNewName, parentOf, separatorOf } from '../names.js';
 import { ok } from '../outcome.js';
 import { demandCreate, demandRights } from '../rights.js';
 
@@ -10,6 +10,7 @@ export const renameRow = row({
   flags: [],
   parse: parseRename,
   async run(session, { from, to }, { signal }) {
+    checkNewName(session, to);
     const separator = separatorOf(session.user, to);
     await demandRights(session, from, 'x', signal);
     await demandCreate(session, to, separator, signal);

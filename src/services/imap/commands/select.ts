@@ -11,6 +11,7 @@ import { demandRights, keptFlags, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { writeFlagChanges, writeFlagList } from '../update-writer.js';
 import { countDeleted } from './expunge.js';
+import { attributesNow } from './list.js';
 
 async function open(session: Session, command: SelectCommand, call: CommandCall, readOnly: boolean): Promise<Outcome> {
   if (command.qresync !== undefined && !session.has('QRESYNC')) return bad('QRESYNC not enabled.');
@@ -29,14 +30,14 @@ async function open(session: Session, command: SelectCommand, call: CommandCall,
   const view = await mailbox.openView({ readOnly: readOnly || mailbox.isReadOnly || !canChange }, call.signal);
   await session.select(view, keptFlags(rights));
   if (command.condstore) session.enable('CONDSTORE');
-  await describe(session, view);
+  await describe(session, view, call.signal);
   if (command.qresync !== undefined && command.qresync.uidValidity === mailbox.uidValidity) {
     await resynchronize(session, view, command.qresync, call.signal);
   }
   return ok(readOnly ? 'Examine completed.' : 'Select completed.', view.isReadOnly ? 'READ-ONLY' : 'READ-WRITE');
 }
 
-async function describe(session: Session, view: MailboxView): Promise<void> {
+async function describe(session: Session, view: MailboxView, signal: AbortSignal): Promise<void> {
   const { mailbox } = view;
   writeFlagList(session, view);
   session.text(`* ${view.count} EXISTS\r\n`);
@@ -53,7 +54,8 @@ async function describe(session: Session, view: MailboxView): Promise<void> {
   // RFC 9051 6.3.2: REQUIRED there, unknown to older clients.
   if (session.isRev2) {
     const separator = separatorOf(session.user, mailbox.name);
-    session.text(`* LIST () ${encodeString(separator)} ${session.mailboxName(mailbox.name)}\r\n`);
+    const attributes = await attributesNow(session, mailbox.name, signal);
+    session.text(`* LIST (${attributes}) ${encodeString(separator)} ${session.mailboxName(mailbox.name)}\r\n`);
   }
 }
 
