@@ -2,6 +2,7 @@
 import { appendFileSync, chownSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { playAgainst, type Referee, readTranscripts, skippedByReferee, type TranscriptFile } from '../support/transcript-play.js';
 import { requireProgram } from './support/programs.js';
 import { type RunningServer, startServer } from './support/servers.js';
@@ -62,7 +63,7 @@ plugin {
 const userSettings = ['quota_rule', 'acl_groups', 'acl_anyone'] as const;
 
 /** The accounts as they are at the beginning of each transcript. */
-function beginAnew(world: World, { transcript }: TranscriptFile, rewrites: number): void {
+async function beginAnew(world: World, { transcript }: TranscriptFile, rewrites: number): Promise<void> {
   rmSync(join(world.folder, 'people'), { recursive: true, force: true });
   const folder = world.makeFolder('people');
   for (const name of [...people, 'public']) world.makeFolder(`people/${name}`);
@@ -74,9 +75,18 @@ function beginAnew(world: World, { transcript }: TranscriptFile, rewrites: numbe
     (name) => `${name}:{PLAIN}${password}:${world.mailUid}:${world.mailGid}::${join(folder, name)}::${fields.join(' ')}\n`,
   );
   const path = join(world.folder, 'users');
-  writeFileSync(path, lines.join(''));
-  // Dovecot reads it again when the second of the last change is another one.
+  const text = lines.join('');
+  if (readFileSync(path, 'utf8') === text) return;
+  writeFileSync(path, text);
+  // Dovecot reads it again when the second of the last change is another one, and looks once in each second of the clock: in this one it may have
+  // looked already, and would not know the groups of this transcript.
   utimesSync(path, rewrites, rewrites);
+  await nextSecond();
+}
+
+async function nextSecond(): Promise<void> {
+  const second = Math.floor(Date.now() / 1000);
+  while (Math.floor(Date.now() / 1000) === second) await sleep(1000 - (Date.now() % 1000));
 }
 
 describe('transcripts of several users against Dovecot', () => {
@@ -117,7 +127,7 @@ describe('transcripts of several users against Dovecot', () => {
     });
     it(`${file.transcript.title} (${file.name})`, { skip: skippedByReferee(referee(0), file) ?? false }, async () => {
       if (world === undefined) throw new Error('no world');
-      beginAnew(world, file, index + 1);
+      await beginAnew(world, file, index + 1);
       await playAgainst(referee(world.ports.imap), file);
     });
   }
