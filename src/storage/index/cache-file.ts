@@ -148,7 +148,7 @@ export class CacheFile {
    */
   locate(
     state: IndexState,
-    { rows, sections }: { readonly rows: readonly [number, number]; readonly sections: readonly number[] },
+    { rows, sections }: { readonly rows: readonly [number, number]; readonly sections: Uint8Array },
     octets: Buffer,
     places: Uint32Array,
   ): number {

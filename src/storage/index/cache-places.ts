@@ -18,6 +18,7 @@ export interface CacheWindow {
 }
 
 /**
+ * Arguments always have the same shapes, whoever calls: otherwise V8 would throw away what it has compiled for one of the callers when the other comes.
  * @param rows first and last; messages that are gone end the run
  * @param sections kinds, ascending
  * @param places receives start and end of each section of each message
@@ -26,10 +27,14 @@ export interface CacheWindow {
 export function findPlaces(
   { octets, length, from, trusted }: CacheWindow,
   { uid, bits, cacheOffset }: Columns,
-  [first, last]: readonly [number, number],
-  sections: readonly number[],
+  rows: readonly [number, number],
+  sections: Uint8Array,
   places: Uint32Array,
 ): number {
+  const first = rows[0];
+  const last = rows[1];
+  const trustedFrom = trusted.from;
+  const trustedTo = trusted.to;
   const wanted = sections.length;
   let put = 0;
   let row = first;
@@ -46,7 +51,7 @@ export function findPlaces(
       ((octets[start + 10] as number) << 16) |
       ((octets[start + 11] as number) << 24);
     if (own !== ((uid[row] as number) | 0)) break;
-    if ((offset < trusted.from || offset + size > trusted.to) && !isIntactCacheRecord(octets.subarray(start, end))) break;
+    if ((offset < trustedFrom || offset + size > trustedTo) && !isIntactCacheRecord(octets.subarray(start, end))) break;
     let found = 0;
     for (let at = start + cacheRecordHeaderBytes; found < wanted && at + sectionHeaderBytes <= end; ) {
       const kind = (octets[at] as number) | ((octets[at + 1] as number) << 8);

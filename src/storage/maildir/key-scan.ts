@@ -9,6 +9,7 @@ import type { MaildirBox } from './box.js';
 import type { Numbering } from './numbering.js';
 
 const windowBytes = 262_144;
+const headerOnly = Uint8Array.of(sectionKind.header);
 const runLength = 1024;
 /** Where fewer lie together, looking for them costs more than it spares; then so many are left out, each time twice as many. */
 const minRun = 32;
@@ -96,7 +97,7 @@ class KeyScan {
   run(first: number, last: number): { readonly block: KeyBlock | undefined; readonly count: number } {
     const { cache, state } = this.#box;
     const rows = [first, last] as const;
-    const located = cache?.locate(state, { rows, sections: [sectionKind.header] }, this.#window, this.#places) ?? 0;
+    const located = cache?.locate(state, { rows, sections: headerOnly }, this.#window, this.#places) ?? 0;
     const { text, count } = this.#gather(located);
     if (count === 0) return { block: undefined, count };
     const upper = text.toUpperCase();

@@ -21,7 +21,7 @@ export async function findWireRun(
   const columns = columnsOf();
   // Somebody may have replaced or given up the index meanwhile.
   if (columns === undefined || box.state !== state || columns.uid !== state.columns.uid) return undefined;
-  const sections = forms.map((form) => sectionKind[form]);
+  const sections = Uint8Array.from(forms, (form) => sectionKind[form]);
   const count = cache.locate(state, { rows: [first - 1, last - 1], sections }, octets, places);
   const { virtualSize, internalDate } = state.columns;
   if (!box.options.ignoreSizesInNames) {

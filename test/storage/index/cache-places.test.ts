@@ -11,7 +11,7 @@ import { rowBit } from '#storage/index/columns.js';
 import { IndexState } from '#storage/index/index-state.js';
 
 const limits = { maxKeywordLength: 50, maxHistoryRanges: 10 };
-const wanted = [sectionKind.envelope, sectionKind.bodyStructure];
+const wanted = Uint8Array.of(sectionKind.envelope, sectionKind.bodyStructure);
 const count = 5;
 
 function messageOf(uid: number): CachedMessage {
@@ -50,7 +50,7 @@ class Opener {
     const places = new Uint32Array(count * wanted.length * 2);
     const found = this.cache.locate(this.state, { rows: [first, count - 1], sections: wanted }, octets, places);
     return Array.from({ length: found }, (_, message) =>
-      wanted
+      [...wanted]
         .map((_kind, index) => (message * wanted.length + index) * 2)
         .map((at) => octets.toString('latin1', places[at], places[at + 1]))
         .join(' '),
