@@ -10,7 +10,6 @@ export const grammarLimits = {
   listItems: 10_000,
   /** Ranges in one sequence set. */
   numberRanges: 20_000,
-  tagBytes: 128,
   /** Part numbers in a section path. */
   sectionDepth: 100,
 } as const;

@@ -1,8 +1,10 @@
 // Each limit of a session: what is just inside works, one more is refused, and the session goes on.
 import assert from 'node:assert/strict';
 import { Duplex } from 'node:stream';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { ClientStream } from '#services/imap/client-stream.js';
+import { makeStore } from '../../storage/support/store-world.js';
+import { mailConfig } from '../../support/imap-storages.js';
 import { createImapWorld } from '../../support/imap-world.js';
 import type { LineClient } from '../../support/line-client.js';
 
@@ -34,6 +36,9 @@ const nested = (depth: number): string => `SEARCH ${'('.repeat(depth)}ALL${')'.r
 const keys = (count: number): string => `SEARCH ${'ALL '.repeat(count - 1)}ALL`;
 const ranges = (count: number): string => `UID SEARCH UID ${Array.from({ length: count }, (_, index) => 2 * index + 1).join(',')}`;
 const flags = (count: number): string => `STORE 1 FLAGS.SILENT (${Array.from({ length: count }, () => '\\Seen').join(' ')})`;
+const denied = (depth: number): string => `SEARCH ${'NOT '.repeat(depth)}ALL`;
+const section = (depth: number): string => `FETCH 1 BODY.PEEK[${Array.from({ length: depth }, () => 1).join('.')}]`;
+const path = (octets: number): string => `${'abcdefg/'.repeat(octets / 8 + 1).slice(0, octets - 1)}z`;
 const literals = (count: number): string => `ID (${Array.from({ length: count / 2 }, () => '{1+}\r\na {1+}\r\nb').join(' ')})`;
 
 describe('IMAP limits, at and past each', () => {
@@ -42,6 +47,10 @@ describe('IMAP limits, at and past each', () => {
     ['search keys', keys(20_000), keys(20_001), /^BAD .*Too many search keys/],
     ['ranges of a set', ranges(20_000), ranges(20_001), /^BAD .*Invalid messageset/],
     ['items of a list', flags(10_000), flags(10_001), /^BAD .*Too many arguments in a list/],
+    ['search keys inside each other', denied(1_999), denied(2_000), /^BAD .*nested too deeply/],
+    ['part numbers of a section', section(100), section(101), /^BAD .*Section path too deep/],
+    ['octets of a level of a mailbox name', `CREATE ${'x'.repeat(255)}`, `CREATE ${'y'.repeat(256)}`, /^NO \[CANNOT\] .*too long/],
+    ['octets of a mailbox name', `CREATE ${path(4_096)}`, `CREATE ${path(4_097)}`, /^NO \[CANNOT\] .*too long/],
   ] as const) {
     it(what, async () => {
       await withClient(large, async (client) => {
@@ -92,12 +101,49 @@ describe('IMAP limits, at and past each', () => {
     });
   });
 
+  it('octets of a keyword, as mail_max_keyword_length says', async (test) => {
+    const store = makeStore(test as TestContext, `${mailConfig}mail_max_keyword_length = 7\n`);
+    await using world = await createImapWorld({ openUser: () => store.open() });
+    const { client } = await world.connect();
+    await client.ok(append('Subject: a\r\n\r\nx\r\n'));
+    await client.ok('SELECT INBOX');
+    await client.ok('STORE 1 +FLAGS.SILENT ($seven7)');
+    assert.match((await client.run('STORE 1 +FLAGS.SILENT ($eight88)')).at(-1) ?? '', /^NO \[LIMIT\]/);
+    assert.match((await client.ok('FETCH 1 FLAGS')).join(), /\$seven7\)/);
+  });
+
   it('LITERAL-: 4,096 octets without waiting', async () => {
     await withClient({ imap_literal_minus: true }, async (client) => {
       await client.ok(append(`Subject: x\r\n\r\n${'x'.repeat(4_096 - 14)}`));
       assert.match((await client.run(append('x'.repeat(4_097)))).join(), /^BAD \[TOOBIG\]/);
       await client.ok('NOOP');
     });
+  });
+});
+
+describe('A client that does not read', () => {
+  it('is waited for five minutes and no longer', async (test) => {
+    const { timers } = (test as TestContext).mock;
+    timers.enable({ apis: ['setTimeout'] });
+    await using world = await createImapWorld();
+    const { client, done } = await world.connect();
+    await client.ok(append('x'.repeat(1_000_000)));
+    await client.ok('SELECT INBOX');
+    let isOver = false;
+    void done.then(() => {
+      isOver = true;
+    });
+    const turns = async (): Promise<void> => {
+      for (let turn = 0; turn < 200; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    };
+    client.stream.pause();
+    for (let count = 0; count < 20; count += 1) client.send('FETCH 1 BODY.PEEK[]');
+    await turns();
+    timers.tick(5 * 60_000 - 1);
+    await turns();
+    assert.equal(isOver, false);
+    timers.tick(1);
+    await done;
   });
 });
 
