@@ -1,8 +1,9 @@
 // Direct mode: logins that succeeded a moment ago, so that a client that opens several connections at once is asked about once. Kept is an
 // HMAC of all that the answer depended on, under a key of this process, and what auth said: never the password. Auth says how long it holds, at
 // most as long as it takes itself to notice that a password was changed; failures are not remembered.
-import { createHmac, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import type { AuthClient, AuthExchange, AuthRequest, AuthStep, UserFields } from '#auth/client.js';
+import { Mac } from '#util/mac.js';
 
 const maxRemembered = 10_000;
 
@@ -15,7 +16,7 @@ interface Remembered {
 
 export class RememberedLogins {
   readonly #nowMs: () => number;
-  readonly #key = randomBytes(32);
+  readonly #mac = new Mac(randomBytes(32));
   readonly #logins = new Map<string, Remembered>();
   /** What a step that auth has just given would be found by. */
   readonly #names = new WeakMap<SuccessStep, string>();
@@ -80,7 +81,7 @@ export class RememberedLogins {
   #nameOf({ service, peer, mechanism }: AuthRequest, response: Buffer): string {
     const { remoteIp, localIp, localPort, isSecured, isTrusted, tls } = peer;
     const facts = [service, mechanism, remoteIp, localIp, localPort, isSecured, isTrusted, tls ?? ''];
-    return createHmac('sha256', this.#key).update(JSON.stringify(facts)).update('\0').update(response).digest('base64');
+    return this.#mac.of(`${JSON.stringify(facts)}\0${response.toString('latin1')}`);
   }
 }
 

@@ -10,6 +10,7 @@ import type { Origin, Peer } from '#ipc/peer.js';
 export function originText({ service, listener }: Omit<Origin, 'seal'>, peer: Peer, fd: number): string {
   const { remoteIp, remotePort, localIp, localPort, tls, isSecured, isTrusted } = peer;
   const facts = tls && [tls.protocol, tls.cipher, tls.bits, tls.serverName, tls.certUsername ?? null];
-  const inode = fstatSync(fd, { bigint: true }).ino.toString();
+  // Those of sockets have 32 bits.
+  const inode = String(fstatSync(fd).ino);
   return JSON.stringify([service, listener, remoteIp, remotePort, localIp, localPort, facts, isSecured, isTrusted, inode]);
 }
