@@ -1,22 +1,28 @@
 // What auth knows of a finished login, sealed for the mail process: it travels with the connection, so that the mail process need not ask auth
-// again, and a login outlives the auth process that accepted it.
+// again, and a login outlives the auth process that accepted it. A login process, which carries the token, neither makes one nor sees the user's fields.
 //
-// AES-256-GCM, so that a login process, which carries the token, neither makes one nor sees the user's fields. Layout: identity, a dot, then in
-// base64: version (1 octet, 1), epoch (16 octets, random, one for each auth process), number (6 octets, big-endian, from 1), ciphertext, tag (16
-// octets). The ciphertext is JSON (SealedClaim). The key is HMAC-SHA-256 of the epoch under the identity's key, so that a number, which is the
-// nonce, is used once with one key. An identity is `uid:gid` as the userdb gave them, either part empty where it gave none; a process that runs
-// as one user has the keys of that user's identity only.
+// Parts, separated by dots:
+//   identity   `uid:gid` as the userdb gave them, either part empty where it gave none
+//   epoch      16 random octets in base64, those of one auth process
+//   fields     base64: number (6 octets, big-endian, from 1), AES-256-GCM of the fields as JSON, tag (16 octets)
+//   number     of the login, from 1
+//   until      when the token is no good any more, ms since the epoch
+//   seal       HMAC-SHA-256 of all parts before it and of the connection that the token is for (ClaimFacts)
+// Both keys are HMAC-SHA-256 of the epoch, and what the key is for, under the identity's key, so that a number, which is the nonce, is used once with one
+// key. A process that runs as one user has the keys of that user's identity only.
+//
+// A user who logs in again mostly has the same fields, so auth encrypts them once and a mail process decrypts them once: for each login there is one seal
+// to be made and checked. What a login process can learn from that is whether the fields have changed.
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { type ClaimKeys, claimKeyOf } from '#ipc/claim-keys.js';
 import type { HandoffRequest } from '#ipc/peer.js';
+import { isSameSeal, Mac } from '#util/mac.js';
 import type { UserFields } from './client.js';
 
 /** A hand-off may wait this long: 10 s for a free process, and three attempts. */
 export const claimLifetimeMs = 60_000;
-const version = 1;
 const epochBytes = 16;
 const numberBytes = 6;
-const headBytes = 1 + epochBytes + numberBytes;
 const tagBytes = 16;
 const nonceBytes = 12;
 const maxTokenCharacters = 16_384;
@@ -26,6 +32,8 @@ const windowSize = 1 << 19;
 const maxEpochs = 8;
 /** Keys of identities that are kept ready. */
 const maxKeys = 1_000;
+/** Fields that are kept, sealed or opened. */
+const maxKeptFields = 1_000;
 const cipherName = 'aes-256-gcm';
 
 /** What a token is good for: it is refused with any other connection. */
@@ -51,10 +59,13 @@ export function claimIdentityOf(fields: Readonly<Record<string, string>>): strin
 /** Makes tokens; one for each auth process. */
 export class ClaimSealer {
   readonly #secret: Buffer;
-  readonly #epoch = randomBytes(epochBytes);
-  readonly #keys = new KeyStore();
+  readonly #epoch = randomBytes(epochBytes).toString('base64');
+  readonly #keys = new LatestMade<EpochKeys>(maxKeys);
+  /** The parts up to the fields, by the fields as JSON. */
+  readonly #sealed = new LatestMade<string>(maxKeptFields);
   readonly #nonce = Buffer.alloc(nonceBytes);
-  #number = 0;
+  #lastFields = 0;
+  #lastLogin = 0;
 
   constructor(secret: Buffer) {
     this.#secret = secret;
@@ -62,20 +73,21 @@ export class ClaimSealer {
 
   seal(claim: SealedClaim): string {
     const identity = claimIdentityOf(claim.fields);
-    this.#number += 1;
-    this.#nonce.writeUIntBE(this.#number, nonceBytes - numberBytes, numberBytes);
-    const cipher = createCipheriv(cipherName, this.#keyFor(identity), this.#nonce);
-    const sealed = cipher.update(JSON.stringify(claim), 'utf8');
-    cipher.final();
-    const head = Buffer.allocUnsafe(headBytes);
-    head[0] = version;
-    this.#epoch.copy(head, 1);
-    this.#nonce.copy(head, 1 + epochBytes, nonceBytes - numberBytes);
-    return `${identity}.${Buffer.concat([head, sealed, cipher.getAuthTag()]).toString('base64')}`;
+    const keys = this.#keys.get(identity) ?? this.#keys.add(identity, epochKeys(claimKeyOf(this.#secret, identity), this.#epoch));
+    const fields = JSON.stringify(claim.fields);
+    const sealed = this.#sealed.get(fields) ?? this.#sealed.add(fields, `${identity}.${this.#epoch}.${this.#encrypt(keys.fields, fields)}`);
+    this.#lastLogin += 1;
+    const parts = `${sealed}.${this.#lastLogin}.${claim.untilMs}`;
+    return `${parts}.${keys.seal.of(sealedText(parts, claim))}`;
   }
 
-  #keyFor(identity: string): KeyObject {
-    return this.#keys.get(identity) ?? this.#keys.add(identity, epochKey(claimKeyOf(this.#secret, identity), this.#epoch));
+  #encrypt(key: KeyObject, text: string): string {
+    this.#lastFields += 1;
+    this.#nonce.writeUIntBE(this.#lastFields, nonceBytes - numberBytes, numberBytes);
+    const cipher = createCipheriv(cipherName, key, this.#nonce);
+    const sealed = cipher.update(text, 'utf8');
+    cipher.final();
+    return Buffer.concat([this.#nonce.subarray(nonceBytes - numberBytes), sealed, cipher.getAuthTag()]).toString('base64');
   }
 }
 
@@ -83,7 +95,9 @@ export class ClaimSealer {
 export class ClaimOpener {
   readonly #claimKeys: ClaimKeys;
   readonly #nowMs: () => number;
-  readonly #keys = new KeyStore();
+  readonly #keys = new LatestMade<EpochKeys>(maxKeys);
+  /** By the parts up to the fields. */
+  readonly #opened = new LatestMade<UserFields['fields']>(maxKeptFields);
   readonly #epochs = new Map<string, UsedNumbers>();
   readonly #nonce = Buffer.alloc(nonceBytes);
 
@@ -99,28 +113,26 @@ export class ClaimOpener {
 
   /** Undefined for a token that was used here before, is too old, is meant for another connection or identity, or was not made by auth. */
   open(token: string, facts: ClaimFacts): UserFields | undefined {
-    const dot = token.indexOf('.');
-    if (dot < 0 || token.length > maxTokenCharacters) return undefined;
-    const octets = Buffer.from(token.slice(dot + 1), 'base64');
-    if (octets.length <= headBytes + tagBytes || octets[0] !== version) return undefined;
-    const epoch = octets.toString('latin1', 1, 1 + epochBytes);
-    const key = this.#keyFor(token.slice(0, dot), epoch);
-    const text = key === undefined ? undefined : this.#decrypt(key, octets);
-    const claim = text === undefined ? undefined : parseClaim(text);
-    if (claim === undefined || claim.untilMs < this.#nowMs() || !isFor(claim, facts)) return undefined;
-    // Only now: whoever invents tokens could otherwise push out the epochs that are in use.
-    if (!this.#numbersOf(epoch).use(octets.readUIntBE(1 + epochBytes, numberBytes))) return undefined;
-    return { user: claim.user, fields: claim.fields };
+    if (token.length > maxTokenCharacters) return undefined;
+    const [identity = '', epoch = '', sealed = '', numberText = '', untilText = '', seal, ...others] = token.split('.');
+    if (seal === undefined || others.length > 0) return undefined;
+    const keys = this.#keysOf(identity, epoch);
+    const parts = token.slice(0, token.length - seal.length - 1);
+    // Everything that follows depends on this: what passes was written by auth, for this connection.
+    if (keys === undefined || !isSameSeal(keys.seal.of(sealedText(parts, facts)), seal)) return undefined;
+    if (Number(untilText) < this.#nowMs() || !this.#numbersOf(epoch).use(Number(numberText))) return undefined;
+    const name = parts.slice(0, parts.length - numberText.length - untilText.length - 2);
+    return { user: facts.user, fields: this.#opened.get(name) ?? this.#opened.add(name, this.#decrypt(keys.fields, sealed)) };
   }
 
-  #keyFor(identity: string, epoch: string): KeyObject | undefined {
+  #keysOf(identity: string, epoch: string): EpochKeys | undefined {
     const name = `${identity} ${epoch}`;
     const known = this.#keys.get(name);
     if (known !== undefined) return known;
     const { secret, keys } = this.#claimKeys;
     const key = secret !== undefined ? claimKeyOf(Buffer.from(secret, 'base64'), identity) : keys?.[identity];
     if (key === undefined) return undefined;
-    return this.#keys.add(name, epochKey(typeof key === 'string' ? Buffer.from(key, 'base64') : key, Buffer.from(epoch, 'latin1')));
+    return this.#keys.add(name, epochKeys(typeof key === 'string' ? Buffer.from(key, 'base64') : key, epoch));
   }
 
   #numbersOf(epoch: string): UsedNumbers {
@@ -132,33 +144,50 @@ export class ClaimOpener {
     return numbers;
   }
 
-  #decrypt(key: KeyObject, octets: Buffer): string | undefined {
-    octets.copy(this.#nonce, nonceBytes - numberBytes, 1 + epochBytes, headBytes);
+  /** @throws Error when it was not made with this key, which the seal rules out */
+  #decrypt(key: KeyObject, sealed: string): UserFields['fields'] {
+    const octets = Buffer.from(sealed, 'base64');
     const end = octets.length - tagBytes;
+    octets.copy(this.#nonce, nonceBytes - numberBytes, 0, numberBytes);
     const decipher = createDecipheriv(cipherName, key, this.#nonce, { authTagLength: tagBytes });
     decipher.setAuthTag(octets.subarray(end));
-    try {
-      return decipher.update(octets.subarray(headBytes, end), undefined, 'utf8') + decipher.final('utf8');
-    } catch {
-      // Not made with this key.
-      return undefined;
-    }
+    return JSON.parse(decipher.update(octets.subarray(numberBytes, end), undefined, 'utf8') + decipher.final('utf8'));
   }
 }
 
-/** The first ones made go first. */
-class KeyStore {
-  readonly #keys = new Map<string, KeyObject>();
+/** Values by name; the first ones made go first. */
+class LatestMade<Value> {
+  readonly #values = new Map<string, Value>();
+  readonly #max: number;
 
-  get(name: string): KeyObject | undefined {
-    return this.#keys.get(name);
+  constructor(max: number) {
+    this.#max = max;
   }
 
-  add(name: string, key: KeyObject): KeyObject {
-    this.#keys.set(name, key);
-    if (this.#keys.size > maxKeys) for (const oldest of this.#keys.keys()) if (this.#keys.delete(oldest)) break;
-    return key;
+  get(name: string): Value | undefined {
+    return this.#values.get(name);
   }
+
+  add(name: string, value: Value): Value {
+    this.#values.set(name, value);
+    if (this.#values.size > this.#max) for (const oldest of this.#values.keys()) if (this.#values.delete(oldest)) break;
+    return value;
+  }
+}
+
+interface EpochKeys {
+  readonly fields: KeyObject;
+  readonly seal: Mac;
+}
+
+function epochKeys(key: Buffer, epoch: string): EpochKeys {
+  const keyFor = (purpose: string): Buffer => createHmac('sha256', key).update(`${epoch} ${purpose}`).digest();
+  return { fields: createSecretKey(keyFor('fields')), seal: new Mac(keyFor('seal')) };
+}
+
+/** Numbers and base64 have no line ends in them, and JSON shows where each text ends. */
+function sealedText(parts: string, { user, service, loginPid, authId, sessionId }: ClaimFacts): string {
+  return `${parts}\n${JSON.stringify([user, service, loginPid, authId, sessionId])}`;
 }
 
 /** For processes that were started without keys: every login is claimed at auth. */
@@ -189,25 +218,4 @@ export class UsedNumbers {
     const at = number % windowSize;
     this.#bits[at >>> 3] = (this.#bits[at >>> 3] ?? 0) & ~(1 << (at & 7));
   }
-}
-
-function epochKey(key: Buffer, epoch: Buffer): KeyObject {
-  return createSecretKey(createHmac('sha256', key).update(epoch).digest());
-}
-
-function isFor(claim: SealedClaim, facts: ClaimFacts): boolean {
-  return (
-    claim.user === facts.user &&
-    claim.service === facts.service &&
-    claim.loginPid === facts.loginPid &&
-    claim.authId === facts.authId &&
-    claim.sessionId === facts.sessionId
-  );
-}
-
-/** The seal says that auth wrote it, so only its shape is looked at, for the sake of other versions. */
-function parseClaim(text: string): SealedClaim | undefined {
-  const claim: unknown = JSON.parse(text);
-  const isClaim = typeof claim === 'object' && claim !== null && 'user' in claim && 'fields' in claim && 'untilMs' in claim;
-  return isClaim ? (claim as SealedClaim) : undefined;
 }
