@@ -16,26 +16,30 @@ type Key = Pick<Session, 'ident' | 'sessionId'>;
 
 /** Times are ms since the epoch. */
 export class KickedSessions {
-  readonly #left = new Map<string, Key & { readonly atMs: number }>();
+  /** In order of time; those before `#firstLeft` have been forgotten. A Map that is emptied from its beginning has to look for that each time. */
+  #left: (Key & { readonly atMs: number })[] = [];
+  #firstLeft = 0;
   readonly #kicked = new Map<string, number>();
 
   /** A process has taken it back: it has ended, or is on its way. */
   left({ ident, sessionId }: Key, nowMs: number): void {
     if (sessionId === '') return;
-    const text = textOf({ ident, sessionId });
-    this.#left.delete(text);
-    this.#left.set(text, { ident, sessionId, atMs: nowMs });
-    for (const [oldest, { atMs }] of this.#left) {
-      if (nowMs - atMs <= leftMs && this.#left.size <= maxKept) break;
-      this.#left.delete(oldest);
+    this.#left.push({ ident, sessionId, atMs: nowMs });
+    for (;;) {
+      const oldest = this.#left[this.#firstLeft];
+      if (oldest === undefined || (nowMs - oldest.atMs <= leftMs && this.#left.length - this.#firstLeft <= maxKept)) break;
+      this.#firstLeft += 1;
     }
+    if (this.#firstLeft * 2 <= this.#left.length) return;
+    this.#left = this.#left.slice(this.#firstLeft);
+    this.#firstLeft = 0;
   }
 
   /** Those that were told, and what left lately and is meant, too. */
   kicked(told: Iterable<Key>, isMeant: (session: Key) => boolean, nowMs: number): void {
     for (const session of told) this.#remember(textOf(session), nowMs);
-    for (const [text, session] of this.#left) {
-      if (nowMs - session.atMs <= leftMs && isMeant(session)) this.#remember(text, nowMs);
+    for (const session of this.#left.slice(this.#firstLeft)) {
+      if (nowMs - session.atMs <= leftMs && isMeant(session)) this.#remember(textOf(session), nowMs);
     }
   }
 

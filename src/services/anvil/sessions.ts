@@ -1,4 +1,5 @@
 // Who is connected. Counted per ident, `service/ip/user`, which is what mail_max_userip_connections limits.
+import { CellMap } from '#util/cell-map.js';
 
 export interface Session {
   readonly ident: string;
@@ -42,7 +43,7 @@ export function matcherOf({ userMask, includesIp, sessionIds }: KickFilter): (se
 }
 
 /** Equal ones together: only sessions without an id can be. */
-type Owned = Map<string, Session[]>;
+type Owned = CellMap<string, Session[]>;
 
 /** The pid has no tab in it, so the parts cannot be taken for others. */
 function keyOf({ sessionId, pid, ident }: Pick<Session, 'ident' | 'pid' | 'sessionId'>): string {
@@ -50,7 +51,7 @@ function keyOf({ sessionId, pid, ident }: Pick<Session, 'ident' | 'pid' | 'sessi
 }
 
 function all(owned: Owned): Session[] {
-  return [...owned.values()].flat();
+  return owned.entries().flatMap(([, sessions]) => sessions);
 }
 
 /** `Owner` is the connection that announced the session: it goes with it. */
@@ -60,7 +61,7 @@ export class Sessions<Owner extends object> {
 
   /** A session that this owner has announced before is counted once. */
   connect(owner: Owner, session: Session): void {
-    const owned: Owned = this.#byOwner.get(owner) ?? new Map();
+    const owned: Owned = this.#byOwner.get(owner) ?? new CellMap();
     this.#byOwner.set(owner, owned);
     const key = keyOf(session);
     const same = owned.get(key);
@@ -115,7 +116,7 @@ export class Sessions<Owner extends object> {
     const key = keyOf(session);
     const same = owned.get(key) ?? [];
     if (same.length > 1) same.splice(same.indexOf(session), 1);
-    else owned.delete(key);
+    else owned.take(key);
     if (owned.size === 0) this.#byOwner.delete(owner);
     const rest = this.count(session.ident) - 1;
     if (rest > 0) this.#counts.set(session.ident, rest);
