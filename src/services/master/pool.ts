@@ -73,6 +73,9 @@ export interface PoolChild {
   startMessage: ((needs: SettingsNeeds) => StartMessage) | undefined;
 }
 
+/** The clocks differ by less, and so much later a tick may come. */
+const timerSlackMs = 2;
+
 export class Pool {
   readonly plan: ServicePlan;
   readonly generation: number;
@@ -87,6 +90,8 @@ export class Pool {
   /** When clients were last refused, ms since the epoch. */
   lastDropAtMs: number | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** When the timer fires, on the clock that nobody sets; Infinity when there is none. */
+  #wakesAtMs = Number.POSITIVE_INFINITY;
   #isRetired = false;
   #hasStarted = false;
   /** What the role declares; known once one of its processes was there. */
@@ -217,12 +222,23 @@ export class Pool {
       if (this.#scheduler.wantsListening(now)) this.#environment.watch.watch(this.#watcher);
       else this.#environment.watch.unwatch(this.#watcher);
     }
+    this.#wakeIn(this.#scheduler.nextTickMs(now) - now);
+  }
+
+  /** An early tick does no harm, and a timer that is moved for each login costs as much as the decision. */
+  #wakeIn(delayMs: number): void {
+    // setTimeout takes 31 bits.
+    const waitMs = Math.min(delayMs + 1, 2 ** 30);
+    const atMs = performance.now() + waitMs;
+    if (delayMs === Number.POSITIVE_INFINITY || atMs + timerSlackMs >= this.#wakesAtMs) return;
     clearTimeout(this.#timer);
-    const next = this.#scheduler.nextTickMs(now);
-    // setTimeout takes 31 bits; an early tick does no harm.
-    if (next !== Number.POSITIVE_INFINITY) {
-      this.#timer = setTimeout(() => this.open(), Math.min(next - now + 1, 2 ** 30)).unref();
-    }
+    this.#wakesAtMs = atMs;
+    this.#timer = setTimeout(() => this.#wake(), waitMs).unref();
+  }
+
+  #wake(): void {
+    this.#wakesAtMs = Number.POSITIVE_INFINITY;
+    this.open();
   }
 
   #do(decision: Decision): void {

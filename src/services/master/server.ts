@@ -7,6 +7,7 @@ import { ListenError, ListeningSockets } from '#ipc/listening-socket.js';
 import { LogFiles } from '#log/files.js';
 import { createLogger } from '#log/logger.js';
 import { Syslog } from '#log/syslog.js';
+import { compileSooner } from '#service-kit/compile-sooner.js';
 import { settingsGroups } from '#services/registry.js';
 import { isBackground, tellStarter } from './background.js';
 import { defaultRolesFolder } from './child-command.js';
@@ -84,6 +85,7 @@ export async function runServer(options: ServerOptions): Promise<number> {
     throw error;
   }
   process.title = plan.instanceName;
+  compileSooner('master');
   options.onReady?.(plan);
   tellStarter();
   await master.stopped;
