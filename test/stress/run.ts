@@ -20,6 +20,8 @@ export interface StressOptions {
   readonly connect: (index: number) => Promise<LineClient>;
   /** Folder of each mailbox, where the checker can read it. */
   readonly maildirs?: Readonly<Record<string, string>>;
+  /** What the processes of the server are doing, for the report. */
+  readonly states?: () => string;
 }
 
 export interface StressResult {
@@ -79,7 +81,7 @@ export async function runStress(options: StressOptions): Promise<StressResult> {
     };
   } catch (error) {
     if (failure !== undefined || !(error instanceof Error)) throw failure ?? error;
-    return fail(error.stack ?? error.message);
+    return fail(`${error.stack ?? error.message}\n${options.states?.() ?? ''}`);
   } finally {
     for (const client of clients) client.close();
   }

@@ -10,10 +10,11 @@ import { startImapProcess } from '../support/imap-process.js';
 import { mailConfig } from '../support/imap-storages.js';
 import { createImapWorld } from '../support/imap-world.js';
 import { LineClient } from '../support/line-client.js';
+import { processStates } from '../support/process-states.js';
 import { startRoost } from '../support/running-roost.js';
 
 /** Loaded machines answer slowly; a hang is still found. */
-const replyTimeoutMs = 60_000;
+const replyTimeoutMs = Number(process.env['ROOST_STRESS_REPLY_MS'] ?? 60_000);
 
 export interface StressTarget extends AsyncDisposable {
   connect(index: number): Promise<LineClient>;
@@ -22,6 +23,8 @@ export interface StressTarget extends AsyncDisposable {
   readonly maildirs?: Readonly<Record<string, string>>;
   /** What the server has logged, for the report of a failure. */
   log?(): string;
+  /** What its processes are doing now, likewise. */
+  states?(): string;
 }
 
 const mailboxes = ['INBOX', 'Two'] as const;
@@ -109,6 +112,7 @@ async function realServer(processes: 'one' | 'many'): Promise<StressTarget> {
     mailboxes,
     maildirs: maildirsIn(server.maildir('alice')),
     log: () => server.log,
+    states: () => processStates(server.pid),
     [Symbol.asyncDispose]: async () => void (await server.stop()),
   };
 }

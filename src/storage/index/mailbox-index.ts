@@ -303,12 +303,21 @@ export class MailboxIndex {
     return results;
   }
 
-  /** The log was sealed: go on in the one the seal names, whose snapshot is the state we have. */
+  /** The log was sealed: go on in the one the seal names, and if that is sealed as well in the next one. */
   #changeOver(): void {
-    const next = this.#sealedTo;
+    // A record behind a seal does not count: nobody may go on with a log that has one.
+    for (let count = 1; this.#sealedTo !== undefined; count += 1) {
+      const next = this.#sealedTo;
+      this.#sealedTo = undefined;
+      if (count <= mostAppends) this.#changeOverTo(next);
+      else this.#giveUpFiles(new Error('every log is sealed before it can be used'));
+    }
+  }
+
+  /** @param next a log whose snapshot is the state we have */
+  #changeOverTo(next: number): void {
     const { folder } = this.#options;
-    if (next === undefined || folder === undefined) return;
-    this.#sealedTo = undefined;
+    if (folder === undefined) return;
     const deadline = Date.now() + sealWaitMs;
     for (;;) {
       const log = openLog(`${folder}/roost.index.log`);

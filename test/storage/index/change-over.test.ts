@@ -1,13 +1,13 @@
 // A process that slept while its log was replaced more than once cannot follow from log to log.
 import assert from 'node:assert/strict';
-import { closeSync } from 'node:fs';
+import { appendFileSync, closeSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { silentLogger } from '#log/logger.js';
 import { loadIndex } from '#storage/index/load-index.js';
-import { addRecord, resetRecord } from '#storage/index/log-record.js';
+import { addRecord, resetRecord, sealRecord } from '#storage/index/log-record.js';
 import { MailboxIndex } from '#storage/index/mailbox-index.js';
 
 function message(uid: number): Buffer {
@@ -57,6 +57,25 @@ describe('A process whose index log was replaced', () => {
         await sleeper.reload();
         sleeper.catchUp();
         assert.deepEqual(uidsOf(sleeper), all, 'the process that slept');
+        assert.equal(sleeper.state.highestModSeq, busy.state.highestModSeq);
+      });
+    });
+  }
+
+  for (const what of ['append', 'look'] as const) {
+    it(`by one that is sealed in its turn does not write behind that seal (${what} first)`, async () => {
+      await withFolder(async (open, folder) => {
+        const sleeper = await open();
+        const busy = await open();
+        busy.compact();
+        // Killed before it has made the next one.
+        appendFileSync(join(folder, 'roost.index.log'), sealRecord(4711));
+        if (what === 'look') sleeper.catchUp();
+        sleeper.append([message(2)]);
+        assert.deepEqual(uidsOf(await open()), [1, 2]);
+        busy.catchUp();
+        assert.deepEqual(uidsOf(busy), [1, 2]);
+        assert.deepEqual(uidsOf(sleeper), [1, 2]);
         assert.equal(sleeper.state.highestModSeq, busy.state.highestModSeq);
       });
     });
