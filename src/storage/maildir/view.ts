@@ -345,10 +345,11 @@ export class MaildirView implements MailboxView {
     // From here on without a pause: what is reported is one moment's state.
     this.#prepared = nothingPrepared;
     const { numbering } = this;
-    const expunged = options.allowExpunge ? numbering.dropGone<Uid>() : [];
-    const flagsChanged = this.#news.flagsChanged(numbering);
+    // First of all: it writes to the log, and so brings in what peers have written there meanwhile.
     const firstRecent = box.state.firstRecentUid;
     if (!this.isReadOnly) claimRecent(box);
+    const expunged = options.allowExpunge ? numbering.dropGone<Uid>() : [];
+    const flagsChanged = this.#news.flagsChanged(numbering);
     const arrived = numbering.appendArrivals();
     this.#news.noteRecent(firstRecent, box.state.highestUid);
     const { newKeywords, recent } = this.#news.synced(this.recentCount);

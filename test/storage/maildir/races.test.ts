@@ -4,8 +4,10 @@ import { appendFileSync, readdirSync, readFileSync, renameSync, statSync, unlink
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
 import { noStamps } from '#storage/index/index-state.js';
-import { addRecord, stampsRecord } from '#storage/index/log-record.js';
+import { addRecord, expungeRecord, FlagsRecordBuilder, stampsRecord } from '#storage/index/log-record.js';
 import type { MailboxView } from '#storage/mailbox.js';
+import { MaildirMailbox } from '#storage/maildir/mailbox.js';
+import { flagBit } from '#storage/types.js';
 import { append, contentOf, fill, never, openView, rejectsWith, seen, sync, uidsOf } from '../../contract/world.js';
 import { onListing, onWrite } from '../../support/file-hooks.js';
 import { MaildirWorld } from './world.js';
@@ -295,4 +297,37 @@ describe('A uidlist that a peer is replacing', () => {
     assert.ok(statSync(join(mailDir, 'dovecot-uidlist')).size > 0);
     await peer.close();
   });
+});
+
+describe('A change by another process that comes while a sync takes new messages', () => {
+  for (const [what, change] of [
+    ['flags', (builder: FlagsRecordBuilder) => builder.finish()],
+    ['an expunge', () => expungeRecord([[1, 1]])],
+  ] as const) {
+    it(`is told by that sync or the next one (${what})`, async () => {
+      await using world = await MaildirWorld.make();
+      const mailbox = await world.create('A');
+      assert.ok(mailbox instanceof MaildirMailbox);
+      const { mailDir } = world.paths('A');
+      await append(mailbox);
+      await using view = await openView(mailbox);
+      const peer = world.newDriver();
+      await append(await world.open('A', {}, peer), undefined, { flags: flagBit.seen });
+      const { state } = mailbox.box;
+      const builder = new FlagsRecordBuilder(state, 1);
+      builder.add(1, flagBit.flagged, 0, state.suffixes.idOf(':2,F'), false);
+      let isDone = false;
+      onWrite(() => {
+        if (isDone) return;
+        isDone = true;
+        appendFileSync(join(mailDir, 'roost.index.log'), change(builder));
+      });
+      const first = await sync(view);
+      onWrite(undefined);
+      assert.ok(isDone && first.exists !== undefined);
+      const told = [first, ...(first.flagsChanged.length + first.expunged.length > 0 ? [] : [await sync(view)])];
+      assert.equal(told.flatMap(({ flagsChanged, expunged }) => [...flagsChanged, ...expunged]).length, 1);
+      await peer.close();
+    });
+  }
 });
