@@ -1,6 +1,6 @@
 // Fuzzing with what real sessions send, spoilt: the decoder, the grammar of every command, whole sessions, and what they may cost in memory.
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { describe, it, type TestContext } from 'node:test';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import fc from 'fast-check';
@@ -9,6 +9,7 @@ import { CommandDecoder, type DecodeStep, defaultDecoderLimits } from '#protocol
 import { BadCharsetError, ImapSyntaxError, MailboxNameError } from '#protocol/imap/grammar.js';
 import { findCommand } from '#services/imap/command-table.js';
 import { corpus, fuzzParameters, mutated } from '../../support/imap-corpus.js';
+import { storages } from '../../support/imap-storages.js';
 import { createImapWorld } from '../../support/imap-world.js';
 import type { LineClient } from '../../support/line-client.js';
 
@@ -94,12 +95,10 @@ describe('commands of real sessions, spoilt', () => {
     );
   });
 
+  const settings = { imap_acl: true, imap_metadata: true, imap_urlauth_host: 'imap.example.test', imap_append_limit: 5000 };
+
   it('never fail inside a session, nor keep it from answering', async () => {
-    const failures: string[] = [];
-    const fail = (_event: string, text: string): void => void failures.push(text);
-    const quiet = (): void => undefined;
-    const log: Logger = { error: fail, warning: fail, info: quiet, debug: quiet, child: () => log, isDebug: false };
-    const settings = { imap_acl: true, imap_metadata: true, imap_urlauth_host: 'imap.example.test', imap_append_limit: 5000 };
+    const { log, failures } = listeningLog();
     const sessions = fc.array(fc.tuple(fc.boolean(), mutated(seeds)), { minLength: 1, maxLength: 25 });
     await fc.assert(
       fc.asyncProperty(sessions, async (commands) => {
@@ -117,21 +116,64 @@ describe('commands of real sessions, spoilt', () => {
       fuzzParameters(50),
     );
   });
+
+  it('neither fail over Maildir, nor leave more in memory the more there are', async (test) => {
+    const { log, failures } = listeningLog();
+    const openUser = storages['maildir']?.(test as TestContext, { extra: 'mail_fsync = never\n' });
+    assert.ok(openUser !== undefined);
+    const feed = async (count: number): Promise<void> => {
+      await using world = await createImapWorld({ log, settings, openUser });
+      const open = async (): Promise<LineClient> => {
+        const { client } = await world.connect();
+        await client.ok('SELECT INBOX');
+        return client;
+      };
+      let client = await open();
+      const commands = fc.sample(mutated(seeds), count);
+      for (let at = 0; at < commands.length; at += 8) {
+        const some = commands.slice(at, at + 8);
+        for (const command of some) client.raw(command);
+        const isAnswered = (await isAlive(client, 100)) || some.some((command) => announcesMuch([true, command]));
+        assert.ok(isAnswered, `no answer after ${JSON.stringify(some)}`);
+        assert.deepEqual(failures, [], JSON.stringify(some));
+        client.close();
+        client = await open();
+      }
+    };
+    // What is compiled and kept once is there after the first of them.
+    await feed(800);
+    const before = await usedMb();
+    await feed(1_600);
+    const grown = (await usedMb()) - before;
+    assert.ok(grown < 6, `${grown.toFixed(1)} MB more`);
+  });
 });
+
+/** What went wrong inside the server. */
+function listeningLog(): { readonly log: Logger; readonly failures: readonly string[] } {
+  const failures: string[] = [];
+  const fail = (_event: string, text: string): void => void failures.push(text);
+  const quiet = (): void => undefined;
+  const log: Logger = { error: fail, warning: fail, info: quiet, debug: quiet, child: () => log, isDebug: false };
+  return { log, failures };
+}
 
 /** A message as large as can be, which is not sent: the server waits for it, also to throw it away (RFC 7888 4). */
 function announcesMuch([, command]: readonly [boolean, string]): boolean {
   return [...command.matchAll(/\{(\d+)\+\}\r?\n/g)].some(([, size]) => Number(size) > 1_000_000 && Number(size) <= 2 ** 40);
 }
 
-/** Answers a NOOP, or has ended. What was left open (IDLE, a literal, a quoted string) is finished first; a compressed stream is not asked. */
-async function isAlive(client: LineClient): Promise<boolean> {
+/**
+ * Answers a NOOP, or has ended. What was left open (IDLE, a literal, a quoted string) is finished first; a compressed stream is not asked.
+ * @param patienceMs how long a server that works on a disk may take before that is tried
+ */
+async function isAlive(client: LineClient, patienceMs = 0): Promise<boolean> {
   // Past any literal that was announced but not sent: a server skips up to 1 MB and hangs up before more.
   for (let attempt = 0; attempt < 50; attempt += 1) {
     client.raw('\r\nDONE\r\n');
     const tag = client.send('NOOP');
     for (;;) {
-      const line = await nextLine(client);
+      const line = await nextLine(client, patienceMs);
       if (line === 'closed' || line?.startsWith(`${tag} `) === true) return true;
       if (line === undefined) break;
     }
@@ -145,8 +187,9 @@ async function isAlive(client: LineClient): Promise<boolean> {
 }
 
 /** Undefined: nothing comes at the moment. */
-async function nextLine(client: LineClient): Promise<string | undefined> {
-  for (let turn = 0; turn < 30; turn += 1) {
+async function nextLine(client: LineClient, patienceMs = 0): Promise<string | undefined> {
+  const deadline = Date.now() + patienceMs;
+  for (let turn = 0; turn < 30 || Date.now() < deadline; turn += 1) {
     if (client.unread.length > 0 || client.isClosed) return (await client.line()) ?? 'closed';
     await new Promise((resolve) => setImmediate(resolve));
   }
