@@ -5,7 +5,7 @@
 // asked to collect the young generation, which takes a few milliseconds, and shrinks it. A full collection
 // follows after a burst, and one more once what the burst has left idles, where they are short.
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
+import { measureMemory, runInNewContext } from 'node:vm';
 
 const lookMs = 4_000;
 /** While there was nothing to do and nothing to give back at the last look. */
@@ -180,6 +180,30 @@ export function collect(what: Exclude<Collection, 'none'>): void {
     // What is left of a burst is spread over pages that are almost empty, which V8 would free over several collections.
     if (canCompact) setFlagsFromString('--compact-on-every-full-gc');
     gc();
+    if (canCompact) setFlagsFromString('--no-compact-on-every-full-gc');
+  }
+}
+
+/**
+ * A full collection that leaves compiled code alone, in steps.
+ *
+ * Optimized code goes with the shapes of objects that it was made for, and these with their last object. Only a collection in steps spares shapes that
+ * optimized code knows, as by its end V8 has found that their constructors live; one in a single step, as `collect` asks for, cannot know. V8 begins one
+ * in steps for whoever asks how much memory is in use. Resolves when it is over.
+ */
+export async function collectKeepingCode(): Promise<void> {
+  const { emitWarning } = process;
+  if (canCompact) setFlagsFromString('--compact-on-every-full-gc');
+  try {
+    // It is called experimental, as its figures may change; they are not looked at.
+    process.emitWarning = () => undefined;
+    const measured = measureMemory({ mode: 'summary', execution: 'eager' });
+    process.emitWarning = emitWarning;
+    await measured;
+  } catch {
+    // Not with these flags of V8: the memory comes back later.
+  } finally {
+    process.emitWarning = emitWarning;
     if (canCompact) setFlagsFromString('--no-compact-on-every-full-gc');
   }
 }

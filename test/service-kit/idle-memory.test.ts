@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { getHeapSpaceStatistics } from 'node:v8';
 import { type Collection, CollectionDecider, collect, IdleMemory } from '#service-kit/idle-memory.js';
@@ -191,5 +192,33 @@ describe('Collecting garbage while a process is quiet', () => {
     assert.ok(old() > before - mb, 'a small collection takes nothing of it');
     collect('full');
     assert.ok(old() < before - 10 * mb, `${old()} octets are in use, ${before} were`);
+  });
+});
+
+describe('A full collection after practice', () => {
+  it('keeps code whose objects are gone, gives back the memory and says nothing', () => {
+    const script = `
+      import { collectKeepingCode } from ${JSON.stringify(import.meta.resolve('#service-kit/idle-memory.js'))};
+      class Point { constructor(x) { this.x = x; this.y = x; } }
+      const sum = (point) => point.x + point.y;
+      const use = () => {
+        %PrepareFunctionForOptimization(sum);
+        sum(new Point(1));
+        sum(new Point(2));
+        %OptimizeFunctionOnNextCall(sum);
+        sum(new Point(3));
+        return new WeakRef(new Point(4));
+      };
+      const gone = use();
+      await new Promise((resolve) => setTimeout(resolve, 1));
+      await collectKeepingCode();
+      const isOptimized = (%GetOptimizationStatus(sum) & 16) !== 0;
+      console.log(JSON.stringify({ isOptimized, isGone: gone.deref() === undefined }));
+    `;
+    const { stdout, stderr } = spawnSync(process.execPath, ['--allow-natives-syntax', '--input-type=module', '--eval', script], {
+      encoding: 'utf8',
+    });
+    assert.equal(stderr, '');
+    assert.deepEqual(JSON.parse(stdout), { isOptimized: true, isGone: true });
   });
 });
