@@ -11,12 +11,14 @@ export const deleteRow = row({
   parse: parseMailboxOnly,
   async run(session, { mailbox }, { signal }) {
     await demandRights(session, mailbox, 'x', signal);
-    // Deleting what one has selected ends the selection; otherwise the next sync would end the connection.
-    if (session.selectedView?.mailbox.name === mailbox) {
-      await session.deselect();
-      if (session.has('QRESYNC') || session.isRev2) session.text('* OK [CLOSED] Previous mailbox closed.\r\n');
-    }
+    const isSelected = session.selectedView?.mailbox.name === mailbox;
     await session.user.delete(mailbox, signal);
+    // Deleting what one has selected ends the selection; otherwise the next sync would end the connection. A DELETE that fails changes nothing (RFC
+    // 9051 6).
+    if (isSelected) {
+      await session.deselect();
+      session.text('* OK [CLOSED] Previous mailbox closed.\r\n');
+    }
     session.notify?.expectNames([mailbox, parentOf(mailbox, separatorOf(session.user, mailbox))]);
     return ok('Delete completed.');
   },
