@@ -138,8 +138,8 @@ export class IdleMemory {
     this.#isSlow = afterMs === restingLookMs;
     this.#timer = setTimeout(() => {
       const decision = this.#decider.observe({ cpuShare: this.#cpuShare(), clients: this.#clients(), ...heapSizes() });
-      if (decision !== 'none') collect(decision);
-      if (decision === 'full') this.#decider.collected(heapSizes().oldBytes);
+      if (decision === 'young') collectYoung();
+      else if (decision === 'full') void collectAll().then(() => this.#decider.collected(heapSizes().oldBytes));
       this.#look(this.#decider.isResting ? restingLookMs : this.#lookMs);
     }, afterMs).unref();
   }
@@ -169,30 +169,24 @@ function heapSizes(): Pick<MemorySample, 'youngBytes' | 'oldBytes'> {
  * V8 shows its collector only to contexts that are made while this flag is set. The context is not kept, as it is as large as what a
  * collection gives back in a small process. The flags are not kept either: under them V8 takes no compiled code of Node's own modules.
  */
-export function collect(what: Exclude<Collection, 'none'>): void {
+export function collectYoung(): void {
   setFlagsFromString('--expose-gc');
   const gc: unknown = runInNewContext('typeof gc === "function" ? gc : undefined');
   setFlagsFromString('--no-expose-gc');
-  if (typeof gc !== 'function') return;
   // With any options at all, V8 11 collects the young generation only.
-  if (what === 'young') gc({ type: 'minor' });
-  else {
-    // What is left of a burst is spread over pages that are almost empty, which V8 would free over several collections.
-    if (canCompact) setFlagsFromString('--compact-on-every-full-gc');
-    gc();
-    if (canCompact) setFlagsFromString('--no-compact-on-every-full-gc');
-  }
+  if (typeof gc === 'function') gc({ type: 'minor' });
 }
 
 /**
  * A full collection that leaves compiled code alone, in steps.
  *
  * Optimized code goes with the shapes of objects that it was made for, and these with their last object. Only a collection in steps spares shapes that
- * optimized code knows, as by its end V8 has found that their constructors live; one in a single step, as `collect` asks for, cannot know. V8 begins one
+ * optimized code knows, as by its end V8 has found that their constructors live; one in a single step, as `gc()` asks for, cannot know. V8 begins one
  * in steps for whoever asks how much memory is in use. Resolves when it is over.
  */
-export async function collectKeepingCode(): Promise<void> {
+export async function collectAll(): Promise<void> {
   const { emitWarning } = process;
+  // What is left of a burst is spread over pages that are almost empty, which V8 would free over several collections.
   if (canCompact) setFlagsFromString('--compact-on-every-full-gc');
   try {
     // It is called experimental, as its figures may change; they are not looked at.

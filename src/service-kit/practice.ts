@@ -8,7 +8,7 @@
 import type { Logger } from '#log/logger.js';
 import { openNativeLibraries } from '#util/native-calls.js';
 import type { ControlLink } from './control-link.js';
-import { collectKeepingCode } from './idle-memory.js';
+import { collectAll } from './idle-memory.js';
 import { closeFolder, openFolder, Stage, type StageOptions } from './rehearsal-stage.js';
 import type { Practice, Rehearsal, Role } from './role.js';
 
@@ -117,7 +117,7 @@ export class Practising {
         if (!this.#options.isAtRest() || this.#isStopped) return;
         // What is left of the second instance would be taken for what the process needs at rest (idle-memory.ts). After clients have come, collecting
         // would take the code along that they have made V8 compile.
-        if (!this.#hasMetClients) void collectKeepingCode().then(trim);
+        if (!this.#hasMetClients) void collectAll().then(trim);
         this.start();
       });
     this.#current = { abort, ended };

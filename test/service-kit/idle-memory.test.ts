@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { describe, it } from 'node:test';
 import { getHeapSpaceStatistics } from 'node:v8';
-import { type Collection, CollectionDecider, collect, IdleMemory } from '#service-kit/idle-memory.js';
+import { type Collection, CollectionDecider, collectAll, collectYoung, IdleMemory } from '#service-kit/idle-memory.js';
 
 const mb = 1024 * 1024;
 
@@ -179,18 +179,18 @@ describe('Collecting garbage while a process is quiet', () => {
     assert.equal(collections, 2);
   });
 
-  it('collects the old generation, too', () => {
+  it('collects the old generation, too', async () => {
     const old = (): number => getHeapSpaceStatistics().find(({ space_name: name }) => name === 'old_space')?.space_used_size ?? 0;
     let held: unknown[] = Array.from({ length: 200_000 }, (_, index) => ({ index, inside: [index] }));
     // What has lived through two collections is old.
-    collect('young');
-    collect('young');
+    collectYoung();
+    collectYoung();
     assert.equal(held.length, 200_000);
     const before = old();
     held = [];
-    collect('young');
+    collectYoung();
     assert.ok(old() > before - mb, 'a small collection takes nothing of it');
-    collect('full');
+    await collectAll();
     assert.ok(old() < before - 10 * mb, `${old()} octets are in use, ${before} were`);
   });
 });
@@ -198,7 +198,7 @@ describe('Collecting garbage while a process is quiet', () => {
 describe('A full collection after practice', () => {
   it('keeps code whose objects are gone, gives back the memory and says nothing', () => {
     const script = `
-      import { collectKeepingCode } from ${JSON.stringify(import.meta.resolve('#service-kit/idle-memory.js'))};
+      import { collectAll } from ${JSON.stringify(import.meta.resolve('#service-kit/idle-memory.js'))};
       class Point { constructor(x) { this.x = x; this.y = x; } }
       const sum = (point) => point.x + point.y;
       const use = () => {
@@ -211,7 +211,7 @@ describe('A full collection after practice', () => {
       };
       const gone = use();
       await new Promise((resolve) => setTimeout(resolve, 1));
-      await collectKeepingCode();
+      await collectAll();
       const isOptimized = (%GetOptimizationStatus(sum) & 16) !== 0;
       console.log(JSON.stringify({ isOptimized, isGone: gone.deref() === undefined }));
     `;
