@@ -2,7 +2,7 @@
 // and its master need, and nothing else.
 //
 // What a copy of a Node process lacks are its other threads: V8 must have been started with --single-threaded, so that none of them does any
-// work for it. libuv is told of the fork (uv_loop_fork). The copy must not leave through exit(3), which waits for those threads: `exit` is _exit.
+// work for it, and must not count on waking them (waited-conditions.ts). libuv is told of the fork (uv_loop_fork). The copy must not leave through exit(3), which waits for those threads: `exit` is _exit.
 //
 // A request is one message on a connected stream socket: 8 octets (what it is, 32 bit; a number, 32 bit), and descriptors beside it. The kernel
 // never joins messages that carry descriptors, so each read takes one whole request.
@@ -16,6 +16,7 @@ import { constants } from 'node:os';
 import { CodedError } from '#util/coded-error.js';
 import { type NativeFunction, type NativeLibraries, openNativeLibraries } from '#util/native-calls.js';
 import { closeOnExec, flagCmsgCloseOnExec, flagDontWait, flagNoSignal, knowsLayouts, levelSocket, typeRights } from './native-constants.js';
+import { flagBits, type WaitedCondition, waitedConditions, waitersAt } from './waited-conditions.js';
 
 /** Most descriptors of a request: the control channel, the log, and two private sockets. */
 export const maxRequestFds = 4;
@@ -91,6 +92,11 @@ export class ForkCalls {
   readonly #loop: number;
   readonly #errno: () => number;
   readonly #maps = Buffer.alloc(256 * 1024);
+  /** Reading and writing four octets anywhere. */
+  readonly #peek: NativeFunction;
+  readonly #poke: NativeFunction;
+  readonly #listFolder: NativeFunction | undefined;
+  #waited: readonly WaitedCondition[] = [];
 
   /**
    * @throws ForkError, or what koffi throws where Node hides libuv
@@ -121,6 +127,13 @@ export class ForkCalls {
       uv_update_time: libc.func('uv_update_time', 'void', ['uint64']),
     };
     this.#loop = libc.func('uv_default_loop', 'uint64', [])();
+    this.#peek = libc.func('memcpy', 'uint64', [pointer, 'uint64', 'ulong']);
+    this.#poke = libc.func('memcpy', 'uint64', ['uint64', pointer, 'ulong']);
+    try {
+      this.#listFolder = libc.func('getdents64', 'long', ['int', pointer, 'ulong']);
+    } catch {
+      // Another C library, which need not be told.
+    }
   }
 
   /**
@@ -148,6 +161,8 @@ export class ForkCalls {
    */
   fork(): number {
     this.#inheritHeap();
+    // They wait for good, so that one look is enough.
+    if (this.#waited.length === 0) this.#waited = waitedConditions(this.#callsOfThreads());
     const pid = this.#libc.fork();
     if (pid < 0) throw new ForkError('failed', `fork() failed with errno ${this.#errno()}`);
     if (pid > 0) return pid;
@@ -155,7 +170,43 @@ export class ForkCalls {
     if (this.#libc.uv_loop_fork(this.#loop) !== 0) this.exit(1);
     // Timers count from what the loop takes for now: the time when the template began to wait.
     this.#libc.uv_update_time(this.#loop);
+    for (const condition of this.#waited) this.#forgetWaiters(condition);
     return 0;
+  }
+
+  /** What each thread is in, as /proc shows it. */
+  #callsOfThreads(): string[] {
+    const folder = '/proc/self/task';
+    const fd = this.#listFolder === undefined ? -1 : this.#libc.open(folder, readOnly | closeOnExec);
+    if (fd < 0) return [];
+    const names: string[] = [];
+    for (;;) {
+      const length = this.#listFolder?.(fd, this.#maps, this.#maps.length) ?? 0;
+      if (length <= 0) break;
+      // dirent64: 16 length of the entry (16 bit), 19 name
+      for (let at = 0; at < length; at += this.#maps.readUInt16LE(at + 16))
+        names.push(this.#maps.toString('latin1', at + 19, this.#maps.indexOf(0, at + 19)));
+    }
+    this.#libc.close(fd);
+    return names
+      .filter((name) => /^\d+$/.test(name))
+      .map((name) => {
+        try {
+          return this.#readWhole(`${folder}/${name}/syscall`);
+        } catch {
+          return '';
+        }
+      });
+  }
+
+  /** In the copy. Only where the number is what it should be, and so the layout. */
+  #forgetWaiters({ address, threads }: WaitedCondition): void {
+    const count = this.#memory.subarray(at.status, at.status + 4);
+    this.#peek(count, address + waitersAt, 4);
+    const value = count.readUInt32LE(0);
+    if (value >>> 3 !== threads) return;
+    count.writeUInt32LE(value & flagBits, 0);
+    this.#poke(address + waitersAt, count, 4);
   }
 
   getPid(): number {
