@@ -26,6 +26,7 @@ const rules: Record<string, Rule> = {
   'protocol/imap': { units: ['util', 'protocol/line'], builtins: pure },
   'protocol/pop3': { units: ['util', 'protocol/line'], builtins: pure },
   'protocol/smtp': { units: ['util', 'protocol/line'], builtins: pure },
+  'protocol/tls': { units: ['util'], builtins: ['buffer', 'crypto'] },
   // iconv-lite and mailparser are loaded lazily, for charsets and text that the runtime's own decoder does not know.
   mail: { units: ['util'], builtins: ['buffer', 'crypto', 'module'], packages: ['iconv-lite', 'mailparser'] },
   sasl: { units: ['util'], builtins: ['buffer', 'crypto'] },
@@ -36,7 +37,7 @@ const rules: Record<string, Rule> = {
   // lru-cache: recently used mailboxes; koffi: flock.
   storage: { units: ['util', 'log', 'config', 'mail'], packages: ['lru-cache', 'koffi'] },
   delivery: { units: ['util', 'log', 'config', 'mail', 'storage', 'auth'] },
-  'service-kit': { units: ['util', 'log', 'config', 'ipc', 'auth'], packages: ['koffi'] },
+  'service-kit': { units: ['util', 'log', 'config', 'ipc', 'auth', 'protocol/tls'], packages: ['koffi'] },
   'pre-auth': { units: [...kit, 'protocol/line', 'protocol/imap', 'protocol/pop3'] },
   'services/master': { units: [...kit, 'services/registry'], packages: ['argon2'] },
   'services/anvil': { units: kit },

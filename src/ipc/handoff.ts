@@ -1,9 +1,11 @@
 // Login hands a logged-in connection to a mail process (docs/ipc.md, "Hand-off"). Both ways start with a connection to the mail process's
 // private socket, whose first frame says what it is:
-//   channel   one per pair of processes, kept: each plain connection is one `handoff` frame, its descriptor travels on the datagram socket
-//   streams   one per pair of processes, kept: each TLS connection is one `stream` frame, its octets travel beside it (stream-channel.ts)
+//   channel   one per pair of processes, kept: each connection is one `handoff` frame, with its TLS 1.3 if it has one; its descriptor travels on the
+//             datagram socket
+//   streams   one per pair of processes, kept: each connection with an older TLS is one `stream` frame, its octets travel beside it (stream-channel.ts)
 //   relay     one per connection where descriptors cannot be passed: the frame, the answer, then the client's octets in both directions
 import type { HandoffRequest, Origin, Peer, TlsFacts } from './peer.js';
+import { parseTlsState, type TlsState } from './tls-state.js';
 
 /** Octets a client may have sent ahead of the hand-off. */
 export const maxReadAheadBytes = 128 * 1024;
@@ -25,6 +27,8 @@ export interface HandoffMessage {
   readonly request: HandoffRequest;
   /** Octets read from the client after the login command, base64. */
   readonly readAhead: string;
+  /** The connection's TLS goes on in the mail process; undefined for a plain one. */
+  readonly tls?: TlsState | undefined;
 }
 
 export interface StreamsMessage {
@@ -110,7 +114,9 @@ export function parseHandoffMessage(
   const { id, token } = message;
   if (kind === 'stream') return isStreamId(id) ? { kind, id, ticket, request, readAhead } : undefined;
   if (kind !== 'handoff' || !isCount(id) || !isText(token)) return undefined;
-  return { kind, id, token, ticket, request, readAhead };
+  const tls = message['tls'] === undefined ? undefined : parseTlsState(message['tls']);
+  if (message['tls'] !== undefined && tls === undefined) return undefined;
+  return { kind, id, token, ticket, request, readAhead, tls };
 }
 
 function parseMoved({ id, token, origin }: Fields): MovedMessage | undefined {

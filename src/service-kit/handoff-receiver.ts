@@ -1,5 +1,5 @@
 // The mail process's half of the hand-off: the private listener, the descriptors, and one answer per connection.
-import { createServer, type Server, Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { FramedChannel, readFirstFrame } from '#ipc/channel.js';
 import type { PrivateSockets } from '#ipc/control.js';
 import { encodeFrame } from '#ipc/frame.js';
@@ -13,6 +13,7 @@ import {
   type RelayMessage,
   type StreamMessage,
 } from '#ipc/handoff.js';
+import type { TlsState } from '#ipc/tls-state.js';
 import type { Logger } from '#log/logger.js';
 import type { ClientSlot, Clients } from './clients.js';
 import { Handed } from './handed.js';
@@ -20,6 +21,7 @@ import { socketOfDescriptor } from './open-socket.js';
 import { RelayedClients } from './relayed-clients.js';
 import type { RelayedStream } from './relayed-stream.js';
 import type { ClientHandle, HandedConnection } from './role.js';
+import { TlsStream } from './tls-stream.js';
 
 const firstFrameTimeoutMs = 10_000;
 /** A descriptor whose announcement has not come by then belongs to a login process that died in between; its client waits. One announced later is relayed. */
@@ -129,7 +131,7 @@ export class HandoffReceiver {
 
   #answer(channel: FramedChannel, message: HandoffMessage): void {
     const taken = this.#takeDescriptor(message);
-    if (!(taken instanceof Socket)) {
+    if ('kind' in taken) {
       channel.send(taken);
       return;
     }
@@ -149,7 +151,7 @@ export class HandoffReceiver {
     this.#begin(socket, message);
   }
 
-  #takeDescriptor(message: HandoffMessage): Socket | HandoffReply {
+  #takeDescriptor(message: HandoffMessage): Socket | TlsStream | HandoffReply {
     const fd = this.#findDescriptor(message.token);
     if (fd === undefined) return refused(message.id, 'no-descriptor');
     const code = this.#refusal();
@@ -166,7 +168,17 @@ export class HandoffReceiver {
       return refused(message.id, 'invalid');
     }
     socket.on('error', ignore);
-    return socket;
+    return message.tls === undefined ? socket : this.#withTls(socket, message, message.tls);
+  }
+
+  #withTls(socket: Socket, { id, request }: HandoffMessage, tls: TlsState): TlsStream | HandoffReply {
+    try {
+      return new TlsStream(socket, tls);
+    } catch (error) {
+      this.#options.log.error('handoff.no-tls', `The TLS of ${request.user} cannot go on here: ${String(error)}`, { error });
+      socket.destroy();
+      return refused(id, 'invalid');
+    }
   }
 
   #refusal(): RefusalCode | undefined {
@@ -206,7 +218,7 @@ export class HandoffReceiver {
     if (this.#waiting.size > 0) this.#sweep = setTimeout(() => this.#closeUnclaimed(), unclaimedMs).unref();
   }
 
-  #begin(socket: Socket | RelayedStream, { ticket, request, readAhead }: HandoffMessage | RelayMessage | StreamMessage): void {
+  #begin(socket: Socket | RelayedStream | TlsStream, { ticket, request, readAhead }: HandoffMessage | RelayMessage | StreamMessage): void {
     const slot = this.#options.clients.take(ticket);
     // Looked at just before, in the same turn.
     if (slot === undefined) throw new Error('no client slot');

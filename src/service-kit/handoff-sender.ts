@@ -9,6 +9,7 @@ import { encodeFrame } from '#ipc/frame.js';
 import { canPassDescriptors, HandlePassError, sendDescriptor } from '#ipc/handle-pass.js';
 import { type HandoffReply, maxHandoffFrameBytes, maxReadAheadBytes, parseHandoffReply, type RefusalCode } from '#ipc/handoff.js';
 import type { HandoffRequest, Origin } from '#ipc/peer.js';
+import type { TlsState } from '#ipc/tls-state.js';
 import type { Logger } from '#log/logger.js';
 import type { ControlLink } from './control-link.js';
 import { flushed } from './flushed.js';
@@ -19,6 +20,7 @@ import { Relay } from './relay.js';
 import { RelayedStream } from './relayed-stream.js';
 import type { HandoffOutcome, OpenedSession, PassWait } from './role.js';
 import { type RelayHandle, StreamLink } from './stream-link.js';
+import { TlsStream } from './tls-stream.js';
 
 const connectTimeoutMs = 5_000;
 const descriptorTimeoutMs = 5_000;
@@ -39,6 +41,8 @@ export interface HandoffJob {
   /** The socket itself for plain connections, else the TLS stream over it. */
   readonly stream: Duplex;
   readonly socket: Socket;
+  /** Set where the TLS can go with the descriptor: the stream, or what it is made of. */
+  readonly tls?: TlsStream | undefined;
   readonly buffered: Buffer;
   readonly request: HandoffRequest;
   /** Where the connection can come back to; asked for the descriptor that is sent, and without one while there is none. */
@@ -63,12 +67,12 @@ export class HandoffSender {
 
   /** Never throws. Unless passed, the socket can still be written to. */
   async send(job: HandoffJob): Promise<HandoffOutcome> {
-    const stream = asSocket(job.stream);
-    const readAhead = Buffer.concat([job.buffered, stopReading(stream)]);
+    const { stream } = job;
+    const readAhead = Buffer.concat([job.buffered, stopReadingClient(stream)]);
     const outcome = await this.#tryRoutes(job, () => readAhead);
     if (outcome.kind === 'passed' || stream.destroyed) return outcome;
     // Read on, so that the end of the connection is seen; what the client still says goes nowhere.
-    continueReading(stream);
+    continueReadingClient(stream);
     stream.resume();
     return outcome;
   }
@@ -90,6 +94,7 @@ export class HandoffSender {
     const job: HandoffJob = {
       stream: source.socket,
       socket: source.socket,
+      tls: stream instanceof TlsStream ? stream : undefined,
       buffered: Buffer.alloc(0),
       request,
       isDescriptorOnly: true,
@@ -153,13 +158,12 @@ export class HandoffSender {
   async #attempt(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt> {
     if (job.stream.destroyed) return { kind: 'failed', reason: 'the client is gone' };
     if (readAhead.length > maxReadAheadBytes) return { kind: 'failed', reason: `the client sent ${readAhead.length} octets ahead` };
-    if (job.stream !== job.socket) return this.#relayStream(job, readAhead, route);
-    if (route.descriptorPath !== '' && canPassDescriptors()) {
+    if (canMove(job) && route.descriptorPath !== '' && canPassDescriptors()) {
       const attempt = await this.#move(job, readAhead, route);
       if (attempt !== 'relay') return attempt;
     }
     if (job.isDescriptorOnly === true) return { kind: 'failed', reason: 'the descriptor cannot be passed' };
-    return this.#relay(job, readAhead, route);
+    return job.stream === job.socket ? this.#relay(job, readAhead, route) : this.#relayStream(job, readAhead, route);
   }
 
   /** The client's own socket goes to the mail process. */
@@ -167,12 +171,17 @@ export class HandoffSender {
     const fd = descriptorOf(job.socket);
     if (fd === undefined) return 'relay';
     // Our last octets must be in the kernel before the mail process writes its first.
-    if (job.socket.writableLength > 0 && !(await flushed(job.socket, descriptorTimeoutMs)))
-      return { kind: 'failed', reason: 'the client does not read' };
+    if (!(await this.#isFlushed(job))) return { kind: 'failed', reason: 'the client does not read' };
     const attempt = await this.#pass(job, readAhead, route, fd);
     // Closes our copy of the descriptor; the connection itself lives on in the mail process.
     if (attempt !== 'relay' && attempt.kind === 'passed') job.socket.destroy();
     return attempt;
+  }
+
+  /** Of TLS, what is to be sealed comes first. */
+  async #isFlushed({ socket, tls }: HandoffJob): Promise<boolean> {
+    if (tls !== undefined && tls.writableLength > 0 && !(await flushed(tls, descriptorTimeoutMs))) return false;
+    return socket.writableLength === 0 || (await flushed(socket, descriptorTimeoutMs));
   }
 
   /** TLS ends here: the client's octets go to the mail process and back over a channel for all of them. */
@@ -185,7 +194,7 @@ export class HandoffSender {
       const message = { ticket: route.ticket, request, readAhead: readAhead.toString('base64') };
       const taken = await link.offer({ client, message, originOf, onRelayEnd: job.onRelayEnd });
       if (!('relay' in taken)) return refusedAttempt(taken.kind === 'refused' ? taken.code : 'invalid');
-      continueReading(client);
+      continueReadingClient(job.stream);
       job.onRelay(taken.relay);
       taken.start();
       return { kind: 'passed' };
@@ -196,9 +205,8 @@ export class HandoffSender {
 
   #startRelay(job: HandoffJob, service: Socket): void {
     service.on('error', ignore);
-    const client = asSocket(job.stream);
-    continueReading(client);
-    job.onRelay(new Relay(client, service, job.onRelayEnd));
+    continueReadingClient(job.stream);
+    job.onRelay(new Relay(asSocket(job.stream), service, job.onRelayEnd));
   }
 
   async #pass(job: HandoffJob, readAhead: Buffer, route: Route, fd: number): Promise<Attempt | 'relay'> {
@@ -209,8 +217,10 @@ export class HandoffSender {
     try {
       const link = await this.#links.get(route.path);
       await sendDescriptor(route.descriptorPath, fd, token, descriptorTimeoutMs);
-      reply = await link.handOff({ token, ticket: route.ticket, request, readAhead: readAhead.toString('base64') });
+      reply = await link.handOff({ token, ticket: route.ticket, request, readAhead: readAhead.toString('base64'), tls: job.tls?.state });
     } catch (error) {
+      // It may have been taken all the same, and two processes must not seal records under the same numbers: not even a word of regret.
+      if (isInDoubt(error)) job.tls?.destroy();
       return failedAttempt(error);
     }
     if (reply.kind === 'refused') return reply.code === 'no-descriptor' ? 'relay' : refusedAttempt(reply.code);
@@ -304,6 +314,7 @@ class MailLink {
     readonly ticket: number;
     readonly request: HandoffRequest;
     readonly readAhead: string;
+    readonly tls: TlsState | undefined;
   }): Promise<HandoffReply> {
     try {
       return await this.#replies.request((id) => {
@@ -328,6 +339,7 @@ class MailLink {
 /** A descriptor that can be sent away, or had for it, without TLS state that would stay behind. */
 export function canPassSession(stream: Duplex): boolean {
   if (stream instanceof RelayedStream) return stream.canMove && canPassDescriptors();
+  if (stream instanceof TlsStream) return descriptorOf(stream.socket) !== undefined && canPassDescriptors();
   return stream instanceof Socket && !(stream instanceof TLSSocket) && descriptorOf(stream) !== undefined && canPassDescriptors();
 }
 
@@ -342,6 +354,8 @@ function sourceOf(stream: Duplex): PassSource {
   if (stream instanceof RelayedStream && stream.socket !== undefined) {
     return { socket: stream.socket, stopReading: () => stream.stopReading(), giveBack: (octets) => stream.giveBack(octets) };
   }
+  if (stream instanceof TlsStream)
+    return { socket: stream.socket, stopReading: () => stream.stopReading(), giveBack: (octets) => stream.giveBack(octets) };
   const socket = asSocket(stream);
   return { socket, stopReading: () => stopReading(socket), giveBack: (octets) => giveBack(socket, octets) };
 }
@@ -359,6 +373,25 @@ async function giveBack(socket: Socket, readAhead: Buffer): Promise<void> {
   continueReading(socket);
 }
 
+/** All that there is of the connection can go to another process. */
+function canMove({ stream, socket, tls }: HandoffJob): boolean {
+  return stream === socket || tls !== undefined;
+}
+
+function stopReadingClient(stream: Duplex): Buffer {
+  return stream instanceof TlsStream ? stream.stopReading() : stopReading(asSocket(stream));
+}
+
+function continueReadingClient(stream: Duplex): void {
+  if (stream instanceof TlsStream) stream.continueReading();
+  else continueReading(asSocket(stream));
+}
+
+/** The process may have taken the connection, and nobody knows. */
+function isInDoubt(error: unknown): boolean {
+  return error instanceof ChannelError && error.code === 'timeout';
+}
+
 function refusedAttempt(code: RefusalCode): Attempt {
   return { kind: code === 'full' || code === 'draining' ? 'again' : 'failed', reason: `refused the connection (${code})` };
 }
@@ -374,7 +407,7 @@ function idOf(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,10}$/.test(text) ? Number(text) : undefined;
 }
 
-/** Both kinds of stream that handOff is given, net.Socket and TLSSocket, are sockets. */
+/** Those that handOff is given are, or behave as far as it matters like one. */
 function asSocket(stream: Duplex): Socket {
   return stream as Socket;
 }

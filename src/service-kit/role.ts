@@ -162,7 +162,7 @@ export interface ServiceContext {
    * Login roles: takes connections that this service has handed off before and whose clients have logged out without leaving. They have the peer
    * of then; TLS, where there is any, ends in another process.
    */
-  onReturn(handler: (connection: AcceptedConnection) => ClientHandle): void;
+  onReturn(handler: (connection: AcceptedConnection, stream: Duplex) => ClientHandle): void;
   /** Can this connection move on to another process of ours? Not where the TLS state is in this one. */
   canPassOn(connection: HandedConnection): boolean;
   /**

@@ -36,7 +36,9 @@ import { connectionSettings } from './settings.js';
 import { StatusReporter } from './status-reporter.js';
 import type { RelayHandle } from './stream-link.js';
 import { ProcessTitle } from './title.js';
-import { TlsContexts, TlsError, tlsFactsOf, upgradeToTls } from './tls.js';
+import { TlsContexts, upgradeToTls } from './tls.js';
+import { TlsError } from './tls-handshake.js';
+import { TlsStream } from './tls-stream.js';
 
 const busyText = 'Server is too busy, try again later';
 /** How long the master may take to tell the figures. */
@@ -210,22 +212,23 @@ export class ServiceProcess implements ServiceContext {
     this.#receiver = new HandoffReceiver({ sockets: privateSockets, clients: this.#clients, handler, log: this.log });
   }
 
-  onReturn(handler: (connection: AcceptedConnection) => ClientHandle): void {
+  onReturn(handler: (connection: AcceptedConnection, stream: Duplex) => ClientHandle): void {
     this.onHandoff((handed, slot) => {
       const { stream, request } = handed;
       const { origin, peer } = request;
-      const fd = stream instanceof Socket ? descriptorOf(stream) : undefined;
+      const socket = stream instanceof TlsStream ? stream.socket : stream;
+      const fd = socket instanceof Socket ? descriptorOf(socket) : undefined;
       if (
-        !(stream instanceof Socket) ||
+        !(socket instanceof Socket) ||
         fd === undefined ||
         origin === undefined ||
         !this.isSealed(originText(origin, peer, fd), origin.seal)
       )
         throw new Error('it does not come from here');
       const listener: ListenerFacts = { kind: 'inet', name: origin.listener, isTls: false };
-      const connection: AcceptedConnection = { socket: stream, peer, listener, release: () => handed.release() };
+      const connection: AcceptedConnection = { socket, peer, listener, release: () => handed.release() };
       this.#slots.set(connection, slot);
-      return handler(connection);
+      return handler(connection, stream);
     });
   }
 
@@ -244,6 +247,7 @@ export class ServiceProcess implements ServiceContext {
     const outcome = await this.#sender.send({
       stream,
       socket: connection.socket,
+      tls: stream instanceof TlsStream ? stream : undefined,
       buffered,
       request,
       originOf: this.#originOf(connection, request.peer),
@@ -284,8 +288,7 @@ export class ServiceProcess implements ServiceContext {
     const { socket, peer } = connection;
     const facts = { localIp: peer.localIp, remoteIp: peer.remoteIp };
     this.#tellTlsFault(facts);
-    const stream = await upgradeToTls({ socket, contexts: this.#tls, facts, buffered });
-    const tls = tlsFactsOf(stream, this.#tls.values(facts));
+    const { stream, facts: tls } = await upgradeToTls({ socket, contexts: this.#tls, facts, buffered });
     return { stream, peer: { ...peer, tls, isSecured: true } };
   }
 

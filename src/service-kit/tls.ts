@@ -6,27 +6,22 @@ import {
   type SecureContext,
   type SecureContextOptions,
   type SecureVersion,
-  TLSSocket,
+  type TLSSocket,
   type TLSSocketOptions,
 } from 'node:tls';
 import type { SettingsOf } from '#config/define.js';
 import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
 import type { TlsFacts } from '#ipc/peer.js';
-import { CodedError } from '#util/coded-error.js';
-import { stopReading } from './reading.js';
+import { continueReading, stopReading } from './reading.js';
 import { tlsSettings } from './settings.js';
 import { TicketKeys, ticketKeyBytes } from './ticket-keys.js';
+import { type Shaken, shakeHands, TlsError } from './tls-handshake.js';
 
 type TlsValues = SettingsOf<typeof tlsSettings>;
 
 export const handshakeTimeoutMs = 30_000;
 /** The name that every process gives its sessions, so that they may be resumed in another. */
 const sessionIdContext = 'roost';
-
-/** `not-configured`: ssl = no, or no usable certificate. `injected`: plaintext after STARTTLS. The others: the client's doing. */
-export class TlsError extends CodedError<'not-configured' | 'injected' | 'handshake' | 'timeout'> {
-  override readonly name = 'TlsError';
-}
 
 const oldestVersions: Readonly<Record<TlsValues['ssl_min_protocol'], SecureVersion>> = {
   // The library knows nothing older.
@@ -133,21 +128,29 @@ export interface UpgradeRequest {
  * Makes a TLS stream of a socket whose role has stopped reading.
  * @throws TlsError; the socket is destroyed then
  */
-export async function upgradeToTls({ socket, contexts, facts, buffered, timeoutMs }: UpgradeRequest): Promise<TLSSocket> {
+export async function upgradeToTls({ socket, contexts, facts, buffered, timeoutMs }: UpgradeRequest): Promise<Shaken<TlsFacts>> {
   try {
     const early = Buffer.concat([buffered, stopReading(socket)]);
     // CVE-2011-0411: commands that came in plaintext behind STARTTLS must not be carried out as if they had been encrypted.
     if (early.length > 0 && early[0] !== 0x16) throw new TlsError('injected', 'plaintext was sent before the TLS handshake');
+    const values = contexts.values(facts);
+    const shaken = shakeHands({
+      socket,
+      tls: handshakeOptions(contexts, facts, values),
+      timeoutMs: timeoutMs ?? handshakeTimeoutMs,
+      factsOf: (stream) => tlsFactsOf(stream, values),
+    });
     if (early.length > 0) socket.unshift(early);
-    return await handshake(socket, contexts, facts, timeoutMs ?? handshakeTimeoutMs);
+    continueReading(socket);
+    socket.resume();
+    return await shaken;
   } catch (error) {
     socket.destroy();
     throw error;
   }
 }
 
-function handshake(socket: Socket, contexts: TlsContexts, facts: ConnectionFacts, timeoutMs: number): Promise<TLSSocket> {
-  const values = contexts.values(facts);
+function handshakeOptions(contexts: TlsContexts, facts: ConnectionFacts, values: TlsValues): TLSSocketOptions {
   const options: TLSSocketOptions = {
     isServer: true,
     secureContext: contexts.get(facts),
@@ -165,35 +168,11 @@ function handshake(socket: Socket, contexts: TlsContexts, facts: ConnectionFacts
       }
     };
   }
-  const stream = new TLSSocket(socket, options);
-  return new Promise((resolve, reject) => {
-    let failure: unknown;
-    const finish = (error: TlsError | undefined): void => {
-      clearTimeout(timer);
-      stream.off('secure', onSecure);
-      stream.off('close', onClose);
-      if (error === undefined) resolve(stream);
-      else reject(error);
-    };
-    const onSecure = (): void => finish(undefined);
-    const onError = (error: unknown): void => {
-      failure = error;
-    };
-    const onClose = (): void => finish(new TlsError('handshake', `TLS handshake failed: ${messageOf(failure)}`, { cause: failure }));
-    const timer = setTimeout(() => {
-      finish(new TlsError('timeout', `TLS handshake took longer than ${timeoutMs} ms`));
-      stream.destroy();
-    }, timeoutMs);
-    stream.on('secure', onSecure);
-    // Stays: an error always comes with 'close', which is where roles look.
-    stream.on('error', onError);
-    stream.on('_tlsError', onError);
-    stream.on('close', onClose);
-  });
+  return options;
 }
 
 /** Facts for the peer, after the handshake. */
-export function tlsFactsOf(stream: TLSSocket, values: TlsValues): TlsFacts {
+function tlsFactsOf(stream: TLSSocket, values: TlsValues): TlsFacts {
   const cipher = stream.getCipher();
   // Set by Node on server sockets; the types only know it on client sockets.
   const serverName: unknown = 'servername' in stream ? stream.servername : undefined;

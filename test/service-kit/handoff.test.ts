@@ -27,8 +27,9 @@ describe('hand-off', () => {
     return { port: listener.port, login, mail };
   }
 
-  function tlsClient(port: number): LineClient {
-    const client = new LineClient(connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false }));
+  /** Of a version whose TLS stays in the login process, unless another one is asked for. */
+  function tlsClient(port: number, maxVersion: 'TLSv1.2' | 'TLSv1.3' = 'TLSv1.2'): LineClient {
+    const client = new LineClient(connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, maxVersion }));
     master.clients.push(client);
     return client;
   }
@@ -66,12 +67,31 @@ describe('hand-off', () => {
     });
   }
 
-  it('relays TLS, and the login process counts the client until it has gone', async () => {
+  for (const descriptors of [true, false])
+    it(`moves a connection with TLS 1.3 ${descriptors ? 'with its descriptor' : 'as octets where descriptors cannot be passed'}`, async () => {
+      const { port, login, mail } = await pair({ isTls: true, descriptors });
+      const client = tlsClient(port, 'TLSv1.3');
+      await client.expect(/hello .* TLSv1\.3\n/);
+      client.send('LOGIN anna\nahead\n');
+      await client.expect(/welcome anna to \d+ from .* secured TLSv1\.3\n\d+ ahead\n/);
+      await login.clients(descriptors ? 0 : 1);
+      client.send('flood 200000\n');
+      let count = 0;
+      client.socket.on('data', (chunk: Buffer) => {
+        count += chunk.length;
+      });
+      await until(() => count >= 200_000, 'flood');
+      client.send('quit\n');
+      await until(() => client.isClosed, 'close');
+      await Promise.all([login.clients(0), mail.clients(0)]);
+    });
+
+  it('relays TLS 1.2, and the login process counts the client until it has gone', async () => {
     const { port, login, mail } = await pair({ isTls: true });
     const client = tlsClient(port);
-    await client.expect(/hello .* TLSv1\.3\n/);
+    await client.expect(/hello .* TLSv1\.2\n/);
     client.send('LOGIN anna\nahead\n');
-    await client.expect(/welcome anna to \d+ from .* secured TLSv1\.3\n\d+ ahead\n/);
+    await client.expect(/welcome anna to \d+ from .* secured TLSv1\.2\n\d+ ahead\n/);
     await login.clients(1);
     client.send('quit\n');
     await until(() => client.isClosed, 'close');
@@ -79,17 +99,22 @@ describe('hand-off', () => {
     await mail.clients(0);
   });
 
-  it('relays after STARTTLS', async () => {
-    const { port } = await pair();
-    const client = master.connect(port);
-    await client.expect(/hello/);
-    client.send('STARTTLS\n');
-    await client.expect(/go\n/);
-    client.socket.removeAllListeners('data');
-    client.use(connectTls({ socket: client.socket, rejectUnauthorized: false }));
-    client.send('LOGIN anna\n');
-    await client.expect(/welcome anna .* TLSv1\.3/);
-  });
+  for (const [version, what] of [
+    ['TLSv1.2', 'relays'],
+    ['TLSv1.3', 'moves'],
+  ] as const)
+    it(`${what} after STARTTLS with ${version}`, async () => {
+      const { port, login } = await pair();
+      const client = master.connect(port);
+      await client.expect(/hello/);
+      client.send('STARTTLS\n');
+      await client.expect(/go\n/);
+      client.socket.removeAllListeners('data');
+      client.use(connectTls({ socket: client.socket, rejectUnauthorized: false, maxVersion: version }));
+      client.send('LOGIN anna\n');
+      await client.expect(new RegExp(`welcome anna .* ${version}`));
+      await login.clients(what === 'relays' ? 1 : 0);
+    });
 
   for (const descriptors of [true, false])
     it(`keeps a relayed stream whole against a slow reader, ${descriptors ? 'over a socket of its own' : 'over the channel of all'}`, async () => {
@@ -239,7 +264,7 @@ describe('hand-off', () => {
     });
   }
 
-  it('ends the session of a TLS client when its login process dies', async () => {
+  it('ends the session of a client with TLS 1.2 when its login process dies', async () => {
     const { port, login, mail } = await pair({ isTls: true });
     const client = tlsClient(port);
     await client.expect(/hello/);
@@ -249,17 +274,18 @@ describe('hand-off', () => {
     await mail.clients(0);
   });
 
-  it('keeps the session of a plain client when its login process dies', async () => {
-    const { port, login, mail } = await pair();
-    const client = master.connect(port);
-    await client.expect(/hello/);
-    client.send('LOGIN anna\n');
-    await client.expect(/welcome/);
-    login.process.kill('SIGKILL');
-    await login.exited();
-    client.send('still here\n');
-    await client.expect(new RegExp(`${mail.pid} still here`));
-  });
+  for (const isTls of [false, true])
+    it(`keeps the session of a ${isTls ? 'client with TLS 1.3' : 'plain client'} when its login process dies`, async () => {
+      const { port, login, mail } = await pair({ isTls });
+      const client = isTls ? tlsClient(port, 'TLSv1.3') : master.connect(port);
+      await client.expect(/hello/);
+      client.send('LOGIN anna\n');
+      await client.expect(/welcome/);
+      login.process.kill('SIGKILL');
+      await login.exited();
+      client.send('still here\n');
+      await client.expect(new RegExp(`${mail.pid} still here`));
+    });
 
   it('works for a login process under the permission model', async () => {
     const listener = master.listen();

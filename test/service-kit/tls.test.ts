@@ -5,7 +5,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { connect as connectTls } from 'node:tls';
 import { unpackSettings } from '#config/pack.js';
 import { tlsSettings } from '#service-kit/settings.js';
-import { cipherBits, contextOptions, TlsContexts, tlsFactsOf, upgradeToTls } from '#service-kit/tls.js';
+import { cipherBits, contextOptions, TlsContexts, upgradeToTls } from '#service-kit/tls.js';
 import { makeSelfSigned } from '#services/master/dev/self-signed.js';
 import { testCertificate } from './test-certificate.js';
 
@@ -40,8 +40,8 @@ describe('TLS upgrade', () => {
     const contexts = new TlsContexts(source({ ...usable, ssl_cipher_suites: 'TLS_AES_256_GCM_SHA384' }), undefined);
     const tls = connectTls({ socket: client, servername: 'mail.example', rejectUnauthorized: false });
     tls.on('error', () => undefined);
-    const stream = await upgradeToTls({ socket: accepted, contexts, facts, buffered: Buffer.alloc(0) });
-    assert.deepEqual(tlsFactsOf(stream, contexts.values(facts)), {
+    const upgraded = await upgradeToTls({ socket: accepted, contexts, facts, buffered: Buffer.alloc(0) });
+    assert.deepEqual(upgraded.facts, {
       protocol: 'TLSv1.3',
       cipher: 'TLS_AES_256_GCM_SHA384',
       bits: 256,
@@ -68,9 +68,9 @@ describe('TLS upgrade', () => {
     const tls = connectTls({ socket: client, servername: 'other.example', rejectUnauthorized: false });
     tls.on('error', () => undefined);
     const upgraded = upgradeToTls({ socket: accepted, contexts, facts, buffered: Buffer.alloc(0) });
-    const [stream] = await Promise.all([upgraded, once(tls, 'secureConnect')]);
+    const [done] = await Promise.all([upgraded, once(tls, 'secureConnect')]);
     assert.equal(tls.getPeerCertificate().subject.CN, 'other.example');
-    assert.equal(tlsFactsOf(stream, contexts.values(facts)).serverName, 'other.example');
+    assert.equal(done.facts.serverName, 'other.example');
     tls.destroy();
   });
 

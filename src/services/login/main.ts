@@ -83,11 +83,11 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
         { refusal: (_listener, reason) => refusalText(protocol, reason) },
       );
       if (protocol === 'imap') {
-        context.onReturn((connection) => {
+        context.onReturn((connection, stream) => {
           return startPreAuth({
             protocol,
             connection,
-            returned: { stream: connection.socket, peer: connection.peer },
+            returned: { stream, peer: connection.peer },
             context,
             authClient,
             clocks,

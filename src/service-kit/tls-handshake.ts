@@ -1,0 +1,297 @@
+// The handshake of TLS, by Node in memory: its records come and go through here, so that after a handshake of TLS 1.3 all is known that the records
+// behind it need (tls-stream.ts). With older versions, and suites that are not known here, Node's stream goes on over the same wire.
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import { TLSSocket, type TLSSocketOptions } from 'node:tls';
+import type { TlsState } from '#ipc/tls-state.js';
+import { Direction } from '#protocol/tls/direction.js';
+import { RecordOpener } from '#protocol/tls/opener.js';
+import { contentTypes, headerBytes, RecordError } from '#protocol/tls/record.js';
+import { cipherSuite } from '#protocol/tls/suites.js';
+import { CodedError } from '#util/coded-error.js';
+import { TlsStream } from './tls-stream.js';
+
+/** `handshake`: the client's doing. */
+export class TlsError extends CodedError<'not-configured' | 'injected' | 'handshake' | 'timeout'> {
+  override readonly name = 'TlsError';
+}
+
+/** With a handshake in plaintext, or encrypted by TLS 1.2 (RFC 5246 6.2.3). */
+const maxHandshakeRecordBytes = headerBytes + 16_384 + 2_048;
+const newestVersion = 'TLSv1.3';
+
+type Done = (error?: Error | null) => void;
+
+export interface Shaken<Facts> {
+  readonly stream: Duplex;
+  readonly facts: Facts;
+}
+
+export interface HandshakeOptions<Facts> {
+  readonly socket: Socket;
+  readonly tls: TLSSocketOptions;
+  readonly timeoutMs: number;
+  /** Asked once, after the handshake. */
+  readonly factsOf: (stream: TLSSocket) => Facts;
+}
+
+/**
+ * Does the server's part of a handshake.
+ * @throws TlsError `handshake`, `timeout`; destroying the socket is the caller's
+ */
+export function shakeHands<Facts>(options: HandshakeOptions<Facts>): Promise<Shaken<Facts>> {
+  return new Handshake(options).done;
+}
+
+class Handshake<Facts> {
+  readonly done: Promise<Shaken<Facts>>;
+  readonly #socket: Socket;
+  readonly #factsOf: (stream: TLSSocket) => Facts;
+  readonly #wire: Wire;
+  readonly #engine: TLSSocket;
+  readonly #timer: NodeJS.Timeout;
+  #received: Buffer | undefined;
+  /** Traffic secrets, as Node tells them. */
+  #clientSecret: Buffer | undefined;
+  #serverSecret: Buffer | undefined;
+  #isSecure = false;
+  #isFeeding = false;
+  #failure: unknown;
+  #resolve: (shaken: Shaken<Facts>) => void = ignore;
+  #reject: (error: unknown) => void = ignore;
+
+  constructor({ socket, tls, timeoutMs, factsOf }: HandshakeOptions<Facts>) {
+    this.#socket = socket;
+    this.#factsOf = factsOf;
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    this.#wire = new Wire(socket);
+    this.#engine = new TLSSocket(this.#wire, tls);
+    this.#engine.on('keylog', this.#onKey);
+    this.#engine.on('secure', this.#onSecure);
+    // Stays: an error always comes with 'close', which is where roles look.
+    this.#engine.on('error', this.#onError);
+    this.#engine.on('_tlsError', this.#onError);
+    this.#engine.on('close', this.#onClose);
+    this.#timer = setTimeout(() => {
+      this.#fail(new TlsError('timeout', `TLS handshake took longer than ${timeoutMs} ms`));
+    }, timeoutMs);
+    socket.on('data', this.#onData);
+    socket.on('end', this.#onClose);
+    socket.on('close', this.#onClose);
+    if (socket.destroyed) this.#onClose();
+  }
+
+  /** Lines as in a key log file: label, the client's random, the secret in hexadecimal. */
+  readonly #onKey = (line: Buffer): void => {
+    const [name, , secret] = line.toString('latin1').trimEnd().split(' ');
+    if (name === 'CLIENT_TRAFFIC_SECRET_0') this.#clientSecret = Buffer.from(secret ?? '', 'hex');
+    else if (name === 'SERVER_TRAFFIC_SECRET_0') this.#serverSecret = Buffer.from(secret ?? '', 'hex');
+  };
+  readonly #onSecure = (): void => {
+    this.#isSecure = true;
+    // Between two pushes: what the engine has read meanwhile cannot be known, so it goes on.
+    if (!this.#isFeeding) this.#finish(this.#received ?? nothing, true);
+  };
+  readonly #onError = (error: unknown): void => {
+    this.#failure ??= error;
+  };
+  readonly #onClose = (): void => {
+    const cause = this.#failure;
+    const message = cause instanceof Error ? cause.message : 'the client closed the connection';
+    this.#fail(new TlsError('handshake', `TLS handshake failed: ${message}`, { cause }));
+  };
+
+  readonly #onData = (octets: Buffer): void => {
+    try {
+      this.#feed(this.#received === undefined ? octets : Buffer.concat([this.#received, octets]));
+    } catch (error) {
+      this.#fail(error);
+    }
+  };
+
+  /** One record after the other: what follows the last one of the handshake is not the engine's. */
+  #feed(received: Buffer): void {
+    let offset = 0;
+    this.#received = undefined;
+    while (offset < received.length) {
+      const length = recordLength(received, offset);
+      if (length === undefined || offset + length > received.length) break;
+      // What it says from here on, should this record be the last one, is under the secrets for what follows.
+      this.#wire.forgetWritten();
+      this.#isFeeding = true;
+      this.#wire.push(received.subarray(offset, offset + length));
+      this.#isFeeding = false;
+      offset += length;
+      if (this.#isSecure) {
+        this.#finish(received.subarray(offset), false);
+        return;
+      }
+    }
+    if (offset < received.length) this.#received = received.subarray(offset);
+  }
+
+  #finish(rest: Buffer, mustStay: boolean): void {
+    const facts = this.#factsOf(this.#engine);
+    const state = mustStay ? undefined : this.#state(rest);
+    this.#detach();
+    if (state === undefined) this.#resolve({ stream: this.#goOnWithEngine(rest), facts });
+    else {
+      this.#wire.release();
+      this.#engine.destroy();
+      this.#resolve({ stream: new TlsStream(this.#socket, state), facts });
+    }
+  }
+
+  #state(rest: Buffer): TlsState | undefined {
+    const { name } = this.#engine.getCipher();
+    const received = this.#clientSecret;
+    const sent = this.#serverSecret;
+    if (this.#engine.getProtocol() !== newestVersion || cipherSuite(name) === undefined) return undefined;
+    if (received === undefined || sent === undefined) return undefined;
+    return {
+      suite: name,
+      received: { secret: received.toString('base64'), sequence: 0 },
+      sent: { secret: sent.toString('base64'), sequence: countRecords(this.#wire.written, name, sent) },
+      partial: rest.toString('base64'),
+    };
+  }
+
+  #goOnWithEngine(rest: Buffer): TLSSocket {
+    this.#engine.off('keylog', this.#onKey);
+    // As of any socket, until its owner wants it otherwise.
+    this.#engine.allowHalfOpen = false;
+    this.#wire.connect();
+    if (rest.length > 0) this.#wire.push(rest);
+    return this.#engine;
+  }
+
+  #fail(error: unknown): void {
+    this.#detach();
+    this.#reject(error);
+    this.#wire.release();
+    this.#engine.destroy();
+  }
+
+  #detach(): void {
+    clearTimeout(this.#timer);
+    this.#engine.off('secure', this.#onSecure);
+    this.#engine.off('close', this.#onClose);
+    this.#socket.off('data', this.#onData);
+    this.#socket.off('end', this.#onClose);
+    this.#socket.off('close', this.#onClose);
+  }
+}
+
+/** Undefined while its header has not come. What cannot be a record is the engine's to refuse, as it comes. */
+function recordLength(octets: Buffer, offset: number): number | undefined {
+  const type = octets[offset] ?? 0;
+  const rest = octets.length - offset;
+  if (type < contentTypes.changeCipherSpec || type > contentTypes.applicationData) return rest;
+  if (rest < headerBytes) return undefined;
+  const length = headerBytes + octets.readUInt16BE(offset + 3);
+  return length > maxHandshakeRecordBytes ? rest : length;
+}
+
+/**
+ * How many records were sent under a new secret, which are the tickets for resumption. The last of them is opened, so that a number that was used is never
+ * used again.
+ * @throws RecordError, TlsError
+ */
+function countRecords(written: readonly Buffer[], suite: string, secret: Buffer): number {
+  const octets = Buffer.concat(written);
+  let count = 0;
+  let last = octets;
+  for (let offset = 0; offset < octets.length; ) {
+    const length = headerBytes + octets.readUInt16BE(offset + 3);
+    last = octets.subarray(offset, offset + length);
+    offset += length;
+    count += 1;
+  }
+  if (count === 0) return 0;
+  const record = new RecordOpener(new Direction({ suite, secret, sequence: count - 1 }), last).next();
+  if (record?.type !== contentTypes.handshake) throw new RecordError('internalError', 'a ticket was expected');
+  return count;
+}
+
+/** What the engine takes for the network. */
+class Wire extends Duplex {
+  readonly #socket: Socket;
+  #isReleased = false;
+  #isConnected = false;
+  /** Since `forgetWritten`. */
+  written: Buffer[] = [];
+
+  constructor(socket: Socket) {
+    super({ allowHalfOpen: true });
+    this.#socket = socket;
+  }
+
+  forgetWritten(): void {
+    if (this.written.length > 0) this.written = [];
+  }
+
+  /** From here on the engine cannot reach the socket. */
+  release(): void {
+    this.#isReleased = true;
+  }
+
+  /** From here on the socket is read by the engine. */
+  connect(): void {
+    const socket = this.#socket;
+    this.#isConnected = true;
+    this.written = [];
+    // Whether the other direction ends with this one is for whoever has the engine to say.
+    socket.allowHalfOpen = true;
+    socket.on('data', (octets: Buffer) => {
+      if (!this.push(octets)) socket.pause();
+    });
+    socket.on('end', () => this.push(null));
+    socket.on('error', (error) => this.destroy(error));
+    socket.on('close', () => this.destroy());
+  }
+
+  override _read(): void {
+    if (this.#isConnected && this.#socket.isPaused()) this.#socket.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.#send([chunk], done);
+  }
+
+  override _writev(chunks: { readonly chunk: Buffer }[], done: Done): void {
+    this.#send(
+      chunks.map(({ chunk }) => chunk),
+      done,
+    );
+  }
+
+  #send(chunks: readonly Buffer[], done: Done): void {
+    const socket = this.#socket;
+    if (this.#isReleased || !socket.writable) {
+      done();
+      return;
+    }
+    for (const chunk of chunks) {
+      if (!this.#isConnected) this.written.push(chunk);
+      socket.write(chunk);
+    }
+    if (socket.writableLength === 0) done();
+    else socket.write('', done);
+  }
+
+  override _final(done: Done): void {
+    if (this.#isReleased || !this.#socket.writable) done();
+    else this.#socket.end(() => done());
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    if (!this.#isReleased) this.#socket.destroy();
+    done(error);
+  }
+}
+
+const nothing = Buffer.alloc(0);
+const ignore = (): undefined => undefined;

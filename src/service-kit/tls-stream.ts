@@ -1,0 +1,206 @@
+// A client's connection with TLS 1.3 after its handshake: a stream of what the records hold, over the socket.
+//
+// Node's own TLS streams cannot leave their process. This one is its socket, two secrets and two counters, so that the process that has done the
+// handshake can give all of it away (docs/ipc.md, "TLS"), and the one that serves the client needs nobody in between.
+import type { Socket } from 'node:net';
+import { Duplex } from 'node:stream';
+import type { TlsState } from '#ipc/tls-state.js';
+import { Direction } from '#protocol/tls/direction.js';
+import { type OpenedRecord, RecordOpener } from '#protocol/tls/opener.js';
+import { alerts, contentTypes, RecordError } from '#protocol/tls/record.js';
+import { parseKeyUpdate, RecordSealer } from '#protocol/tls/sealer.js';
+import { continueReading, forgetPause, stopReading } from './reading.js';
+
+type Done = (error?: Error | null) => void;
+
+/** In a row, of records that say nothing; others are as patient. */
+const maxIdleRecords = 32;
+
+/** Answers to requests for new keys wait for a client that takes nothing only below this. */
+const maxUnsentBytes = 65_536;
+
+/** With the shape of what a Duplex is given, whole (open-socket.ts tells why). */
+const options = { allowHalfOpen: false, readable: true, writable: true, autoDestroy: true, emitClose: true } as const;
+
+export class TlsStream extends Duplex {
+  readonly socket: Socket;
+  readonly #suite: string;
+  readonly #incoming: Direction;
+  readonly #outgoing: Direction;
+  readonly #opener: RecordOpener;
+  readonly #sealer: RecordSealer;
+  #idleRecords = 0;
+  /** The other end has said that it says nothing more (close_notify), or the connection has ended. */
+  #hasEnded = false;
+
+  /**
+   * Takes the socket over: it is read as far as this has room, and ends with this.
+   * @throws RangeError for a suite that is not known, or secrets that are none of it
+   */
+  constructor(socket: Socket, { suite, received, sent, partial }: TlsState) {
+    super(options);
+    this.socket = socket;
+    this.#suite = suite;
+    this.#incoming = new Direction({ suite, secret: Buffer.from(received.secret, 'base64'), sequence: received.sequence });
+    this.#outgoing = new Direction({ suite, secret: Buffer.from(sent.secret, 'base64'), sequence: sent.sequence });
+    this.#opener = new RecordOpener(this.#incoming, Buffer.from(partial, 'base64'));
+    this.#sealer = new RecordSealer(this.#outgoing);
+    // Its end is told by the stream, after the last words.
+    socket.allowHalfOpen = true;
+    socket.on('error', this.#onSocketError);
+    socket.on('close', this.#onSocketClose);
+    // Always comes with 'close', and without a listener it would end the process.
+    this.on('error', ignore);
+    this.#attach();
+    if (this.#opener.rest.length > 0) this.#receive(nothing);
+  }
+
+  #attach(): void {
+    this.socket.on('data', this.#onSocketData);
+    this.socket.on('end', this.#onSocketEnd);
+  }
+
+  readonly #onSocketData = (octets: Buffer): void => {
+    if (!this.#receive(octets)) this.socket.pause();
+  };
+  readonly #onSocketEnd = (): void => this.#end();
+  readonly #onSocketError = (error: Error): void => void this.destroy(error);
+  readonly #onSocketClose = (): void => void this.destroy();
+
+  /** @returns false when the reader has enough */
+  #receive(octets: Buffer): boolean {
+    // Behind its last word there is nothing that could be believed.
+    if (this.#hasEnded) return true;
+    let wantsMore = true;
+    try {
+      this.#opener.push(octets);
+      for (let record = this.#opener.next(); record !== undefined && !this.#hasEnded; record = this.#opener.next())
+        wantsMore = this.#take(record) && wantsMore;
+    } catch (error) {
+      if (!(error instanceof RecordError)) throw error;
+      this.#fail(error);
+    }
+    return wantsMore;
+  }
+
+  #take({ type, content }: OpenedRecord): boolean {
+    if (type === contentTypes.applicationData && content.length > 0) {
+      this.#idleRecords = 0;
+      return this.push(content);
+    }
+    this.#idleRecords += 1;
+    if (this.#idleRecords > maxIdleRecords) throw new RecordError('unexpectedMessage', 'too many records that say nothing');
+    if (type === contentTypes.alert) this.#takeAlert(content);
+    else if (type === contentTypes.handshake) this.#takeKeyUpdate(content);
+    else if (type !== contentTypes.applicationData) throw new RecordError('unexpectedMessage', `a record that holds type ${type}`);
+    return true;
+  }
+
+  #takeAlert(content: Buffer): void {
+    const description = content[1];
+    if (content.length !== 2 || description === undefined) throw new RecordError('decodeError', 'an alert of another length than two');
+    this.#end();
+    // All others are errors, whatever level they claim (RFC 8446 6.2); user_canceled comes before a close_notify.
+    if (description !== alerts.closeNotify && description !== userCanceled) this.destroy(new Error(`TLS alert ${description}`));
+  }
+
+  #takeKeyUpdate(content: Buffer): void {
+    // Nothing else comes from a client after its handshake: certificates are not asked for then.
+    const update = parseKeyUpdate(content);
+    if (update === undefined) throw new RecordError('unexpectedMessage', 'a handshake message after the handshake');
+    this.#incoming.update();
+    if (!update.isAsking || !this.socket.writable) return;
+    if (this.socket.writableLength > maxUnsentBytes) throw new RecordError('internalError', 'a client that asks for keys and takes none');
+    this.socket.write(this.#sealer.keyUpdate(false));
+  }
+
+  #end(): void {
+    if (this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.push(null);
+  }
+
+  #fail(error: RecordError): void {
+    this.#hasEnded = true;
+    if (this.socket.writable) this.socket.write(this.#sealer.alert(error.code));
+    this.destroy(error);
+  }
+
+  /** The TLS as another process, or another stream, goes on with it. Nothing may be written here from then on, unless nobody did. */
+  get state(): TlsState {
+    const incoming = this.#incoming.state;
+    const outgoing = this.#outgoing.state;
+    return {
+      suite: this.#suite,
+      received: { secret: incoming.secret.toString('base64'), sequence: incoming.sequence },
+      sent: { secret: outgoing.secret.toString('base64'), sequence: outgoing.sequence },
+      partial: this.#opener.rest.toString('base64'),
+    };
+  }
+
+  /**
+   * Takes the readers off, and stops reading the socket: not one octet more is read here.
+   * @returns what was read and nobody has taken
+   */
+  stopReading(): Buffer {
+    this.removeAllListeners('data');
+    this.removeAllListeners('readable');
+    this.pause();
+    this.socket.off('end', this.#onSocketEnd);
+    const received = stopReading(this.socket);
+    if (received.length > 0) this.#receive(received);
+    const chunks: Buffer[] = [];
+    for (let chunk: unknown = this.read(); Buffer.isBuffer(chunk); chunk = this.read()) chunks.push(chunk);
+    return Buffer.concat(chunks);
+  }
+
+  /** Undoes `stopReading`; the caller attaches a reader or calls `resume`. */
+  continueReading(): void {
+    this.#attach();
+    continueReading(this.socket);
+    this.socket.resume();
+  }
+
+  /** As it was before `stopReading`. */
+  async giveBack(readAhead: Buffer): Promise<void> {
+    await forgetPause(this);
+    if (readAhead.length > 0) this.unshift(readAhead);
+    this.continueReading();
+  }
+
+  override _read(): void {
+    if (this.socket.isPaused()) this.socket.resume();
+  }
+
+  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
+    this.#send([chunk], done);
+  }
+
+  override _writev(chunks: { readonly chunk: Buffer }[], done: Done): void {
+    this.#send(
+      chunks.map(({ chunk }) => chunk),
+      done,
+    );
+  }
+
+  #send(parts: readonly Buffer[], done: Done): void {
+    const { socket } = this;
+    socket.write(this.#sealer.seal(parts));
+    if (socket.writableLength === 0) done();
+    else socket.write('', done);
+  }
+
+  override _final(done: Done): void {
+    if (this.socket.writable) this.socket.end(this.#sealer.alert('closeNotify'), () => done());
+    else done();
+  }
+
+  override _destroy(error: Error | null, done: Done): void {
+    this.socket.destroy();
+    done(error);
+  }
+}
+
+const userCanceled = 90;
+const nothing = Buffer.alloc(0);
+const ignore = (): undefined => undefined;
