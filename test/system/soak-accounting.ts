@@ -130,10 +130,17 @@ export class SoakAccounting {
 
   /** A reload gives sessions some seconds; one that waits longer (for a process that delivers, while starts are put off) is cut off, and counted in the log. */
   #wasCutOff(service: string, openedAtMs: number, brokenAtMs: number): boolean {
-    return [...this.#readLog().matchAll(/^(\d+) (\S+): Warning: \d+ clients did not end in time and are cut off$/gm)].some(
-      ([, seconds, name]) =>
-        name === service && Number(seconds) * 1_000 >= openedAtMs - 1_000 && Number(seconds) * 1_000 <= brokenAtMs + 1_000,
-    );
+    const lines = [
+      /^(\d+) (\S+): Warning: \d+ clients did not end in time and are cut off$/gm,
+      // The process did not even come to cutting them off.
+      /^(\d+) master: Warning: service\((\S+)\): child \d+ killed with signal (?:9|15) - reload$/gm,
+    ];
+    return lines
+      .flatMap((line) => [...this.#readLog().matchAll(line)])
+      .some(
+        ([, seconds, name]) =>
+          name === service && Number(seconds) * 1_000 >= openedAtMs - 1_000 && Number(seconds) * 1_000 <= brokenAtMs + 1_000,
+      );
   }
 
   /** Undefined when the log does not name the connection. */
