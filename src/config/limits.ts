@@ -92,7 +92,7 @@ export function reportLimits(services: readonly ServiceSettings[], fileLimit = o
   return services
     .filter(({ isEnabled }) => isEnabled)
     .map((service) => {
-      // A login process that relays a TLS connection holds two sockets for it.
+      // A login process that relays a connection (TLS older than 1.3) holds two sockets for it, once much goes through it.
       const filesPerProcess = ownFiles + service.clientLimit * (service.type === 'login' ? 2 : 1);
       const remarks = remarksOn(service);
       if (fileLimit !== undefined && filesPerProcess > fileLimit) {
@@ -163,8 +163,8 @@ export function capacityRemarks(services: readonly ServiceSettings[]): readonly 
     if (mail === undefined || login === undefined) return [];
     if (login < mail) {
       return [
-        `service ${protocol} has room for ${mail} sessions, but its login processes hold at most ${login} connections at a time; TLS connections stay ` +
-          'in the login process for as long as they last',
+        `service ${protocol} has room for ${mail} sessions, but its login processes hold at most ${login} connections at a time; those with a TLS ` +
+          'older than 1.3 stay in the login process for as long as they last',
       ];
     }
     return login > mail * 4

@@ -6,7 +6,7 @@
 // - imap: 500 clients a process keeps one event loop below a few milliseconds of delay when a tenth of them is active; 32 processes of that
 //   are 16,000 connections. pop3 sessions are short and busy: 200.
 // - login: one process is always there, so that nobody waits for a start, and 1,000 clients is what Dovecot's high-performance mode has;
-//   16 of them hold as many connections as the imap processes, since TLS connections stay in the login process.
+//   16 of them hold as many connections as the imap processes, since connections with a TLS older than 1.3 stay in the login process.
 // Whoever sets service_count = 1 gets one process for each connection, and as many processes as in Dovecot (stockValues).
 
 export type SettingTexts = Readonly<Record<string, string>>;
