@@ -1,5 +1,5 @@
 // One running process of a service: what the role sees (ServiceContext) and what the master hears.
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type PackedSettings, unpackSettings } from '#config/pack.js';
@@ -10,6 +10,7 @@ import type { CountName, Counts } from '#ipc/counts.js';
 import { canPassDescriptors } from '#ipc/handle-pass.js';
 import type { HandoffRequest, Origin, Peer } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
+import { isSameSeal, Mac } from '#util/mac.js';
 import { Acceptor } from './acceptor.js';
 import { AnvilConnection } from './anvil-client.js';
 import { type ClientSlot, Clients } from './clients.js';
@@ -80,6 +81,7 @@ export class ServiceProcess implements ServiceContext {
   readonly #idleMemory = new IdleMemory(() => this.#clients.count);
   readonly #slots = new WeakMap<AcceptedConnection, ClientSlot>();
   #relayCount = 0;
+  #mac: Mac | undefined;
   readonly #reloadHandlers: (() => void)[] = [];
   readonly #askedMetrics = new Map<number, (text: string) => void>();
   #lastAskedMetrics = 0;
@@ -275,13 +277,19 @@ export class ServiceProcess implements ServiceContext {
   }
 
   seal(text: string): string {
-    return sealText(this.#start.sessionKey, text);
+    return this.#sealer().of(text);
   }
 
   isSealed(text: string, seal: string): boolean {
-    const right = Buffer.from(sealText(this.#start.sessionKey, text));
-    const given = Buffer.from(seal);
-    return right.length === given.length && timingSafeEqual(right, given);
+    return isSameSeal(this.#sealer().of(text), seal);
+  }
+
+  /** Only mail and login processes have a key. */
+  #sealer(): Mac {
+    const { sessionKey } = this.#start;
+    if (sessionKey === undefined) throw new Error('this process has no session key');
+    this.#mac ??= new Mac(Buffer.from(sessionKey, 'base64'));
+    return this.#mac;
   }
 
   async startTls(connection: AcceptedConnection, buffered: Buffer): Promise<{ readonly stream: Duplex; readonly peer: Peer }> {
@@ -435,10 +443,4 @@ export class ServiceProcess implements ServiceContext {
       this.log.error('tls.not-configured', error.message);
     }
   }
-}
-
-/** Without a key, which only mail processes have, nothing can be sealed. */
-function sealText(key: string | undefined, text: string): string {
-  if (key === undefined) throw new Error('this process has no session key');
-  return createHmac('sha256', Buffer.from(key, 'base64')).update(text).digest('base64');
 }
