@@ -60,7 +60,7 @@ export class HandoffReceiver {
     this.#server.close();
   }
 
-  /** Resolves when what was said last has been passed on, after 1 s at most. */
+  /** Resolves when what was said last has been passed on, after 5 s at most. */
   async close(): Promise<void> {
     this.stopListening();
     const channels = [...this.#channels].map((channel) => channel.close());

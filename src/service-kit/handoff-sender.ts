@@ -1,4 +1,4 @@
-// Login's half of the hand-off: route from the master, descriptor or relay to the mail process, one retry where the process was about to end.
+// Login's half of the hand-off: route from the master, descriptor or relay to the mail process, another one where that one takes nobody.
 import { randomUUID } from 'node:crypto';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -19,6 +19,7 @@ import { continueReading, forgetPause, stopReading } from './reading.js';
 import { Relay } from './relay.js';
 import { RelayedStream } from './relayed-stream.js';
 import type { HandoffOutcome, OpenedSession, PassWait } from './role.js';
+import { RoutePatience } from './route-patience.js';
 import { type RelayHandle, StreamLink } from './stream-link.js';
 import { TlsStream } from './tls-stream.js';
 
@@ -26,15 +27,14 @@ const connectTimeoutMs = 5_000;
 const descriptorTimeoutMs = 5_000;
 /** A busy mail process may need this long to look at its sockets. */
 const replyTimeoutMs = 20_000;
-/** A process may drain or die between the master's answer and the hand-off; the third one will not have. */
-const maxRoutes = 3;
 
 type Route = Extract<RoutedMessage, { readonly outcome: 'ok' }>;
 
 /** How one attempt with one process ended. */
 type Attempt =
   | { readonly kind: 'passed' }
-  | { readonly kind: 'again'; readonly reason: string }
+  /** `isRefused`: it is there, and takes nobody. */
+  | { readonly kind: 'again'; readonly reason: string; readonly isRefused: boolean }
   | { readonly kind: 'failed'; readonly reason: string };
 
 export interface HandoffJob {
@@ -113,18 +113,17 @@ export class HandoffSender {
 
   /** @param takeAhead what has been read; nothing is read any more then. Called when there is a process */
   async #tryRoutes(job: HandoffJob, takeAhead: () => Buffer, signal?: AbortSignal): Promise<HandoffOutcome> {
-    let reason = '';
-    for (let count = 0; count < maxRoutes; count += 1) {
+    const patience = new RoutePatience();
+    for (;;) {
       const route = await this.#route(job.request, signal);
       if (route.outcome !== 'ok') return { kind: route.outcome === 'full' ? 'full' : 'failed', reason: route.reason };
       const attempt = await this.#attempt(job, takeAhead(), route);
       if (attempt.kind === 'passed') return { kind: 'passed', pid: route.pid };
-      reason = `${job.request.service} process ${route.pid}: ${attempt.reason}`;
+      const reason = `${job.request.service} process ${route.pid}: ${attempt.reason}`;
       this.#control.send({ kind: 'route-failed', ticket: route.ticket, reason: attempt.reason });
-      if (attempt.kind === 'failed') break;
+      if (attempt.kind === 'failed' || !(await patience.allowsAnother(attempt.isRefused))) return { kind: 'failed', reason };
       this.#log.debug('handoff.again', `Hand-off is tried again: ${reason}`);
     }
-    return { kind: 'failed', reason };
   }
 
   async #route(request: HandoffRequest, signal?: AbortSignal): Promise<RoutedMessage> {
@@ -229,8 +228,8 @@ export class HandoffSender {
 
   /** Never throws. A connection of our own, for which the other end is told what `request` says. */
   async open(request: HandoffRequest, signal: AbortSignal): Promise<OpenedSession> {
-    let reason = '';
-    for (let count = 0; count < maxRoutes; count += 1) {
+    const patience = new RoutePatience();
+    for (;;) {
       const route = await this.#route(request, signal);
       if (route.outcome !== 'ok') return { kind: route.outcome === 'full' ? 'full' : 'failed', reason: route.reason };
       const opened = await this.#connect(route, request, Buffer.alloc(0));
@@ -238,11 +237,10 @@ export class HandoffSender {
         continueReading(opened);
         return { kind: 'open', stream: opened };
       }
-      reason = opened.kind === 'passed' ? '' : `${request.service} process ${route.pid}: ${opened.reason}`;
+      const reason = opened.kind === 'passed' ? '' : `${request.service} process ${route.pid}: ${opened.reason}`;
       this.#control.send({ kind: 'route-failed', ticket: route.ticket, reason });
-      if (opened.kind === 'failed') break;
+      if (opened.kind !== 'again' || !(await patience.allowsAnother(opened.isRefused))) return { kind: 'failed', reason };
     }
-    return { kind: 'failed', reason };
   }
 
   async #relay(job: HandoffJob, readAhead: Buffer, route: Route): Promise<Attempt> {
@@ -267,7 +265,9 @@ export class HandoffSender {
     const frame = await readFirstFrame(service, { maxFrameBytes: 1024, timeoutMs: replyTimeoutMs });
     if (frame === undefined) {
       const isLate = performance.now() - sentAtMs >= replyTimeoutMs;
-      return isLate ? { kind: 'failed', reason: `no reply in ${replyTimeoutMs} ms` } : { kind: 'again', reason: 'closed the connection' };
+      return isLate
+        ? { kind: 'failed', reason: `no reply in ${replyTimeoutMs} ms` }
+        : { kind: 'again', reason: 'closed the connection', isRefused: false };
     }
     const reply = parseHandoffReply(frame.value);
     if (reply?.kind !== 'taken') {
@@ -393,14 +393,15 @@ function isInDoubt(error: unknown): boolean {
 }
 
 function refusedAttempt(code: RefusalCode): Attempt {
-  return { kind: code === 'full' || code === 'draining' ? 'again' : 'failed', reason: `refused the connection (${code})` };
+  const reason = `refused the connection (${code})`;
+  return code === 'full' || code === 'draining' ? { kind: 'again', reason, isRefused: true } : { kind: 'failed', reason };
 }
 
 /** Only where the process surely did not take the connection may another one get it. */
 function failedAttempt(error: unknown): Attempt {
-  if (error instanceof HandlePassError) return { kind: error.code === 'gone' ? 'again' : 'failed', reason: error.message };
-  if (error instanceof ChannelError) return { kind: error.code === 'closed' ? 'again' : 'failed', reason: error.message };
-  throw error;
+  if (!(error instanceof HandlePassError || error instanceof ChannelError)) throw error;
+  const { code, message: reason } = error;
+  return code === 'gone' || code === 'closed' ? { kind: 'again', reason, isRefused: false } : { kind: 'failed', reason };
 }
 
 function idOf(text: string | undefined): number | undefined {

@@ -239,6 +239,31 @@ describe('hand-off', () => {
     await third.expect(new RegExp(`welcome three to ${mail.pid}`));
   });
 
+  it('goes on asking as long as processes say that they take nobody', async () => {
+    const { port, login, mail } = await pair();
+    const full = master.start({ role: 'mail', clientLimit: 1 });
+    await full.ready();
+    master.route(login, () => full);
+    const first = master.connect(port);
+    first.send('LOGIN one\n');
+    await first.expect(new RegExp(`welcome one to ${full.pid}`));
+    let used = 0;
+    master.route(login, () => (used++ < 6 ? full : mail));
+    const second = master.connect(port);
+    second.send('LOGIN two\n');
+    await second.expect(new RegExp(`welcome two to ${mail.pid}`));
+  });
+
+  it('gives up after three processes that are gone', async () => {
+    const { port, login, mail } = await pair();
+    const gone = { ...mail, pid: 1, sockets: { ...mail.sockets, path: '/nonexistent', descriptorPath: '/nonexistent.fd' } } as Toy;
+    master.route(login, () => gone);
+    const client = master.connect(port);
+    client.send('LOGIN one\n');
+    await client.expect(/refused failed: mail process 1/);
+    assert.equal(login.messages.filter(({ kind }) => kind === 'route').length, 3);
+  });
+
   it('refuses clearly when no process has room', async () => {
     const { port, login } = await pair();
     login.onRoute = ({ id }) => ({ kind: 'routed', id, outcome: 'full', reason: 'process_limit (1) reached' });

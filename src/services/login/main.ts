@@ -126,10 +126,11 @@ async function handOver(
       logText: `Disconnected: No free ${request.service} process: ${outcome.reason}`,
     };
   }
-  context.log.error('login.handoff-failed', `Internal login failure (pid=${request.authPid} id=${request.authId}): ${outcome.reason}`, {
-    user: request.user,
-    reason: outcome.reason,
-  });
+  const text = `Internal login failure (pid=${request.authPid} id=${request.authId}): ${outcome.reason}`;
+  const facts = { user: request.user, reason: outcome.reason };
+  // A login that takes longer than a process that is stopped may live on is nobody's fault.
+  if (context.stopping.aborted) context.log.warning('login.handoff-failed', text, facts);
+  else context.log.error('login.handoff-failed', text, facts);
   return {
     kind: 'refused',
     refusal: 'internal',
