@@ -12,8 +12,8 @@ const defaultMaxBufferedBytes = 8 * 1024 * 1024;
 const closeTimeoutMs = 1_000;
 const connectRetryMs = 5;
 
-/** `closed`: the peer is gone or broke the format. `timeout`: no reply in time. */
-export class ChannelError extends CodedError<'closed' | 'timeout'> {
+/** `closed`: the peer is gone, and all that it said was read. `broken`: its last words may be lost. `timeout`: no reply in time. */
+export class ChannelError extends CodedError<'closed' | 'broken' | 'timeout'> {
   override readonly name = 'ChannelError';
 }
 
@@ -186,7 +186,7 @@ export class PendingReplies<Reply> {
     return waiting !== undefined;
   }
 
-  failAll(reason: string, code: 'closed' | 'timeout' = 'closed'): void {
+  failAll(reason: string, code: 'closed' | 'broken' | 'timeout' = 'closed'): void {
     for (const [id] of this.#waiting.entries()) this.#take(id)?.reject(new ChannelError(code, reason));
   }
 
@@ -270,6 +270,14 @@ export function readFirstFrame(
     socket.on('close', onEnd);
     socket.on('end', onEnd);
   });
+}
+
+/**
+ * The code for requests that wait when a channel has ended with `error`. A reader hears of a reset only behind all octets; a failed write ends a socket of
+ * Node's at once, whatever waits in it.
+ */
+export function endedCode(error: Error | undefined): 'closed' | 'broken' {
+  return error === undefined || ('syscall' in error && error.syscall === 'read') ? 'closed' : 'broken';
 }
 
 // A destroyed socket may still report the error it died of.

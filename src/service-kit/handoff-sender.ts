@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
-import { ChannelError, connectUnix, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
+import { ChannelError, connectUnix, endedCode, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
 import type { RoutedMessage } from '#ipc/control.js';
 import { encodeFrame } from '#ipc/frame.js';
 import { canPassDescriptors, HandlePassError, sendDescriptor } from '#ipc/handle-pass.js';
@@ -301,7 +301,7 @@ class MailLink {
         if (reply !== undefined) this.#replies.settle(reply.id, reply);
       },
       onClose: (error) => {
-        this.#replies.failAll(error?.message ?? 'closed the connection');
+        this.#replies.failAll(error?.message ?? 'closed the connection', endedCode(error));
         onClose();
       },
     });
@@ -389,7 +389,7 @@ function continueReadingClient(stream: Duplex): void {
 
 /** The process may have taken the connection, and nobody knows. */
 function isInDoubt(error: unknown): boolean {
-  return error instanceof ChannelError && error.code === 'timeout';
+  return error instanceof ChannelError && error.code !== 'closed';
 }
 
 function refusedAttempt(code: RefusalCode): Attempt {
@@ -401,7 +401,10 @@ function refusedAttempt(code: RefusalCode): Attempt {
 function failedAttempt(error: unknown): Attempt {
   if (!(error instanceof HandlePassError || error instanceof ChannelError)) throw error;
   const { code, message: reason } = error;
-  return code === 'gone' || code === 'closed' ? { kind: 'again', reason, isRefused: false } : { kind: 'failed', reason };
+  // Of `broken` too: that a process takes a connection, and dies before that is read, is rarer than that it dies.
+  return code === 'gone' || code === 'closed' || code === 'broken'
+    ? { kind: 'again', reason, isRefused: false }
+    : { kind: 'failed', reason };
 }
 
 function idOf(text: string | undefined): number | undefined {

@@ -5,7 +5,7 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { ChannelError, connectUnix, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
+import { ChannelError, connectUnix, endedCode, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
 import { encodeFrame } from '#ipc/frame.js';
 import { closeDescriptor } from '#ipc/handle-pass.js';
 import { ListeningSockets } from '#ipc/listening-socket.js';
@@ -138,6 +138,12 @@ describe('replies', () => {
       ids.map((id) => `to ${id}`),
     );
     assert.equal(pending.settle(ids[0] ?? 0, 'again'), false);
+  });
+
+  it('are known to be missing only where all was read that the peer has said', async () => {
+    const read = Object.assign(new Error('read ECONNRESET'), { syscall: 'read' });
+    const written = Object.assign(new Error('write EPIPE'), { syscall: 'write' });
+    assert.deepEqual([undefined, read, written, new Error('bad frame')].map(endedCode), ['closed', 'closed', 'broken', 'broken']);
   });
 
   it('are waited for until the deadline, or the end of the channel', async () => {
