@@ -98,7 +98,7 @@ async function restore(sample: Sample): Promise<void> {
 for (const file of files) {
   const step = fullRun ? 1 : steps[file];
   describe(`${file}`, () => {
-    it('may be broken at any octet', { timeout: 120_000 }, async () => {
+    it('may be broken at any octet', { timeout: fullRun ? 900_000 : 120_000 }, async () => {
       const sample = await makeSample();
       await using _world = sample.world;
       const bytes = sample.contents.get(file) ?? Buffer.alloc(0);
@@ -112,7 +112,7 @@ for (const file of files) {
       }
     });
 
-    it('may be cut at any length', { timeout: 120_000 }, async () => {
+    it('may be cut at any length', { timeout: fullRun ? 900_000 : 120_000 }, async () => {
       const sample = await makeSample();
       await using _world = sample.world;
       const bytes = sample.contents.get(file) ?? Buffer.alloc(0);
