@@ -29,6 +29,8 @@ export interface PreAuthOptions {
   readonly returned?: { readonly stream: Duplex; readonly peer: Peer };
   readonly context: Pick<ServiceContext, 'log' | 'settings' | 'startTls'>;
   readonly authClient: AuthClient;
+  /** The client goes to another process after its login, with its TLS if that can be. */
+  readonly movesTls?: boolean;
   /** Made once by each process. */
   readonly clocks: PreAuthClocks;
   /**

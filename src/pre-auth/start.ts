@@ -219,10 +219,11 @@ class PreAuthSession implements ClientHandle {
 
   /** @returns false when the connection ended */
   async #upgrade(buffered: Buffer): Promise<boolean> {
+    const { context, connection, movesTls } = this.#options;
     this.#detach(this.#stream);
     this.#isHandshaking = true;
     try {
-      const { stream, peer } = await this.#options.context.startTls(this.#options.connection, buffered);
+      const { stream, peer } = await context.startTls(connection, buffered, movesTls);
       if (this.#isEnded) {
         stream.destroy();
         return false;

@@ -180,8 +180,9 @@ export interface ServiceContext {
    * takes longer than 30 s.
    * @param buffered octets read after STARTTLS's line end in the same read. They came before the handshake and may be an attacker's
    *   (CVE-2011-0411), so anything but the start of a TLS record ends the connection.
+   * @param mayMove TLS 1.3 shall be able to go to another process; the handshake costs more then
    */
-  startTls(connection: AcceptedConnection, buffered: Buffer): Promise<{ readonly stream: Duplex; readonly peer: Peer }>;
+  startTls(connection: AcceptedConnection, buffered: Buffer, mayMove?: boolean): Promise<{ readonly stream: Duplex; readonly peer: Peer }>;
   readonly anvil: AnvilClient;
   /** What sealed logins are made and opened with (auth/claim-token.ts); in auth and mail roles only. */
   readonly claimKeys?: ClaimKeys | undefined;

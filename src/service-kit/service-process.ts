@@ -292,11 +292,15 @@ export class ServiceProcess implements ServiceContext {
     return this.#mac;
   }
 
-  async startTls(connection: AcceptedConnection, buffered: Buffer): Promise<{ readonly stream: Duplex; readonly peer: Peer }> {
+  async startTls(
+    connection: AcceptedConnection,
+    buffered: Buffer,
+    mayMove = false,
+  ): Promise<{ readonly stream: Duplex; readonly peer: Peer }> {
     const { socket, peer } = connection;
     const facts = { localIp: peer.localIp, remoteIp: peer.remoteIp };
     this.#tellTlsFault(facts);
-    const { stream, facts: tls } = await upgradeToTls({ socket, contexts: this.#tls, facts, buffered });
+    const { stream, facts: tls } = await upgradeToTls({ socket, contexts: this.#tls, facts, buffered, mayMove });
     return { stream, peer: { ...peer, tls, isSecured: true } };
   }
 

@@ -43,6 +43,47 @@ export function shakeHands<Facts>(options: HandshakeOptions<Facts>): Promise<Sha
   return new Handshake(options).done;
 }
 
+/**
+ * The same, all of it by Node: the stream cannot leave this process.
+ * @throws TlsError `handshake`, `timeout`; destroying the socket is the caller's
+ */
+export function shakeHandsInPlace<Facts>({ socket, tls, timeoutMs, factsOf }: HandshakeOptions<Facts>): Promise<Shaken<Facts>> {
+  const stream = new TLSSocket(socket, tls);
+  return new Promise((resolve, reject) => {
+    let failure: unknown;
+    const finish = (error: TlsError | undefined): void => {
+      clearTimeout(timer);
+      stream.off('secure', onSecure);
+      stream.off('close', onClose);
+      if (error === undefined) resolve({ stream, facts: factsOf(stream) });
+      else reject(error);
+    };
+    const onSecure = (): void => finish(undefined);
+    const onError = (error: unknown): void => {
+      failure = error;
+    };
+    const onClose = (): void => finish(handshakeError(failure));
+    const timer = setTimeout(() => {
+      finish(timeoutError(timeoutMs));
+      stream.destroy();
+    }, timeoutMs);
+    stream.on('secure', onSecure);
+    // Stays: an error always comes with 'close', which is where roles look.
+    stream.on('error', onError);
+    stream.on('_tlsError', onError);
+    stream.on('close', onClose);
+  });
+}
+
+function timeoutError(timeoutMs: number): TlsError {
+  return new TlsError('timeout', `TLS handshake took longer than ${timeoutMs} ms`);
+}
+
+function handshakeError(cause: unknown): TlsError {
+  const message = cause instanceof Error ? cause.message : 'the client closed the connection';
+  return new TlsError('handshake', `TLS handshake failed: ${message}`, { cause });
+}
+
 class Handshake<Facts> {
   readonly done: Promise<Shaken<Facts>>;
   readonly #socket: Socket;
@@ -76,7 +117,7 @@ class Handshake<Facts> {
     this.#engine.on('_tlsError', this.#onError);
     this.#engine.on('close', this.#onClose);
     this.#timer = setTimeout(() => {
-      this.#fail(new TlsError('timeout', `TLS handshake took longer than ${timeoutMs} ms`));
+      this.#fail(timeoutError(timeoutMs));
     }, timeoutMs);
     socket.on('data', this.#onData);
     socket.on('end', this.#onClose);
@@ -99,9 +140,7 @@ class Handshake<Facts> {
     this.#failure ??= error;
   };
   readonly #onClose = (): void => {
-    const cause = this.#failure;
-    const message = cause instanceof Error ? cause.message : 'the client closed the connection';
-    this.#fail(new TlsError('handshake', `TLS handshake failed: ${message}`, { cause }));
+    this.#fail(handshakeError(this.#failure));
   };
 
   readonly #onData = (octets: Buffer): void => {

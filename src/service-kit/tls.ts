@@ -15,7 +15,7 @@ import type { TlsFacts } from '#ipc/peer.js';
 import { continueReading, stopReading } from './reading.js';
 import { tlsSettings } from './settings.js';
 import { TicketKeys, ticketKeyBytes } from './ticket-keys.js';
-import { type Shaken, shakeHands, TlsError } from './tls-handshake.js';
+import { type Shaken, shakeHands, shakeHandsInPlace, TlsError } from './tls-handshake.js';
 
 type TlsValues = SettingsOf<typeof tlsSettings>;
 
@@ -122,27 +122,32 @@ export interface UpgradeRequest {
   /** Read before the handshake; only the start of a TLS record is accepted. */
   readonly buffered: Buffer;
   readonly timeoutMs?: number;
+  /** Where it is TLS 1.3, a `TlsStream`; else Node's own, whose handshake costs less. */
+  readonly mayMove: boolean;
 }
 
 /**
  * Makes a TLS stream of a socket whose role has stopped reading.
  * @throws TlsError; the socket is destroyed then
  */
-export async function upgradeToTls({ socket, contexts, facts, buffered, timeoutMs }: UpgradeRequest): Promise<Shaken<TlsFacts>> {
+export async function upgradeToTls({ socket, contexts, facts, buffered, timeoutMs, mayMove }: UpgradeRequest): Promise<Shaken<TlsFacts>> {
   try {
     const early = Buffer.concat([buffered, stopReading(socket)]);
     // CVE-2011-0411: commands that came in plaintext behind STARTTLS must not be carried out as if they had been encrypted.
     if (early.length > 0 && early[0] !== 0x16) throw new TlsError('injected', 'plaintext was sent before the TLS handshake');
     const values = contexts.values(facts);
-    const shaken = shakeHands({
+    if (!mayMove && early.length > 0) socket.unshift(early);
+    const shaken = (mayMove ? shakeHands : shakeHandsInPlace)({
       socket,
       tls: handshakeOptions(contexts, facts, values),
       timeoutMs: timeoutMs ?? handshakeTimeoutMs,
       factsOf: (stream) => tlsFactsOf(stream, values),
     });
-    if (early.length > 0) socket.unshift(early);
-    continueReading(socket);
-    socket.resume();
+    if (mayMove) {
+      if (early.length > 0) socket.unshift(early);
+      continueReading(socket);
+      socket.resume();
+    }
     return await shaken;
   } catch (error) {
     socket.destroy();

@@ -105,7 +105,7 @@ describe('A stream with TLS', () => {
     tls = connectTls({ socket: client, rejectUnauthorized: false, ...options });
     tls.on('error', () => undefined);
     const [{ stream }] = await Promise.all([
-      upgradeToTls({ socket: accepted, contexts, facts, buffered: Buffer.alloc(0) }),
+      upgradeToTls({ socket: accepted, contexts, facts, mayMove: true, buffered: Buffer.alloc(0) }),
       once(tls, 'secureConnect'),
     ]);
     stream.on('error', () => undefined);
@@ -116,7 +116,7 @@ describe('A stream with TLS', () => {
     tls = connectTls({ socket: client, rejectUnauthorized: false });
     // Goes out with the client's Finished.
     tls.write('a LOGIN b c\r\n');
-    const { stream } = await upgradeToTls({ socket: accepted, contexts, facts, buffered: Buffer.alloc(0) });
+    const { stream } = await upgradeToTls({ socket: accepted, contexts, facts, mayMove: true, buffered: Buffer.alloc(0) });
     assert.equal(String((await once(stream, 'data'))[0]), 'a LOGIN b c\r\n');
     assert.ok(stream instanceof TlsStream);
   });
@@ -187,7 +187,7 @@ describe('A stream with TLS', () => {
   it('resumes a session, and counts its ticket', async () => {
     tls = connectTls({ socket: client, rejectUnauthorized: false });
     const session = once(tls, 'session');
-    const { stream } = await upgradeToTls({ socket: accepted, contexts, facts, buffered: Buffer.alloc(0) });
+    const { stream } = await upgradeToTls({ socket: accepted, contexts, facts, mayMove: true, buffered: Buffer.alloc(0) });
     stream.write('x');
     const [ticket] = (await session) as [Buffer];
     tls.destroy();
@@ -284,7 +284,10 @@ describe('A stream with TLS', () => {
       accepted.once('data', () => {
         accepted.write('a OK\r\n');
         accepted.pause();
-        upgradeToTls({ socket: accepted, contexts, facts, buffered: Buffer.alloc(0) }).then(({ stream }) => resolve(stream), reject);
+        upgradeToTls({ socket: accepted, contexts, facts, mayMove: true, buffered: Buffer.alloc(0) }).then(
+          ({ stream }) => resolve(stream),
+          reject,
+        );
       });
     });
     client.write('a STARTTLS\r\n');

@@ -94,7 +94,7 @@ class Client implements ClientHandle {
   }
 
   #startTls(buffered: Buffer, isGreeted: boolean): void {
-    this.#context.startTls(this.#connection, buffered).then(
+    this.#context.startTls(this.#connection, buffered, true).then(
       ({ stream, peer }) => {
         this.#stream = stream;
         this.#peer = peer;

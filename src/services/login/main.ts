@@ -77,6 +77,7 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
             context,
             authClient,
             clocks,
+            movesTls: true,
             onLogin: (stream, buffered, request) => handOver(context, connection, stream, buffered, request),
           });
         },
@@ -91,6 +92,7 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
             context,
             authClient,
             clocks,
+            movesTls: true,
             onLogin: (stream, buffered, request) => handOver(context, connection, stream, buffered, request),
           });
         });
