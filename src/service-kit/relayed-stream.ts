@@ -4,11 +4,11 @@
 // Where the session has to move on, to a process that knows nothing of this channel, the other end is asked for a descriptor (`move`); the stream then
 // goes on over that socket, so whoever holds it need not know.
 import type { Socket } from 'node:net';
-import { Duplex } from 'node:stream';
 import type { Origin } from '#ipc/peer.js';
 import type { StreamEnd, StreamOwner } from '#ipc/stream-channel.js';
 import { CodedError } from '#util/coded-error.js';
 import { flushed } from './flushed.js';
+import { type Done, PartsStream, whenTaken } from './parts-stream.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
 
 /** The client has gone without closing the connection in order, or while something was to be sent to it. */
@@ -22,8 +22,6 @@ const bulkBytes = 512 * 1024;
 /** A client that takes nothing for so long cannot be moved. */
 const flushTimeoutMs = 5_000;
 
-type Done = (error?: Error | null) => void;
-
 /** What became of a stream whose other end was asked for a descriptor. `lost`: neither side can go on with it. */
 export type MoveOutcome =
   | { readonly kind: 'moved'; readonly socket: Socket; readonly origin: Origin | undefined }
@@ -32,7 +30,7 @@ export type MoveOutcome =
 /** With the shape of what a Duplex is given, whole (open-socket.ts tells why). */
 const options = { allowHalfOpen: false, readable: true, writable: true, autoDestroy: true, emitClose: true } as const;
 
-export class RelayedStream extends Duplex implements StreamOwner {
+export class RelayedStream extends PartsStream implements StreamOwner {
   #end: StreamEnd | undefined;
   /** After `move`. */
   #socket: Socket | undefined;
@@ -204,18 +202,7 @@ export class RelayedStream extends Duplex implements StreamOwner {
     if (this.#socket?.isPaused() === true) this.#socket.resume();
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    this.#send([chunk], done);
-  }
-
-  override _writev(chunks: { readonly chunk: Buffer }[], done: Done): void {
-    this.#send(
-      chunks.map(({ chunk }) => chunk),
-      done,
-    );
-  }
-
-  #send(parts: readonly Buffer[], done: Done): void {
+  protected override send(parts: readonly Buffer[], done: Done): void {
     for (const part of parts) this.#moveIfBulky(part.length);
     this.#sendNow(parts, done);
   }
@@ -232,9 +219,7 @@ export class RelayedStream extends Duplex implements StreamOwner {
     socket.cork();
     for (const part of parts) socket.write(part);
     socket.uncork();
-    // What the kernel has taken at once may be used again at once.
-    if (socket.writableLength === 0) done();
-    else socket.write('', done);
+    whenTaken(socket, done);
   }
 
   override _final(done: Done): void {

@@ -150,8 +150,8 @@ export interface ServiceContext {
   /** Mail roles: starts taking handed-off connections. */
   onHandoff(handler: (connection: HandedConnection) => ClientHandle): void;
   /**
-   * Login roles: passes a logged-in client to a mail process. For a plain socket the descriptor moves and `socket` must not be used afterwards;
-   * for TLS the kit relays until either side ends, then calls `release` of the connection itself. From the call on the kit owns the reading
+   * Login roles: passes a logged-in client to a mail process. The descriptor of a plain socket, or of one with TLS 1.3, moves, and `socket` must not be used
+   * afterwards; for an older TLS the kit relays until either side ends, then calls `release` of the connection itself. From the call on the kit owns the reading
    * side: it takes the role's `data` and `readable` listeners off and reads no further. Unless the outcome is `passed`, the role may still
    * write its refusal and end the stream.
    * @param stream the socket itself, or what startTls gave
@@ -160,10 +160,11 @@ export interface ServiceContext {
   handOff(connection: AcceptedConnection, stream: Duplex, buffered: Buffer, request: HandoffRequest): Promise<HandoffOutcome>;
   /**
    * Login roles: takes connections that this service has handed off before and whose clients have logged out without leaving. They have the peer
-   * of then; TLS, where there is any, ends in another process.
+   * of then; an older TLS than 1.3, where there is any, ends in another process.
+   * @param handler gets the stream as well: the socket itself, or the TLS over it
    */
   onReturn(handler: (connection: AcceptedConnection, stream: Duplex) => ClientHandle): void;
-  /** Can this connection move on to another process of ours? Not where the TLS state is in this one. */
+  /** Can this connection move on to another process of ours? Not where Node has its TLS in this one. */
   canPassOn(connection: HandedConnection): boolean;
   /**
    * Passes a session on to a process of another service, with its descriptor; nothing is relayed. The session must have taken its listeners off

@@ -1,7 +1,7 @@
 // The handshake of TLS, by Node in memory: its records come and go through here, so that after a handshake of TLS 1.3 all is known that the records
 // behind it need (tls-stream.ts). With older versions, and suites that are not known here, Node's stream goes on over the same wire.
 import type { Socket } from 'node:net';
-import { Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
 import type { TlsState } from '#ipc/tls-state.js';
 import { Direction } from '#protocol/tls/direction.js';
@@ -9,6 +9,7 @@ import { RecordOpener } from '#protocol/tls/opener.js';
 import { contentTypes, headerBytes, RecordError } from '#protocol/tls/record.js';
 import { cipherSuite } from '#protocol/tls/suites.js';
 import { CodedError } from '#util/coded-error.js';
+import { type Done, PartsStream, whenTaken } from './parts-stream.js';
 import { TlsStream } from './tls-stream.js';
 
 /** `handshake`: the client's doing. */
@@ -19,8 +20,6 @@ export class TlsError extends CodedError<'not-configured' | 'injected' | 'handsh
 /** With a handshake in plaintext, or encrypted by TLS 1.2 (RFC 5246 6.2.3). */
 const maxHandshakeRecordBytes = headerBytes + 16_384 + 2_048;
 const newestVersion = 'TLSv1.3';
-
-type Done = (error?: Error | null) => void;
 
 export interface Shaken<Facts> {
   readonly stream: Duplex;
@@ -256,7 +255,7 @@ function countRecords(written: readonly Buffer[], suite: string, secret: Buffer)
 }
 
 /** What the engine takes for the network. */
-class Wire extends Duplex {
+class Wire extends PartsStream {
   readonly #socket: Socket;
   #isReleased = false;
   #isConnected = false;
@@ -296,18 +295,7 @@ class Wire extends Duplex {
     if (this.#isConnected && this.#socket.isPaused()) this.#socket.resume();
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    this.#send([chunk], done);
-  }
-
-  override _writev(chunks: { readonly chunk: Buffer }[], done: Done): void {
-    this.#send(
-      chunks.map(({ chunk }) => chunk),
-      done,
-    );
-  }
-
-  #send(chunks: readonly Buffer[], done: Done): void {
+  protected override send(chunks: readonly Buffer[], done: Done): void {
     const socket = this.#socket;
     if (this.#isReleased || !socket.writable) {
       done();
@@ -317,8 +305,7 @@ class Wire extends Duplex {
       if (!this.#isConnected) this.written.push(chunk);
       socket.write(chunk);
     }
-    if (socket.writableLength === 0) done();
-    else socket.write('', done);
+    whenTaken(socket, done);
   }
 
   override _final(done: Done): void {

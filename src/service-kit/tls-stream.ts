@@ -3,15 +3,13 @@
 // Node's own TLS streams cannot leave their process. This one is its socket, two secrets and two counters, so that the process that has done the
 // handshake can give all of it away (docs/ipc.md, "TLS"), and the one that serves the client needs nobody in between.
 import type { Socket } from 'node:net';
-import { Duplex } from 'node:stream';
 import type { TlsState } from '#ipc/tls-state.js';
 import { Direction } from '#protocol/tls/direction.js';
 import { type OpenedRecord, RecordOpener } from '#protocol/tls/opener.js';
 import { alerts, contentTypes, RecordError } from '#protocol/tls/record.js';
 import { parseKeyUpdate, RecordSealer } from '#protocol/tls/sealer.js';
+import { type Done, PartsStream, whenTaken } from './parts-stream.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
-
-type Done = (error?: Error | null) => void;
 
 /** In a row, of records that say nothing; others are as patient. */
 const maxIdleRecords = 32;
@@ -22,7 +20,7 @@ const maxUnsentBytes = 65_536;
 /** With the shape of what a Duplex is given, whole (open-socket.ts tells why). */
 const options = { allowHalfOpen: false, readable: true, writable: true, autoDestroy: true, emitClose: true } as const;
 
-export class TlsStream extends Duplex {
+export class TlsStream extends PartsStream {
   readonly socket: Socket;
   readonly #suite: string;
   readonly #incoming: Direction;
@@ -172,22 +170,10 @@ export class TlsStream extends Duplex {
     if (this.socket.isPaused()) this.socket.resume();
   }
 
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: Done): void {
-    this.#send([chunk], done);
-  }
-
-  override _writev(chunks: { readonly chunk: Buffer }[], done: Done): void {
-    this.#send(
-      chunks.map(({ chunk }) => chunk),
-      done,
-    );
-  }
-
-  #send(parts: readonly Buffer[], done: Done): void {
+  protected override send(parts: readonly Buffer[], done: Done): void {
     const { socket } = this;
     socket.write(this.#sealer.seal(parts));
-    if (socket.writableLength === 0) done();
-    else socket.write('', done);
+    whenTaken(socket, done);
   }
 
   override _final(done: Done): void {

@@ -216,28 +216,36 @@ describe('stream channel', () => {
     assert.deepEqual([b.bytes, b.ends, b.closes], [60_000, 1, [true]]);
   });
 
-  it('lets a side that is still writing hear the last words of the one that closes', async () => {
+  function talking() {
     const [left, right] = sides();
     const [a, b] = [left.open(1), right.open(1)];
+    /** The right side writes, and only then reads what the left one, which is closing, has said. */
+    async function hearsLastWords(theirs: Socket, closing: Promise<void>): Promise<void> {
+      await new Promise<void>((resolve) => {
+        b.end.write([Buffer.from('still here')]);
+        theirs.write('', () => resolve());
+      });
+      theirs.resume();
+      await closing;
+      await until(() => right.closed !== undefined, 'the end');
+      assert.deepEqual([b.received, right.closed?.error], ['bye', undefined]);
+    }
+    return { left, a, hearsLastWords };
+  }
+
+  it('lets a side that is still writing hear the last words of the one that closes', async () => {
+    const { left, a, hearsLastWords } = talking();
     const [ours, theirs] = rawSockets;
     theirs.pause();
     const isEnded = once(ours, 'finish');
     a.end.write([Buffer.from('bye')]);
     const closing = left.channel.close();
     await isEnded;
-    await new Promise<void>((resolve) => {
-      b.end.write([Buffer.from('still here')]);
-      theirs.write('', () => resolve());
-    });
-    theirs.resume();
-    await closing;
-    await until(() => right.closed !== undefined, 'the end');
-    assert.deepEqual([b.received, right.closed?.error], ['bye', undefined]);
+    await hearsLastWords(theirs, closing);
   });
 
   it('waits some seconds for a busy peer to read what was said last', async (context) => {
-    const [left, right] = sides();
-    const [a, b] = [left.open(1), right.open(1)];
+    const { left, a, hearsLastWords } = talking();
     const [ours, theirs] = rawSockets;
     theirs.pause();
     const isEnded = once(ours, 'finish');
@@ -248,14 +256,7 @@ describe('stream channel', () => {
     context.mock.timers.tick(3_000);
     await new Promise((resolve) => setImmediate(resolve));
     context.mock.timers.reset();
-    await new Promise<void>((resolve) => {
-      b.end.write([Buffer.from('still here')]);
-      theirs.write('', () => resolve());
-    });
-    theirs.resume();
-    await closing;
-    await until(() => right.closed !== undefined, 'the end');
-    assert.deepEqual([b.received, right.closed?.error], ['bye', undefined]);
+    await hearsLastWords(theirs, closing);
   });
 
   const one = Buffer.from('x');
