@@ -8,6 +8,8 @@ import { fileURLToPath } from 'node:url';
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
 const [job, ...rest] = process.argv.slice(2);
+/** A test file that hangs fails by name, rather than the whole run by whoever waits for it. */
+const fileTimeoutMs = 600_000;
 
 /** Packages match the lock file when npm's own record of the last install is not older and was made from the same text. */
 function installIfNeeded() {
@@ -93,7 +95,14 @@ if (!(job in jobs)) fail(`unknown job ${job}; one of ${Object.keys(jobs).join(',
 function nodeTest(files) {
   // Without files `node --test` would look for some by itself and pass.
   if (files.length === 0) fail('no test files found');
-  return run(process.execPath, ['--enable-source-maps', '--test', '--test-concurrency=3', ...files], { env: testEnvironment() });
+  const report = ['--test-reporter=./packaging/test-reporter.mjs', '--test-reporter-destination=stdout'];
+  return run(
+    process.execPath,
+    ['--enable-source-maps', '--test', '--test-concurrency=3', `--test-timeout=${fileTimeoutMs}`, ...report, ...files],
+    {
+      env: testEnvironment(),
+    },
+  );
 }
 
 installIfNeeded();
