@@ -22,8 +22,8 @@ export class MaildirWorld implements MailboxWorld {
     this.driver = this.newDriver();
   }
 
-  static async make(options: Partial<MaildirOptions> = {}): Promise<MaildirWorld> {
-    return new MaildirWorld(await mkdtemp(join(tmpdir(), 'roost-maildir-')), options);
+  static async make(options: Partial<MaildirOptions> = {}, folder = tmpdir()): Promise<MaildirWorld> {
+    return new MaildirWorld(await mkdtemp(join(folder, 'roost-maildir-')), options);
   }
 
   /** Like another process: shares nothing with other drivers but the files. */
