@@ -7,10 +7,12 @@ export interface Endpoint {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
+  /** Longest wait for a reply; a minute unless told. */
+  readonly replyTimeoutMs?: number;
 }
 
-/** Longest wait for a reply: a server that does not answer fails the run instead of hanging it. */
-const replyTimeoutMs = 60_000;
+/** A server that does not answer fails the run instead of hanging it. */
+const usualReplyTimeoutMs = 60_000;
 
 /** One for all connections: making it costs the client more than a handshake. Each connection is a new session all the same. */
 let context: SecureContext | undefined;
@@ -42,7 +44,7 @@ export class LineConnection {
   #error: Error | undefined;
   readonly #timer: NodeJS.Timeout;
 
-  private constructor(carrier: Carrier) {
+  private constructor(carrier: Carrier, replyTimeoutMs = usualReplyTimeoutMs) {
     this.#carrier = carrier;
     carrier.on('data', (chunk: Buffer) => {
       if (this.#counter !== undefined) {
@@ -60,7 +62,7 @@ export class LineConnection {
   static open(endpoint: Endpoint): Promise<LineConnection> {
     const { host, port } = endpoint;
     const cheap = endpoint.tls ? connectCheapTls(host, port) : undefined;
-    if (cheap !== undefined) return cheap.then((carrier) => new LineConnection(carrier));
+    if (cheap !== undefined) return cheap.then((carrier) => new LineConnection(carrier, endpoint.replyTimeoutMs));
     return new Promise((resolve, reject) => {
       const socket = endpoint.tls
         ? connectTls({ host, port, rejectUnauthorized: false, secureContext: sharedContext() })
@@ -68,7 +70,7 @@ export class LineConnection {
       socket.once('error', reject);
       socket.once(endpoint.tls ? 'secureConnect' : 'connect', () => {
         socket.off('error', reject);
-        resolve(new LineConnection(socket));
+        resolve(new LineConnection(socket, endpoint.replyTimeoutMs));
       });
     });
   }

@@ -11,6 +11,8 @@ import { imapMixedScenarios } from './imap-mixed.js';
 import { loginScenarios } from './logins.js';
 import { rawLimitScenarios } from './raw-limit.js';
 import { storeScenarios } from './store.js';
+import { storeAppendScenarios } from './store-append.js';
+import { storeMillionScenarios } from './store-million.js';
 import { stormScenarios } from './storm.js';
 
 /** In the order in which they run. */
@@ -26,6 +28,8 @@ export const scenarios: readonly Scenario[] = [
   ...imapScenarios,
   ...imapMixedScenarios,
   ...storeScenarios,
+  ...storeAppendScenarios,
+  ...storeMillionScenarios,
   ...rawLimitScenarios,
   ...idleScenarios,
 ];

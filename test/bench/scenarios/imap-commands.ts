@@ -81,7 +81,7 @@ export const imapCommandScenarios: readonly Scenario[] = [
     async prepare(peer, size) {
       // The CPU of all processes is counted, of those as well that nobody uses.
       await practised(peer, size);
-      writeMaildir(peer, 0, pick(size, messages.smoke, messages.full), 2_000);
+      writeMaildir(peer, 0, { count: pick(size, messages.smoke, messages.full), bytes: 2_000 });
       const client = await ImapLoad.login(peer.endpoint('imap'), userName(0), password);
       await client.command('CREATE Appended');
       for (let index = 0; index < folders; index++) await client.command(`CREATE Folder${index}`);

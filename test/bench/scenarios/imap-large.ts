@@ -66,7 +66,7 @@ export const imapLargeScenarios: readonly Scenario[] = [
     about: 'FETCH BODY[] of 1 MB messages, one connection, and a bare program that copies the same files to a socket',
     peers: ['roost', 'dovecot'],
     options: () => ({ mode: 'performance', users: 1 }),
-    prepare: async (peer, size) => writeMaildir(peer, 0, pick(size, 2, 20), messageBytes),
+    prepare: async (peer, size) => writeMaildir(peer, 0, { count: pick(size, 2, 20), bytes: messageBytes }),
     async run(peer, size): Promise<readonly Figure[]> {
       const count = pick(size, 2, 20);
       const client = await ImapLoad.login(peer.endpoint('imap'), userName(0), password);

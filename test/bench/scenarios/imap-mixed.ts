@@ -90,7 +90,7 @@ async function warmUp(peer: Peer, protocol: Protocol): Promise<void> {
 
 /** Mailboxes of all users, opened once. */
 async function prepare(peer: Peer, protocol: Protocol, size: Size): Promise<void> {
-  for (let user = 0; user < users; user++) writeMaildir(peer, user, messages, 2_000);
+  for (let user = 0; user < users; user++) writeMaildir(peer, user, { count: messages, bytes: 2_000 });
   const first = await Promise.all(
     Array.from({ length: users }, (_, user) => ImapLoad.login(peer.endpoint('imap'), userName(user), password)),
   );

@@ -1,57 +1,103 @@
-// How near APPEND comes to what the file system allows: a program that only does open, write, fsync, rename, with the same concurrency.
-import { close, fsync, mkdirSync, open, rename, rmSync, write } from 'node:fs';
+// How near APPEND and delivery come to what the file system allows: a program that only does open, write, fsync, rename, with the same concurrency.
+import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { promisify } from 'node:util';
 import { ImapLoad } from '../load/imap-client.js';
-import { runLoad } from '../load/run.js';
+import { type LoadResult, runLoad } from '../load/run.js';
+import { SmtpLoad } from '../load/smtp-client.js';
 import { message } from '../mail.js';
-import { password, userName } from '../peers/peer.js';
-import { type Figure, pick, type Scenario } from '../scenario.js';
+import { type BareSave, startBareSave } from '../peers/bare-save.js';
+import { type Peer, password, userName } from '../peers/peer.js';
+import { type Figure, pick, type Scenario, type Size } from '../scenario.js';
 
-const calls = {
-  open: promisify(open),
-  write: promisify(write),
-  fsync: promisify(fsync),
-  rename: promisify(rename),
-  close: promisify(close),
-};
+const content = message(10_000);
 
-async function bareSave(folder: string, name: string, content: Buffer): Promise<void> {
-  const from = join(folder, `tmp-${name}`);
-  const fd = await calls.open(from, 'wx');
-  await calls.write(fd, content);
-  await calls.fsync(fd);
-  await calls.close(fd);
-  await calls.rename(from, join(folder, name));
+/** One message of a worker. */
+type Save = (worker: number) => Promise<unknown>;
+
+interface Savers {
+  readonly save: Save;
+  close(): Promise<void>;
 }
 
-export const rawLimitScenarios: readonly Scenario[] = [1, 10].map((workers) => ({
-  name: `store/raw-limit-${workers}`,
-  about: `APPEND of 10 KB with fsync, ${workers} session(s), as a share of bare open, write, fsync, rename at the same concurrency`,
-  peers: ['roost', 'dovecot'],
-  isVariant: workers !== 10,
-  options: () => ({ mode: 'performance', users: workers }),
-  async run(peer, size): Promise<readonly Figure[]> {
-    const content = message(10_000);
-    const durationMs = pick(size, 200, 2_000);
-    const folder = join(peer.maildir(userName(0)), '..', 'bare');
-    mkdirSync(folder, { recursive: true });
-    const load = { serverPid: peer.pid, workers, durationMs };
-    const bare = await runLoad(load, (worker, turn) => bareSave(folder, `${worker}-${turn}`, content));
-    const clients = await Promise.all(
-      Array.from({ length: workers }, (_, worker) => ImapLoad.login(peer.endpoint('imap'), userName(worker), password)),
-    );
-    const append = async (worker: number): Promise<void> => void (await clients[worker]?.withLiteral('APPEND INBOX', content));
-    // What is compared is the state that lasts, of both servers: here, with the code compiled.
-    await runLoad({ ...load, durationMs: pick(size, 100, 6_000) }, append);
-    const appended = await runLoad(load, append);
-    for (const client of clients) await client.logout();
-    // Not before: ext4 looks at each file that was removed in the last minute when it makes another one nearby.
-    rmSync(folder, { recursive: true });
-    const rate = appended.count / appended.seconds;
-    return [
-      { metric: 'appends/s', unit: '1/s', better: 'higher', value: rate },
-      { metric: 'share of the bare rate', unit: '%', better: 'higher', value: (100 * rate) / (bare.count / bare.seconds) },
-    ];
-  },
-}));
+async function appenders(peer: Peer, workers: number): Promise<Savers> {
+  const clients = await Promise.all(
+    Array.from({ length: workers }, (_, worker) => ImapLoad.login(peer.endpoint('imap'), userName(worker), password)),
+  );
+  return {
+    save: (worker) => clients[worker]?.withLiteral('APPEND INBOX', content) ?? Promise.reject(new Error('no such worker')),
+    async close() {
+      for (const client of clients) await client.logout();
+    },
+  };
+}
+
+async function deliverers(peer: Peer, workers: number): Promise<Savers> {
+  const clients = await Promise.all(Array.from({ length: workers }, () => SmtpLoad.connect(peer.endpoint('lmtp'), true)));
+  return {
+    save: (worker) =>
+      clients[worker]?.deliver('sender@example.test', `${userName(worker)}@bench.test`, content) ??
+      Promise.reject(new Error('no such worker')),
+    async close() {
+      for (const client of clients) await client.quit();
+    },
+  };
+}
+
+interface Sums {
+  count: number;
+  seconds: number;
+}
+
+/** By turns, so that a disk that is busy for a while is so for both. */
+async function compare(load: (durationMs: number) => Promise<LoadResult>, bare: BareSave, size: Size): Promise<readonly [Sums, Sums]> {
+  const sums: readonly [Sums, Sums] = [
+    { count: 0, seconds: 0 },
+    { count: 0, seconds: 0 },
+  ];
+  // What is compared is the state that lasts: the server's code is compiled.
+  await load(pick(size, 100, 6_000));
+  await bare.save(pick(size, 20, 300));
+  for (let round = 0; round < pick(size, 1, 6); round++)
+    for (const [index, result] of [await load(pick(size, 100, 700)), await bare.save(pick(size, 100, 700))].entries()) {
+      const sum = sums[index as 0 | 1];
+      sum.count += result.count;
+      sum.seconds += result.seconds;
+    }
+  return sums;
+}
+
+function rawLimit(name: string, what: string, workers: number, connect: (peer: Peer, workers: number) => Promise<Savers>): Scenario {
+  return {
+    name: `store/raw-limit-${name}${workers}`,
+    about: `${what} of 10 KB with fsync, ${workers} session(s) and users, as a share of bare open, write, fsync, rename at the same concurrency`,
+    peers: ['roost', 'dovecot'],
+    isVariant: workers !== 10,
+    options: () => ({ mode: 'performance', users: workers }),
+    async run(peer, size): Promise<readonly Figure[]> {
+      const folder = join(peer.maildir(userName(0)), '..', 'bare');
+      mkdirSync(folder, { recursive: true });
+      const bare = startBareSave(folder, workers, content.length);
+      const savers = await connect(peer, workers);
+      try {
+        const load = (durationMs: number): Promise<LoadResult> =>
+          runLoad({ serverPid: peer.pid, workers, durationMs }, async (worker) => void (await savers.save(worker)));
+        const [served, saved] = (await compare(load, bare, size)).map(({ count, seconds }) => count / seconds);
+        return [
+          { metric: `${what} per second`, unit: '1/s', better: 'higher', value: served ?? 0 },
+          { metric: 'bare saving per second', unit: '1/s', better: 'higher', value: saved ?? 0 },
+          { metric: 'share of the bare rate', unit: '%', better: 'higher', value: (100 * (served ?? 0)) / (saved ?? 0) },
+        ];
+      } finally {
+        await savers.close();
+        await bare.stop();
+        // Not before: ext4 looks at each file that was removed in the last minute when it makes another one nearby.
+        rmSync(folder, { recursive: true });
+      }
+    },
+  };
+}
+
+export const rawLimitScenarios: readonly Scenario[] = [1, 10].flatMap((workers) => [
+  rawLimit('', 'APPEND', workers, appenders),
+  rawLimit('lmtp-', 'delivery', workers, deliverers),
+]);

@@ -1,54 +1,30 @@
-// Large mailboxes through IMAP, on Maildirs made by writing files.
-import { ImapLoad } from '../load/imap-client.js';
-import { removeIndex, writeMaildir } from '../maildir.js';
-import { type Peer, type PeerName, password, userName } from '../peers/peer.js';
-import { practised } from '../practised.js';
-import { treeCpuMs, treePssBytes } from '../processes.js';
+// Large mailboxes through IMAP, on Maildirs made by writing files. Cold: in processes that no client has met (they have practised), with the index
+// on disk unless it says otherwise; warm: in processes that have had the same commands before.
+import { type MaildirFill, removeIndex, writeMaildir } from '../maildir.js';
+import type { Peer, PeerName } from '../peers/peer.js';
 import { type Figure, pick, type Scenario, type Size } from '../scenario.js';
-
-type Command = string | ((client: ImapLoad) => Promise<unknown>);
-
-async function open(peer: Peer): Promise<ImapLoad> {
-  return ImapLoad.login(peer.endpoint('imap'), userName(0), password);
-}
-
-/** A command with a reply of megabytes, which is counted and not kept: putting it together would take the client about as long as the server takes to send it. */
-function long(text: string): Command {
-  return (client) => client.count(text);
-}
-
-/** Wall time and server CPU of one command. */
-async function once(peer: Peer, client: ImapLoad, what: string, command: Command): Promise<readonly Figure[]> {
-  const cpuBefore = treeCpuMs(peer.pid);
-  const before = performance.now();
-  await (typeof command === 'string' ? client.command(command) : command(client));
-  const time = performance.now() - before;
-  return [
-    { metric: what, unit: 'ms', better: 'lower', value: time },
-    { metric: `${what}: CPU`, unit: 'ms', better: 'lower', value: treeCpuMs(peer.pid) - cpuBefore },
-  ];
-}
+import { forget, inInbox, long, named, once, openClient, startAnew } from './store-steps.js';
 
 interface Large {
   readonly name: string;
   readonly about: string;
   readonly count: { readonly smoke: number; readonly full: number };
-  readonly bytes: number;
+  readonly fill: Omit<MaildirFill, 'count'>;
   /** Each run on a fresh Maildir: the commands change it. */
   readonly isFresh: boolean;
   readonly steps: (peer: Peer, count: number, size: Size) => Promise<readonly Figure[]>;
 }
 
-function large({ name, about, count, bytes, isFresh, steps }: Large): Scenario {
-  const fill = (peer: Peer, size: Size): void => writeMaildir(peer, 0, pick(size, count.smoke, count.full), bytes);
+function large({ name, about, count, fill, isFresh, steps }: Large): Scenario {
+  const make = (peer: Peer, size: Size): void => writeMaildir(peer, 0, { ...fill, count: pick(size, count.smoke, count.full) });
   return {
     name: `store/${name}`,
     about,
     peers: ['roost', 'dovecot'],
     options: (_peer: PeerName) => ({ mode: 'performance', users: 1 }),
-    prepare: async (peer, size) => fill(peer, size),
+    prepare: async (peer, size) => make(peer, size),
     async run(peer, size) {
-      if (isFresh) fill(peer, size);
+      if (isFresh) make(peer, size);
       return steps(peer, pick(size, count.smoke, count.full), size);
     },
   };
@@ -57,63 +33,79 @@ function large({ name, about, count, bytes, isFresh, steps }: Large): Scenario {
 const everything = '(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)';
 /** Not measured, before the warm figures: there may be several processes, and Dovecot's serve one session after the other. */
 const warmingRounds = 2;
-/** Between the end of the last session and when the mailbox has left the memory of a server that keeps it for a while. */
-const forgetMs = 200;
 
-/** Before this run no client has had a command of the measured processes. */
-async function startAnew(peer: Peer, size: Size): Promise<void> {
-  await peer.restart?.();
-  await forget();
-  await practised(peer, size);
+async function inWarmProcesses(steps: () => Promise<readonly Figure[]>): Promise<readonly Figure[]> {
+  for (let round = 0; round < warmingRounds; round++) await steps();
+  return named('warm', await steps());
 }
 
-async function forget(): Promise<void> {
-  await new Promise((resolve) => setTimeout(resolve, forgetMs));
-}
-
-/** First in processes that no client has met, then again. */
-async function coldAndWarm(peer: Peer, size: Size, steps: (peer: Peer) => Promise<readonly Figure[]>): Promise<readonly Figure[]> {
-  await startAnew(peer, size);
-  const figures: Figure[] = [];
-  for (const state of ['cold', 'warm']) {
-    if (state === 'warm') for (let round = 0; round < warmingRounds; round++) await steps(peer);
-    figures.push(...(await steps(peer)).map((figure) => ({ ...figure, metric: `${state}: ${figure.metric}` })));
-  }
-  return figures;
-}
-
-async function openAndList(peer: Peer): Promise<readonly Figure[]> {
+async function openWithoutIndex(peer: Peer): Promise<readonly Figure[]> {
   removeIndex(peer, 0);
-  const first = await open(peer);
-  const figures = [...(await once(peer, first, 'SELECT without index', 'SELECT INBOX'))];
-  const second = await open(peer);
-  figures.push(...(await once(peer, second, 'SELECT, open in another session', 'SELECT INBOX')));
-  figures.push(...(await once(peer, second, 'UID FETCH 1:* (FLAGS)', long('UID FETCH 1:* (FLAGS)'))));
-  figures.push(...(await once(peer, second, 'SEARCH FLAGGED UNSEEN', 'UID SEARCH FLAGGED UNSEEN')));
-  await first.logout();
-  await second.logout();
-  await forget();
-  const third = await open(peer);
-  figures.push(...(await once(peer, third, 'SELECT, index on disk', 'SELECT INBOX')));
-  await third.logout();
-  await forget();
-  return figures;
-}
-
-async function readAndSearch(peer: Peer): Promise<readonly Figure[]> {
-  removeIndex(peer, 0);
-  const client = await open(peer);
-  await client.command('SELECT INBOX');
+  const client = await openClient(peer);
   const figures = [
-    ...(await once(peer, client, 'FETCH everything, no cache', long(`FETCH 1:* ${everything}`))),
-    ...(await once(peer, client, 'FETCH everything, cached', long(`FETCH 1:* ${everything}`))),
-    ...(await once(peer, client, 'SEARCH SUBJECT, first', 'SEARCH SUBJECT "number 77"')),
-    ...(await once(peer, client, 'SEARCH SUBJECT, again', 'SEARCH SUBJECT "number 77"')),
-    ...(await once(peer, client, 'SEARCH TEXT', 'SEARCH TEXT "nowhere to be found"')),
+    ...(await once(peer, client, 'SELECT without index', 'SELECT INBOX')),
+    ...(await once(peer, client, 'UID FETCH 1:* (FLAGS), there was no index', long('UID FETCH 1:* (FLAGS)'))),
   ];
   await client.logout();
   await forget();
   return figures;
+}
+
+async function openFromDisk(peer: Peer): Promise<readonly Figure[]> {
+  const client = await openClient(peer);
+  const figures = [
+    ...(await once(peer, client, 'SELECT, index on disk', 'SELECT INBOX')),
+    ...(await once(peer, client, 'UID FETCH 1:* (FLAGS)', long('UID FETCH 1:* (FLAGS)'))),
+    ...(await once(peer, client, 'SEARCH FLAGGED UNSEEN', 'UID SEARCH FLAGGED UNSEEN')),
+    ...(await once(peer, client, 'SEARCH UNSEEN', long('UID SEARCH UNSEEN'))),
+  ];
+  const second = await openClient(peer);
+  figures.push(...(await once(peer, second, 'SELECT, open in another session', 'SELECT INBOX')));
+  await second.logout();
+  await client.logout();
+  await forget();
+  return figures;
+}
+
+const fields = ['SUBJECT', 'FROM'] as const;
+
+function findField(field: (typeof fields)[number], number: number): string {
+  return field === 'SUBJECT' ? `SEARCH SUBJECT "number ${number} of"` : `SEARCH FROM "Sender ${number}"`;
+}
+
+/** Each field on its own: what was read for one of them may be kept for the other. */
+async function searchWithoutCache(peer: Peer): Promise<readonly Figure[]> {
+  const figures: Figure[] = [];
+  for (const field of fields) {
+    removeIndex(peer, 0);
+    figures.push(...(await inInbox(peer, (client) => once(peer, client, `SEARCH ${field}, no cache`, findField(field, 7777)))));
+  }
+  return figures;
+}
+
+async function searchFromCache(peer: Peer): Promise<readonly Figure[]> {
+  return inInbox(peer, async (client) => {
+    const figures: Figure[] = [];
+    for (const [when, number] of [
+      ['first', 888],
+      ['again', 999],
+    ] as const)
+      for (const field of fields) figures.push(...(await once(peer, client, `SEARCH ${field}, cached, ${when}`, findField(field, number))));
+    return figures;
+  });
+}
+
+async function readWithoutCache(peer: Peer): Promise<readonly Figure[]> {
+  removeIndex(peer, 0);
+  return inInbox(peer, (client) => once(peer, client, 'FETCH everything, no cache', long(`FETCH 1:* ${everything}`)));
+}
+
+async function readFromCache(peer: Peer): Promise<readonly Figure[]> {
+  return inInbox(peer, async (client) => [
+    ...(await once(peer, client, 'FETCH everything, cached', long(`FETCH 1:* ${everything}`))),
+    ...(await once(peer, client, 'FETCH everything, cached, again', long(`FETCH 1:* ${everything}`))),
+    ...(await once(peer, client, 'SEARCH TEXT', 'SEARCH TEXT "nowhere to be found"')),
+  ]);
 }
 
 export const storeScenarios: readonly Scenario[] = [
@@ -122,28 +114,60 @@ export const storeScenarios: readonly Scenario[] = [
     about:
       '100,000 messages: SELECT without and with index, all flags, search by flags, in processes that are new to clients (cold) and again (warm)',
     count: { smoke: 200, full: 100_000 },
-    bytes: 600,
+    fill: { bytes: 600 },
     isFresh: false,
-    steps: (peer, _count, size) => coldAndWarm(peer, size, openAndList),
+    async steps(peer, _count, size) {
+      await startAnew(peer, size);
+      const figures = [...named('cold', await openWithoutIndex(peer))];
+      await startAnew(peer, size);
+      figures.push(...named('cold', await openFromDisk(peer)));
+      figures.push(...(await inWarmProcesses(async () => [...(await openWithoutIndex(peer)), ...(await openFromDisk(peer))])));
+      return figures;
+    },
+  }),
+  large({
+    name: 'search',
+    about:
+      '100,000 messages: SEARCH by SUBJECT and FROM before the cache knows them and once it does, in processes that are new to clients (cold) and again (warm)',
+    count: { smoke: 200, full: 100_000 },
+    fill: { bytes: 600 },
+    isFresh: false,
+    async steps(peer, _count, size) {
+      await startAnew(peer, size);
+      const figures = [...named('cold', await searchWithoutCache(peer)), ...named('warm', await searchWithoutCache(peer))];
+      // Fills it with both.
+      await searchFromCache(peer);
+      await startAnew(peer, size);
+      figures.push(...named('cold', await searchFromCache(peer)));
+      figures.push(...(await inWarmProcesses(() => searchFromCache(peer))));
+      return figures;
+    },
   }),
   large({
     name: 'read',
     about:
-      '10,000 messages of 2 KB: headers and structures, searches, without and with cache, in processes that are new to clients (cold) and again (warm)',
+      '10,000 messages of 2 KB: headers and structures, search in texts, without and with cache, in processes that are new to clients (cold) and again (warm)',
     count: { smoke: 100, full: 10_000 },
-    bytes: 2_000,
+    fill: { bytes: 2_000 },
     isFresh: false,
-    steps: (peer, _count, size) => coldAndWarm(peer, size, readAndSearch),
+    async steps(peer, _count, size) {
+      await startAnew(peer, size);
+      const figures = [...named('cold', await readWithoutCache(peer))];
+      await startAnew(peer, size);
+      figures.push(...named('cold', await readFromCache(peer)));
+      figures.push(...(await inWarmProcesses(async () => [...(await readWithoutCache(peer)), ...(await readFromCache(peer))])));
+      return figures;
+    },
   }),
   large({
     name: 'change',
     about: '10,000 messages: STORE on all, COPY, MOVE and EXPUNGE of half of them',
     count: { smoke: 100, full: 10_000 },
-    bytes: 1_000,
+    fill: { bytes: 1_000, isWritten: true },
     isFresh: true,
     async steps(peer, count) {
       removeIndex(peer, 0);
-      const client = await open(peer);
+      const client = await openClient(peer);
       const half = Math.floor(count / 2);
       // Several runs: the targets of the run before are in the way.
       for (const name of ['Copies', 'Moved']) {
@@ -162,31 +186,4 @@ export const storeScenarios: readonly Scenario[] = [
       return figures;
     },
   }),
-  ...(process.env['ROOST_BENCH_MILLION'] === undefined
-    ? []
-    : [
-        large({
-          name: 'million',
-          about: '1,000,000 messages: opening, all flags, memory (only with ROOST_BENCH_MILLION set)',
-          count: { smoke: 1_000, full: 1_000_000 },
-          bytes: 400,
-          isFresh: false,
-          async steps(peer) {
-            const before = treePssBytes(peer.pid);
-            const client = await open(peer);
-            const figures = [
-              ...(await once(peer, client, 'SELECT', 'SELECT INBOX')),
-              ...(await once(peer, client, 'UID FETCH 1:* (FLAGS)', long('UID FETCH 1:* (FLAGS)'))),
-            ];
-            figures.push({
-              metric: 'memory for the mailbox',
-              unit: 'MB',
-              better: 'lower',
-              value: (treePssBytes(peer.pid) - before) / 2 ** 20,
-            });
-            await client.logout();
-            return figures;
-          },
-        }),
-      ]),
 ];
