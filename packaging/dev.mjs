@@ -4,6 +4,7 @@ import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { runTests } from './run-tests.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 process.chdir(root);
@@ -93,16 +94,8 @@ const jobs = {
 
 if (!(job in jobs)) fail(`unknown job ${job}; one of ${Object.keys(jobs).join(', ')}`);
 function nodeTest(files) {
-  // Without files `node --test` would look for some by itself and pass.
   if (files.length === 0) fail('no test files found');
-  const report = ['--test-reporter=./packaging/test-reporter.mjs', '--test-reporter-destination=stdout'];
-  return run(
-    process.execPath,
-    ['--enable-source-maps', '--test', '--test-concurrency=3', `--test-timeout=${fileTimeoutMs}`, ...report, ...files],
-    {
-      env: testEnvironment(),
-    },
-  );
+  return runTests(files, { concurrency: 3, fileTimeoutMs, environment: testEnvironment() });
 }
 
 installIfNeeded();

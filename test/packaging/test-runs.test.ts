@@ -1,14 +1,13 @@
-// The reporter of `npm test`, in a run of Node's own test runner over files that go wrong in each way a test file can.
+// The runner behind `npm test`, over files that go wrong in each way a test file can.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { before, describe, it } from 'node:test';
-import { fileURLToPath } from 'node:url';
 
-const reporter = fileURLToPath(new URL('../../packaging/test-reporter.mjs', import.meta.url));
+const runner = new URL('../../packaging/run-tests.mjs', import.meta.url).href;
 const imports = "import { before, describe, it } from 'node:test';\nimport assert from 'node:assert/strict';\n";
 
 /** `summary` is what comes after all test files, `failed` the file of failures. */
@@ -20,24 +19,22 @@ interface Outcome {
 }
 
 /** Runs the given bodies of test files, by name, and reports on them. */
-async function runFiles(files: Readonly<Record<string, string>>, options: readonly string[] = []): Promise<Outcome> {
-  const folder = mkdtempSync(join(tmpdir(), 'roost-reporter-'));
+async function runFiles(files: Readonly<Record<string, string>>, fileTimeoutMs = 600_000): Promise<Outcome> {
+  const folder = mkdtempSync(join(tmpdir(), 'roost-runs-'));
   try {
     for (const [name, body] of Object.entries(files)) writeFileSync(join(folder, name), imports + body);
     const { NODE_TEST_CONTEXT: _, NODE_EXTRA_CA_CERTS: _certificates, ...environment } = process.env;
-    const child = spawn(
-      process.execPath,
-      [
-        '--test',
-        '--test-concurrency=2',
-        ...options,
-        `--test-reporter=${reporter}`,
-        '--test-reporter-destination=stdout',
-        ...Object.keys(files),
-      ],
-      { cwd: folder, env: { ...environment, ROOST_FAILED_TESTS: join(folder, 'failed') }, stdio: ['ignore', 'pipe', 'inherit'] },
-    );
+    const script = `import { runTests } from ${JSON.stringify(runner)};
+      const options = { concurrency: 2, fileTimeoutMs: ${fileTimeoutMs}, environment: process.env };
+      process.exitCode = await runTests(${JSON.stringify(Object.keys(files))}, options);`;
+    const child = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      cwd: folder,
+      env: { ...environment, TMPDIR: folder, ROOST_FAILED_TESTS: join(folder, 'failed') },
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const [output, code] = await Promise.all([text(child.stdout), new Promise<number | null>((resolve) => child.on('exit', resolve))]);
+    const left = readdirSync(folder).filter((name) => name.startsWith('roost-tests-'));
+    assert.deepEqual(left, [], 'a folder is left behind');
     return {
       code,
       output,
@@ -85,6 +82,7 @@ describe('The report of a run where tests fail', () => {
           it('compares', () => assert.deepEqual({ one: 1, two: 2 }, { one: 1, two: 3 }));
           it('has a cause', () => { throw new Error('above', { cause: new Error('beneath') }); });
           it('takes too long', { timeout: 20 }, () => new Promise((resolve) => setTimeout(resolve, 100))); }); });`,
+      'suites.test.mjs': "describe('skipped suite', { skip: 'no moon' }, () => { it('is skipped', () => {}); });",
       'hook.test.mjs': "describe('hooked', () => { before(() => { throw new Error('no world'); }); it('is never run', () => {}); });",
       'pending.test.mjs': "it('waits for nothing', () => new Promise(() => {}));",
       'import.test.mjs': "throw new Error('at import');",
@@ -110,13 +108,15 @@ describe('The report of a run where tests fail', () => {
       /^\d+\. import\.test\.mjs \(.*\)\n {4}the process ended with code 1\n(?: {4}.*\n)* {6}Error: at import\n/m,
     'a file that exits before its first test': /^\d+\. exit\.test\.mjs \(.*\)\n {4}told of no test/m,
     'a file that exits with a code': /^\d+\. exit-code\.test\.mjs \(.*\)\n {4}the process ended with code 7\n/m,
-    'a file that exits in a test, with code 0': /^\d+\. leaves\.test\.mjs \(.*\)\n {4}ended while “leaver › leaves” had not\n/m,
+    'a file that exits in a test, with code 0':
+      /^\d+\. leaves\.test\.mjs \(.*\)\n {4}the process ended before its tests did\n {4}“leaver › leaves” was running\n/m,
     'a file that is killed':
       /^\d+\. killed\.test\.mjs \(.*\)\n {4}the process ended by SIGKILL\n(?: {4}.*\n)* {4}“victim › dies” was running\n/m,
   };
 
   it('has exit code 1', () => assert.equal(outcome.code, 1));
   for (const [what, wanted] of Object.entries(failures)) it(`shows ${what} at the end`, () => assert.match(outcome.summary, wanted));
+  it('counts a skipped suite', () => assert.match(outcome.summary, /^skipped:\n {5}1 no moon \(a whole suite\)$/m));
   it('shows each failure where it happened, too', () => {
     assert.equal(outcome.output.match(/^FAILED \d+: /gm)?.length, Object.keys(failures).length);
   });
@@ -125,14 +125,14 @@ describe('The report of a run where tests fail', () => {
     const lines = outcome.failed.trimEnd().split('\n');
     assert.equal(lines.length, Object.keys(failures).length);
     assert.ok(
-      lines.some((line) => /^leaves\.test\.mjs \(.*\): ended while “leaver › leaves” had not$/.test(line)),
+      lines.some((line) => /^leaves\.test\.mjs \(.*\): the process ended before its tests did$/.test(line)),
       outcome.failed,
     );
   });
   it('ends with the counts', () =>
     assert.match(
       outcome.summary,
-      /\nFAILED: tests \d+, suites 3, pass \d+, fail \d+, cancelled \d+, skipped 0, todo 0; 8 files, \d+ s\n$/,
+      /\nFAILED: tests \d+, suites 4, pass \d+, fail \d+, cancelled \d+, skipped 0, todo 0; 9 files, \d+ s\n$/,
     ));
 });
 
@@ -156,7 +156,7 @@ describe('The report of a run where a file hangs', () => {
   let outcome: Outcome;
   before(async () => {
     const hangs = "describe('patient', () => { it('hangs', () => new Promise(() => setInterval(() => {}, 1000))); });";
-    outcome = await runFiles({ 'hangs.test.mjs': hangs }, ['--test-timeout=3000']);
+    outcome = await runFiles({ 'hangs.test.mjs': hangs }, 3_000);
   });
 
   it('fails', () => assert.equal(outcome.code, 1));
@@ -164,7 +164,7 @@ describe('The report of a run where a file hangs', () => {
   it('names the file, and the test when known', () => {
     assert.match(
       outcome.summary,
-      /^1\. hangs\.test\.mjs \(.*\)\n {4}test timed out after 3000ms\n( {4}“patient › hangs” was running\n)?\n/m,
+      /^1\. hangs\.test\.mjs \(.*\)\n {4}had not ended after 3\.0 s\n( {4}“patient › hangs” was running\n)?\n/m,
     );
   });
 });
