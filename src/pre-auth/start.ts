@@ -3,6 +3,7 @@
 import type { Duplex } from 'node:stream';
 import type { AuthExchange, AuthMechanism, AuthStep } from '#auth/client.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
+import { closeWhenHeard } from '#service-kit/close-when-heard.js';
 import type { AcceptedConnection, ClientHandle } from '#service-kit/role.js';
 import type { Deadline } from '#util/deadlines.js';
 import { type AttemptRecord, disconnectReason } from './disconnect-reason.js';
@@ -84,13 +85,10 @@ class PreAuthSession implements ClientHandle {
 
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
     if (this.#isEnded || this.#isTaken) return;
+    this.#isStopping ||= reason === 'shutdown';
     // During the hand-off the stream belongs to somebody else; the mail process takes it, or the refusal ends it.
-    if (this.#phase === 'finishing') {
-      this.#isStopping ||= reason === 'shutdown';
-      return;
-    }
+    if (this.#phase === 'finishing') return;
     if (this.#isHandshaking && reason === 'shutdown') {
-      this.#isStopping = true;
       setTimeout(() => this.#finish('Disconnected: Shutting down'), handshakeGraceMs);
       return;
     }
@@ -454,6 +452,14 @@ class PreAuthSession implements ClientHandle {
       return;
     }
     this.#detach(stream);
+    if (this.#isStopping) {
+      // It may be logging in just now, which nobody knew: others have asked for the end, or were silent.
+      void closeWhenHeard(stream).then(() => {
+        socket.destroy();
+        release();
+      });
+      return;
+    }
     // What the client still sends is read and dropped, so that closing does not reset the connection under the last words.
     stream.resume();
     const timer = setTimeout(() => socket.destroy(), lingerMs);
@@ -486,7 +492,10 @@ class PreAuthSession implements ClientHandle {
   }
 }
 
-/** A handshake under way when the process is to end has this long: the client's part of it takes one round trip or two. */
-const handshakeGraceMs = 2000;
+/**
+ * A handshake under way when the process is to end has this long, which is most of the grace time: the client's part of it takes one round trip or two,
+ * but with new processes starting everywhere each may have to wait for its turn.
+ */
+const handshakeGraceMs = 4_500;
 /** A client has this long to take the last words. */
 const lingerMs = 2000;

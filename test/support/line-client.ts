@@ -24,6 +24,8 @@ export class LineClient {
       this.#split();
     });
     for (const event of ['end', 'close', 'error']) stream.on(event, this.#onClosed);
+    // As sockets do.
+    stream.on('end', () => stream.end());
   }
 
   readonly #onClosed = (): void => {

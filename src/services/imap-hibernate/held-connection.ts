@@ -3,10 +3,10 @@
 // The connection is read only to notice that something came: those octets go back with it, and the imap process does what they say. Where no
 // process takes it, it is offered again, after pauses that grow: for 5 minutes after a change, for 10 s from when the client waits for an answer.
 // While it is on offer it is held as before, until a process was found: from then on the stream is that one's.
-import type { Duplex } from 'node:stream';
 import { type HibernatedFields, hibernatedFields, parseHibernatedFields } from '#ipc/hibernation.js';
 import type { HandoffRequest } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
+import { closeWhenHeard } from '#service-kit/close-when-heard.js';
 import type { ClientHandle, HandedConnection, ServiceContext } from '#service-kit/role.js';
 import type { FolderWatch } from './folder-watch.js';
 
@@ -16,8 +16,6 @@ const longestRetryMs = 5_000;
 const longestRetryAfterInputMs = 1_000;
 const giveUpAfterInputMs = 10_000;
 const giveUpAfterChangeMs = 300_000;
-/** A client has this long to take the last words. */
-const lingerMs = 2_000;
 /** Changes come in groups: several files of one delivery, a rename behind a rename. */
 const gatherMs = 25;
 
@@ -219,7 +217,10 @@ export class HeldConnection implements ClientHandle {
 
   #sayGoodbye(text: string, reason: string): void {
     this.#logEnd(reason);
-    endPolitely(this.#handed.stream, `* BYE ${text}\r\n`, () => this.#release());
+    const { stream } = this.#handed;
+    stream.off('readable', this.#onReadable).off('end', this.#onEnd).off('close', this.#onEnd);
+    stream.write(`* BYE ${text}\r\n`);
+    void closeWhenHeard(stream).then(() => this.#release());
     this.#forget();
   }
 
@@ -293,20 +294,4 @@ class Offer {
     await Promise.race([clock.wait(ms), woken]);
     this.#wake = undefined;
   }
-}
-
-function endPolitely(stream: Duplex, text: string, onClosed: () => void): void {
-  for (const event of ['end', 'close', 'readable']) stream.removeAllListeners(event);
-  const timer = setTimeout(() => stream.destroy(), lingerMs);
-  stream.once('close', () => {
-    clearTimeout(timer);
-    onClosed();
-  });
-  if (stream.destroyed) {
-    clearTimeout(timer);
-    onClosed();
-    return;
-  }
-  stream.resume();
-  stream.end(text, () => stream.destroy());
 }

@@ -3,6 +3,7 @@ import { Socket } from 'node:net';
 import { type Duplex, Transform } from 'node:stream';
 import { TLSSocket } from 'node:tls';
 import { constants, createDeflateRaw, type DeflateRaw } from 'node:zlib';
+import { closeWhenHeard } from '#service-kit/close-when-heard.js';
 import { RelayedStream } from '#service-kit/relayed-stream.js';
 import { Inflater } from './inflater.js';
 import type { RawLog } from './rawlog.js';
@@ -376,6 +377,16 @@ export class ClientStream {
     });
     clearTimeout(timer);
     this.destroy();
+  }
+
+  /** As `end`, for a client that did not ask for it: it hears the last words whatever it is saying, and has 2 s for that. */
+  async endUnasked(): Promise<void> {
+    if (this.#isClosed) return;
+    const deflate = this.#deflate;
+    this.#stream.off('data', this.#onData).off('end', this.#onEnd);
+    if (deflate !== undefined) await new Promise<void>((resolve) => deflate.end(() => setImmediate(resolve)));
+    await closeWhenHeard(this.#stream);
+    this.#closed();
   }
 
   destroy(): void {

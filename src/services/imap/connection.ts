@@ -151,7 +151,8 @@ export class ImapConnection {
     if (end.kind === 'left') return this.#abort.abort(over);
     this.#log(end);
     if (end.kind === 'unauthenticated' && (await this.#goBack())) return this.#abort.abort(over);
-    await this.#stream.end();
+    if (bye !== undefined || end.kind === 'unauthenticated') await this.#stream.endUnasked();
+    else await this.#stream.end();
     this.#abort.abort(over);
   }
 

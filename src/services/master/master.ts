@@ -42,9 +42,10 @@ export interface MasterOptions {
 const lastToStop: ReadonlySet<string> = new Set(['auth', 'anvil', 'stats']);
 /** They have nothing to finish. */
 const lateGraceMs = 500;
-/** After the grace time, before SIGTERM; after SIGTERM, before SIGKILL. */
-const termDelayMs = 200;
-const killDelayMs = 300;
+/** After the grace time, before SIGTERM: on a busy machine the process may not have had a turn since its time was up. */
+const termDelayMs = 1_000;
+/** After SIGTERM, before SIGKILL. A process that was to let its clients finish tells them goodbye at SIGTERM, and they have 2 s to hear it. */
+const killDelayMs = 3_000;
 /** A second request to stop counts as impatience from then on. */
 const impatientMs = 1_000;
 

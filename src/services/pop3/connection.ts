@@ -4,6 +4,7 @@ import type { Logger } from '#log/logger.js';
 import { DotEncoder } from '#protocol/line/dot-stream.js';
 import { LineReader } from '#protocol/line/line-reader.js';
 import { maxPop3LineBytes, type Pop3Command, parsePop3Command } from '#protocol/pop3/commands.js';
+import { closeWhenHeard } from '#service-kit/close-when-heard.js';
 import type { MessageReader } from '#storage/mailbox.js';
 import { ChunkSource } from '#util/chunk-source.js';
 import type { Pop3Session } from './session.js';
@@ -188,11 +189,7 @@ export class Pop3Connection {
     this.#source.detach();
     const stream = this.#stream;
     stream.on('error', (error) => this.#log.debug('session.late-error', `after the session: ${error.message}`));
-    if (stream.destroyed) return;
-    stream.resume();
-    stream.end();
-    const timer = setTimeout(() => stream.destroy(), lingerMs);
-    stream.once('close', () => clearTimeout(timer));
+    void closeWhenHeard(stream, lingerMs);
   }
 }
 

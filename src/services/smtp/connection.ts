@@ -5,6 +5,7 @@ import { DotDecoder } from '#protocol/line/dot-stream.js';
 import { LineReader } from '#protocol/line/line-reader.js';
 import { maxCommandLineBytes, parseSmtpCommand, type SmtpCommand } from '#protocol/smtp/commands.js';
 import { encodeReply, reply, type SmtpReply } from '#protocol/smtp/reply.js';
+import { closeWhenHeard } from '#service-kit/close-when-heard.js';
 import type { AcceptedConnection, ClientHandle, ServiceContext } from '#service-kit/role.js';
 import { ChunkSource } from '#util/chunk-source.js';
 import type { SmtpSession } from './session.js';
@@ -238,12 +239,6 @@ export class SmtpConnection implements ClientHandle {
 
   #close(): void {
     this.#source.detach();
-    const stream = this.#stream;
-    stream.on('error', () => undefined);
-    if (stream.destroyed) return;
-    stream.resume();
-    stream.end();
-    const timer = setTimeout(() => stream.destroy(), lingerMs);
-    stream.once('close', () => clearTimeout(timer));
+    void closeWhenHeard(this.#stream, lingerMs);
   }
 }

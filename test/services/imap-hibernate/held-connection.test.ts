@@ -13,6 +13,7 @@ import type { HandoffOutcome } from '#service-kit/role.js';
 import { FolderWatch } from '#services/imap-hibernate/folder-watch.js';
 import { HeldConnection } from '#services/imap-hibernate/held-connection.js';
 import { LineClient } from '../../support/line-client.js';
+import { socketPair, talkOver } from '../../support/socket-pair.js';
 import { streamPair } from '../../support/stream-pair.js';
 
 const minuteMs = 60_000;
@@ -44,10 +45,15 @@ interface World {
   kick(): void;
 }
 
-function hold(test: TestContext, answer: Answer, order: Partial<HoldOrder> = {}, fields?: HandoffRequest['fields']): World {
+function hold(
+  test: TestContext,
+  answer: Answer,
+  order: Partial<HoldOrder> = {},
+  fields?: HandoffRequest['fields'],
+  [near, stream]: readonly [Duplex, Duplex] = streamPair(),
+): World {
   const folder = mkdtempSync(join(tmpdir(), 'roost-hold-'));
   const folders = new FolderWatch(silentLogger);
-  const [near, stream] = streamPair();
   const client = new LineClient(near);
   const wholeOrder: HoldOrder = {
     folders: [{ path: folder, mtimeMs: statSync(folder).mtimeMs }],
@@ -276,6 +282,15 @@ describe('A held client', () => {
       assert.equal(world.offers.length, 1);
     });
   }
+
+  it('hears the goodbye although it is saying something just then', async (test) => {
+    const pair = await socketPair(test);
+    const world = hold(test, () => full, {}, undefined, pair);
+    const { heard, errors } = await talkOver(pair[0], () => world.held.stop('shutdown'));
+    await world.released;
+    assert.deepEqual([heard, errors], ['* BYE [UNAVAILABLE] Server shutting down.\r\n', []]);
+    assert.deepEqual(world.offers, []);
+  });
 
   it('hears that the server is still here while no process is free, and is disconnected when its time is over', async (test) => {
     let offered = (): void => undefined;

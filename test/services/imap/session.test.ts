@@ -2,9 +2,12 @@ import assert from 'node:assert/strict';
 import { Duplex } from 'node:stream';
 import { describe, it } from 'node:test';
 import { constants, createDeflateRaw, createInflateRaw } from 'node:zlib';
-import type { LogFields, Logger } from '#log/logger.js';
-import { createImapWorld } from '../../support/imap-world.js';
+import { type LogFields, type Logger, silentLogger } from '#log/logger.js';
+import { ImapConnection } from '#services/imap/connection.js';
+import { createMemoryAccount } from '#storage/memory/account.js';
+import { createImapWorld, defaultImapSettings } from '../../support/imap-world.js';
 import { LineClient } from '../../support/line-client.js';
+import { socketPair, talkOver } from '../../support/socket-pair.js';
 
 const message = (subject: string, body = 'body'): string => `Subject: ${subject}\r\n\r\n${body}\r\n`;
 const append = (text: string): string => `APPEND INBOX {${text.length}+}\r\n${text}`;
@@ -117,6 +120,16 @@ describe('IMAP session', () => {
     connection.stop('shutdown');
     assert.equal(await client.line(), '* BYE [UNAVAILABLE] Server shutting down.');
     await done;
+  });
+
+  it('tells a client so that is saying something just then', async (test) => {
+    await using user = createMemoryAccount()();
+    const [near, far] = await socketPair(test);
+    const connection = new ImapConnection({ stream: far, user, settings: defaultImapSettings(), log: silentLogger });
+    const done = connection.run();
+    const { heard, errors } = await talkOver(near, () => connection.stop('shutdown'));
+    await done;
+    assert.deepEqual([heard, errors], ['* BYE [UNAVAILABLE] Server shutting down.\r\n', []]);
   });
 
   it('sends a sign of life in IDLE', async () => {

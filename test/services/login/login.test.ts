@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it, type TestContext } from 'node:test';
 import { imapLoginRole, pop3LoginRole } from '#services/login/main.js';
+import { talkOver } from '../../support/socket-pair.js';
 import { type LineClient, startLogin } from './fixture.js';
 
 const greeting =
@@ -235,9 +236,21 @@ describe('login and TLS', () => {
     while (world.handles.length === 0) await new Promise((resolve) => setImmediate(resolve));
     t.mock.timers.enable({ apis: ['setTimeout'] });
     world.handles[0]?.stop('shutdown');
-    t.mock.timers.tick(2_000);
+    t.mock.timers.tick(4_499);
+    assert.equal(world.released, 0);
+    t.mock.timers.tick(1);
     assert.equal(await client.line(), undefined);
     assert.equal(world.released, 1);
+  });
+
+  it('says goodbye to a client that is logging in just then', async (t) => {
+    const world = await startLogin(t, imapLoginRole);
+    const client = await world.connect();
+    await client.line();
+    client.socket.removeAllListeners('data');
+    const { heard, errors } = await talkOver(client.socket, () => world.handles[0]?.stop('shutdown'));
+    assert.deepEqual([heard, errors], ['* BYE [UNAVAILABLE] Server shutting down.\r\n', []]);
+    while (world.released === 0) await new Promise((resolve) => setImmediate(resolve));
   });
 
   it('says goodbye to a client that was in the handshake when the server was stopped, once it is over', async (t) => {
