@@ -35,10 +35,12 @@ export async function talkOver(
   await new Promise<void>((resolve) => near.write('a1 NOOP\r\n', () => resolve()));
   await new Promise((resolve) => setImmediate(resolve));
   await new Promise<void>((resolve) => near.write('a2 LOGOUT\r\n', () => resolve()));
-  const received: Buffer[] = [];
-  near.on('data', (chunk: Buffer) => received.push(chunk));
+  let heard = '';
+  near.on('data', (chunk: Buffer | string) => {
+    heard += chunk.toString();
+  });
   const closed = once(near, 'close');
   near.resume();
   await closed;
-  return { heard: Buffer.concat(received).toString(), errors };
+  return { heard, errors };
 }

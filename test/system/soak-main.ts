@@ -1,5 +1,6 @@
 // node dist-test/system/soak-main.js --seconds 600 --clients 200 [--seed 7] [--kill-every 300] [--reload-every 5000]
 //   [--pools strict]: a process for each login and each session, copied from templates
+//   [--pause 20000]: ms between two connections of a client, on average; 200 clients of strict pools need it on a small machine
 //   [--direct no]: the mail services listen themselves as well unless told
 //   [--log FILE]: what the server logged
 import { writeFileSync } from 'node:fs';
@@ -15,6 +16,7 @@ const { values } = parseArgs({
     'reload-every': { type: 'string', default: '5000' },
     pools: { type: 'string', default: 'dense' },
     direct: { type: 'string', default: 'yes' },
+    pause: { type: 'string', default: '0' },
     log: { type: 'string' },
   },
 });
@@ -25,6 +27,7 @@ const soak = new Soak({
   seed: Number(values.seed),
   killEveryMs: Number(values['kill-every']),
   reloadEveryMs: Number(values['reload-every']),
+  pauseMs: Number(values.pause),
   pools: values.pools === 'strict' ? 'strict' : 'dense',
   hasDirect: values.direct !== 'no',
 });

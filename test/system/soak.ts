@@ -27,6 +27,8 @@ export interface SoakOptions {
   /** Mean time between two kills. */
   readonly killEveryMs: number;
   readonly reloadEveryMs: number;
+  /** Mean time between two connections of a client: with a process for each, starting them takes most of the machine. 0 unless told. */
+  readonly pauseMs?: number;
   /** `strict`: each login and each session has a process of its own (service_count = 1), copied from templates, which are killed as well. */
   readonly pools?: 'dense' | 'strict';
   /** The mail services have listeners of their own as well, which a quarter of their clients use. */
@@ -214,6 +216,7 @@ export class Soak {
     const random = seededRandom(this.#options.seed * 7_919 + index);
     const kind = kinds[index % kinds.length] ?? 'imap';
     while (!this.#isOver) {
+      await this.#pause(random);
       const security = (['plain', 'plain', 'starttls', 'tls'] as const)[random(4)] ?? 'plain';
       const isDirect = this.#mayUseDirect(index) && random(4) === 0 && (kind === 'imap' || kind === 'pop3');
       const attempt: Attempt = {
@@ -234,6 +237,11 @@ export class Soak {
         await sleep(20 + random(100));
       }
     }
+  }
+
+  async #pause(random: (below: number) => number): Promise<void> {
+    const untilMs = Date.now() + random(1 + 2 * (this.#options.pauseMs ?? 0));
+    while (!this.#isOver && Date.now() < untilMs) await sleep(Math.min(1_000, untilMs - Date.now()));
   }
 
   /** Processes in direct mode serve whoever they run as, mail_uid. */
