@@ -221,6 +221,30 @@ export function appendContract(makeWorld: MakeWorld): void {
       assert.equal(view.isReadOnly, true);
     });
 
+    for (const kind of ['append', 'deliver'] as const)
+      it(`is refused when the mailbox is deleted before or during the ${kind === 'append' ? 'save' : 'delivery'}`, async () => {
+        await using world = await makeWorld();
+        for (const when of ['before', 'after the first octet', 'before the commit']) {
+          const mailbox = await world.create('box');
+          await using transaction = mailbox.beginAppend(kind);
+          const save = async (): Promise<void> => {
+            if (when === 'before') await world.delete('box');
+            const writer = await transaction.add(
+              { flags: { system: 0, keywords: [] }, internalDateMs: undefined, expectedBytes: undefined },
+              never,
+            );
+            await writer.write(Buffer.alloc(when === 'after the first octet' ? 200_000 : 1_000, 'a line\r\n'));
+            if (when === 'after the first octet') await world.delete('box');
+            await writer.write(Buffer.alloc(200_000, 'a line\r\n'));
+            await writer.end();
+            if (when === 'before the commit') await world.delete('box');
+            await transaction.commit(never);
+          };
+          await rejectsWith(save(), 'not-found');
+          await rejectsWith(world.open('box'), 'not-found');
+        }
+      });
+
     it('as a delivery tells no UID, and the next sync shows the message', async () => {
       await using world = await makeWorld();
       const mailbox = await world.create('box');

@@ -88,6 +88,12 @@ export function copyContract(makeWorld: MakeWorld): void {
         await using actor = await openView(source);
         await using view = await openView(source);
         await expunge(actor, [2]);
+        if (verb === 'move' && world.hasPeers === true) {
+          // The view does not know yet.
+          const { targetUids } = await view.move([1, 2, 3], target, never);
+          assert.equal(targetUids.length, 2);
+          return;
+        }
         await rejectsWith(view[verb]([1, 2, 3], target, never), 'expunged');
         assert.equal((await target.status({ size: false }, never)).messages, 0);
         assert.equal((await source.status({ size: false }, never)).messages, 2);

@@ -100,10 +100,12 @@ export function numberingContract(makeWorld: MakeWorld): void {
         }
         assert.deepEqual(uidsOf(watcher), uids);
         assert.equal(watcher.count, uids.length);
-        assert.deepEqual(
-          uidsOf(watcher).filter((_, index) => watcher.isExpunged(index + 1)),
-          expunged,
-        );
+        // What another process has expunged is known when this one has looked.
+        if (world.hasPeers !== true || steps.at(-1)?.[0] !== 'expunge')
+          assert.deepEqual(
+            uidsOf(watcher).filter((_, index) => watcher.isExpunged(index + 1)),
+            expunged,
+          );
       });
     }
 

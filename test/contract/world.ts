@@ -8,6 +8,8 @@ import { flagBit, type Uid } from '#storage/types.js';
 /** One driver with empty storage of its own. */
 export interface MailboxWorld extends AsyncDisposable {
   readonly driver: MailboxDriver;
+  /** Each view belongs to a process of its own, which learns what others did when it looks; otherwise all to one that knows it at once. */
+  readonly hasPeers?: boolean;
   /** Creates and opens. */
   create(name: string, options?: { readonly quota?: QuotaGuard }): Promise<Mailbox>;
   open(name: string, options?: { readonly quota?: QuotaGuard; readonly isReadOnly?: boolean }): Promise<Mailbox>;

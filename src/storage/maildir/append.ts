@@ -166,7 +166,7 @@ export class MaildirAppend implements AppendTransaction {
     } catch (error) {
       this.#state = 'failed';
       this.#discard();
-      throw error;
+      throw this.#target.box.orGone(error);
     }
   }
 

@@ -4,6 +4,7 @@
 // dovecot-uidlist (all processes, Dovecot included).
 import { statSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
+import { errnoOf } from '#util/coded-error.js';
 import { LockOwner } from '#util/dot-lock.js';
 import { type FilePermissions, permissionsIn } from '#util/file-permissions.js';
 import { Mutex } from '#util/keyed-mutex.js';
@@ -221,7 +222,17 @@ export class MaildirBox {
   }
 
   checkExists(): void {
-    if (this.isDeleted) throw new StorageError('not-found', `${this.paths.mailDir} was deleted`, { clientText: 'Mailbox was deleted' });
+    if (this.isDeleted) throw this.#gone();
+  }
+
+  /** What a save that failed says: when its mailbox is not there any more, because another process has deleted it, that and nothing else. */
+  orGone(error: unknown): unknown {
+    const isMissing = [error, error instanceof Error ? error.cause : undefined].some((one) => errnoOf(one) === 'ENOENT');
+    return isMissing && statSync(this.curDir, { throwIfNoEntry: false }) === undefined ? this.#gone(error) : error;
+  }
+
+  #gone(cause?: unknown): StorageError {
+    return new StorageError('not-found', `${this.paths.mailDir} was deleted`, { clientText: 'Mailbox was deleted', cause });
   }
 
   /** @param curInode of the folder cur/ that is at our path now. @returns true when it is not the one we have loaded */

@@ -51,8 +51,9 @@ export async function copyMessages(source: CopySource, target: MaildirBox, signa
       return { uidValidity: placed.uidValidity, sourceUids: uids, targetUids: placed.uids };
     } catch (error) {
       if (how === 'link' && cannotLink(error)) how = 'copy';
-      else if (causeOf(error) === 'ENOENT' && attempt < mostLooks) await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
-      else throw error;
+      else if (causeOf(error) === 'ENOENT' && attempt < mostLooks && target.orGone(error) === error)
+        await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
+      else throw target.orGone(error);
     }
   }
 }
@@ -85,7 +86,7 @@ export async function moveMessages(source: CopySource, target: MaildirBox, signa
       left = [...moving.values()];
     } catch (error) {
       if (sourceUids.length === 0 && cannotLink(error)) return copyAndExpunge(source, target, signal);
-      if (sourceUids.length === 0) throw error;
+      if (sourceUids.length === 0) throw target.orGone(error);
       box.log.warning('maildir.move', `Could not move all messages from ${box.paths.mailDir}`, { error });
       break;
     }

@@ -6,7 +6,20 @@
 //
 // Where the file system keeps the order (util/write-out.ts), the octets are only sent to the device here, and one fsync under the final name makes both
 // durable; elsewhere the file is fsynced here and the folder later.
-import { close, closeSync, fsync, futimesSync, mkdirSync, open, openSync, unlinkSync, writev, writevSync } from 'node:fs';
+import {
+  close,
+  closeSync,
+  fsync,
+  futimesSync,
+  mkdirSync,
+  open,
+  openSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  writev,
+  writevSync,
+} from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { givePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
@@ -117,14 +130,7 @@ export class TemporaryMessage {
         TemporaryMessage.#syncing === 0 ? openSync(this.path, this.#openFlags, mode) : await openLater(this.path, this.#openFlags, mode);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
-      // Some programs make Maildirs without tmp/ or new/.
-      for (const folder of [this.#box.tmpDir, this.#box.newDir]) {
-        try {
-          mkdirSync(folder, 0o700);
-        } catch (mkdirError) {
-          if (errnoOf(mkdirError) !== 'EEXIST') throw mkdirError;
-        }
-      }
+      this.#makeFolders();
       this.#fd = openSync(this.path, this.#openFlags, mode);
     }
     this.#isMade = true;
@@ -133,6 +139,20 @@ export class TemporaryMessage {
       throw new StorageError('cannot', 'the message was given up');
     }
     givePermissions(this.#fd, this.#box.permissions);
+  }
+
+  /** Some programs make Maildirs without tmp/ or new/. @throws Error ENOENT where another process has deleted the mailbox */
+  #makeFolders(): void {
+    const { curDir, tmpDir, newDir } = this.#box;
+    statSync(curDir);
+    const made = [tmpDir, newDir].filter(makeFolder);
+    try {
+      // A mailbox is deleted by taking cur/ away first: what was made after that would hold a message that nobody ever sees.
+      statSync(curDir);
+    } catch (error) {
+      for (const folder of made) rmdirSync(folder);
+      throw error;
+    }
   }
 
   #writeNow(): void {
@@ -170,6 +190,17 @@ export class TemporaryMessage {
     this.#fd = -1;
     if (this.size < flushBytes) closeSync(fd);
     else close(fd, () => undefined);
+  }
+}
+
+/** @returns false when it was there */
+function makeFolder(path: string): boolean {
+  try {
+    mkdirSync(path, 0o700);
+    return true;
+  } catch (error) {
+    if (errnoOf(error) !== 'EEXIST') throw error;
+    return false;
   }
 }
 
