@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { checkMachine, type TuneResult } from '#cli/tune/checks.js';
 import { type MachineFacts, readMachine, type ServerNeeds } from '#cli/tune/facts.js';
@@ -113,6 +114,14 @@ describe('tune', () => {
     assert.equal(get(results, 'vm.overcommit_memory').verdict, 'change');
     assert.equal(get(results, 'transparent huge pages').verdict, 'change');
     assert.match(get(results, 'memory').why, /100 processes of about 48 MB .*lower process_limit/);
+  });
+
+  it('has nothing to object to in the kernel settings that come along for sysctl.d', () => {
+    const text = readFileSync(new URL('../../packaging/sysctl.d/60-roost.conf', import.meta.url), 'utf8');
+    const values = Object.fromEntries([...text.matchAll(/^([\w.]+) = (\d+)$/gm)].map(([, name = '', value = '']) => [name, value]));
+    assert.ok(Object.keys(values).length >= 5);
+    const results = checkMachine(machine(values), needs);
+    for (const name of Object.keys(values)) assert.notEqual(get(results, name).verdict, 'raise', name);
   });
 
   it('works where nothing can be read, and without a configuration', () => {
