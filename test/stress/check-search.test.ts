@@ -21,7 +21,7 @@ async function search(found: string, told: (view: ClientView) => void): Promise<
   const ledger = new MailboxLedger('INBOX', clock, fail);
   const flags = new Map(allFlags.map((flag) => [flag, flag === '\\Seen']));
   ledger.noteSaved(7, undefined, flags, [clock.tick(), clock.tick()], 1);
-  const view = new ClientView(ledger, { isQresync: false }, fail);
+  const view = new ClientView(ledger, { isQresync: false, isUidOnly: false, shrinksAnytime: false }, fail);
   view.exists(1);
   view.fetch(1, '(UID 7 FLAGS (\\Seen))');
   const choices = [4, 0, 1];

@@ -2,7 +2,7 @@
 import { readSet } from './reply.js';
 import type { ClientView, KnownMessage } from './view.js';
 
-const flagKeys: Readonly<Record<string, readonly [string, boolean]>> = {
+export const flagKeys: Readonly<Record<string, readonly [string, boolean]>> = {
   SEEN: ['\\Seen', true],
   UNSEEN: ['\\Seen', false],
   DELETED: ['\\Deleted', true],
@@ -19,10 +19,11 @@ interface Searcher {
   readonly lines: readonly string[];
 }
 
-export async function checkSearch(session: Searcher, view: ClientView, random: (below: number) => number): Promise<void> {
+/** @param byUid never by sequence number */
+export async function checkSearch(session: Searcher, view: ClientView, random: (below: number) => number, byUid = false): Promise<void> {
   const keys = ['ALL', 'OR SEEN UNSEEN', ...Object.keys(flagKeys)];
   const key = keys[random(keys.length)] ?? 'ALL';
-  const uid = random(2) === 0 ? 'UID ' : '';
+  const uid = random(2) === 0 || byUid ? 'UID ' : '';
   const before = view.messages.map((message) => ({ message, flags: message.flags }));
   const isExtended = random(2) === 0;
   const start = view.ledger.clock.tick();

@@ -17,7 +17,8 @@ interface FlagTimes {
 export interface MessageFacts {
   readonly uid: number;
   token: string | undefined;
-  internalDate: string | undefined;
+  /** INTERNALDATE, ENVELOPE and so on, by name. */
+  readonly fixed: Map<string, string>;
   readonly flags: Map<string, FlagTimes>;
   /** Flags that go with each modseq: one modseq, one set of flags (RFC 7162 3.1). */
   readonly flagsAt: Map<number, string>;
@@ -69,7 +70,7 @@ export class MailboxLedger {
       facts = {
         uid,
         token: undefined,
-        internalDate: undefined,
+        fixed: new Map(),
         flags: new Map(),
         flagsAt: new Map(),
         highestModSeq: 0,
@@ -93,6 +94,13 @@ export class MailboxLedger {
     const facts = this.facts(uid);
     if (facts.token !== undefined && facts.token !== token) this.fail(`${this.name} UID ${uid} was ${facts.token}, is ${token}`);
     facts.token = token;
+  }
+
+  noteFixed(uid: number, name: string, value: string): void {
+    const { fixed } = this.facts(uid);
+    const earlier = fixed.get(name);
+    if (earlier !== undefined && earlier !== value) this.fail(`${this.name} ${name} of UID ${uid} was ${earlier}, is ${value}`);
+    fixed.set(name, value);
   }
 
   noteModSeq(uid: number, modSeq: number, flags: string | undefined): void {
@@ -136,7 +144,24 @@ export class MailboxLedger {
       if (value === false) state.clearStart = Math.max(state.clearStart, times[0]);
     }
     if (flags.get('\\Deleted') !== false) facts.mayBeGone ||= this.#expunging.size > 0 || this.#expungeEnd > times[0];
-    if (facts.goneSince !== undefined) facts.mayBeGone = true;
+    if (facts.goneSince !== undefined || this.#wasRemoved(facts.token, times[0])) facts.mayBeGone = true;
+  }
+
+  /** Messages that another program put into the mailbox: nobody is told their UIDs. */
+  readonly delivered = new Set<string>();
+  /** When another program last removed a file with the message of a token. */
+  readonly #removed = new Map<string, number>();
+
+  /** Another program is about to remove a file with this message: any message of that text may go. */
+  noteRemoval(token: string): void {
+    this.#removed.set(token, this.clock.tick());
+    for (const facts of this.messages.values()) if (facts.token === token || facts.token === undefined) facts.mayBeGone = true;
+  }
+
+  /** Since a moment. @param token undefined where it is not known yet */
+  #wasRemoved(token: string | undefined, since: number): boolean {
+    if (token !== undefined) return (this.#removed.get(token) ?? -1) > since;
+    return [...this.#removed.values()].some((time) => time > since);
   }
 
   #times(facts: MessageFacts, flag: string): FlagTimes {

@@ -1,5 +1,5 @@
 // node dist-test/stress/main.js --seconds 600 --sessions 20 [--seed 7] [--target server-one,server-many]
-import { cpSync, mkdtempSync } from 'node:fs';
+import { cpSync, createWriteStream, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
@@ -13,6 +13,8 @@ const { values } = parseArgs({
     seed: { type: 'string', default: process.env['ROOST_STRESS_SEED'] ?? String(Date.now() % 100_000) },
     /** For each server; several with commas. */
     target: { type: 'string', default: process.env['ROOST_STRESS_TARGET'] ?? 'server-one,server-many' },
+    /** A file for everything that is sent and received. */
+    trace: { type: 'string' },
   },
 });
 
@@ -21,8 +23,13 @@ function keep(target: StressTarget): string {
   const inbox = target.maildirs?.['INBOX'];
   if (inbox === undefined) return 'nothing';
   const folder = mkdtempSync(join(tmpdir(), 'roost-stress-failed-'));
-  cpSync(inbox, folder, { recursive: true, preserveTimestamps: true });
-  return folder;
+  try {
+    cpSync(inbox, folder, { recursive: true, preserveTimestamps: true });
+    return folder;
+  } catch (error) {
+    // The server may still be at work.
+    return `${folder}, in part: ${String(error)}`;
+  }
 }
 
 /** Warnings and errors of the server, the last of them. */
@@ -34,6 +41,8 @@ function notable(log: string): string {
     .join('\n');
 }
 
+const trace = values.trace === undefined ? undefined : createWriteStream(values.trace);
+
 for (const name of values.target.split(',')) {
   console.log(`${name}: ${values.seconds} s, ${values.sessions} sessions, seed ${values.seed}`);
   const target = await openTarget(name);
@@ -44,6 +53,14 @@ for (const name of values.target.split(',')) {
       seconds: Number(values.seconds),
       ...target,
       connect: target.connect,
+      ...(trace !== undefined && { trace: (session: string, line: string) => trace.write(`${session} ${line}\n`) }),
+      progress: (seconds, commands) => {
+        const memory = target.memory?.();
+        const mb = (size: number): string => `${Math.round(size / 1_024)} MB`;
+        console.log(
+          `  ${seconds} s: ${commands} commands${memory === undefined ? '' : `, ${memory.processes} processes, ${mb(memory.sum)}, the largest ${mb(memory.largest)}`}`,
+        );
+      },
     });
     console.log(`${name}: ${commands} commands, ${messages} messages, no violation`);
   } catch (error) {

@@ -1,11 +1,19 @@
 // Plays many sessions at once, then asks whether what everybody was told is what there is.
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LineClient } from '../support/line-client.js';
+import { judgeKept } from './check-kept.js';
 import { allFlags, Clock, MailboxLedger } from './ledger.js';
 import { messageOf } from './messages.js';
+import { playOtherPrograms } from './other-programs.js';
 import { seededRandom } from './random.js';
 import { StressSession } from './session.js';
+import { step } from './steps.js';
+
+const progressMs = 30_000;
+/** How long news of another mailbox may take on a loaded machine. */
+const newsMs = 30_000;
 
 export interface StressOptions {
   readonly seed: number;
@@ -22,6 +30,10 @@ export interface StressOptions {
   readonly maildirs?: Readonly<Record<string, string>>;
   /** What the processes of the server are doing, for the report. */
   readonly states?: () => string;
+  /** Hears what every session sends and receives. */
+  readonly trace?: (session: string, line: string) => void;
+  /** Called every 30 s. */
+  readonly progress?: (seconds: number, commands: number) => void;
 }
 
 export interface StressResult {
@@ -54,7 +66,8 @@ export async function runStress(options: StressOptions): Promise<StressResult> {
       name: `s${index}`,
       random,
       ledgers,
-      isQresync: index % 3 === 1,
+      index,
+      trace: options.trace === undefined ? undefined : (line) => options.trace?.(`s${index}`, line),
       isStrict: options.isStrict ?? true,
       fail,
     });
@@ -64,19 +77,29 @@ export async function runStress(options: StressOptions): Promise<StressResult> {
   };
   try {
     await Promise.all(Array.from({ length: options.sessions }, (_, index) => connect(index)));
-    const untilMs = Date.now() + (options.seconds ?? 0) * 1_000;
-    await Promise.all(
+    const startMs = Date.now();
+    const untilMs = startMs + (options.seconds ?? 0) * 1_000;
+    const total = (): number => sessions.reduce((sum, { commands }) => sum + commands, 0);
+    const timer = setInterval(() => options.progress?.(Math.round((Date.now() - startMs) / 1_000), total()), progressMs);
+    const others = new AbortController();
+    const outside = options.maildirs === undefined ? undefined : playOtherPrograms(options.maildirs, ledgers, options.seed, others.signal);
+    const work = Promise.all(
       sessions.map(async (session) => {
-        for (let step = 0; options.steps === undefined ? Date.now() < untilMs : step < options.steps; step++) {
+        for (let count = 0; options.steps === undefined ? Date.now() < untilMs : count < options.steps; count++) {
           if (failure !== undefined) return;
-          await session.step();
+          await step(session);
         }
       }),
     );
+    await work.finally(async () => {
+      clearInterval(timer);
+      others.abort();
+      await outside;
+    });
     const witness = await connect(options.sessions);
     for (const ledger of ledgers) await reconcile(witness, ledger, sessions, options.maildirs?.[ledger.name]);
     return {
-      commands: sessions.reduce((sum, { commands }) => sum + commands, 0),
+      commands: total(),
       messages: ledgers.reduce((sum, { messages }) => sum + messages.size, 0),
     };
   } catch (error) {
@@ -114,26 +137,39 @@ async function reconcile(
   for (const message of view.messages) {
     const facts = ledger.facts(message.uid);
     const flags = new Set(message.flags?.split(' '));
-    if (!facts.isAcknowledged)
-      witness.fail(
-        `nobody saved UID ${message.uid} of ${ledger.name}, Subject ${/^Subject: (\S+)\r\n/m.exec(bodies.get(message.uid) ?? '')?.[1]}`,
-      );
+    const subject = /^Subject: (\S+)\r\n/m.exec(bodies.get(message.uid) ?? '')?.[1];
+    if (!facts.isAcknowledged && !ledger.delivered.has(subject ?? ''))
+      witness.fail(`nobody saved UID ${message.uid} of ${ledger.name}, Subject ${subject}`);
     if (facts.goneSince !== undefined)
       witness.fail(`UID ${message.uid} of ${ledger.name} is there although it was gone (${facts.whyGone})`);
     for (const flag of allFlags)
       if (!ledger.canBe(facts, flag, flags.has(flag)))
         witness.fail(`UID ${message.uid} of ${ledger.name} has (${message.flags}); an acknowledged change of ${flag} is lost`);
     // A copy of a message that nobody had looked at yet.
-    facts.token ??= /^Subject: (\S+)\r\n/m.exec(bodies.get(message.uid) ?? '')?.[1];
+    facts.token ??= subject;
     if (bodies.get(message.uid) !== messageOf(facts.token ?? ''))
       witness.fail(`UID ${message.uid} of ${ledger.name} is not ${facts.token}`);
   }
   const present = new Map(view.messages.map((message) => [message.uid, message.flags]));
   for (const facts of ledger.messages.values())
     if (facts.isAcknowledged && !facts.mayBeGone && !present.has(facts.uid)) witness.fail(`UID ${facts.uid} of ${ledger.name} is lost`);
+  checkDeliveries(witness, ledger);
   await checkStatus(witness, ledger, present);
   for (const session of sessions) if (session !== witness) await agree(session, ledger, present);
   if (maildir !== undefined) await checkFiles(witness, maildir, bodies, present);
+}
+
+/** Every UID that no command was told of belongs to a message from outside, and every such message had one. */
+function checkDeliveries(witness: StressSession, ledger: MailboxLedger): void {
+  const highest = Math.max(ledger.uidNext - 1, ...ledger.messages.keys());
+  const unclaimed: number[] = [];
+  for (let uid = 1; uid <= highest; uid++) if (!ledger.facts(uid).isAcknowledged) unclaimed.push(uid);
+  const seen = new Set(unclaimed.map((uid) => ledger.facts(uid).token));
+  const unseen = [...ledger.delivered].filter((token) => !seen.has(token));
+  const nameless = unclaimed.filter((uid) => ledger.facts(uid).token === undefined).length;
+  if (unseen.length > nameless) witness.fail(`${unseen.slice(0, 9)} were delivered to ${ledger.name} and never seen`);
+  if (unclaimed.length < ledger.delivered.size)
+    witness.fail(`${ledger.delivered.size} messages were delivered to ${ledger.name}, ${unclaimed.length} UIDs are for them`);
 }
 
 async function checkStatus(witness: StressSession, ledger: MailboxLedger, present: ReadonlyMap<number, string | undefined>): Promise<void> {
@@ -146,8 +182,10 @@ async function checkStatus(witness: StressSession, ledger: MailboxLedger, presen
 
 /** A session that asks for news has, with what it was told before, the same mailbox as the witness. */
 async function agree(session: StressSession, ledger: MailboxLedger, present: ReadonlyMap<number, string | undefined>): Promise<void> {
-  if (session.view?.ledger !== ledger) return;
+  if (session.view?.ledger !== ledger) return agreeStatus(session, ledger, present.size);
   await session.run('NOOP');
+  // Without sequence numbers a client cannot say where the messages stand that it knows nothing of.
+  if (session.profile.isUidOnly) await session.learnUids(session.view);
   const { messages } = session.view;
   if (messages.length !== present.size) session.fail(`has ${messages.length} messages of ${ledger.name}, a fresh session ${present.size}`);
   [...present].forEach(([uid, flags], index) => {
@@ -157,6 +195,21 @@ async function agree(session: StressSession, ledger: MailboxLedger, present: Rea
     if (message.flags !== undefined && message.flags !== flags)
       session.fail(`was told (${message.flags}) of UID ${uid}, a fresh session (${flags})`);
   });
+  judgeKept(session, present);
+}
+
+/** Whoever asked for news of a mailbox that is not selected (RFC 5465) has them soon. */
+async function agreeStatus(session: StressSession, ledger: MailboxLedger, count: number): Promise<void> {
+  const isRight = (): boolean => {
+    const line = session.statusTold.get(ledger.name);
+    return line === undefined || (line.includes(`MESSAGES ${count}`) && line.includes(`UIDNEXT ${ledger.uidNext}`));
+  };
+  if (session.profile.notify === undefined) return;
+  for (const untilMs = Date.now() + newsMs; !isRight() && Date.now() < untilMs; ) {
+    await session.run('NOOP');
+    await sleep(100);
+  }
+  if (!isRight()) session.fail(`was told ${session.statusTold.get(ledger.name)}, there are ${count}, UIDNEXT ${ledger.uidNext}`);
 }
 
 /** No file but the messages, each complete. */

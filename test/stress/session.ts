@@ -1,8 +1,8 @@
 // One client that runs random commands and checks every line it gets.
 import type { LineClient } from '../support/line-client.js';
-import { checkSearch } from './check-search.js';
+import { KeptResults } from './kept-results.js';
 import { allFlags, type FlagWrite, type MailboxLedger } from './ledger.js';
-import { messageOf, textOf } from './messages.js';
+import { type Profile, profileOf } from './profile.js';
 import { readSet } from './reply.js';
 import { ClientView, type CommandKind, type KnownMessage } from './view.js';
 
@@ -12,9 +12,12 @@ export interface SessionOptions {
   readonly name: string;
   readonly random: (below: number) => number;
   readonly ledgers: readonly MailboxLedger[];
-  readonly isQresync: boolean;
+  /** Chooses its extensions. */
+  readonly index: number;
   /** Also what Roost promises beyond the standards: HIGHESTMODSEQ before CONDSTORE is enabled, a FETCH for each stored message. */
   readonly isStrict: boolean;
+  /** Hears every line, both ways. */
+  readonly trace: ((line: string) => void) | undefined;
   /** Ends the whole run. */
   readonly fail: (reason: string) => never;
 }
@@ -35,49 +38,83 @@ export class StressSession {
   view: ClientView | undefined;
   isReadOnly = false;
   readonly #client: LineClient;
-  readonly #options: SessionOptions;
+  readonly options: SessionOptions;
+  capabilities: ReadonlySet<string> = new Set();
+  profile: Profile = profileOf(0, new Set());
+  /** Search results that the server keeps up to date. */
+  readonly kept: KeptResults;
+  /** The last unsolicited STATUS of a mailbox that is not selected (RFC 5465), by its name. */
+  readonly statusTold = new Map<string, string>();
+  /** A mailbox of its own, and how many messages it has: see step-folders. */
+  own: { name: string; count: number } | undefined;
+  made = 0;
   readonly #cached = new Map<MailboxLedger, Cached>();
   /** HIGHESTMODSEQ that the client may keep: from SELECT and tagged replies. */
   #modSeq = 0;
   #lines: string[] = [];
-  #made = 0;
+  /** SELECT was sent: replies are about the old mailbox up to CLOSED. */
+  #next: ClientView | undefined;
 
   constructor(client: LineClient, options: SessionOptions) {
     this.#client = client;
-    this.#options = options;
+    this.options = options;
     this.name = options.name;
+    this.kept = new KeptResults((reason) => this.fail(reason));
   }
 
   fail(reason: string): never {
-    return this.#options.fail(`${this.name}: ${reason}`);
+    return this.options.fail(`${this.name}: ${reason}`);
   }
 
   #remember(line: string): void {
+    this.options.trace?.(line);
     this.history.push(line.length > 240 ? `${line.slice(0, 240)}...` : line);
     if (this.history.length > 80) this.history.splice(0, 40);
     if (/^> (APPEND|COPY|MOVE|CLOSE|EXPUNGE|STORE|UID (?!FETCH))|COPYUID|APPENDUID|^< t\d+ NO|^< \* VANISHED/.test(line))
       this.journal.push(this.history.at(-1) ?? '');
   }
 
+  /** Only UIDs are safe to use: numbers change at any time, or are not there at all. */
+  get usesUids(): boolean {
+    return this.profile.isUidOnly || this.profile.notify === 'SELECTED';
+  }
+
   /** Runs a command, checks everything untagged. @returns the tagged reply without its tag */
   async run(text: string, shown = text): Promise<string> {
-    const words = text.split(' ');
-    const isUid = words[0] === 'UID';
-    const command: CommandKind = { name: words[isUid ? 1 : 0] ?? '', isUid };
-    for (const line of this.#client.unread) if (/^\* (\d+ EXPUNGE|VANISHED)/.test(line)) this.fail(`${line} between commands`);
-    this.#begin(shown);
-    const tag = this.#client.send(text);
+    const [reply] = await this.runAll([text], shown);
+    return reply ?? this.fail('no reply');
+  }
+
+  /** Sends commands without waiting in between; none may use sequence numbers. @returns the tagged replies in the order of the commands */
+  async runAll(texts: readonly string[], shown = texts.join(' | ')): Promise<string[]> {
+    if (this.profile.notify !== 'SELECTED')
+      for (const line of this.#client.unread) if (/^\* (\d+ EXPUNGE|VANISHED)/.test(line)) this.fail(`${line} between commands`);
+    this.#begin(shown, texts.length);
+    const pending = new Map(texts.map((text) => [this.#client.send(text), text]));
+    const tags = [...pending.keys()];
+    this.lastTag = tags.at(-1) ?? '';
+    const replies = new Map<string, string>();
     for (;;) {
       const line = await this.#client.line();
       if (line === undefined) this.fail(`connection closed in ${shown}`);
       this.#remember(`< ${line}`);
-      if (line.startsWith(`${tag} `)) return this.#tagged(line.slice(tag.length + 1), shown);
-      this.#untagged(line, command);
+      const [tag = ''] = line.split(' ', 1);
+      const text = pending.get(tag);
+      if (text === undefined) {
+        this.#untagged(line, kindOf([...pending.values()][0] ?? ''));
+        continue;
+      }
+      pending.delete(tag);
+      replies.set(tag, this.#tagged(line.slice(tag.length + 1), shown));
+      if (pending.size === 0) return tags.map((sent) => replies.get(sent) ?? '');
     }
   }
 
-  #begin(shown: string): void {
-    this.commands += 1;
+  /** Of the command sent last. */
+  lastTag = '';
+
+  #begin(shown: string, count = 1): void {
+    this.commands += count;
     this.#lines = [];
     this.view?.toldFlags.clear();
     if (this.view !== undefined) this.view.fetched = [];
@@ -92,8 +129,17 @@ export class StressSession {
   }
 
   #untagged(line: string, command: CommandKind): void {
+    if (this.kept.accept(line)) return;
     this.#lines.push(line);
+    if (line.startsWith('* OK [CLOSED]')) this.#closed();
+    else if (line.startsWith('* STATUS ')) this.#noteStatus(line);
     const { view } = this;
+    const byUid = /^\* (\d+) UIDFETCH (.*)$/s.exec(line);
+    if (byUid !== null) {
+      if (view === undefined) this.fail(`${line.slice(0, 60)} without a mailbox`);
+      view.uidFetch(Number(byUid[1]), byUid[2] ?? '');
+      return;
+    }
     const numbered = /^\* (\d+) (EXISTS|EXPUNGE|RECENT|FETCH)(?: (.*))?$/s.exec(line);
     if (numbered !== null) {
       if (view === undefined) this.fail(`${line.slice(0, 60)} without a mailbox`);
@@ -111,40 +157,91 @@ export class StressSession {
     else if (!line.startsWith('* ')) this.fail(`unexpected ${line.slice(0, 80)}`);
   }
 
-  async start(): Promise<void> {
-    if (this.#options.isQresync) await this.run('ENABLE QRESYNC');
-    else if (this.#options.random(2) === 0) await this.run('ENABLE CONDSTORE');
+  #noteStatus(line: string): void {
+    const name = /^\* STATUS "?([^ "]+)/.exec(line)?.[1] ?? '';
+    const next = /UIDNEXT (\d+)/.exec(line)?.[1];
+    const earlier = /UIDNEXT (\d+)/.exec(this.statusTold.get(name) ?? '')?.[1];
+    if (earlier !== undefined && next !== undefined && Number(next) < Number(earlier)) this.fail(`${line}: UIDNEXT was ${earlier}`);
+    if (next !== undefined) this.statusTold.set(name, line);
   }
 
-  #any<T>(list: readonly T[]): T {
-    const item = list[this.#options.random(list.length)];
+  #closed(): void {
+    if (this.#next === undefined) return;
+    this.keepCache();
+    this.view = this.#next;
+    this.#next = undefined;
+  }
+
+  async start(): Promise<void> {
+    await this.run('CAPABILITY');
+    this.capabilities = new Set(this.line('* CAPABILITY ').slice(13).split(' '));
+    this.profile = profileOf(this.options.index, this.capabilities);
+    const { isQresync, isUidOnly, notify, compresses } = this.profile;
+    if (compresses) {
+      await this.run('COMPRESS DEFLATE');
+      this.#client.compress();
+    }
+    if (isQresync) await this.run('ENABLE QRESYNC');
+    else if (this.options.random(2) === 0) await this.run('ENABLE CONDSTORE');
+    if (isUidOnly) await this.run('ENABLE UIDONLY');
+    if (notify !== undefined) await this.notify();
+  }
+
+  async notify(): Promise<void> {
+    const events = 'MessageNew MessageExpunge FlagChange';
+    const selected = this.any([events, events.replace('MessageNew', 'MessageNew (UID FLAGS MODSEQ)')]);
+    const reply = await this.run(`NOTIFY SET STATUS (${this.profile.notify} (${selected})) (personal (${events}))`);
+    if (!reply.startsWith('OK')) this.fail(`NOTIFY: ${reply}`);
+  }
+
+  any<T>(list: readonly T[]): T {
+    const item = list[this.options.random(list.length)];
     if (item === undefined) throw new Error('nothing to choose from');
     return item;
   }
 
-  async select(ledger = this.#any(this.#options.ledgers), readOnly = this.#options.random(8) === 0): Promise<void> {
-    const { isQresync, fail } = this.#options;
-    this.#keepCache();
-    this.view = new ClientView(ledger, { isQresync }, (reason) => fail(`${this.name}: ${reason}`));
+  async select(ledger = this.any(this.options.ledgers), readOnly = this.options.random(8) === 0): Promise<void> {
+    const { isQresync, isUidOnly, notify } = this.profile;
+    const view = new ClientView(ledger, { isQresync, isUidOnly, shrinksAnytime: notify === 'SELECTED' }, (reason) => this.fail(reason));
+    // News of the old mailbox may still be on the way to a client that asked for them.
+    if (notify !== undefined && this.view !== undefined) this.#next = view;
+    else {
+      this.keepCache();
+      this.view = view;
+    }
+    this.kept.clear();
+    this.statusTold.delete(ledger.name);
     const cached = this.#cached.get(ledger);
     const useCache = isQresync && cached !== undefined && ledger.uidValidity !== undefined;
+    const known = useCache ? this.#knownUids(cached) : '';
     const [uidNext, modSeq] = [ledger.uidNext, ledger.highestModSeq];
     this.isReadOnly = readOnly;
     const verb = readOnly ? 'EXAMINE' : 'SELECT';
     // The rules of SELECT hold for both.
-    const reply = await this.run(`${verb} ${ledger.name}${useCache ? ` (QRESYNC (${ledger.uidValidity} ${cached.modSeq}))` : ''}`);
+    const reply = await this.run(`${verb} ${ledger.name}${useCache ? ` (QRESYNC (${ledger.uidValidity} ${cached.modSeq}${known}))` : ''}`);
+    if (this.#next !== undefined) this.fail(`${verb} without CLOSED (RFC 7162 3.2.11)`);
+    this.statusTold.delete(ledger.name);
     if (!reply.startsWith('OK')) this.fail(`${verb}: ${reply}`);
     const code = (name: string): number =>
-      Number(new RegExp(`^\\* OK \\[${name} (\\d+)\\]`).exec(this.#line(`* OK [${name} `))?.[1] ?? this.fail(`no ${name}`));
+      Number(new RegExp(`^\\* OK \\[${name} (\\d+)\\]`).exec(this.line(`* OK [${name} `))?.[1] ?? this.fail(`no ${name}`));
     ledger.noteUidValidity(code('UIDVALIDITY'));
     const next = code('UIDNEXT');
     if (next < uidNext) this.fail(`UIDNEXT ${next} although it was ${uidNext}`);
-    const isTold = this.#options.isStrict || this.#lines.some((line) => line.includes('[HIGHESTMODSEQ '));
+    const isTold = this.options.isStrict || this.#lines.some((line) => line.includes('[HIGHESTMODSEQ '));
     const highest = isTold ? code('HIGHESTMODSEQ') : modSeq;
     if (highest < modSeq) this.fail(`HIGHESTMODSEQ ${highest} although ${modSeq} was told`);
-    this.#noteHighest(ledger, next, highest);
+    this.noteHighest(ledger, next, highest);
     this.#modSeq = highest;
-    if (useCache) await this.#checkResync(cached, highest);
+    if (useCache) await this.#checkResync(cached, highest, known !== '');
+  }
+
+  /** RFC 7162 3.2.5: with what it knows a client may help a server that has forgotten expunges. */
+  #knownUids({ flags }: Cached): string {
+    const uids = [...flags.keys()].filter((uid) => uid > 0);
+    if (uids.length === 0 || this.options.random(2) === 0) return '';
+    const places = [0, Math.floor(uids.length / 2), uids.length - 1].filter((place, at, all) => all.indexOf(place) === at);
+    const matches = ` (${places.map((place) => place + 1).join(',')} ${places.map((place) => uids[place]).join(',')})`;
+    return ` ${uids.join(',')}${this.profile.isUidOnly || this.options.random(2) === 0 ? '' : matches}`;
   }
 
   /** Untagged lines of the last command. */
@@ -152,17 +249,17 @@ export class StressSession {
     return this.#lines;
   }
 
-  #line(start: string): string {
+  line(start: string): string {
     return this.#lines.find((line) => line.startsWith(start)) ?? this.fail(`no ${start}`);
   }
 
-  #noteHighest(ledger: MailboxLedger, uidNext: number, modSeq: number): void {
+  noteHighest(ledger: MailboxLedger, uidNext: number, modSeq: number): void {
     ledger.uidNext = Math.max(ledger.uidNext, uidNext);
     ledger.highestModSeq = Math.max(ledger.highestModSeq, modSeq);
   }
 
   /** Keeps what a client knows at a moment when nothing is pending: all messages, with all flags. */
-  #keepCache(): void {
+  keepCache(): void {
     const { view } = this;
     if (view === undefined) return;
     this.view = undefined;
@@ -175,7 +272,7 @@ export class StressSession {
   }
 
   /** RFC 7162 3.2.5: the cache, brought up to date by what SELECT told, is the mailbox. */
-  async #checkResync(cached: Cached, highest: number): Promise<void> {
+  async #checkResync(cached: Cached, highest: number, names: boolean): Promise<void> {
     const flags = new Map(cached.flags);
     for (const line of this.#lines) {
       const vanished = /^\* VANISHED \(EARLIER\) (.*)$/.exec(line);
@@ -184,7 +281,8 @@ export class StressSession {
     for (const { message } of this.view?.fetched ?? []) flags.set(message.uid, message.flags ?? '');
     await this.run('UID FETCH 1:* (FLAGS MODSEQ)');
     for (const { message } of this.view?.fetched ?? []) {
-      if (message.modSeq > highest) continue;
+      // Of messages that a client names nothing of, it is told nothing.
+      if (message.modSeq > highest || (names && !cached.flags.has(message.uid))) continue;
       if (flags.get(message.uid) !== message.flags)
         this.fail(
           `after QRESYNC from ${cached.modSeq} the client has UID ${message.uid} (${flags.get(message.uid)}), the server (${message.flags})`,
@@ -195,38 +293,18 @@ export class StressSession {
     if (surplus.length > 0) this.fail(`after QRESYNC from ${cached.modSeq} the client still has UID ${surplus.slice(0, 9).join(',')}`);
   }
 
-  /** One random command. */
-  async step(): Promise<void> {
-    const { random } = this.#options;
-    if (this.view === undefined) return this.select();
-    const choice = random(100);
-    if (choice < 12 || this.view.messages.length === 0) return this.#append();
-    if (choice < 30) return this.#fetchFlags();
-    if (choice < 38) return this.#fetchText();
-    if (choice < 42) return this.#fetchChanged();
-    if (choice < 60) return this.#store();
-    if (choice < 67) return checkSearch(this, this.view, random);
-    if (choice < 75) return this.#expunge();
-    if (choice < 83) return this.#copy(choice < 80 ? 'COPY' : 'MOVE');
-    if (choice < 88) return void (await this.run('NOOP'));
-    if (choice < 91) return this.idle();
-    if (choice < 94) return this.#status();
-    if (choice < 96) return this.#leave();
-    if (choice < 98) return this.select();
-    await this.run('UID FETCH 1:* (FLAGS MODSEQ)');
-  }
-
   /** A random set in one of the two numberings, and the messages in it. */
-  #some(view: ClientView, onlyKnown = false): { readonly uid: string; readonly set: string; readonly messages: readonly KnownMessage[] } {
-    const { random } = this.#options;
+  some(view: ClientView, onlyKnown = false): { readonly uid: string; readonly set: string; readonly messages: readonly KnownMessage[] } {
+    const { random } = this.options;
     const known = view.messages.filter(({ uid }) => uid > 0);
-    if (known.length > 0 && random(2) === 0) {
-      const first = this.#any(known).uid;
+    if (known.length > 0 && (this.usesUids || random(2) === 0)) {
+      const first = this.any(known).uid;
       const last = first + random(6);
       // The client may not have been told all UIDs of the range: name those it knows.
       const messages = known.filter(({ uid }) => uid >= first && uid <= last);
       return { uid: 'UID ', set: messages.map(({ uid }) => uid).join(','), messages };
     }
+    if (this.usesUids) return { uid: 'UID ', set: '1:*', messages: view.messages };
     // Numbers of messages that were announced and not fetched yet are used by reading commands only.
     const unknown = view.messages.findIndex(({ uid }) => uid === 0);
     const count = unknown > 0 && (onlyKnown || random(4) > 0) ? unknown : view.messages.length;
@@ -235,255 +313,57 @@ export class StressSession {
     return { uid: '', set: `${first}:${last}`, messages: view.messages.slice(first - 1, last) };
   }
 
-  #flags(): string[] {
-    return allFlags.filter((flag) => this.#options.random(flag === '\\Deleted' ? 8 : 4) === 0);
+  /** A message whose UID the client knows. */
+  anyKnown(view: ClientView): KnownMessage | undefined {
+    const known = view.messages.filter(({ uid }) => uid > 0);
+    return known.length === 0 ? undefined : this.any(known);
   }
 
-  async #append(): Promise<void> {
-    const { random, ledgers } = this.#options;
-    const ledger = this.#any(ledgers);
-    const count = random(6) === 0 ? 2 + random(3) : 1;
-    const all = Array.from({ length: count }, () => {
-      this.#made += 1;
-      const token = `${this.name}-${this.#made}`;
-      return { token, text: messageOf(token), flags: this.#flags() };
-    });
-    const floor = ledger.uidNext;
-    const start = ledger.clock.tick();
-    const parts = all.map(({ text, flags }) => ` (${flags.join(' ')}) {${text.length}+}\r\n${text}`).join('');
-    const reply = await this.run(
-      `APPEND ${ledger.name}${parts}`,
-      `APPEND ${ledger.name} ${all.map(({ token, flags }) => `${token} (${flags.join(' ')})`).join(', ')}`,
-    );
-    const end = ledger.clock.tick();
-    const code = /^OK \[APPENDUID (\d+) ([\d:,]+)\]/.exec(reply);
-    if (code === null) this.fail(`APPEND: ${reply}`);
-    ledger.noteUidValidity(Number(code[1]));
-    const uids = readSet(code[2] ?? '');
-    if (uids.length !== count) this.fail(`APPENDUID names ${uids.length} of ${count} messages`);
-    uids.forEach((uid, index) => {
-      const flags = new Set(all[index]?.flags);
-      const values = new Map(allFlags.map((flag) => [flag, flags.has(flag)]));
-      ledger.noteSaved(uid, all[index]?.token, values, [start, end], floor);
-    });
-    this.#noteHighest(ledger, Math.max(...uids) + 1, 0);
+  randomFlags(): string[] {
+    return allFlags.filter((flag) => this.options.random(flag === '\\Deleted' ? 8 : 4) === 0);
   }
 
-  async #fetchFlags(): Promise<void> {
-    if (this.view === undefined) return;
-    const { uid, set } = this.#some(this.view);
-    const items = this.#any(['(UID FLAGS)', '(UID FLAGS MODSEQ)', '(FLAGS)', '(UID INTERNALDATE FLAGS)', '(UID ENVELOPE)']);
-    await this.run(`${uid}FETCH ${set} ${items}`);
-  }
-
-  async #fetchText(): Promise<void> {
-    const { view } = this;
-    if (view === undefined) return;
-    await this.#learnUids(view);
-    if (!view.messages.some(({ uid }) => uid > 0)) return;
-    const { uid, set, messages } = this.#some(view, true);
-    const part = this.#any([
-      'RFC822.SIZE BODY.PEEK[HEADER]',
-      'BODY.PEEK[]',
-      'BODY.PEEK[HEADER.FIELDS (SUBJECT)]',
-      'BODY[TEXT]',
-      'BODY.PEEK[TEXT]',
-      'RFC822.SIZE',
-    ]);
-    const marksSeen = part === 'BODY[TEXT]' && !this.isReadOnly;
-    const writes = marksSeen ? this.#beginWrites(view, messages, new Map([['\\Seen', true]])) : [];
-    await this.run(
-      `${uid}FETCH ${set} (UID ${part} BODY.PEEK[HEADER.FIELDS (SUBJECT)]<0.60>)`.replace(
-        part.startsWith('BODY.PEEK[HEADER.F') ? ' BODY.PEEK[HEADER.FIELDS (SUBJECT)]<0.60>' : '\0',
-        '',
-      ),
-    );
-    const told = new Set(view.fetched.filter(({ items }) => items.has('BODY[TEXT]')).map(({ message }) => message.uid));
-    for (const write of writes) view.ledger.endWrite(write, told.has(write.facts.uid) ? 'yes' : 'maybe');
-    for (const { message, items } of view.fetched) {
-      const subject = [...items].find(([name]) => name.startsWith('BODY[HEADER.FIELDS'))?.[1] ?? items.get('BODY[HEADER]');
-      const token = /^Subject: (\S+)\r\n/m.exec(String(subject ?? ''))?.[1];
-      if (token !== undefined && message.uid > 0) view.ledger.noteToken(message.uid, token);
-      const known = message.uid > 0 ? view.ledger.facts(message.uid).token : undefined;
-      if (known !== undefined) this.#checkText(message.uid, messageOf(known), items);
-    }
-  }
-
-  #checkText(uid: number, text: string, items: ReadonlyMap<string, unknown>): void {
-    const head = text.slice(0, text.indexOf('\r\n\r\n') + 4);
-    for (const [name, expected] of [
-      ['BODY[]', text],
-      ['BODY[TEXT]', textOf(text)],
-      ['BODY[HEADER]', head],
-      ['RFC822.SIZE', String(text.length)],
-    ] as const) {
-      const value = items.get(name);
-      if (value !== undefined && value !== expected)
-        this.fail(`${name} of UID ${uid} is not what was saved: ${String(value).slice(0, 200)}`);
-    }
-  }
-
-  #beginWrites(view: ClientView, messages: readonly KnownMessage[], values: ReadonlyMap<string, boolean>): FlagWrite[] {
+  beginWrites(view: ClientView, messages: readonly KnownMessage[], values: ReadonlyMap<string, boolean>): FlagWrite[] {
     return messages.filter(({ uid }) => uid > 0).map(({ uid }) => view.ledger.beginWrite(uid, values));
   }
 
-  async #fetchChanged(): Promise<void> {
-    const { view } = this;
-    if (view === undefined) return;
-    const floor = Math.max(1, this.#any(view.messages).modSeq - this.#options.random(3));
-    const expected = view.messages.filter(({ modSeq }) => modSeq > floor);
-    const vanished = this.#options.isQresync && this.#options.random(2) === 0 ? ' VANISHED' : '';
-    const reply = await this.run(`UID FETCH 1:* (UID FLAGS) (CHANGEDSINCE ${floor}${vanished})`);
-    const told = new Set(view.fetched.map(({ message }) => message));
-    for (const { message, items } of view.fetched)
-      if (!items.has('MODSEQ')) this.fail(`FETCH CHANGEDSINCE of UID ${message.uid} without MODSEQ`);
-    if (reply.startsWith('OK'))
-      for (const message of expected)
-        if (view.messages.includes(message) && !told.has(message))
-          this.fail(`CHANGEDSINCE ${floor} leaves out modseq ${message.modSeq} (UID ${message.uid})`);
-  }
-
-  async #store(): Promise<void> {
-    const { view } = this;
-    if (view === undefined || this.isReadOnly) return void (await this.run('NOOP'));
-    // What is written without knowing the UID cannot be accounted for.
-    await this.#learnUids(view);
-    if (!view.messages.some(({ uid }) => uid > 0)) return;
-    const { random } = this.#options;
-    const { uid, set, messages } = this.#some(view, true);
-    const sign = this.#any(['+', '-', '']);
-    const flags = this.#flags();
-    const silent = random(2) === 0 ? '.SILENT' : '';
-    const since = random(4) === 0 ? Math.max(1, this.#any(messages).modSeq) : undefined;
-    const values = new Map(
-      allFlags.filter((flag) => sign === '' || flags.includes(flag)).map((flag) => [flag, sign !== '-' && flags.includes(flag)]),
-    );
-    const tooNew = since === undefined ? [] : messages.filter(({ uid: known }) => view.ledger.facts(known).highestModSeq > since);
-    const writes = this.#beginWrites(view, messages, values);
-    const before = new Map(messages.map((message) => [message, message.flags]));
-    const reply = await this.run(
-      `${uid}STORE ${set} ${since === undefined ? '' : `(UNCHANGEDSINCE ${since}) `}${sign}FLAGS${silent} (${flags.join(' ')})`,
-    );
-    const modified = new Set(readModified(reply, uid !== '', view));
-    for (const message of tooNew)
-      if (reply.startsWith('OK') && !modified.has(message.uid) && view.messages.includes(message) && !this.#mayBeGone(view, message))
-        this.fail(`STORE UNCHANGEDSINCE ${since} took UID ${message.uid}, which had a later modseq`);
-    for (const write of writes) {
-      const isGone = write.facts.mayBeGone || modified.has(write.facts.uid) || !reply.startsWith('OK');
-      view.ledger.endWrite(write, modified.has(write.facts.uid) ? 'no' : isGone ? 'maybe' : 'yes');
-    }
-    for (const [message, earlier] of before) {
-      if (view.toldFlags.has(message) || modified.has(message.uid)) continue;
-      // Without a reply a client takes its own change as done.
-      message.flags =
-        reply.startsWith('OK') && earlier !== undefined && !this.#mayBeGone(view, message) ? changed(earlier, values) : undefined;
-      if (
-        this.#options.isStrict &&
-        silent === '' &&
-        reply.startsWith('OK') &&
-        !this.#mayBeGone(view, message) &&
-        view.messages.includes(message)
-      )
-        this.fail(`STORE without FETCH for UID ${message.uid}`);
-    }
-  }
-
-  #mayBeGone(view: ClientView, message: KnownMessage): boolean {
+  mayBeGone(view: ClientView, message: KnownMessage): boolean {
     return view.ledger.facts(message.uid).mayBeGone;
   }
 
-  async #learnUids(view: ClientView): Promise<void> {
+  /** All UIDs, unless something new came meanwhile. */
+  async learnUids(view: ClientView): Promise<void> {
     if (view.messages.some(({ uid }) => uid === 0)) await this.run('UID FETCH 1:* (FLAGS MODSEQ)');
   }
 
-  async #expunge(): Promise<void> {
-    const { view } = this;
-    if (view === undefined || this.isReadOnly) return void (await this.run('NOOP'));
-    const some = this.#options.random(3) === 0 ? this.#some(view) : undefined;
-    const uids = some?.uid === 'UID ' ? some.messages.map(({ uid }) => uid) : undefined;
-    const due = view.messages.filter(
-      (message) =>
-        message.uid > 0 &&
-        (uids === undefined || uids.includes(message.uid)) &&
-        message.flags?.includes('\\Deleted') === true &&
-        view.ledger.certainFlag(view.ledger.facts(message.uid), '\\Deleted') === true,
-    );
-    const end = view.ledger.beginExpunge('deleted', uids);
-    const reply = await this.run(uids === undefined ? 'EXPUNGE' : `UID EXPUNGE ${some?.set}`);
-    if (!reply.startsWith('OK')) this.fail(`EXPUNGE: ${reply}`);
-    for (const message of due)
-      if (view.messages.includes(message) && view.ledger.certainFlag(view.ledger.facts(message.uid), '\\Deleted') === true)
-        this.fail(`EXPUNGE left UID ${message.uid}`);
-    end();
-  }
-
-  async #copy(verb: 'COPY' | 'MOVE'): Promise<void> {
-    const { view } = this;
-    if (view === undefined || (verb === 'MOVE' && this.isReadOnly)) return;
-    await this.#learnUids(view);
-    if (!view.messages.some(({ uid }) => uid > 0)) return;
-    const { uid, set, messages } = this.#some(view, true);
-    const target = this.#any(this.#options.ledgers);
-    const floor = target.uidNext;
-    const certain = (message: KnownMessage): Map<string, boolean | undefined> =>
-      new Map(allFlags.map((flag) => [flag, view.ledger.certainFlag(view.ledger.facts(message.uid), flag)]));
-    const before = new Map(messages.map((message) => [message.uid, certain(message)]));
-    const start = target.clock.tick();
-    const end =
-      verb === 'MOVE'
-        ? view.ledger.beginExpunge(
-            'move',
-            messages.map((message) => message.uid),
-          )
-        : () => undefined;
-    const reply = await this.run(`${uid}${verb} ${set} ${target.name}`);
-    end();
-    const finish = target.clock.tick();
-    const code = /\[COPYUID (\d+) ([\d:,]+) ([\d:,]+)\]/.exec(
-      verb === 'MOVE' ? (this.#lines.find((line) => line.includes('[COPYUID')) ?? '') : reply,
-    );
-    if (code === null) {
-      if (reply.startsWith('OK') && messages.some((message) => !this.#mayBeGone(view, message)))
-        this.fail(`${verb} without COPYUID: ${reply}`);
-      return;
-    }
-    target.noteUidValidity(Number(code[1]));
-    const [from, to] = [readSet(code[2] ?? ''), readSet(code[3] ?? '')];
-    if (from.length !== to.length) this.fail(`COPYUID of ${from.length} and ${to.length} messages`);
-    from.forEach((source, index) => {
-      const known = before.get(source);
-      if (known === undefined) this.fail(`COPYUID names UID ${source}, which was not asked for`);
-      const after = certain({ uid: source, flags: undefined, modSeq: 0 });
-      const flags = new Map(allFlags.map((flag) => [flag, known.get(flag) === after.get(flag) ? known.get(flag) : undefined]));
-      target.noteSaved(to[index] ?? 0, view.ledger.facts(source).token, flags, [start, finish], floor);
-      if (verb === 'MOVE') view.ledger.noteGone(source, 'MOVE');
-    });
-    for (const message of messages)
-      if (!from.includes(message.uid) && !this.#mayBeGone(view, message)) this.fail(`${verb} left out UID ${message.uid}`);
-    this.#noteHighest(target, Math.max(...to) + 1, 0);
-  }
-
-  async #status(): Promise<void> {
-    const ledger = this.#any(this.#options.ledgers);
+  async status(): Promise<void> {
+    const ledger = this.any(this.options.ledgers);
     const [uidNext, modSeq] = [ledger.uidNext, ledger.highestModSeq];
     await this.run(`STATUS ${ledger.name} (MESSAGES UNSEEN UIDNEXT UIDVALIDITY HIGHESTMODSEQ)`);
-    const line = this.#line('* STATUS ');
+    const line =
+      this.#lines.findLast((text) => text.startsWith('* STATUS ') && text.includes('UNSEEN') && text.includes('HIGHESTMODSEQ')) ??
+      this.fail('no STATUS');
     const value = (name: string): number => Number(new RegExp(`${name} (\\d+)`).exec(line)?.[1] ?? this.fail(`STATUS without ${name}`));
     ledger.noteUidValidity(value('UIDVALIDITY'));
     if (value('UIDNEXT') < uidNext) this.fail(`STATUS UIDNEXT ${value('UIDNEXT')} although it was ${uidNext}`);
     if (value('HIGHESTMODSEQ') < modSeq) this.fail(`STATUS HIGHESTMODSEQ ${value('HIGHESTMODSEQ')} although ${modSeq} was told`);
     if (value('UNSEEN') > value('MESSAGES')) this.fail(line);
-    this.#noteHighest(ledger, value('UIDNEXT'), value('HIGHESTMODSEQ'));
+    this.noteHighest(ledger, value('UIDNEXT'), value('HIGHESTMODSEQ'));
   }
 
-  async #leave(): Promise<void> {
+  async leave(): Promise<void> {
     const { view } = this;
     if (view === undefined) return;
-    const closes = this.#options.random(2) === 0;
+    const closes = this.options.random(2) === 0;
     const end = closes && !this.isReadOnly ? view.ledger.beginExpunge('deleted', undefined) : () => undefined;
-    if (!closes) this.#keepCache();
-    this.view = undefined;
+    // Nothing comes during these, but what a client has asked to be told at once.
+    const hears = this.profile.notify !== undefined;
+    if (!closes && !hears) this.keepCache();
+    if (!hears) this.view = undefined;
+    this.kept.clear();
     await this.run(closes ? 'CLOSE' : 'UNSELECT');
+    if (!closes && hears) this.keepCache();
+    this.view = undefined;
     end();
   }
 
@@ -499,7 +379,7 @@ export class StressSession {
       if (!line.startsWith('+')) this.#untagged(line, { name: 'IDLE', isUid: false });
       else if (!isDone) {
         isDone = true;
-        setTimeout(() => this.#client.raw('DONE\r\n'), this.#options.random(30));
+        setTimeout(() => this.#client.raw('DONE\r\n'), this.options.random(30));
       }
     }
   }
@@ -510,17 +390,8 @@ export class StressSession {
   }
 }
 
-function readModified(reply: string, isUid: boolean, view: ClientView): number[] {
-  const code = /\[MODIFIED ([\d:,]+)\]/.exec(reply)?.[1];
-  if (code === undefined) return [];
-  const numbers = readSet(code);
-  return isUid ? numbers : numbers.map((seq) => view.messages[seq - 1]?.uid ?? 0);
-}
-
-function changed(flags: string, values: ReadonlyMap<string, boolean>): string {
-  const set = new Set(flags.split(' ').filter((flag) => flag !== ''));
-  for (const [flag, value] of values)
-    if (value) set.add(flag);
-    else set.delete(flag);
-  return [...set].sort().join(' ');
+function kindOf(text: string): CommandKind {
+  const words = text.split(' ');
+  const isUid = words[0] === 'UID';
+  return { name: words[isUid ? 1 : 0] ?? '', isUid };
 }

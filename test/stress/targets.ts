@@ -10,7 +10,7 @@ import { startImapProcess } from '../support/imap-process.js';
 import { mailConfig } from '../support/imap-storages.js';
 import { createImapWorld } from '../support/imap-world.js';
 import { LineClient } from '../support/line-client.js';
-import { processStates } from '../support/process-states.js';
+import { type ProcessMemory, processMemory, processStates } from '../support/process-states.js';
 import { startRoost } from '../support/running-roost.js';
 
 /** Loaded machines answer slowly; a hang is still found. */
@@ -25,6 +25,8 @@ export interface StressTarget extends AsyncDisposable {
   log?(): string;
   /** What its processes are doing now, likewise. */
   states?(): string;
+  /** Its processes and the memory they have, in KiB. */
+  memory?(): ProcessMemory;
 }
 
 const mailboxes = ['INBOX', 'Two'] as const;
@@ -104,7 +106,11 @@ async function login(host: string, port: number, user: string, password: string)
 /** @param processes `one` imap process for all sessions, or one for each (service_count = 1) */
 async function realServer(processes: 'one' | 'many'): Promise<StressTarget> {
   const imap = processes === 'one' ? { service_count: 0, client_limit: 1_000, process_limit: 1 } : { service_count: 1, process_limit: 200 };
-  const server = await startRoost({ protocols: ['imap'], pools: { imap }, settings: { mail_max_userip_connections: '0' } });
+  const server = await startRoost({
+    protocols: ['imap'],
+    pools: { imap },
+    settings: { mail_max_userip_connections: '0', imap_metadata: 'yes' },
+  });
   const connect = (): Promise<LineClient> => login('127.0.0.1', server.ports.imap, 'alice', 'secret');
   await prepare(await connect());
   return {
@@ -113,6 +119,7 @@ async function realServer(processes: 'one' | 'many'): Promise<StressTarget> {
     maildirs: maildirsIn(server.maildir('alice')),
     log: () => server.log,
     states: () => processStates(server.pid),
+    memory: () => processMemory(server.pid),
     [Symbol.asyncDispose]: async () => void (await server.stop()),
   };
 }

@@ -23,11 +23,23 @@ export interface Fetched {
   readonly items: ReadonlyMap<string, Value>;
 }
 
+export interface ViewOptions {
+  readonly isQresync: boolean;
+  /** RFC 9586: no sequence numbers; where among the others a message without known UID stands means nothing. */
+  readonly isUidOnly: boolean;
+  /** RFC 5465 5.3, SELECTED: expunges come when they happen. */
+  readonly shrinksAnytime: boolean;
+}
+
+/** What never changes while the message has its UID. */
+const fixedItems = ['INTERNALDATE', 'SAVEDATE', 'EMAILID', 'THREADID', 'PREVIEW', 'RFC822.SIZE', 'ENVELOPE', 'BODYSTRUCTURE'];
+
 const forbidsExpunge = new Set(['FETCH', 'STORE', 'SEARCH']);
 
 export class ClientView {
   readonly ledger: MailboxLedger;
   readonly isQresync: boolean;
+  readonly #options: ViewOptions;
   readonly #fail: (reason: string) => never;
   readonly messages: KnownMessage[] = [];
   hasExists = false;
@@ -37,9 +49,10 @@ export class ClientView {
   readonly toldFlags = new Set<KnownMessage>();
   fetched: Fetched[] = [];
 
-  constructor(ledger: MailboxLedger, options: { readonly isQresync: boolean }, fail: (reason: string) => never) {
+  constructor(ledger: MailboxLedger, options: ViewOptions, fail: (reason: string) => never) {
     this.ledger = ledger;
     this.isQresync = options.isQresync;
+    this.#options = options;
     this.#fail = fail;
   }
 
@@ -54,12 +67,13 @@ export class ClientView {
     const [message] = this.messages.splice(seq - 1, 1);
     if (seq < 1 || message === undefined) this.#fail(`EXPUNGE ${seq} of ${this.messages.length}`);
     if (this.isQresync) this.#fail('EXPUNGE after ENABLE QRESYNC (RFC 7162 3.2.10)');
+    if (this.#options.isUidOnly) this.#fail('EXPUNGE after ENABLE UIDONLY (RFC 9586 3.3)');
     if (message.uid > 0) this.#forget(message.uid, `EXPUNGE ${seq}`);
   }
 
   vanished(text: string, command: CommandKind): void {
     const earlier = /^\(EARLIER\) (.*)$/.exec(text);
-    if (!this.isQresync) this.#fail('VANISHED without ENABLE QRESYNC');
+    if (!this.isQresync && !this.#options.isUidOnly) this.#fail('VANISHED without ENABLE QRESYNC or UIDONLY');
     if (earlier === null) this.#mayShrink(command);
     else if (!['SELECT', 'EXAMINE', 'FETCH'].includes(command.name)) this.#fail(`VANISHED (EARLIER) in ${command.name}`);
     for (const uid of readSet(earlier?.[1] ?? text)) {
@@ -70,7 +84,7 @@ export class ClientView {
       // Messages the client has no UID of may be anywhere between those it knows: all of such a gap are alike.
       let at = this.messages.findIndex((message) => message.uid >= uid);
       if (at < 0) at = this.messages.length;
-      if (this.messages[at]?.uid !== uid) at -= 1;
+      if (this.messages[at]?.uid !== uid) at = this.#options.isUidOnly ? this.messages.findIndex((message) => message.uid === 0) : at - 1;
       const message = this.messages[at];
       if (message === undefined || (message.uid !== uid && message.uid !== 0)) this.#fail(`VANISHED ${uid} was not in the mailbox`);
       this.messages.splice(at, 1);
@@ -79,6 +93,7 @@ export class ClientView {
   }
 
   #mayShrink(command: CommandKind): void {
+    if (this.#options.shrinksAnytime) return;
     if (command.name === '') this.#fail('an expunge was told while no command was in progress');
     if (forbidsExpunge.has(command.name) && !command.isUid) this.#fail(`an expunge was told during ${command.name}`);
   }
@@ -89,11 +104,35 @@ export class ClientView {
   }
 
   fetch(seq: number, text: string): void {
+    if (this.#options.isUidOnly) this.#fail('FETCH after ENABLE UIDONLY (RFC 9586 3.3)');
     const message = this.messages[seq - 1];
     if (message === undefined) this.#fail(`FETCH ${seq} of ${this.messages.length}`);
     const items = readItems(text);
     const uid = Number(items.get('UID') ?? 0);
     if (uid > 0) this.#learnUid(seq, message, uid);
+    this.#learn(seq, message, items);
+  }
+
+  /** RFC 9586 3.3. */
+  uidFetch(uid: number, text: string): void {
+    if (!this.#options.isUidOnly) this.#fail('UIDFETCH without ENABLE UIDONLY');
+    if (this.gone.has(uid)) this.#fail(`UID ${uid} is back`);
+    const items = readItems(text);
+    if (items.has('UID') && Number(items.get('UID')) !== uid) this.#fail(`UIDFETCH ${uid} of UID ${items.get('UID')}`);
+    let message = this.messages.find((known) => known.uid === uid);
+    if (message === undefined) {
+      const free = this.messages.findIndex((known) => known.uid === 0);
+      if (free < 0) this.#fail(`UIDFETCH ${uid}, which is not one of ${this.messages.length} messages`);
+      [message] = this.messages.splice(free, 1);
+      if (message === undefined) throw new Error('no message at a place that has one');
+      message.uid = uid;
+      const next = this.messages.findIndex((known) => known.uid > uid);
+      this.messages.splice(next < 0 ? this.messages.length : next, 0, message);
+    }
+    this.#learn(uid, message, items);
+  }
+
+  #learn(seq: number, message: KnownMessage, items: ReadonlyMap<string, Value>): void {
     const modSeqs = items.get('MODSEQ');
     const modSeq = modSeqs === undefined ? 0 : Number(modSeqs[0]);
     if (modSeqs !== undefined && !(modSeq > 0)) this.#fail(`MODSEQ ${modSeqs} of message ${seq}`);
@@ -105,11 +144,13 @@ export class ClientView {
       this.toldFlags.add(message);
     }
     if (message.uid > 0 && modSeq > 0) this.ledger.noteModSeq(message.uid, modSeq, flags === undefined ? undefined : message.flags);
-    const date = items.get('INTERNALDATE');
-    if (message.uid > 0 && date !== undefined) {
-      const facts = this.ledger.facts(message.uid);
-      facts.internalDate ??= String(date);
-      if (facts.internalDate !== date) this.#fail(`INTERNALDATE of UID ${message.uid} was ${facts.internalDate}, is ${date}`);
+    if (message.uid > 0) {
+      for (const name of fixedItems) {
+        const value = items.get(name);
+        if (value !== undefined) this.ledger.noteFixed(message.uid, name, JSON.stringify(value));
+      }
+      const subject = items.get('ENVELOPE')?.[1];
+      if (typeof subject === 'string') this.ledger.noteToken(message.uid, subject);
     }
     this.fetched.push({ seq, message, items });
   }

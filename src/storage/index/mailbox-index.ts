@@ -30,6 +30,8 @@ export interface IndexOptions extends IndexLimits {
   readonly compactLogBytes?: number;
   /** Folder of the index files; undefined: in memory only. */
   readonly folder: string | undefined;
+  /** It is the mailbox itself: where it is missing the mailbox is gone, and making it would bring back its name. */
+  readonly isFolderGiven?: boolean;
   /** Of the files and, with the right to enter it, of the folder; private unless told. */
   readonly permissions?: () => FilePermissions;
   readonly log: Logger;
@@ -157,7 +159,7 @@ export class MailboxIndex {
     const { folder } = this.#options;
     if (!this.#isBuilding || folder === undefined) return;
     await this.#guarded(async () => {
-      mkdirSync(folder, { recursive: true, mode: 0o700 });
+      if (this.#options.isFolderGiven !== true) mkdirSync(folder, { recursive: true, mode: 0o700 });
       // A peer that opened the mailbox at the same moment is publishing: two states side by side would give out different modseqs.
       const lock = await takeDotLock(`${folder}/roost.index`, { timeoutMs: publishWaitMs });
       try {
@@ -428,7 +430,9 @@ export class MailboxIndex {
 
   #giveUpFiles(error: unknown): void {
     const { folder, log } = this.#options;
-    log.warning('index.unwritable', `Index files in ${folder} cannot be written; going on in memory`, { error });
+    // A mailbox that a peer has just renamed or deleted; whoever has it open is told so.
+    const isGone = this.#options.isFolderGiven === true && errnoOf(error) === 'ENOENT';
+    log[isGone ? 'debug' : 'warning']('index.unwritable', `Index files in ${folder} cannot be written; going on in memory`, { error });
     if (this.#log === undefined) return;
     closeSync(this.#log.fd);
     this.#log = undefined;

@@ -184,10 +184,17 @@ export class MaildirBox {
   }
 
   #indexOptions(): IndexOptions {
+    const now = (): MailboxPaths => this.paths;
     return {
       maxKeywordLength: this.options.maxKeywordLength,
       maxHistoryRanges: this.options.maxExpungeHistory,
-      folder: this.paths.indexDir,
+      // Asked each time: the mailbox may be renamed while its index is open, or being made.
+      get folder() {
+        return now().indexDir;
+      },
+      get isFolderGiven() {
+        return now().indexDir === now().mailDir;
+      },
       permissions: () => this.permissions,
       ...(this.options.compactLogBytes === undefined ? {} : { compactLogBytes: this.options.compactLogBytes }),
       log: this.log,

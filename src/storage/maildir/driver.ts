@@ -123,6 +123,8 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     signal.throwIfAborted();
     if (!(await this.exists(paths))) throw new StorageError('not-found', `no mailbox at ${paths.mailDir}`);
     const box = this.#boxes.get(keyOf(paths));
+    // Nobody in this process is in the middle of making its index.
+    const release = await box?.mutex.acquire(signal);
     // A rename first, so that no other process sees half a mailbox.
     const grave = `${paths.mailDir}/.deleted.${process.pid}.${Date.now()}`;
     try {
@@ -141,6 +143,8 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
       }
     } catch (error) {
       throw storageErrorOf(error, `delete ${paths.mailDir}`);
+    } finally {
+      release?.();
     }
   }
 
@@ -165,6 +169,8 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     if (await this.exists(to)) {
       throw new StorageError('exists', `mailbox exists at ${to.mailDir}`, { clientText: 'Mailbox already exists' });
     }
+    // Nobody in this process is in the middle of reading the folder, or of writing into it, under its old name.
+    const release = await this.#boxes.get(keyOf(from))?.mutex.acquire(signal);
     try {
       await rename(from.mailDir, to.mailDir);
       if (from.controlDir !== from.mailDir) await renameIfThere(from.controlDir, to.controlDir);
@@ -174,16 +180,22 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') throw new StorageError('not-found', `no mailbox at ${from.mailDir}`);
       throw storageErrorOf(error, `rename ${from.mailDir}`);
+    } finally {
+      this.#moved(from, to);
+      release?.();
     }
+  }
+
+  /** After a rename that may have failed half way: who has it open goes on under the name that the folder has. */
+  #moved(from: MailboxPaths, to: MailboxPaths): void {
     const box = this.#boxes.get(keyOf(from));
-    if (box !== undefined) {
-      this.#boxes.delete(keyOf(from));
-      this.#idle.delete(keyOf(from));
-      box.moveTo(to);
-      this.#watcher.moved(box);
-      this.#boxes.set(keyOf(to), box);
-      this.released(box);
-    }
+    if (box === undefined || isMaildir(from) || !isMaildir(to)) return;
+    this.#boxes.delete(keyOf(from));
+    this.#idle.delete(keyOf(from));
+    box.moveTo(to);
+    this.#watcher.moved(box);
+    this.#boxes.set(keyOf(to), box);
+    this.released(box);
   }
 
   async close(): Promise<void> {

@@ -1,6 +1,9 @@
 // A mailbox that is renamed by another process, and another one in its place.
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { StorageError } from '#storage/errors.js';
 import { addFlags, fill, flagged, never, openView, rejectsWith, sync, uidsOf } from '../../contract/world.js';
 import { MaildirWorld } from './world.js';
 
@@ -58,4 +61,38 @@ describe('A mailbox that another process renames', () => {
     assert.equal((await (await world.open('B', {}, peer)).status({ size: false }, never)).messages, 3);
     await peer.close();
   });
+});
+
+/** At which moment of the opening, in turns of the event loop. */
+const moments = Array.from({ length: 24 }, (_, turns) => turns);
+
+async function turnsLater(turns: number): Promise<void> {
+  for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
+describe('A mailbox that is being opened for the first time', () => {
+  for (const [verb, end] of [
+    ['renamed', (world: MaildirWorld) => world.rename('A', 'B')],
+    ['deleted', (world: MaildirWorld) => world.delete('A')],
+  ] as const) {
+    for (const isPeer of [false, true]) {
+      it(`leaves no folder behind when it is ${verb} meanwhile by ${isPeer ? 'another' : 'the same'} process`, async () => {
+        for (const turns of moments) {
+          await using world = await MaildirWorld.make();
+          await world.create('A');
+          await world.restart();
+          const peer = isPeer ? world.newDriver() : undefined;
+          const opening = world
+            .open('A', {}, peer)
+            .then((mailbox) => mailbox.status({ size: false }, never))
+            .catch((error: unknown) => assert.ok(error instanceof StorageError, String(error)));
+          await turnsLater(turns);
+          await end(world);
+          await opening;
+          await peer?.close();
+          assert.ok(!existsSync(join(world.paths('A').mailDir, 'roost.index')), `after ${turns} turns`);
+        }
+      });
+    }
+  }
 });

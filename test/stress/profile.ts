@@ -1,0 +1,23 @@
+// Which extensions a session turns on: many mixes over a run, the same for the same number.
+export interface Profile {
+  /** ENABLE QRESYNC (RFC 7162), and SELECT with what the client keeps. */
+  readonly isQresync: boolean;
+  /** ENABLE UIDONLY (RFC 9586). */
+  readonly isUidOnly: boolean;
+  /** NOTIFY (RFC 5465): events of the selected mailbox at once, or where expunges are allowed, and STATUS of the others. */
+  readonly notify: 'SELECTED' | 'SELECTED-DELAYED' | undefined;
+  /** COMPRESS DEFLATE (RFC 4978). */
+  readonly compresses: boolean;
+}
+
+/** @param capabilities what is not offered is not turned on */
+export function profileOf(index: number, capabilities: ReadonlySet<string>): Profile {
+  const has = (name: string): boolean => capabilities.has(name);
+  const notify = ({ 2: 'SELECTED', 4: 'SELECTED-DELAYED' } as const)[index % 5];
+  return {
+    isQresync: index % 3 === 1 && has('QRESYNC'),
+    isUidOnly: index % 5 === 3 && has('UIDONLY'),
+    notify: has('NOTIFY') ? notify : undefined,
+    compresses: index % 4 === 0 && has('COMPRESS=DEFLATE'),
+  };
+}
