@@ -102,7 +102,8 @@ export class FolderWatcher {
 
   #startPolling(box: MaildirBox, entry: WatchedBox, reason: string): void {
     this.#stopWatches(entry);
-    if (!this.#hasWarned) {
+    // A folder that is gone is no lack of watches.
+    if (!this.#hasWarned && reason !== 'ENOENT') {
       this.#hasWarned = true;
       this.#options.log.warning(
         'maildir.watch',
