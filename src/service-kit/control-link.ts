@@ -27,6 +27,8 @@ export class ControlLink {
   #events: ControlEvents | undefined;
   #onStart: ((message: StartMessage | undefined) => void) | undefined;
   #isClosed = false;
+  /** Why no route can be had any more. */
+  #endReason = 'the master is gone';
   /** Messages that came before `listen`. */
   #early: Exclude<MasterMessage, StartMessage | RoutedMessage>[] = [];
 
@@ -64,12 +66,13 @@ export class ControlLink {
   route(request: Omit<RouteMessage, 'kind' | 'id'>): Promise<RoutedMessage> {
     return this.#routes.request((id) => {
       if (!this.#channel.isClosed) this.send({ kind: 'route', id, ...request });
-      else this.#routes.failAll('the master is gone');
+      else this.#routes.failAll(this.#endReason);
     });
   }
 
   /** Sends what is queued, and lets go of the descriptor. */
   close(): Promise<void> {
+    this.#endReason = 'the process has come to its end';
     return this.#channel.close();
   }
 
@@ -86,7 +89,7 @@ export class ControlLink {
 
   #closed(): void {
     this.#isClosed = true;
-    this.#routes.failAll('the master is gone');
+    this.#routes.failAll(this.#endReason);
     this.#onStart?.(undefined);
     this.#events?.onClosed();
   }
