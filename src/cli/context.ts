@@ -120,7 +120,8 @@ export class Context {
       for (const problem of reply.problems.slice(0, -1)) this.output.error(`roostadm: Error: ${problem}\n`);
       throw new AdminError('config', reply.problems.at(-1) ?? `${request.command} failed`);
     }
-    for (const warning of reply.warnings ?? []) this.output.error(`roostadm: Warning: ${warning}\n`);
+    // They say themselves that they are warnings, after file and line.
+    for (const warning of reply.warnings ?? []) this.output.error(`roostadm: ${warning}\n`);
     return reply;
   }
 

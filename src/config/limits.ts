@@ -140,7 +140,7 @@ export function loadWarnings(services: readonly ServiceSettings[], fileLimit = o
   compare('anvil', 2 + count(counted), `Counted with: ${list(counted)}`);
   const [largest] = [...enabled].sort((a, b) => b.clientLimit - a.clientLimit);
   if (fileLimit !== undefined && largest !== undefined && fileLimit < largest.clientLimit) {
-    const cause = largest.written.has('client_limit') ? `service ${largest.name} { client_limit }` : 'default_client_limit';
+    const cause = largest.hasOwnClientLimit ? `service ${largest.name} { client_limit }` : 'default_client_limit';
     warnings.push({
       service: largest,
       key: 'client_limit',

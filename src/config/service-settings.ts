@@ -62,6 +62,8 @@ export interface ServiceSettings {
   readonly clientLimit: number;
   /** Before the cap, for explanations. */
   readonly writtenClientLimit: number;
+  /** From the configuration or the stock service, not default_client_limit. */
+  readonly hasOwnClientLimit: boolean;
   /** Infinity: no end. */
   readonly serviceCount: number;
   /** Infinity: never. */
@@ -166,6 +168,7 @@ function buildService(name: string, stock: StockService | undefined, block: Conf
     processLimit: read.number('process_limit') || general.default_process_limit,
     clientLimit: Math.min(writtenClientLimit, serviceCount),
     writtenClientLimit,
+    hasOwnClientLimit: read.number('client_limit') !== 0,
     serviceCount,
     idleKillMs: read.number('idle_kill') || general.default_idle_kill,
     // Infinity is Dovecot's mark for "not set"; a written 0 is no limit.

@@ -4,6 +4,7 @@ import type { MailboxDriver, QuotaGuard } from '#storage/driver.js';
 import { type StorageCode, StorageError } from '#storage/errors.js';
 import type { AppendTransaction, Mailbox, MailboxView, MessageReader } from '#storage/mailbox.js';
 import { flagBit, type Uid } from '#storage/types.js';
+import { patienceMs } from '../support/patience.js';
 
 /** One driver with empty storage of its own. */
 export interface MailboxWorld extends AsyncDisposable {
@@ -114,7 +115,7 @@ export async function rejectsWith(work: Promise<unknown>, code: StorageCode): Pr
 /** Resolves when `watch` calls back; fails after a bounded wait. */
 export function nextCall(
   watch: (onChange: () => void) => () => void,
-  timeoutMs = 10_000,
+  timeoutMs = patienceMs,
 ): { readonly called: Promise<void>; stop(): void } {
   let stop = (): void => undefined;
   const called = new Promise<void>((resolve, reject) => {

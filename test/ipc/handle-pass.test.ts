@@ -17,11 +17,13 @@ import {
   receiveDescriptor,
   sendDescriptor,
 } from '#ipc/handle-pass.js';
+import { patienceMs } from '../support/patience.js';
 
 const openDescriptors = (): number => readdirSync('/proc/self/fd').length;
 
 async function settled(condition: () => boolean): Promise<void> {
-  for (let tries = 0; !condition() && tries < 100_000; tries += 1) await new Promise((resolve) => setImmediate(resolve));
+  for (const endMs = performance.now() + patienceMs; !condition() && performance.now() < endMs; )
+    await new Promise((resolve) => setImmediate(resolve));
   assert.ok(condition());
 }
 
@@ -51,8 +53,8 @@ describe('descriptor passing', { skip: !canPassDescriptors() && 'koffi cannot be
       });
       closeSync(socketFd);
       const file = openSync(target, 'w');
-      await sendDescriptor(path, file, 'token-1', 5000);
-      await sendDescriptor(path, file, 'token-2', 5000);
+      await sendDescriptor(path, file, 'token-1', patienceMs);
+      await sendDescriptor(path, file, 'token-2', patienceMs);
       closeSync(file);
       const lines = createInterface({ input: child.stdout ?? Readable.from([]) });
       child.stdin?.write('take\n');
@@ -73,14 +75,14 @@ describe('descriptor passing', { skip: !canPassDescriptors() && 'koffi cannot be
   it('keeps many descriptors in order and leaks none', async () => {
     const path = newPath();
     const socketFd = bindDescriptorSocket(path);
-    await sendDescriptor(path, socketFd, 'warm-up', 1000);
+    await sendDescriptor(path, socketFd, 'warm-up', patienceMs);
     const warm = receiveDescriptor(socketFd);
     assert.ok(warm);
     closeSync(warm.fd);
     const countBefore = openDescriptors();
     const tokens: string[] = [];
     for (let n = 0; n < 200; n += 1) {
-      await sendDescriptor(path, 0, `t${n}`, 1000);
+      await sendDescriptor(path, 0, `t${n}`, patienceMs);
       const received = receiveDescriptor(socketFd);
       assert.ok(received);
       assert.notEqual(received.fd, 0);
@@ -98,7 +100,7 @@ describe('descriptor passing', { skip: !canPassDescriptors() && 'koffi cannot be
   it('waits while the queue is full and goes on when the receiver reads', async () => {
     const path = newPath();
     const socketFd = bindDescriptorSocket(path);
-    const sends = Array.from({ length: 400 }, (_, n) => sendDescriptor(path, 0, `t${n}`, 5000));
+    const sends = Array.from({ length: 400 }, (_, n) => sendDescriptor(path, 0, `t${n}`, patienceMs));
     const tokens = new Set<string>();
     await settled(() => {
       for (let received = receiveDescriptor(socketFd); received !== undefined; received = receiveDescriptor(socketFd)) {
@@ -124,17 +126,17 @@ describe('descriptor passing', { skip: !canPassDescriptors() && 'koffi cannot be
   it('reports a receiver that is gone', async () => {
     const path = newPath();
     closeSync(bindDescriptorSocket(path));
-    await assert.rejects(sendDescriptor(path, 0, 'token', 1000), { code: 'gone' });
-    await assert.rejects(sendDescriptor(`${path}-never`, 0, 'token', 1000), { code: 'gone' });
+    await assert.rejects(sendDescriptor(path, 0, 'token', patienceMs), { code: 'gone' });
+    await assert.rejects(sendDescriptor(`${path}-never`, 0, 'token', patienceMs), { code: 'gone' });
   });
 
   it('refuses what the kernel or the layout would not take', async () => {
     const path = newPath();
     const socketFd = bindDescriptorSocket(path);
     assert.ok(statSync(path).isSocket());
-    await assert.rejects(sendDescriptor(path, 9999, 'token', 1000), { code: 'failed', message: /EBADF/ });
-    await assert.rejects(sendDescriptor(path, 0, 'x'.repeat(65), 1000), RangeError);
-    await assert.rejects(sendDescriptor(path, 0, '', 1000), RangeError);
+    await assert.rejects(sendDescriptor(path, 9999, 'token', patienceMs), { code: 'failed', message: /EBADF/ });
+    await assert.rejects(sendDescriptor(path, 0, 'x'.repeat(65), patienceMs), RangeError);
+    await assert.rejects(sendDescriptor(path, 0, '', patienceMs), RangeError);
     assert.throws(() => bindDescriptorSocket(path), { code: 'failed', message: /EADDRINUSE/ });
     assert.throws(() => bindDescriptorSocket(`/tmp/${'x'.repeat(103)}`), { code: 'failed', message: /107/ });
     closeSync(socketFd);

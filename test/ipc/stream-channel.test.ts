@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { StreamChannel, type StreamEnd, type StreamOwner, windowBytes } from '#ipc/stream-channel.js';
 import { encodeCredit, encodeData, encodeMark } from '#ipc/stream-frames.js';
+import { patienceMs } from '../support/patience.js';
 
 /** Writes down what it is told; takes everything at once unless it is slow. */
 class Recorder implements StreamOwner {
@@ -56,9 +57,9 @@ class Side {
 }
 
 async function until(condition: () => boolean, what: string): Promise<void> {
-  const deadline = performance.now() + 8_000;
+  const deadline = performance.now() + patienceMs;
   while (!condition()) {
-    if (performance.now() > deadline) assert.fail(`not in 8 s: ${what}`);
+    if (performance.now() > deadline) assert.fail(`not in ${patienceMs} ms: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
 }

@@ -10,6 +10,7 @@ import type { ChildMessage, InheritedListener, MasterMessage, PrivateSockets, St
 import { bindDescriptorSocket, closeDescriptor } from '#ipc/handle-pass.js';
 import { ListeningSockets } from '#ipc/listening-socket.js';
 import { kitSettings } from '#service-kit/settings.js';
+import { patienceMs } from '../support/patience.js';
 
 const toyPath = fileURLToPath(new URL('toy-role.js', import.meta.url));
 
@@ -32,7 +33,7 @@ export interface ToyOptions {
 }
 
 /** Waits for a condition that other processes bring about. */
-export async function until(condition: () => boolean, what: string, timeoutMs = 8_000): Promise<void> {
+export async function until(condition: () => boolean, what: string, timeoutMs = patienceMs): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`not in ${timeoutMs} ms: ${what}`);

@@ -2,6 +2,7 @@
 import { constants } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type NativeLibraries, openNativeLibraries } from '#util/native-calls.js';
+import { patienceMs } from './patience.js';
 
 const family = 1;
 const datagram = 2;
@@ -31,7 +32,7 @@ export class DatagramSocket implements Disposable {
   }
 
   /** The first datagram that matches, also an earlier one. */
-  async until(pattern: RegExp, timeoutMs = 15_000): Promise<string> {
+  async until(pattern: RegExp, timeoutMs = patienceMs): Promise<string> {
     const memory = Buffer.alloc(64 * 1024);
     for (const endMs = Date.now() + timeoutMs; ; ) {
       for (let count = this.#receive(memory); count >= 0; count = this.#receive(memory))

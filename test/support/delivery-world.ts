@@ -9,6 +9,7 @@ import { StorageError } from '#storage/errors.js';
 import type { Mailbox } from '#storage/mailbox.js';
 import { createMemoryDriver } from '#storage/memory/driver.js';
 import type { MailUser } from '#storage/user.js';
+import { patienceMs } from './patience.js';
 
 const never = new AbortController().signal;
 
@@ -128,7 +129,10 @@ export class LineClient extends EventEmitter {
       if (taken !== undefined) return taken;
       if (this.isClosed) throw new Error(`connection closed, unread: ${JSON.stringify(this.#text)}`);
       await new Promise<void>((resolve, reject) => {
-        const timer = setTimeout(() => reject(new Error(`no answer within 30 s, unread: ${JSON.stringify(this.#text)}`)), 30_000);
+        const timer = setTimeout(
+          () => reject(new Error(`no answer within ${patienceMs} ms, unread: ${JSON.stringify(this.#text)}`)),
+          patienceMs,
+        );
         this.once('change', () => {
           clearTimeout(timer);
           resolve();

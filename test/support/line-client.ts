@@ -1,7 +1,6 @@
 import type { Duplex } from 'node:stream';
 import { constants, createDeflateRaw, createInflateRaw, type DeflateRaw } from 'node:zlib';
-
-const defaultMaxWaitMs = 30_000;
+import { patienceMs } from './patience.js';
 
 /** Reads replies as logical lines: a line with its literals. Lines are binary strings (one char per octet) without the last CRLF. */
 export class LineClient {
@@ -16,7 +15,7 @@ export class LineClient {
   #deflate: DeflateRaw | undefined;
 
   /** @param maxWaitMs how long one line may take */
-  constructor(stream: Duplex, maxWaitMs = defaultMaxWaitMs) {
+  constructor(stream: Duplex, maxWaitMs = patienceMs) {
     this.stream = stream;
     this.maxWaitMs = maxWaitMs;
     stream.on('data', (chunk: Buffer) => {

@@ -12,10 +12,9 @@ import { fileURLToPath } from 'node:url';
 import { askMaster } from '#ipc/master-client.js';
 import { testCertificate } from '../service-kit/test-certificate.js';
 import { freePorts } from './free-port.js';
+import { patienceMs } from './patience.js';
 
 const checkout = fileURLToPath(new URL('../..', import.meta.url));
-const startTimeoutMs = 20_000;
-const stopTimeoutMs = 20_000;
 /** Owner of the mail when the tests run as root; needs no account. */
 export const rootMailUid = 20_001;
 export const nobodyUid = 65_534;
@@ -223,23 +222,23 @@ async function untilReady(baseDir: string, ended: Promise<number>): Promise<void
   void ended.then((code) => {
     exitCode = code;
   });
-  const untilMs = Date.now() + startTimeoutMs;
+  const untilMs = Date.now() + patienceMs;
   while (Date.now() < untilMs) {
     if (exitCode !== undefined) throw new Error(`the server ended with exit code ${exitCode}`);
     try {
       // It listens before it answers this; who connects earlier than a process is up waits for it.
-      const reply = await askMaster(baseDir, { command: 'service-status' }, { timeoutMs: 10_000 });
+      const reply = await askMaster(baseDir, { command: 'service-status' }, { timeoutMs: patienceMs });
       if (reply.ok) return;
     } catch {
       await sleep(20);
     }
   }
-  throw new Error(`the server did not answer within ${startTimeoutMs} ms`);
+  throw new Error(`the server did not answer within ${patienceMs} ms`);
 }
 
 async function endProcess(child: ReturnType<typeof spawn>, ended: Promise<number>): Promise<number> {
   child.kill('SIGTERM');
-  const timer = setTimeout(() => child.kill('SIGKILL'), stopTimeoutMs);
+  const timer = setTimeout(() => child.kill('SIGKILL'), patienceMs);
   try {
     return await ended;
   } finally {
@@ -248,7 +247,7 @@ async function endProcess(child: ReturnType<typeof spawn>, ended: Promise<number
 }
 
 async function findInLog(read: () => string, pattern: RegExp): Promise<string> {
-  const untilMs = Date.now() + 10_000;
+  const untilMs = Date.now() + patienceMs;
   for (;;) {
     const line = read()
       .split('\n')

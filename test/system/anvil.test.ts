@@ -5,10 +5,9 @@ import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { askMaster } from '#ipc/master-client.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 import { isAlive, until } from './master-world.js';
-
-const patienceMs = 20_000;
 
 describe('Sessions over all processes', () => {
   let server: RunningRoost;
@@ -26,7 +25,7 @@ describe('Sessions over all processes', () => {
   });
 
   const pidOf = async (service: string): Promise<number> => {
-    const reply = await askMaster(server.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: 10_000 });
+    const reply = await askMaster(server.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: patienceMs });
     const pid = reply.ok ? reply.processes?.find(({ phase }) => phase === 'ready')?.pid : undefined;
     assert.ok(pid, service);
     return pid;

@@ -8,10 +8,10 @@ import { describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { askMaster } from '#ipc/master-client.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 
 /** No answer of these servers may take longer, also where the machine is loaded. */
-const patienceMs = 20_000;
 
 const protocols = {
   imap: { logIn: 'a LOGIN alice secret', isLoggedIn: /^a OK .*Logged in/, logOut: 'b LOGOUT' },

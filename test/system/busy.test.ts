@@ -11,7 +11,7 @@ import { type RunningRoost, startRoost } from '../support/running-roost.js';
 const patienceMs = 40_000;
 
 async function pidOf(server: RunningRoost, service: string): Promise<number> {
-  const reply = await askMaster(server.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: 10_000 });
+  const reply = await askMaster(server.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: patienceMs });
   const pid = reply.ok ? reply.processes?.[0]?.pid : undefined;
   assert.ok(pid);
   return pid;
@@ -114,7 +114,7 @@ describe('A process whose event loop is late', () => {
       isLate = false;
       await late;
     }
-    const status = await askMaster(server.baseDir, { command: 'service-status' }, { timeoutMs: 10_000 });
+    const status = await askMaster(server.baseDir, { command: 'service-status' }, { timeoutMs: patienceMs });
     const refused = status.ok ? status.services?.find(({ name }) => name === 'imap-login')?.refused : undefined;
     assert.ok((refused ?? 0) >= 1, `${refused} counted`);
     // Its load is that of its clients; without one it is at rest.

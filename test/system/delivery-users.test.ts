@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { askMaster, type ProcessStatusRow } from '#ipc/master-client.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { nobodyUid, type RunningRoost, startRoost } from '../support/running-roost.js';
 import { until } from './master-world.js';
 
@@ -39,7 +40,7 @@ describe('Messages for users with uids of their own', { skip: process.getuid?.()
   });
 
   const processes = async (...services: string[]): Promise<readonly ProcessStatusRow[]> => {
-    const reply = await askMaster(server.baseDir, { command: 'process-status', services }, { timeoutMs: 10_000 });
+    const reply = await askMaster(server.baseDir, { command: 'process-status', services }, { timeoutMs: patienceMs });
     return reply.ok ? (reply.processes ?? []) : [];
   };
   const uidOf = (pid: number): number => Number(/^Uid:\s+(\d+)/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
@@ -189,8 +190,8 @@ describe('Messages for users with uids of their own', { skip: process.getuid?.()
   });
 
   const waiting = async (roost: RunningRoost, service: string): Promise<void> => {
-    for (const deadline = Date.now() + 15_000; Date.now() < deadline; ) {
-      const reply = await askMaster(roost.baseDir, { command: 'service-status' }, { timeoutMs: 10_000 });
+    for (const deadline = Date.now() + patienceMs; Date.now() < deadline; ) {
+      const reply = await askMaster(roost.baseDir, { command: 'service-status' }, { timeoutMs: patienceMs });
       if (reply.ok && reply.services?.some(({ name, waiting: count }) => name === service && count === 1) === true) return;
     }
     assert.fail(`nobody waits for ${service}`);

@@ -11,6 +11,7 @@ import { connect as connectTls } from 'node:tls';
 import { askMaster } from '#ipc/master-client.js';
 import { freePort } from '../support/free-port.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 
 interface Ports {
@@ -44,7 +45,7 @@ async function logIn(port: number, user = 'alice'): Promise<LineClient> {
 }
 
 async function processesOf(roost: RunningRoost, service: string): Promise<number> {
-  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: 2_000 });
+  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: patienceMs });
   return reply.ok ? (reply.processes ?? []).length : 0;
 }
 
@@ -245,9 +246,9 @@ async function disposable(starting: Promise<World>): Promise<World & AsyncDispos
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 5_000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + patienceMs; Date.now() < deadline; ) {
     if (await condition()) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  assert.fail('condition did not come true within 5 s');
+  assert.fail(`condition did not come true within ${patienceMs} ms`);
 }

@@ -7,18 +7,18 @@ import { askMaster } from '#ipc/master-client.js';
 import { freePort } from '../support/free-port.js';
 import { append, IdleClients, idle, news } from '../support/idle-clients.js';
 import type { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 
 const settings = { imap_fold_timeout: '100 ms', imap_idle_notify_interval: '1 s', log_debug: 'category=*' };
-const maxWaitMs = 20_000;
-const clients = new IdleClients(maxWaitMs);
+const clients = new IdleClients(patienceMs);
 
 async function until(look: () => Promise<boolean> | boolean, what: () => string): Promise<void> {
-  for (const deadline = Date.now() + maxWaitMs; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + patienceMs; Date.now() < deadline; ) {
     if (await look()) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  assert.fail(`${what()}: not within ${maxWaitMs} ms`);
+  assert.fail(`${what()}: not within ${patienceMs} ms`);
 }
 
 const timesIn = (text: string, pattern: RegExp): number => text.match(pattern)?.length ?? 0;
@@ -33,7 +33,7 @@ function folded(roost: RunningRoost, count: number): Promise<void> {
 }
 
 async function clientsOf(roost: RunningRoost): Promise<number> {
-  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: ['imap'] }, { timeoutMs: 5_000 });
+  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: ['imap'] }, { timeoutMs: patienceMs });
   return (reply.ok ? (reply.processes ?? []) : []).reduce((sum, { clients }) => sum + clients, 0);
 }
 

@@ -6,21 +6,22 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { askMaster, type ProcessStatusRow } from '#ipc/master-client.js';
 import { append, IdleClients, idle, news } from '../support/idle-clients.js';
 import type { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 
 const settings = { imap_hibernate_timeout: '300 ms', imap_idle_notify_interval: '1 s', log_debug: 'category=*' };
 
 async function until<Value>(look: () => Promise<Value | undefined> | Value | undefined, what: string): Promise<Value> {
-  for (const deadline = Date.now() + 8_000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + patienceMs; Date.now() < deadline; ) {
     const value = await look();
     if (value !== undefined && value !== false) return value;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
-  assert.fail(`${what}: not within 8 s`);
+  assert.fail(`${what}: not within ${patienceMs} ms`);
 }
 
 async function processes(roost: RunningRoost, service: string): Promise<readonly ProcessStatusRow[]> {
-  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: 2_000 });
+  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: patienceMs });
   return reply.ok ? (reply.processes ?? []) : [];
 }
 
@@ -40,7 +41,7 @@ const clients = new IdleClients();
 /** Sessions wait for a process of the service. */
 function waiting(roost: RunningRoost, service: string, count = 1): Promise<unknown> {
   return until(async () => {
-    const reply = await askMaster(roost.baseDir, { command: 'service-status' }, { timeoutMs: 2_000 });
+    const reply = await askMaster(roost.baseDir, { command: 'service-status' }, { timeoutMs: patienceMs });
     return reply.ok && reply.services?.some((row) => row.name === service && row.waiting === count);
   }, `${count} waiting for ${service}`);
 }

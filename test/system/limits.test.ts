@@ -4,13 +4,13 @@ import { connect } from 'node:net';
 import { after, before, describe, it } from 'node:test';
 import { askMaster, type ServiceStatus } from '#ipc/master-client.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 
 /** Above the 10 s that a client waits. */
-const patienceMs = 30_000;
 
 async function statusOf(server: RunningRoost, name: string): Promise<ServiceStatus> {
-  const reply = await askMaster(server.baseDir, { command: 'service-status' }, { timeoutMs: 10_000 });
+  const reply = await askMaster(server.baseDir, { command: 'service-status' }, { timeoutMs: patienceMs });
   const status = reply.ok ? reply.services?.find((service) => service.name === name) : undefined;
   assert.ok(status, name);
   return status;

@@ -10,6 +10,7 @@ import { type LoadedPlan, Master } from '#services/master/master.js';
 import type { ListenerPlan, ServerPlan, ServicePlan } from '#services/master/plan.js';
 import type { PoolLimits } from '#services/master/schedule/decisions.js';
 import { freePort } from '../support/free-port.js';
+import { patienceMs } from '../support/patience.js';
 
 const toyUrl = new URL('../service-kit/toy-role.js', import.meta.url).href;
 
@@ -225,7 +226,7 @@ export class Client {
   }
 }
 
-export async function until(condition: () => boolean, what: () => string, timeoutMs = 15_000): Promise<void> {
+export async function until(condition: () => boolean, what: () => string, timeoutMs = patienceMs): Promise<void> {
   const deadline = performance.now() + timeoutMs;
   while (!condition()) {
     if (performance.now() > deadline) throw new Error(`not in ${timeoutMs} ms: ${what()}`);

@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { askMaster } from '#ipc/master-client.js';
 import { BindError } from '#services/master/listeners.js';
 import type { ServerPlan } from '#services/master/plan.js';
+import { patienceMs } from '../support/patience.js';
 import { isAlive, MasterWorld, type ServiceChange, until } from './master-world.js';
 
 type Start = Parameters<typeof MasterWorld.start>;
@@ -206,7 +207,7 @@ describe('Reload', () => {
   it('starts new processes on the same port, and ends the sessions of the old ones', async () => {
     await withMaster(async (world) => {
       const before = await world.login('anna');
-      const reply = await askMaster(world.baseDir, { command: 'reload' }, { timeoutMs: 5_000 });
+      const reply = await askMaster(world.baseDir, { command: 'reload' }, { timeoutMs: patienceMs });
       assert.deepEqual(reply, { ok: true, warnings: [] });
       await before.client.until(/^stop shutdown/m);
       const after = await world.login('anna');
@@ -242,7 +243,7 @@ describe('Reload', () => {
     await withMaster(async (world) => {
       const { client, pid } = await world.login('anna');
       world.next = { kind: 'broken', problems: ['roost.conf:3: Unknown setting: servic'] };
-      const reply = await askMaster(world.baseDir, { command: 'reload' }, { timeoutMs: 5_000 });
+      const reply = await askMaster(world.baseDir, { command: 'reload' }, { timeoutMs: patienceMs });
       assert.deepEqual(reply, { ok: false, problems: ['roost.conf:3: Unknown setting: servic'] });
       assert.equal(await client.pid(), pid);
       await world.logged(/Config reload failed: roost.conf:3/);
@@ -330,7 +331,7 @@ describe('Stop', () => {
     const pids = [...world.pids('toy'), ...world.pids('mail')];
     assert.ok(pids.includes(pid));
     assert.deepEqual(world.files(), ['master', 'master.pid', 'srv']);
-    await askMaster(world.baseDir, { command: 'stop' }, { timeoutMs: 5_000, untilEnd: true });
+    await askMaster(world.baseDir, { command: 'stop' }, { timeoutMs: patienceMs, untilEnd: true });
     await client.until(/^stop shutdown/m);
     assert.deepEqual(pids.filter(isAlive), []);
     assert.deepEqual(world.files(), []);
@@ -350,11 +351,11 @@ describe('The control socket', () => {
           world.master.allPools.some(({ name, scheduler }) => name === 'mail' && scheduler.processes.some(({ clients }) => clients === 1)),
         () => 'the status of the mail process',
       );
-      const services = await askMaster(world.baseDir, { command: 'service-status' }, { timeoutMs: 5_000 });
+      const services = await askMaster(world.baseDir, { command: 'service-status' }, { timeoutMs: patienceMs });
       assert.ok(services.ok);
       const mail = services.services?.find(({ name }) => name === 'mail');
       assert.deepEqual([mail?.processCount, mail?.clients, mail?.processLimit], [1, 1, 4]);
-      const processes = await askMaster(world.baseDir, { command: 'process-status', services: ['mail'] }, { timeoutMs: 5_000 });
+      const processes = await askMaster(world.baseDir, { command: 'process-status', services: ['mail'] }, { timeoutMs: patienceMs });
       assert.ok(processes.ok);
       assert.deepEqual(
         processes.processes?.map((row) => [row.service, row.pid, row.clients]),
@@ -367,7 +368,7 @@ describe('The control socket', () => {
   it('ends the processes of a service, which are replaced', async () => {
     await withMaster(async (world) => {
       const { pid } = await world.login('anna');
-      const reply = await askMaster(world.baseDir, { command: 'service-stop', services: ['mail'] }, { timeoutMs: 5_000 });
+      const reply = await askMaster(world.baseDir, { command: 'service-stop', services: ['mail'] }, { timeoutMs: patienceMs });
       assert.deepEqual(reply, { ok: true });
       await until(
         () => !isAlive(pid),
@@ -379,7 +380,7 @@ describe('The control socket', () => {
 
   it('refuses what it does not know', async () => {
     await withMaster(async (world) => {
-      const reply = await askMaster(world.baseDir, { command: 'service-stop', services: ['nothing'] }, { timeoutMs: 5_000 });
+      const reply = await askMaster(world.baseDir, { command: 'service-stop', services: ['nothing'] }, { timeoutMs: patienceMs });
       assert.deepEqual(reply, { ok: false, problems: ['unknown service nothing'] });
     });
   });

@@ -8,9 +8,8 @@ import { after, before, describe, it } from 'node:test';
 import { askMaster } from '#ipc/master-client.js';
 import { freePort } from '../support/free-port.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
-
-const waitMs = 20_000;
 
 interface Answer {
   readonly status: number;
@@ -79,7 +78,7 @@ protocol imap {
   /** Asks until the series has this value: processes report their counts once a second. */
   async function reaches(series: string, value: number): Promise<void> {
     let last = '';
-    for (const deadline = Date.now() + waitMs; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 50))) {
+    for (const deadline = Date.now() + patienceMs; Date.now() < deadline; await new Promise((resolve) => setTimeout(resolve, 50))) {
       last = (await ask(port, '/metrics')).text;
       if (sample(last, series) === value) return;
     }
@@ -87,7 +86,7 @@ protocol imap {
   }
 
   async function login(user: string, password: string): Promise<{ readonly client: LineClient; readonly reply: string }> {
-    const client = new LineClient(connect(server.ports.imap, '127.0.0.1'), waitMs);
+    const client = new LineClient(connect(server.ports.imap, '127.0.0.1'), patienceMs);
     await client.line();
     client.raw(`a LOGIN ${user} ${password}\r\n`);
     for (let line = await client.line(); ; line = await client.line()) {
@@ -104,7 +103,7 @@ protocol imap {
     assert.match(second.reply, /^a NO .*mail_max_userip_connections/);
     const other = await login('bob', 'secret');
     assert.match(other.reply, /^a OK /);
-    const lmtp = new LineClient(connect(server.ports.lmtp, '127.0.0.1'), waitMs);
+    const lmtp = new LineClient(connect(server.ports.lmtp, '127.0.0.1'), patienceMs);
     const send = async (line: string): Promise<string> => {
       lmtp.raw(`${line}\r\n`);
       for (let reply = await lmtp.line(); ; reply = await lmtp.line()) if (reply === undefined || /^\d{3} /.test(reply)) return reply ?? '';
@@ -184,7 +183,7 @@ protocol imap {
   it('keep counting over a reload', async () => {
     const before = (await ask(port, '/metrics')).text;
     assert.deepEqual((await server.admin(['reload'])).code, 0);
-    const reply = await askMaster(server.baseDir, { command: 'metrics' }, { timeoutMs: 10_000 });
+    const reply = await askMaster(server.baseDir, { command: 'metrics' }, { timeoutMs: patienceMs });
     assert.ok(reply.ok);
     const text = reply.metrics ?? '';
     assert.equal(sample(text, 'roost_reloads_total{result="ok"}'), 1);
@@ -197,7 +196,7 @@ protocol imap {
 describe('The stats service', () => {
   it('runs no process and listens nowhere unless it is told to', async () => {
     await using server = await startRoost({ protocols: ['imap'] });
-    const reply = await askMaster(server.baseDir, { command: 'process-status', services: ['stats'] }, { timeoutMs: 10_000 });
+    const reply = await askMaster(server.baseDir, { command: 'process-status', services: ['stats'] }, { timeoutMs: patienceMs });
     assert.ok(reply.ok);
     assert.deepEqual(reply.processes, []);
     assert.match((await server.admin(['metrics'])).stdout, /^roost_service_processes\{service="stats"\} 0$/m);

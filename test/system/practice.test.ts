@@ -22,7 +22,8 @@ describe('A server at rest', () => {
         await new Promise((resolve) => setTimeout(resolve, 50));
       }
     }
-    assert.doesNotMatch(server.log, /more slowly|Error:|Warning:/);
+    // Where few files may be open the server warns of that as it starts.
+    assert.doesNotMatch(server.log.replace(/.*Warning: fd limit .*/g, ''), /more slowly|Error:|Warning:/);
     const client = new LineClient(connect(server.ports.imap, '127.0.0.1'), 20_000);
     await client.line();
     await client.ok('LOGIN alice secret');

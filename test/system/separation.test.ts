@@ -20,6 +20,7 @@ import { after, before, describe, it } from 'node:test';
 import { askMaster, type ProcessStatusRow } from '#ipc/master-client.js';
 import { testCertificate } from '../service-kit/test-certificate.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { nobodyUid, type RunningRoost, rootMailUid, startRoost } from '../support/running-roost.js';
 
 const isRoot = process.getuid?.() === 0;
@@ -114,7 +115,7 @@ describe('A server that root has started', { skip: isRoot ? false : 'only root c
     });
     await login('alice');
     await login('carol');
-    const reply = await askMaster(server.baseDir, { command: 'process-status', services: [] }, { timeoutMs: 10_000 });
+    const reply = await askMaster(server.baseDir, { command: 'process-status', services: [] }, { timeoutMs: patienceMs });
     rows = reply.ok ? (reply.processes ?? []) : [];
   });
   after(async () => {
@@ -176,7 +177,7 @@ describe('A server that a normal user has started', () => {
     const client = new LineClient(connect(server.ports.imap, '127.0.0.1'), 20_000);
     await client.line();
     await client.ok('LOGIN alice secret');
-    const reply = await askMaster(server.baseDir, { command: 'process-status', services: [] }, { timeoutMs: 10_000 });
+    const reply = await askMaster(server.baseDir, { command: 'process-status', services: [] }, { timeoutMs: patienceMs });
     assert.ok(reply.ok && reply.processes !== undefined);
     const own = identityOf(server.pid).uids;
     for (const { pid, service } of reply.processes) assert.equal(identityOf(pid).uids, own, service);

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { askMaster } from '#ipc/master-client.js';
 import { prepareFolder } from '#services/master/dev/files.js';
 import { freePort } from '../support/free-port.js';
+import { patienceMs } from '../support/patience.js';
 import { isAlive, until } from './master-world.js';
 
 const checkout = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
@@ -85,7 +86,7 @@ ${more}
   }
 
   async pids(): Promise<number[]> {
-    const reply = await askMaster(this.baseDir, { command: 'process-status', services: [] }, { timeoutMs: 5_000 });
+    const reply = await askMaster(this.baseDir, { command: 'process-status', services: [] }, { timeoutMs: patienceMs });
     assert.ok(reply.ok);
     return reply.processes?.map(({ pid }) => pid) ?? [];
   }

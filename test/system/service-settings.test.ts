@@ -7,13 +7,12 @@ import { ListeningSockets } from '#ipc/listening-socket.js';
 import { askMaster, type ProcessStatusRow } from '#ipc/master-client.js';
 import { freePort } from '../support/free-port.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 import { isAlive, until } from './master-world.js';
 
-const waitMs = 20_000;
-
 export async function processesOf(server: RunningRoost, ...services: string[]): Promise<readonly ProcessStatusRow[]> {
-  const reply = await askMaster(server.baseDir, { command: 'process-status', services }, { timeoutMs: 10_000 });
+  const reply = await askMaster(server.baseDir, { command: 'process-status', services }, { timeoutMs: patienceMs });
   assert.ok(reply.ok);
   return reply.processes ?? [];
 }
@@ -28,12 +27,12 @@ function proc(pid: number, name: string): string {
 }
 
 async function untilAsync(condition: () => Promise<boolean>, what: string): Promise<void> {
-  for (const endMs = Date.now() + waitMs; !(await condition()); await new Promise((resolve) => setTimeout(resolve, 20)))
-    if (Date.now() > endMs) throw new Error(`not in ${waitMs} ms: ${what}`);
+  for (const endMs = Date.now() + patienceMs; !(await condition()); await new Promise((resolve) => setTimeout(resolve, 20)))
+    if (Date.now() > endMs) throw new Error(`not in ${patienceMs} ms: ${what}`);
 }
 
 function open(port: number): LineClient {
-  return new LineClient(connect(port, '127.0.0.1'), waitMs);
+  return new LineClient(connect(port, '127.0.0.1'), patienceMs);
 }
 
 async function login(server: RunningRoost, user: string): Promise<LineClient> {

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { askMaster } from '#ipc/master-client.js';
 import { seededRandom } from '../stress/random.js';
 import { freePorts } from '../support/free-port.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 import { SoakAccounting } from './soak-accounting.js';
 import type { Attempt, SoakKind } from './soak-attempt.js';
@@ -180,7 +181,7 @@ export class Soak {
   async #kill(): Promise<void> {
     while (!this.#isOver) {
       await sleep(1 + this.#random(Math.round(2 * this.#killEveryMs)));
-      const reply = await askMaster(this.#running.baseDir, { command: 'process-status', services: [] }, { timeoutMs: 10_000 });
+      const reply = await askMaster(this.#running.baseDir, { command: 'process-status', services: [] }, { timeoutMs: patienceMs });
       const templates = reply.ok ? (reply.templates ?? []) : [];
       const processes: { readonly service: string; readonly pid: number }[] = [
         ...(reply.ok ? (reply.processes ?? []) : []),

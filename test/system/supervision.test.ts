@@ -9,6 +9,7 @@ import { ListeningSockets } from '#ipc/listening-socket.js';
 import { askMaster } from '#ipc/master-client.js';
 import { DatagramSocket } from '../support/datagram-socket.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { startRoost } from '../support/running-roost.js';
 
 function withFolder(): Disposable & { readonly path: (name: string) => string } {
@@ -48,7 +49,7 @@ describe('Under systemd', () => {
     using _manager = new DatagramSocket(folder.path('notify'));
     const environment = { NOTIFY_SOCKET: folder.path('notify') };
     await using server = await startRoost({ protocols: ['imap'], environment, settings: { import_environment: 'NOTIFY_SOCKET TZ' } });
-    const reply = await askMaster(server.baseDir, { command: 'process-status', services: [] }, { timeoutMs: 5_000 });
+    const reply = await askMaster(server.baseDir, { command: 'process-status', services: [] }, { timeoutMs: patienceMs });
     assert.ok(reply.ok && reply.processes !== undefined && reply.processes.length > 0);
     for (const { pid } of reply.processes) assert.doesNotMatch(readFileSync(`/proc/${pid}/environ`, 'utf8'), /NOTIFY_SOCKET/);
   });

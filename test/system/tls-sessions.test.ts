@@ -8,6 +8,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { askMaster, type ProcessStatusRow } from '#ipc/master-client.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, startRoost } from '../support/running-roost.js';
 
 const pools = {
@@ -17,16 +18,16 @@ const pools = {
 };
 
 async function until<Value>(look: () => Promise<Value | undefined> | Value | undefined, what: string): Promise<Value> {
-  for (const deadline = Date.now() + 10_000; Date.now() < deadline; ) {
+  for (const deadline = Date.now() + patienceMs; Date.now() < deadline; ) {
     const value = await look();
     if (value !== undefined && value !== false) return value;
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-  assert.fail(`${what}: not within 10 s`);
+  assert.fail(`${what}: not within ${patienceMs} ms`);
 }
 
 async function processes(roost: RunningRoost, service: string): Promise<readonly ProcessStatusRow[]> {
-  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: 5_000 });
+  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: patienceMs });
   return reply.ok ? (reply.processes ?? []) : [];
 }
 

@@ -11,6 +11,7 @@ import { deflateRawSync, inflateRawSync, constants as zlib } from 'node:zlib';
 import { askMaster } from '#ipc/master-client.js';
 import { freePort } from '../support/free-port.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { type RunningRoost, rootMailUid, startRoost } from '../support/running-roost.js';
 
 const isRoot = process.getuid?.() === 0;
@@ -73,7 +74,7 @@ for (const { name, pools, isDirect } of ways) {
     after(() => roost[Symbol.asyncDispose]());
     // A session counts until its process has noticed the end of the connection, which comes after the reply to LOGOUT.
     beforeEach(async () => {
-      const endMs = Date.now() + 20_000;
+      const endMs = Date.now() + patienceMs;
       while (/alice|bob/.test((await roost.admin(['who'])).stdout)) {
         assert.ok(Date.now() < endMs, 'a session stays');
         await sleep(20);
@@ -255,13 +256,13 @@ describe('UNAUTHENTICATE between users with uids of their own', { skip: !isRoot 
 });
 
 async function clientsOf(roost: RunningRoost, service: string): Promise<number> {
-  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: 2_000 });
+  const reply = await askMaster(roost.baseDir, { command: 'process-status', services: [service] }, { timeoutMs: patienceMs });
   return reply.ok ? (reply.processes ?? []).reduce((sum, { clients }) => sum + clients, 0) : -1;
 }
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
-  for (const deadline = Date.now() + 8_000; !(await condition()); await new Promise((resolve) => setTimeout(resolve, 20))) {
-    assert.ok(Date.now() < deadline, 'not within 8 s');
+  for (const deadline = Date.now() + patienceMs; !(await condition()); await new Promise((resolve) => setTimeout(resolve, 20))) {
+    assert.ok(Date.now() < deadline, `not within ${patienceMs} ms`);
   }
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { askMaster, type MasterReply, type ProcessStatusRow } from '#ipc/master-client.js';
 import { LineClient } from '../support/line-client.js';
+import { patienceMs } from '../support/patience.js';
 import { nobodyUid, type RunningRoost, startRoost } from '../support/running-roost.js';
 
 const uids = { anna: 20_021, bert: 20_022 } as const;
@@ -53,7 +54,7 @@ describe('Users with uids of their own, each session in a process', {
     server = await start(true);
     // The first session starts the template.
     await logIn(server, 'anna');
-    for (const deadline = Date.now() + 20_000; !(await templates()).some(({ isReady }) => isReady); ) assert.ok(Date.now() < deadline);
+    for (const deadline = Date.now() + patienceMs; !(await templates()).some(({ isReady }) => isReady); ) assert.ok(Date.now() < deadline);
   });
   after(async () => {
     for (const client of clients) client.close();
@@ -62,7 +63,7 @@ describe('Users with uids of their own, each session in a process', {
   });
 
   const ask = async (from: RunningRoost): Promise<Extract<MasterReply, { ok: true }>> => {
-    const reply = await askMaster(from.baseDir, { command: 'process-status', services: ['imap'] }, { timeoutMs: 10_000 });
+    const reply = await askMaster(from.baseDir, { command: 'process-status', services: ['imap'] }, { timeoutMs: patienceMs });
     assert.ok(reply.ok);
     return reply;
   };

@@ -7,6 +7,7 @@ import { describe, it, type TestContext } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { silentLogger } from '#log/logger.js';
 import { FolderWatch } from '#services/imap-hibernate/folder-watch.js';
+import { patienceMs } from '../../support/patience.js';
 
 const pollMs = 5_000;
 
@@ -51,7 +52,7 @@ function touch(path: string): void {
 
 /** Watches do not keep a process alive. */
 async function awaited<Value>(promise: Promise<Value>): Promise<Value> {
-  const timer = setTimeout(() => assert.fail('nothing was told in 10 s'), 10_000);
+  const timer = setTimeout(() => assert.fail(`nothing was told in ${patienceMs} ms`), patienceMs);
   return promise.finally(() => clearTimeout(timer));
 }
 

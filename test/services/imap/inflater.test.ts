@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import { setImmediate as turn } from 'node:timers/promises';
 import { deflateRawSync, constants as zlib } from 'node:zlib';
 import { Inflater } from '#services/imap/inflater.js';
+import { patienceMs } from '../../support/patience.js';
 
 interface Seen {
   readonly inflater: Inflater;
@@ -32,7 +33,8 @@ function open(graceMs?: number): Seen {
 }
 
 async function until(condition: () => boolean): Promise<void> {
-  for (const deadline = Date.now() + 5_000; !condition(); await turn()) assert.ok(Date.now() < deadline, 'not within 5 s');
+  for (const deadline = Date.now() + patienceMs; !condition(); await turn())
+    assert.ok(Date.now() < deadline, `not within ${patienceMs} ms`);
 }
 
 /** Until nothing moves any more: whatever was begun has a thread and comes back. */

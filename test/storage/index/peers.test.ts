@@ -18,6 +18,7 @@ import {
   sync,
   uidsOf,
 } from '../../contract/world.js';
+import { patienceMs } from '../../support/patience.js';
 import { MaildirWorld } from '../maildir/world.js';
 
 function stateOf(view: MailboxView): string[] {
@@ -185,7 +186,7 @@ describe('Two processes on one mailbox', () => {
       await fill(theirs, 2);
     }
     // A file that came in the same clock tick as a change of our own is found at the recheck, about a second later.
-    for (const untilMs = Date.now() + 10_000; view.count + other.count < 40 && Date.now() < untilMs; ) {
+    for (const untilMs = Date.now() + patienceMs; view.count + other.count < 40 && Date.now() < untilMs; ) {
       await sync(view);
       await sync(other);
       await new Promise((resolve) => setTimeout(resolve, 20));

@@ -6,6 +6,7 @@ import { describe, it } from 'node:test';
 import { StorageError } from '#storage/errors.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { addMessage, deleted, flagged, flagsAt, never, openView, seen, sync, uidsOf } from '../../contract/world.js';
+import { patienceMs } from '../../support/patience.js';
 import { installSlowFiles } from '../../support/slow-files.js';
 import { MaildirWorld } from './world.js';
 
@@ -166,7 +167,7 @@ class Play {
     for (const which of [0, 1] as const) {
       const ledger = this.ledgers[which];
       const isHidden = (): boolean => sides.some(({ views }) => views[which].count !== sides[0]?.views[which].count);
-      for (const untilMs = Date.now() + 20_000; ; ) {
+      for (const untilMs = Date.now() + patienceMs; ; ) {
         for (const side of sides) await this.#sync(side, which);
         const tokens = new Set([...ledger.messages.values()].map(({ token }) => token));
         if (!isHidden() && [...ledger.delivered].every((token) => tokens.has(token))) break;

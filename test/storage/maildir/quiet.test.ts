@@ -8,6 +8,7 @@ import { StorageError } from '#storage/errors.js';
 import type { Mailbox, MailboxView, ViewChanges } from '#storage/mailbox.js';
 import { MaildirMailboxBase } from '#storage/maildir/mailbox-base.js';
 import { addFlags, crlfMessage, fill, flagged, never, openView } from '../../contract/world.js';
+import { patienceMs } from '../../support/patience.js';
 import { MaildirWorld } from './world.js';
 
 const isWatchable = [0xef53, 0x58465342, 0x9123683e, 0xf2f52010, 0x01021994].includes(statfsSync(tmpdir()).type);
@@ -31,7 +32,7 @@ async function quietWorld(): Promise<{ readonly world: MaildirWorld; readonly vi
   const mailbox = await world.open(name);
   const view = await openView(mailbox);
   const { quiet } = boxOf(mailbox);
-  for (const endMs = Date.now() + 20_000; !quiet.isWatched || !quiet.lasts(Date.now()); ) {
+  for (const endMs = Date.now() + patienceMs; !quiet.isWatched || !quiet.lasts(Date.now()); ) {
     assert.ok(Date.now() < endMs, 'never quiet');
     await sync(view);
   }
