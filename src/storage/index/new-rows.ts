@@ -19,8 +19,9 @@ export interface NewRows {
   baseLengthAt(index: number): number;
   /** Fields of the uidlist, `G... `; '' for most. */
   extensionAt(index: number): string;
-  /** Seconds, for all of them; `unknown32`. */
-  readonly saveDate: number;
+  /** Seconds, or `unknown32`. */
+  saveDateAt(index: number): number;
+  /** The same for all of them. */
   readonly internalDate: number;
 }
 
@@ -42,7 +43,7 @@ export function applyNewRows(state: IndexState, rows: NewRows): void {
         bits: rows.isInNewAt(index) ? rowBit.inNew : 0,
         keywordSet: rows.keywordSetAt(index),
         suffix: rows.suffixAt(index),
-        saveDate: rows.saveDate,
+        saveDate: rows.saveDateAt(index),
         internalDate: rows.internalDate,
       },
       rows.extensionAt(index),
@@ -75,7 +76,7 @@ function recordOf(state: IndexState, rows: NewRows, from: number, to: number): B
     const baseLength = rows.baseLengthAt(index);
     writer.u32(rows.uidAt(index));
     writer.u32(rows.internalDate);
-    writer.u32(rows.saveDate);
+    writer.u32(rows.saveDateAt(index));
     writer.u8(rows.flagsAt(index));
     writer.u8(rows.isInNewAt(index) ? rowBit.inNew : 0);
     writer.u16(sets.of(rows.keywordSetAt(index)));

@@ -27,8 +27,6 @@ const compactAbove = 4 / 3;
  */
 export async function giveUids(box: MaildirBox, files: FoundFiles, returned: ReadonlySet<string>): Promise<void> {
   const { state } = box;
-  // On the first look nobody knows when the messages came; later ones come now.
-  const saveDate = state.columns.length === 0 ? unknown32 : Math.floor(Date.now() / 1000);
   const isFirst = state.columns.length === 0 && state.firstRecentUid === 1;
   const found = new FoundColumns(box, files);
   const { listed, unlisted } = found.sortOut();
@@ -42,10 +40,26 @@ export async function giveUids(box: MaildirBox, files: FoundFiles, returned: Rea
   }
   await writeList(box, found, unlisted, returned);
   const order = joined(listed, unlisted);
-  box.index.addRows(found.rows(order, saveDate));
+  const saveDateOf = saveDates(box);
+  if (saveDateOf === undefined) found.forgetArrivals();
+  box.index.addRows(found.rows(order, saveDateOf));
   if (box.unclaimed.size > 0) for (const index of order) box.unclaimed.delete(found.baseName(index));
   // Seen for the first time: what lies in cur/ has been taken by some reader before.
   if (isFirst) box.index.append([recentRecord(found.firstRecent(order, box.state.uidNext))]);
+}
+
+/**
+ * When a message was saved (RFC 8514 3): between the last look at the folder and now, and at the second that its name tells where that is between them.
+ * What another program has moved here under an old name was saved later than its name says.
+ * @returns of the second in a name; undefined on the first look, when nobody knows
+ */
+function saveDates(box: MaildirBox): ((named: number) => number) | undefined {
+  const { columns, stamps } = box.state;
+  const changedMs = Math.max(stamps.newMtimeMs, stamps.curMtimeMs);
+  if (columns.length === 0 && changedMs === 0) return undefined;
+  const now = Math.floor(Date.now() / 1000);
+  const since = Math.floor(Math.max(box.lookedAtMs, changedMs) / 1000);
+  return (named) => (since > 0 && named >= since && named <= now ? named : now);
 }
 
 function joined(first: Uint32Array, second: Uint32Array): Uint32Array {
@@ -91,8 +105,9 @@ class FoundColumns {
   readonly #isInNew: Uint8Array;
   readonly #baseLengths: Uint16Array;
   readonly #suffixes: Uint32Array;
-  /** Arrival; given up once the files are in order. */
+  /** Arrival. */
   #seconds: Float64Array;
+  /** Given up once the files are in order. */
   #micros: Uint32Array;
   readonly #extensions = new Map<number, string>();
   #lastSuffix = '';
@@ -169,7 +184,6 @@ class FoundColumns {
     const byUid = Uint32Array.from(listed).sort((a, b) => (this.uid[a] as number) - (this.uid[b] as number) || a - b);
     const byArrival = unlisted.subarray(0, unlistedCount).sort((a, b) => this.#compareArrival(a, b));
     const sorted = { listed: this.#withoutTwins(byUid), unlisted: this.#withoutTwins(byArrival) };
-    this.#seconds = new Float64Array(0);
     this.#micros = new Uint32Array(0);
     return sorted;
   }
@@ -194,7 +208,12 @@ class FoundColumns {
     yield lines.subarray(0, at);
   }
 
-  rows(order: Uint32Array, saveDate: number): NewRows {
+  /** Saves memory where nobody asks for them any more. */
+  forgetArrivals(): void {
+    this.#seconds = new Float64Array(0);
+  }
+
+  rows(order: Uint32Array, saveDateOf: ((named: number) => number) | undefined): NewRows {
     const { state } = this.#box;
     const suffixes = this.#suffixes;
     const placeOf = (at: number): number => order[at] as number;
@@ -221,7 +240,7 @@ class FoundColumns {
       copyBaseName: (at, target, to) => this.#copyBaseName(placeOf(at), target, to),
       baseLengthAt: (at) => this.#baseLengths[placeOf(at)] as number,
       extensionAt: (at) => (this.#extensions.size === 0 ? '' : (this.#extensions.get(placeOf(at)) ?? '')),
-      saveDate,
+      saveDateAt: (at) => saveDateOf?.(this.#seconds[placeOf(at)] as number) ?? unknown32,
       internalDate: unknown32,
     };
   }
