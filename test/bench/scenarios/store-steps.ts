@@ -49,10 +49,14 @@ export async function startAnew(peer: Peer, size: Size): Promise<void> {
   await practised(peer, size);
 }
 
-/** A session with INBOX selected; afterwards the mailbox is in nobody's memory. */
-export async function inInbox(peer: Peer, work: (client: ImapLoad) => Promise<readonly Figure[]>): Promise<readonly Figure[]> {
+/** A session with the mailbox selected; afterwards it is in nobody's memory. */
+export async function inMailbox(
+  peer: Peer,
+  mailbox: string,
+  work: (client: ImapLoad) => Promise<readonly Figure[]>,
+): Promise<readonly Figure[]> {
   const client = await openClient(peer);
-  await client.command('SELECT INBOX');
+  await client.command(`SELECT ${mailbox}`);
   const figures = await work(client);
   await client.logout();
   await forget();

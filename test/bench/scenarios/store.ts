@@ -3,20 +3,24 @@
 import { type MaildirFill, removeIndex, writeMaildir } from '../maildir.js';
 import type { Peer, PeerName } from '../peers/peer.js';
 import { type Figure, pick, type Scenario, type Size } from '../scenario.js';
-import { forget, inInbox, long, named, once, openClient, startAnew } from './store-steps.js';
+import { forget, inMailbox, long, named, once, openClient, startAnew } from './store-steps.js';
 
 interface Large {
   readonly name: string;
   readonly about: string;
   readonly count: { readonly smoke: number; readonly full: number };
-  readonly fill: Omit<MaildirFill, 'count'>;
+  readonly fill: Omit<MaildirFill, 'count' | 'folder'>;
+  /** Of the mailboxes; only INBOX unless told. */
+  readonly folders?: readonly string[];
   /** Each run on a fresh Maildir: the commands change it. */
   readonly isFresh: boolean;
   readonly steps: (peer: Peer, count: number, size: Size) => Promise<readonly Figure[]>;
 }
 
-function large({ name, about, count, fill, isFresh, steps }: Large): Scenario {
-  const make = (peer: Peer, size: Size): void => writeMaildir(peer, 0, { ...fill, count: pick(size, count.smoke, count.full) });
+function large({ name, about, count, fill, folders = [''], isFresh, steps }: Large): Scenario {
+  const make = (peer: Peer, size: Size): void => {
+    for (const folder of folders) writeMaildir(peer, 0, { ...fill, count: pick(size, count.smoke, count.full), folder });
+  };
   return {
     name: `store/${name}`,
     about,
@@ -73,18 +77,15 @@ function findField(field: (typeof fields)[number], number: number): string {
   return field === 'SUBJECT' ? `SEARCH SUBJECT "number ${number} of"` : `SEARCH FROM "Sender ${number}"`;
 }
 
-/** Each field on its own: what was read for one of them may be kept for the other. */
-async function searchWithoutCache(peer: Peer): Promise<readonly Figure[]> {
-  const figures: Figure[] = [];
-  for (const field of fields) {
-    removeIndex(peer, 0);
-    figures.push(...(await inInbox(peer, (client) => once(peer, client, `SEARCH ${field}, no cache`, findField(field, 7777)))));
-  }
-  return figures;
+/** Mailboxes of which the server has read no header before; what a process has searched for it may keep in memory. */
+const unread = ['First', 'Second'] as const;
+
+async function searchUnread(peer: Peer, mailbox: (typeof unread)[number], field: (typeof fields)[number]): Promise<readonly Figure[]> {
+  return inMailbox(peer, mailbox, (client) => once(peer, client, `SEARCH ${field}, no cache`, findField(field, 7777)));
 }
 
 async function searchFromCache(peer: Peer): Promise<readonly Figure[]> {
-  return inInbox(peer, async (client) => {
+  return inMailbox(peer, unread[0], async (client) => {
     const figures: Figure[] = [];
     for (const [when, number] of [
       ['first', 888],
@@ -97,11 +98,11 @@ async function searchFromCache(peer: Peer): Promise<readonly Figure[]> {
 
 async function readWithoutCache(peer: Peer): Promise<readonly Figure[]> {
   removeIndex(peer, 0);
-  return inInbox(peer, (client) => once(peer, client, 'FETCH everything, no cache', long(`FETCH 1:* ${everything}`)));
+  return inMailbox(peer, 'INBOX', (client) => once(peer, client, 'FETCH everything, no cache', long(`FETCH 1:* ${everything}`)));
 }
 
 async function readFromCache(peer: Peer): Promise<readonly Figure[]> {
-  return inInbox(peer, async (client) => [
+  return inMailbox(peer, 'INBOX', async (client) => [
     ...(await once(peer, client, 'FETCH everything, cached', long(`FETCH 1:* ${everything}`))),
     ...(await once(peer, client, 'FETCH everything, cached, again', long(`FETCH 1:* ${everything}`))),
     ...(await once(peer, client, 'SEARCH TEXT', 'SEARCH TEXT "nowhere to be found"')),
@@ -131,10 +132,13 @@ export const storeScenarios: readonly Scenario[] = [
       '100,000 messages: SEARCH by SUBJECT and FROM before the cache knows them and once it does, in processes that are new to clients (cold) and again (warm)',
     count: { smoke: 200, full: 100_000 },
     fill: { bytes: 600 },
+    folders: unread.map((mailbox) => `.${mailbox}`),
     isFresh: false,
     async steps(peer, _count, size) {
       await startAnew(peer, size);
-      const figures = [...named('cold', await searchWithoutCache(peer)), ...named('warm', await searchWithoutCache(peer))];
+      for (const mailbox of unread) removeIndex(peer, 0, `.${mailbox}`);
+      const figures = [...named('cold', await searchUnread(peer, 'First', 'SUBJECT'))];
+      figures.push(...named('warm', await searchUnread(peer, 'Second', 'FROM')));
       // Fills it with both.
       await searchFromCache(peer);
       await startAnew(peer, size);
