@@ -2,8 +2,7 @@
 // Nobody may hang, crash or lose a message over it. ROOST_FUZZ_RUNS sets how many mailboxes are opened, ROOST_FUZZ_SEED repeats a run.
 import assert from 'node:assert/strict';
 import { randomInt } from 'node:crypto';
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { StorageError } from '#storage/errors.js';
@@ -13,12 +12,12 @@ import { snapshotHeaderBytes } from '#storage/index/snapshot.js';
 import type { Mailbox } from '#storage/mailbox.js';
 import { crc32 } from '#util/crc32.js';
 import { addFlags, append, deleted, expunge, fill, flagged, never, openView, seen, sync } from '../../contract/world.js';
+import { memoryFolder } from '../../support/memory-folder.js';
 import { MaildirWorld } from '../maildir/world.js';
 
 const runs = Number(process.env['ROOST_FUZZ_RUNS'] ?? 200);
 const firstSeed = Number(process.env['ROOST_FUZZ_SEED'] ?? randomInt(1_000_000_000));
 const patienceMs = 20_000;
-const memoryFolder = '/dev/shm';
 
 /** Numbers from 0 below `bound`, the same for the same seed (xorshift). */
 function numbers(seed: number): (bound: number) => number {
@@ -159,15 +158,6 @@ async function subjectsOnDisk(world: MaildirWorld): Promise<string[]> {
   return subjectsIn(await world.open('box'));
 }
 
-function fastFolder(): string {
-  try {
-    accessSync(memoryFolder, constants.W_OK);
-    return memoryFolder;
-  } catch {
-    return tmpdir();
-  }
-}
-
 async function withinTime<Result>(work: Promise<Result>): Promise<Result> {
   let timer: NodeJS.Timeout | undefined;
   const late = new Promise<never>((_, reject) => {
@@ -186,7 +176,7 @@ function isMessage(path: string): boolean {
 
 describe('A mailbox over files of random octets', () => {
   it(`is opened, read and changed, and has every message (ROOST_FUZZ_SEED=${firstSeed})`, { timeout: runs * 2_000 }, async () => {
-    const files = await makeFiles(fastFolder());
+    const files = await makeFiles(memoryFolder());
     const names = [...files.keys()].filter((path) => !isMessage(path));
     for (const expected of ['roost.index', 'roost.index.log', 'roost.cache', 'dovecot-uidlist', 'dovecot-keywords'])
       assert.ok(
@@ -196,7 +186,7 @@ describe('A mailbox over files of random octets', () => {
     for (let run = 0; run < runs; run += 1) {
       const seed = firstSeed + run;
       const next = numbers(seed * 2_654_435_761);
-      await using world = await MaildirWorld.make({}, fastFolder());
+      await using world = await MaildirWorld.make({}, memoryFolder());
       for (const folder of ['cur', 'new', 'tmp']) mkdirSync(join(world.root, '.box', folder), { recursive: true });
       for (const [path, bytes] of files) writeFileSync(join(world.root, path), bytes);
       const name = names[next(names.length)] as string;

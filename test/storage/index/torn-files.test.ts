@@ -1,15 +1,15 @@
 // Every octet of every index file is broken in turn, and every file is cut at every length. The mailbox must come back with the same UIDs and
 // flags, with modseqs that do not go back, and with at most one log line about each file.
 import assert from 'node:assert/strict';
-import { accessSync, constants, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { readFile, rm, utimes, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { type Logger, silentLogger } from '#log/logger.js';
 import { unlimitedQuota } from '#storage/driver.js';
 import type { Mailbox } from '#storage/mailbox.js';
 import { addFlags, append, deleted, expunge, fill, flagged, never, openView, seen, sync } from '../../contract/world.js';
+import { memoryFolder } from '../../support/memory-folder.js';
 import { MaildirWorld } from '../maildir/world.js';
 
 const files = ['roost.index', 'roost.index.log', 'roost.cache'] as const;
@@ -19,8 +19,6 @@ const isFullRun = process.env['ROOST_TORN_ALL'] === '1';
 const masks = isFullRun ? [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x55, 0xff] : [0x55];
 const lanes = 4;
 const timeout = isFullRun ? 900_000 : 240_000;
-/** On a disk each of some thousand files that are replaced waits for its content to be written. */
-const memoryFolder = '/dev/shm';
 
 interface Attempt {
   readonly title: string;
@@ -54,18 +52,9 @@ async function describeMailbox(mailbox: Mailbox): Promise<string[]> {
   );
 }
 
-function fastFolder(): string {
-  try {
-    accessSync(memoryFolder, constants.W_OK);
-    return memoryFolder;
-  } catch {
-    return tmpdir();
-  }
-}
-
 /** A mailbox whose snapshot, log and cache all hold something. */
 async function makeSample(): Promise<Sample> {
-  const world = await MaildirWorld.make({}, fastFolder());
+  const world = await MaildirWorld.make({}, memoryFolder());
   const mailbox = await world.create('box');
   await fill(mailbox, 3, { flags: seen });
   await describeMailbox(mailbox);
