@@ -170,6 +170,8 @@ export class StressSession {
     this.keepCache();
     this.view = this.#next;
     this.#next = undefined;
+    // What came until here was about the mailbox that is closed.
+    this.#lines = [];
   }
 
   async start(): Promise<void> {
@@ -182,7 +184,8 @@ export class StressSession {
       this.#client.compress();
     }
     if (isQresync) await this.run('ENABLE QRESYNC');
-    else if (this.options.random(2) === 0) await this.run('ENABLE CONDSTORE');
+    // Who is told at once may be told before the command that would turn it on begins.
+    else if (this.options.random(2) === 0 || notify !== undefined) await this.run('ENABLE CONDSTORE');
     if (isUidOnly) await this.run('ENABLE UIDONLY');
     if (notify !== undefined) await this.notify();
   }

@@ -12,6 +12,9 @@ import type { MailboxTree, TreeEntry } from './tree.js';
 
 const maxComponentBytes = 255;
 
+/** Of removing a folder into which others write: soon they see that the mailbox is gone. Each wait is 20 ms longer than the one before. */
+const whileWritten = { maxRetries: 8, retryDelay: 20 } as const;
+
 export function createMaildirTree({ folders, driver, subscriptions, hasInbox }: TreeOptions): MailboxTree {
   const names = createDiskNames(folders.isUtf8);
   const reader = new FolderReader();
@@ -97,7 +100,8 @@ export function createMaildirTree({ folders, driver, subscriptions, hasInbox }: 
       if (!isInbox(levels)) {
         // No mailbox is inside another here, so what is left is of no use: index files of Dovecot, a folder that lost its cur/.
         for (const folder of [paths.mailDir, paths.controlDir, paths.indexDir]) {
-          if (folder !== undefined) await rm(folder, { recursive: true, force: true });
+          // Another process that has the mailbox open may put an index or a lock there while it goes.
+          if (folder !== undefined) await rm(folder, { recursive: true, force: true, ...whileWritten });
         }
       }
       reader.forget();

@@ -1,10 +1,11 @@
 // A mailbox that is renamed by another process, and another one in its place.
 import assert from 'node:assert/strict';
-import { existsSync } from 'node:fs';
+import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { StorageError } from '#storage/errors.js';
 import { addFlags, fill, flagged, never, openView, rejectsWith, sync, uidsOf } from '../../contract/world.js';
+import { makeStore } from '../support/store-world.js';
 import { MaildirWorld } from './world.js';
 
 describe('A mailbox that another process renames', () => {
@@ -95,4 +96,26 @@ describe('A mailbox that is being opened for the first time', () => {
       });
     }
   }
+});
+
+describe('Deleting a mailbox', () => {
+  it('succeeds while another process puts files into its folder', async (test) => {
+    const world = makeStore(test, 'mail_location = maildir:~/Maildir\nnamespace inbox {\n  inbox = yes\n}\n');
+    await using user = await world.open();
+    for (let round = 0; round < 10; round++) {
+      await user.create('A', { specialUse: [] }, never);
+      const folder = join(world.folder, 'home', 'bob', 'Maildir', '.A');
+      let written = 0;
+      const write = (): void => {
+        // Where the folder is gone there is nothing left to write.
+        if (!existsSync(folder)) return;
+        written += 1;
+        writeFileSync(join(folder, `roost.index.${written}`), '');
+        if (written < 120) setImmediate(write);
+      };
+      write();
+      await user.delete('A', never);
+      assert.ok(written > 0 && !existsSync(folder));
+    }
+  });
 });
