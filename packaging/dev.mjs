@@ -11,6 +11,7 @@ process.chdir(root);
 const [job, ...rest] = process.argv.slice(2);
 /** A test file that hangs fails by name, rather than the whole run by whoever waits for it. */
 const fileTimeoutMs = 600_000;
+const waiting = /^dist-test\/(system|transcripts|service-kit|cli)\//;
 
 /** Packages match the lock file when npm's own record of the last install is not older and was made from the same text. */
 function installIfNeeded() {
@@ -72,6 +73,14 @@ function testFiles(folder) {
   return files.sort();
 }
 
+/** Files that mostly wait for servers, evenly among those that mostly compute: side by side they take less time than one kind after the other. */
+function mixed(files) {
+  const waits = files.filter((path) => waiting.test(path));
+  const computes = files.filter((path) => !waiting.test(path));
+  const order = (paths) => paths.map((path, index) => ({ path, at: (index + 0.5) / paths.length }));
+  return [...order(waits), ...order(computes)].sort((a, b) => a.at - b.at).map(({ path }) => path);
+}
+
 /** NODE_EXTRA_CA_CERTS alone costs Node 20 100 ms a start, and no test talks to the outside. */
 function testEnvironment() {
   const { NODE_EXTRA_CA_CERTS: _, ...environment } = process.env;
@@ -95,7 +104,7 @@ const jobs = {
 if (!(job in jobs)) fail(`unknown job ${job}; one of ${Object.keys(jobs).join(', ')}`);
 function nodeTest(files) {
   if (files.length === 0) fail('no test files found');
-  return runTests(files, { concurrency: 3, fileTimeoutMs, environment: testEnvironment() });
+  return runTests(mixed(files), { concurrency: 3, fileTimeoutMs, environment: testEnvironment() });
 }
 
 installIfNeeded();

@@ -30,19 +30,27 @@ function readLines(stream: Duplex, onLine: Lines): void {
 }
 
 function talk(stream: Duplex, line: string): void {
-  const [verb, text = ''] = line.split(' ');
+  const [verb, text = '', ...words] = line.split(' ');
   if (verb === 'quit') stream.end('bye\n');
   else if (verb === 'block') {
     const endMs = performance.now() + Number(text);
     while (performance.now() < endMs);
     stream.write('blocked\n');
-  } else if (verb === 'flood') stream.write(Buffer.alloc(Number(text), 'x'));
+  } else if (verb === 'hog') hog(Number(text), Number(words[0]));
+  else if (verb === 'flood') stream.write(Buffer.alloc(Number(text), 'x'));
   else if (verb === 'random') {
     stream.write(`random ${Math.random()} ${randomUUID()} ${randomInt(2 ** 40)} ${randomBytes(8).toString('hex')}\n`);
   } else if (verb === 'wait') {
     const startedMs = performance.now();
     setTimeout(() => stream.write(`waited ${Math.round(performance.now() - startedMs)}\n`), Number(text));
   } else stream.write(`${process.pid} ${line}\n`);
+}
+
+/** Blocks the event loop so many times, with a turn of it between them. */
+function hog(blockMs: number, times: number): void {
+  const endMs = performance.now() + blockMs;
+  while (performance.now() < endMs);
+  if (times > 1) setImmediate(hog, blockMs, times - 1);
 }
 
 function facts(peer: Peer): string {

@@ -173,6 +173,9 @@ function writeWorld(folder: string, ports: RunningRoost['ports'], options: Roost
     delivery_local_domains: 'localhost',
     // Takes processor time from everything that is tested.
     process_practice: 'no',
+    // What else the machine does must turn nobody away.
+    busy_max_lag: '0',
+    busy_max_memory: '100',
     ...internal,
     ...options.settings,
   };

@@ -182,9 +182,14 @@ describe('A session in IDLE', () => {
   it('does not move while it is compressed', async () => {
     const client = await clients.logIn(roost);
     await client.ok('COMPRESS DEFLATE');
-    await new Promise((resolve) => setTimeout(resolve, 10));
-    assert.equal(await clientsOf(roost, 'imap-hibernate'), 0);
-    client.close();
+    client.compress();
+    await idle(client);
+    // One that began to idle later moves, and this one has not by then.
+    await idle(await clients.logIn(roost));
+    await until(async () => (await clientsOf(roost, 'imap-hibernate')) > 0, 'one hibernated');
+    assert.deepEqual([await clientsOf(roost, 'imap-hibernate'), await clientsOf(roost, 'imap')], [1, 1]);
+    client.raw('DONE\r\n');
+    assert.match((await news(client)) ?? '', /OK Idle completed/);
   });
 });
 

@@ -42,6 +42,7 @@ protocols = imap smtp
 listen = 127.0.0.1
 ssl = no
 log_path = /dev/stderr
+busy_max_lag = 0
 passdb {
   driver = passwd-file
   args = ${this.folder}/users
@@ -261,7 +262,7 @@ describe('roost without -F', () => {
 });
 
 describe('roost dev', () => {
-  it('runs in ./var of a folder that others may not enter, shows what to try, and ends at Ctrl-C within 2 s', async () => {
+  it('runs in ./var of a folder that others may not enter, shows what to try, and ends at Ctrl-C without waiting for clients', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'roost-dev-'));
     try {
       for (const name of ['dist', 'node_modules', 'package.json']) symlinkSync(join(checkout, name), join(folder, name));
@@ -299,7 +300,7 @@ describe('roost dev', () => {
         const startedAt = performance.now();
         child.kill('SIGINT');
         assert.equal(await exit, 0, output);
-        assert.ok(performance.now() - startedAt < 2_000);
+        assert.ok(performance.now() - startedAt < patienceMs / 2);
       }
       assert.doesNotMatch(output, /Error|sent SIG/);
       assert.equal(existsSync(join(settings, 'run', 'master.pid')), false);

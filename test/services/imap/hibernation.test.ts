@@ -81,6 +81,8 @@ describe('A session that nobody takes yet', () => {
     const { client, offered } = await idling(test, 10);
     const offer = await offered();
     offer.onFound();
+    // What was said before may still be on its way.
+    for (let turn = 0; turn < 10; turn += 1) await new Promise((resolve) => setImmediate(resolve));
     while (client.unread.length > 0) await client.line();
     await new Promise((resolve) => setTimeout(resolve, 40));
     assert.deepEqual(client.unread, []);
