@@ -5,7 +5,10 @@
 // It begins once the process has been at rest for a while, works less than half of the time, gives way where the processors are taken, and ends at
 // once when a client comes. Then it goes on at the next rest.
 
+import { readdirSync, rmdirSync, unlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Logger } from '#log/logger.js';
+import { Slicer } from '#util/deadline.js';
 import { openNativeLibraries } from '#util/native-calls.js';
 import type { ControlLink } from './control-link.js';
 import { collectAll } from './idle-memory.js';
@@ -26,6 +29,7 @@ const maxTries = 5;
 const lateMs = 10;
 const longestPauseMs = 100;
 const lastWordsMs = 1_000;
+const removalSliceMs = 2;
 /** Longest time of a session, on a machine with other work for its processors. */
 const sessionTimeoutMs = 120_000;
 
@@ -161,9 +165,20 @@ export class Practising {
       // What is broken off need not come to its end in time; its descriptors do not stay.
       await Promise.race([stage.end(), pause(lastWordsMs)]).catch(() => undefined);
       stage.close();
-      closeFolder(folder);
+      if (folder !== '') await removeFolder(folder).catch(() => closeFolder(folder));
     }
   }
+}
+
+/** With all that is in it, a few files at a time, as a client may wait. */
+async function removeFolder(folder: string, slicer = new Slicer(removalSliceMs)): Promise<void> {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) await removeFolder(path, slicer);
+    else unlinkSync(path);
+    if (slicer.isDue) await slicer.pause();
+  }
+  rmdirSync(folder);
 }
 
 /** Lets other work run: pauses as long as the work since the last pause took, and longer where processors are short. */

@@ -49,15 +49,16 @@ export const keyOutcome = { unknown: 0, no: 1, yes: 2 } as const;
  * @returns for each of them
  */
 export function keyOutcomes(blocks: readonly KeyBlock[], needle: string, uids: Uint32Array): Uint8Array {
-  const outcomes = new Uint8Array(uids.length);
+  const count = uids.length;
+  const outcomes = new Uint8Array(count);
   let row = 0;
   for (const block of blocks) {
     const { length } = block.uids;
     const rows = new Int32Array(length);
     for (let index = 0; index < length; index += 1) {
       const uid = block.uids[index] as number;
-      while (row < uids.length && (uids[row] as number) < uid) row += 1;
-      if (uids[row] === uid) {
+      while (row < count && (uids[row] as number) < uid) row += 1;
+      if (row < count && uids[row] === uid) {
         rows[index] = row;
         outcomes[row] = keyOutcome.no;
       } else rows[index] = -1;

@@ -51,24 +51,37 @@ async function testColumns(
   source: SearchSource,
   pacer: Pacer,
 ): Promise<{ readonly matched: number[]; readonly open: number[] }> {
-  const matched: number[] = [];
-  const open: number[] = [];
-  const { test } = compiled;
+  const tested = { matched: [], open: [] };
   let untilPause = columnSlice;
   for (const [first, last] of compiled.candidates) {
-    for (let seq = first; seq <= last; seq += 1) {
-      untilPause -= 1;
+    for (let next = first; next <= last; ) {
       if (untilPause === 0) {
         untilPause = columnSlice;
         await pacer.breathe();
       }
-      const outcome = test(seq, 0);
-      if (outcome === 0 || source.isExpunged(seq)) continue;
-      if (outcome === unknown) open.push(seq);
-      else matched.push(seq);
+      const end = Math.min(last, next + untilPause - 1);
+      testRange(compiled, source, next, end, tested);
+      untilPause -= end - next + 1;
+      next = end + 1;
     }
   }
-  return { matched, open };
+  return tested;
+}
+
+/** Without anything in the loop that small mailboxes never come to: V8 would throw away what it has compiled when the first large one does. */
+function testRange(
+  { test }: CompiledQuery,
+  source: SearchSource,
+  first: number,
+  last: number,
+  { matched, open }: { readonly matched: number[]; readonly open: number[] },
+): void {
+  for (let seq = first; seq <= last; seq += 1) {
+    const outcome = test(seq, 0);
+    if (outcome === 0 || source.isExpunged(seq)) continue;
+    if (outcome === unknown) open.push(seq);
+    else matched.push(seq);
+  }
 }
 
 /** Where so many messages are left, and so great a part of all, header texts are looked for in all of them at once. */
@@ -99,26 +112,32 @@ async function tryProbes({ probes }: CompiledQuery, source: Pick<SearchSource, '
 
 /** @param tested `matched` receives those that match, and stays ascending. @returns those still undecided */
 async function testAgain(
-  { test }: CompiledQuery,
+  compiled: CompiledQuery,
   source: SearchSource,
   { open, matched }: { readonly open: readonly number[]; readonly matched: number[] },
   pacer: Pacer,
 ): Promise<number[]> {
-  const undecided: number[] = [];
+  const tested = { matched, open: [] };
   const before = matched.length;
-  let untilPause = columnSlice;
-  for (const seq of open) {
-    untilPause -= 1;
-    if (untilPause === 0) {
-      untilPause = columnSlice;
-      await pacer.breathe();
-    }
-    const outcome = test(seq, 0);
-    if (outcome === 0 || source.isExpunged(seq)) continue;
-    (outcome === unknown ? undecided : matched).push(seq);
+  for (let at = 0; at < open.length; at += columnSlice) {
+    if (at > 0) await pacer.breathe();
+    testListed(compiled, source, open.slice(at, at + columnSlice), tested);
   }
   if (before > 0) matched.sort((a, b) => a - b);
-  return undecided;
+  return tested.open;
+}
+
+function testListed(
+  { test }: CompiledQuery,
+  source: SearchSource,
+  seqs: readonly number[],
+  { matched, open }: { readonly matched: number[]; readonly open: number[] },
+): void {
+  for (const seq of seqs) {
+    const outcome = test(seq, 0);
+    if (outcome === 0 || source.isExpunged(seq)) continue;
+    (outcome === unknown ? open : matched).push(seq);
+  }
 }
 
 /** Stages 1 to 3: slice by slice, so that what a slice loaded is used before it is given up. */

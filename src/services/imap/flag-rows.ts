@@ -4,7 +4,7 @@
 import { Buffer } from 'node:buffer';
 import type { FlagColumns } from '#storage/wire-run.js';
 import type { NumberRange } from '#util/number-set.js';
-import { type RowTemplate, RowTemplates } from './row-template.js';
+import { noTemplates, RowTemplates } from './row-template.js';
 import type { Session } from './session.js';
 import { TimeSlice } from './time-slice.js';
 
@@ -14,6 +14,8 @@ const blockBytes = 131_072;
 const commonRowBytes = 64;
 const leastBlockBytes = 4096;
 const zero = 0x30;
+/** Of system flags. */
+const flagSets = 64;
 
 /**
  * @param runs sequence numbers, each run within the view
@@ -56,8 +58,6 @@ export async function writeFlagRows(
 class FlagRows {
   readonly #hasUid: boolean;
   readonly #templates: RowTemplates;
-  /** By keyword set and flags. */
-  readonly #known: ((RowTemplate | undefined)[] | undefined)[] = [];
   #block: Buffer;
   #at = 0;
 
@@ -65,7 +65,7 @@ class FlagRows {
   constructor(session: Session, hasUid: boolean, count: number) {
     this.#hasUid = hasUid;
     this.#block = Buffer.allocUnsafeSlow(Math.min(blockBytes, Math.max(leastBlockBytes, count * commonRowBytes)));
-    this.#templates = new RowTemplates(hasUid ? ['UID', 'FLAGS'] : ['FLAGS'], ')\r\n', session.flagText);
+    this.#templates = new RowTemplates(hasUid ? ['UID', 'FLAGS'] : ['FLAGS'], ')\r\n', session.flagText, flagSets);
   }
 
   get isEmpty(): boolean {
@@ -96,14 +96,13 @@ class FlagRows {
     let uidUnit = 0;
     let lastUid = -2;
     let lastSet = -1;
-    let templates: (RowTemplate | undefined)[] = [];
+    let templates = noTemplates;
     let seq = first;
     for (; seq <= last; seq += 1) {
       const row = seq - 1;
       const set = keywordSet[row] as number;
       if (set !== lastSet) {
-        templates = this.#known[set] ?? [];
-        this.#known[set] = templates;
+        templates = this.#templates.ofSet(set);
         lastSet = set;
       }
       if (hasUid) {

@@ -1,4 +1,5 @@
 // Mailboxes for practice (practice.ts): messages such as people get, of a few kinds, the same files in several mailboxes.
+import { linkSync } from 'node:fs';
 import { link, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -6,27 +7,52 @@ export const messagesOfMailbox = 160;
 const inboxMessages = 16;
 /** So many files are written before others get their turn. */
 const filesAtOnce = 8;
+/** More than any command takes in one go: what comes between two slices of a large mailbox is practised as well. */
+const messagesOfLarge = 3840;
+export const largeName = 'Large';
+/** Each takes some 10 µs. */
+const linksAtOnce = 40;
 
 export function mailboxName(index: number): string {
   return `Box${index}`;
 }
 
-/** Writes INBOX, `count` further mailboxes, and the empty ones that are copied and moved to. */
+/** Writes INBOX, `count` further mailboxes, the empty ones that are copied and moved to, and a large one. */
 export async function writePracticeMail(root: string, count: number, signal: AbortSignal): Promise<void> {
   const boxes = [root, ...Array.from({ length: count }, (_, index) => join(root, `.${mailboxName(index)}`))];
-  for (const box of [...boxes, join(root, '.Copies'), join(root, '.Moved')]) {
+  for (const box of [...boxes, join(root, '.Copies'), join(root, '.Moved'), join(root, `.${largeName}`)]) {
     for (const sub of ['cur', 'new', 'tmp']) await mkdir(join(box, sub), { recursive: true, mode: 0o700 });
   }
   for (let first = 0; first < messagesOfMailbox; first += filesAtOnce) {
     await Promise.all(Array.from({ length: filesAtOnce }, (_, index) => writeMessage(boxes, first + index)));
     signal.throwIfAborted();
   }
+  await linkLarge(root, signal);
+}
+
+/** Each message several times, as further links of the files in the first mailbox. */
+async function linkLarge(root: string, signal: AbortSignal): Promise<void> {
+  const from = join(root, `.${mailboxName(0)}`, 'cur');
+  const to = join(root, `.${largeName}`, 'cur');
+  const sizes = Array.from({ length: messagesOfMailbox }, (_, index) => practiceMail(index).length);
+  for (let index = 0; index < messagesOfLarge; index += 1) {
+    const message = index % messagesOfMailbox;
+    const size = sizes[message] as number;
+    linkSync(join(from, fileName(message, size)), join(to, fileName(index, size)));
+    if (index % linksAtOnce > 0) continue;
+    await new Promise((resolve) => setImmediate(resolve));
+    signal.throwIfAborted();
+  }
+}
+
+function fileName(index: number, size: number): string {
+  const flags = `${index % 10 === 0 ? 'F' : ''}${index % 2 === 0 ? 'S' : ''}`;
+  return `${1_700_000_000 + index}.M${index}P1.practice,S=${size},W=${size}:2,${flags}`;
 }
 
 async function writeMessage([inbox = '', ...boxes]: readonly string[], index: number): Promise<void> {
   const text = practiceMail(index);
-  const flags = `${index % 10 === 0 ? 'F' : ''}${index % 2 === 0 ? 'S' : ''}`;
-  const name = `${1_700_000_000 + index}.M${index}P1.practice,S=${text.length},W=${text.length}:2,${flags}`;
+  const name = fileName(index, text.length);
   // What is not new to the user is most of what there is.
   const [first = '', ...others] = index < inboxMessages ? [inbox, ...boxes] : boxes;
   const file = join(first, 'cur', name);

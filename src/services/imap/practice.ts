@@ -1,20 +1,49 @@
 // What clients do in their sessions, over and over (service-kit/practice.ts): the commands of common mail programs on mailboxes that are new to the
 // server, that it has an index of, and that are open elsewhere. Commands and messages are of the common kinds only: what V8 sees here, it compiles for.
 import type { Practice, RehearsalLine } from '#service-kit/role.js';
-import { mailboxName, messagesOfMailbox, practiceMail, writePracticeMail } from './practice-mail.js';
+import { largeName, mailboxName, messagesOfMailbox, practiceMail, writePracticeMail } from './practice-mail.js';
 
 const everything = '(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)';
 /** Each on a mailbox that nothing is known of yet. */
-const longSessions = 10;
+const longSessions = 8;
+/** After so many of them comes the one with a large mailbox, the rest repair what V8 has thrown away for it. */
+const longBeforeLarge = 6;
 const shortSessions = 60;
 const headerFields =
   'BODY.PEEK[HEADER.FIELDS (FROM TO CC SUBJECT DATE MESSAGE-ID PRIORITY X-PRIORITY REFERENCES NEWSGROUPS IN-REPLY-TO CONTENT-TYPE)]';
 
 export const imapPractice: Practice = {
-  sessions: longSessions + shortSessions,
+  sessions: longSessions + 1 + shortSessions,
   prepare: (folder, signal) => writePracticeMail(`${folder}/Maildir`, longSessions, signal),
-  session: (index) => tagged(index < longSessions ? longSession(index) : shortSession(index)),
+  session: (index) => tagged(linesOf(index)),
 };
+
+function linesOf(index: number): Line[] {
+  if (index < longBeforeLarge) return longSession(index);
+  if (index === longBeforeLarge) return largeSession();
+  return index <= longSessions ? longSession(index - 1) : shortSession(index);
+}
+
+/** Commands that take a large mailbox in several slices. */
+function largeSession(): Line[] {
+  return [
+    `SELECT ${largeName}`,
+    'UID FETCH 1:* (FLAGS)',
+    `FETCH 1:* ${everything}`,
+    'SEARCH SUBJECT "number 7"',
+    `FETCH 1:* ${everything}`,
+    'SEARCH SUBJECT "number 7"',
+    'UID SEARCH FROM "sender 3"',
+    'UID FETCH 1:* (FLAGS)',
+    'SEARCH FLAGGED UNSEEN',
+    'UID SEARCH UNSEEN',
+    `UID FETCH 1:1000 (UID RFC822.SIZE FLAGS ${headerFields})`,
+    'SEARCH 1:1000 TEXT "nowhere to be found"',
+    'STORE 1:1000 +FLAGS.SILENT (\\Answered)',
+    'CLOSE',
+    'LOGOUT',
+  ];
+}
 
 /** Of a client that reads a mailbox for the first time, searches, and tidies up. */
 function longSession(index: number): Line[] {

@@ -33,19 +33,44 @@ export interface RowTemplate {
   readonly sizeDigits: number;
 }
 
+/** One for each kind of row; undefined: not met yet. */
+export type KindTemplates = (RowTemplate | undefined)[];
+
+/** Before the first row. */
+export const noTemplates: KindTemplates = emptyKinds(1);
+
+/** Holds objects and holes from the beginning: V8 compiles loops for what they have met in arrays. */
+function emptyKinds(kinds: number): KindTemplates {
+  return new Array<RowTemplate | undefined>(kinds).fill(undefined);
+}
+
 export class RowTemplates {
   readonly #items: readonly HeadItem[];
   readonly #tail: string;
   readonly #flagText: FlagText;
+  readonly #kinds: number;
+  readonly #bySet = new Map<number, KindTemplates>();
 
   /**
    * @param items each at most once, in reply order
    * @param tail what follows them
+   * @param kinds of rows with the same keywords
    */
-  constructor(items: readonly HeadItem[], tail: string, flagText: FlagText) {
+  constructor(items: readonly HeadItem[], tail: string, flagText: FlagText, kinds: number) {
     this.#items = items;
     this.#tail = tail;
     this.#flagText = flagText;
+    this.#kinds = kinds;
+  }
+
+  /** Those of rows with this keyword set, for the caller to fill. */
+  ofSet(keywordSet: number): KindTemplates {
+    let templates = this.#bySet.get(keywordSet);
+    if (templates === undefined) {
+      templates = emptyKinds(this.#kinds);
+      this.#bySet.set(keywordSet, templates);
+    }
+    return templates;
   }
 
   /** @param sizeDigits of all sizes that it will hold */

@@ -6,7 +6,7 @@ import type { SimpleItem } from '#protocol/imap/fetch-item.js';
 import type { WireForm, WireRun } from '#storage/wire-run.js';
 import type { NumberRange } from '#util/number-set.js';
 import { type FetchPlan, zoneMinutesAt } from './fetch-plan.js';
-import { digitsOf, type HeadItem, type RowTemplate, RowTemplates, replaceDigits } from './row-template.js';
+import { digitsOf, type HeadItem, noTemplates, RowTemplates, replaceDigits } from './row-template.js';
 import type { Session } from './session.js';
 import { TimeSlice } from './time-slice.js';
 
@@ -22,7 +22,10 @@ const minRun = 32;
 const firstStep = 200;
 const longestStep = 3200;
 const unknownNumber = 0xffffffff;
-const maxSizeDigits = 16;
+/** Of system flags. */
+const flagSets = 64;
+/** Sizes are below 2^32. */
+const maxSizeDigits = 10;
 const zero = 0x30;
 
 const formNames: { readonly [Item in SimpleItem]?: WireForm } = { ENVELOPE: 'envelope', BODY: 'body', BODYSTRUCTURE: 'bodyStructure' };
@@ -100,8 +103,6 @@ class SummaryRows {
   /** What stands before each form but the first, and which of `forms` it is. */
   readonly #labels: readonly Buffer[];
   readonly #order: readonly number[];
-  /** By keyword set, then flags and digits of the size. */
-  readonly #known: ((RowTemplate | undefined)[] | undefined)[] = [];
   readonly #dates = new DateTimeTexts();
   readonly #dateText = Buffer.alloc(28);
   #date = -1;
@@ -115,7 +116,12 @@ class SummaryRows {
   constructor({ flagText }: Session, { heads, forms }: SummaryItems, longest: number) {
     this.#windowBytes = Math.min(largestWindowBytes, Math.max(leastWindowBytes, longest * commonRecordBytes));
     const labels = forms.map(([label]) => ` ${label} `);
-    this.#templates = new RowTemplates(heads, heads.length === 0 ? (labels[0] ?? '').slice(1) : (labels[0] ?? ''), flagText);
+    this.#templates = new RowTemplates(
+      heads,
+      heads.length === 0 ? (labels[0] ?? '').slice(1) : (labels[0] ?? ''),
+      flagText,
+      flagSets * (maxSizeDigits + 1),
+    );
     this.#labels = labels.map((label) => Buffer.from(label));
     this.forms = formOrder.filter((form) => forms.some(([, other]) => other === form));
     this.#order = forms.map(([, form]) => this.forms.indexOf(form));
@@ -150,7 +156,7 @@ class SummaryRows {
     const end = room.length;
     let at = this.#at;
     let lastSet = -1;
-    let templates: (RowTemplate | undefined)[] = [];
+    let templates = noTemplates;
     let done = 0;
     for (; done < count; done += 1) {
       const seq = first + done;
@@ -160,13 +166,12 @@ class SummaryRows {
       if (size === unknownNumber || date === unknownNumber) break;
       const set = keywordSet[row] as number;
       if (set !== lastSet) {
-        templates = this.#known[set] ?? [];
-        this.#known[set] = templates;
+        templates = this.#templates.ofSet(set);
         lastSet = set;
       }
       const system = flags[row] as number;
       const digits = hasSize ? digitsOf(size) : 1;
-      const kind = system * maxSizeDigits + digits;
+      const kind = digits * flagSets + system;
       let template = templates[kind];
       if (template === undefined) {
         template = this.#templates.add(system, keywordsOf(set), digits);

@@ -12,6 +12,8 @@ export class ViewNews {
   uidNext: number;
   /** UIDs this view shows as \Recent, ascending. */
   recentRanges: [number, number][] = [];
+  /** There are such. Asked for instead of the ranges where all messages are gone through: arrays change their hidden class with what they hold. */
+  hasRecents = false;
   /** Below every expunge that a lost index state may hide. */
   ghostFloor: ModSeq;
   /** Modseqs that our own silent changes took. Undefined: none; an idle session holds little. */
@@ -50,6 +52,7 @@ export class ViewNews {
     this.ghostFloor = this.syncedModSeq;
     this.uidNext = suspended.uidNext;
     this.recentRanges = suspended.recent.map(([first, last]) => [first, last]);
+    this.hasRecents = this.recentRanges.length > 0;
     this.#announcedKeywords = Math.min(suspended.keywordCount, this.#state.keywords.names.length);
     this.#reportedRecent = suspended.recentCount;
   }
@@ -60,6 +63,7 @@ export class ViewNews {
 
   noteRecent(first: number, last: number): void {
     if (first > last) return;
+    this.hasRecents = true;
     const previous = this.recentRanges.at(-1);
     if (previous !== undefined && first <= previous[1] + 1) previous[1] = Math.max(previous[1], last);
     else this.recentRanges.push([first, last]);
@@ -80,7 +84,7 @@ export class ViewNews {
 
   /** Any of these UIDs. */
   hasRecent(firstUid: number, lastUid: number): boolean {
-    return this.recentRanges.some(([first, last]) => first <= lastUid && last >= firstUid);
+    return this.hasRecents && this.recentRanges.some(([first, last]) => first <= lastUid && last >= firstUid);
   }
 
   isRecent(uid: number): boolean {

@@ -263,7 +263,7 @@ export class MaildirView implements MailboxView {
     const { numbering } = this;
     const { flags, bits, uid } = numbering.state.columns;
     const { count, isPlain } = numbering;
-    const hasRecent = this.#news.recentRanges.length > 0;
+    const hasRecent = this.#news.hasRecents;
     if (isPlain && !hasRecent) {
       const few = fewMatches(flags.subarray(0, count), table);
       if (few !== undefined) return few.filter((row) => ((bits[row] as number) & rowBit.dead) === 0).map((row) => row + 1);
