@@ -11,7 +11,7 @@ import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
 import { type FilePermissions, givePermissions, privatePermissions } from '#util/file-permissions.js';
 import { SlowWatch } from '#util/slow-watch.js';
-import { CachedHeaders, type FileRange } from './cache-headers.js';
+import { CachedHeaders } from './cache-headers.js';
 import { findPlaces } from './cache-places.js';
 import {
   allSections,
@@ -34,6 +34,7 @@ import {
 import { type Position, spansOf } from './cache-spans.js';
 import { currentList, type FieldList, nextList } from './cached-fields.js';
 import type { IndexState } from './index-state.js';
+import { IntactRange } from './intact-range.js';
 
 const readFile = promisify(read);
 
@@ -56,7 +57,7 @@ export interface CacheOptions {
 }
 
 export class CacheFile {
-  readonly #path: string;
+  #path: string;
   readonly #log: Logger;
   #fd = -1;
   #isUnusable = false;
@@ -66,8 +67,7 @@ export class CacheFile {
   readonly #firstNames: readonly string[];
   readonly #now: () => number;
   #lengthInSnapshot = 0;
-  /** What this process has written last, without a gap: whole records, read back from the kernel's memory as they were. */
-  #written: FileRange = nothingWritten;
+  #intact = new IntactRange();
 
   /** @param firstNames header fields cached from the start, lower-case */
   constructor(path: string, firstNames: readonly string[], log: Logger, { permissions, now }: CacheOptions = {}) {
@@ -76,6 +76,11 @@ export class CacheFile {
     this.#path = path;
     this.#firstNames = firstNames;
     this.#log = log;
+  }
+
+  /** The mailbox was renamed, and its files with it. */
+  moveTo(path: string): void {
+    this.#path = path;
   }
 
   /** Octets that the next opener would have to look through. */
@@ -138,7 +143,7 @@ export class CacheFile {
         this.#giveUp(error);
         return 0;
       }
-    }, this.#written);
+    }, this.#intact);
   }
 
   /**
@@ -157,7 +162,7 @@ export class CacheFile {
     const wanted = Math.min(octets.length, state.cacheLength - from);
     try {
       const length = this.#storage.run(() => readSync(this.#fd, octets, 0, wanted, from));
-      return findPlaces({ octets, length, from, trusted: this.#written }, state.columns, rows, sections, places);
+      return findPlaces({ octets, length, from, intact: this.#intact }, state.columns, rows, sections, places);
     } catch (error) {
       this.#giveUp(error);
       return 0;
@@ -251,7 +256,7 @@ export class CacheFile {
   close(): void {
     if (this.#fd >= 0) closeSync(this.#fd);
     this.#fd = -1;
-    this.#written = nothingWritten;
+    this.#intact = new IntactRange();
   }
 
   async #open(state: IndexState): Promise<void> {
@@ -377,7 +382,7 @@ export class CacheFile {
         start = 0;
       }
       const end = start + length;
-      const isTrusted = offset >= this.#written.from && offset + length <= this.#written.to;
+      const isTrusted = offset >= this.#intact.from && offset + length <= this.#intact.to;
       const isWhole = end <= record.length && (isTrusted || isIntactCacheRecord(record.subarray(start, end)));
       if (!isWhole || record.readUInt32LE(start + 8) !== uid) throw new BrokenCache(`wrong record at ${offset}`);
       const message = found.get(uid) ?? emptyCachedMessage();
@@ -413,7 +418,7 @@ export class CacheFile {
       return;
     }
     let offset = state.cacheLength;
-    this.#written = { from: this.#written.to === offset ? this.#written.from : offset, to: offset + total };
+    this.#intact.add(offset, offset + total);
     for (let index = 0; index < lengths.length; index += 1) {
       const uid = uids[index];
       const row = uid === undefined ? -1 : state.columns.rowOf(uid);
@@ -445,8 +450,6 @@ export class CacheFile {
     this.close();
   }
 }
-
-const nothingWritten: FileRange = { from: 0, to: 0 };
 
 /** Which message each record is about, and its octets, in the order of writing. */
 interface RecordOrder {

@@ -1,7 +1,9 @@
 // The header fields of many cached messages one after the other, for searches: records are looked at where they lie in one window of the file,
 // and no object is made for any of them. Layout: docs/index-format.md.
+
 import { Buffer } from 'node:buffer';
-import { cacheRecordHeaderBytes, cacheRecordLength, isIntactCacheRecord, sectionKind } from './cache-record.js';
+import { cacheRecordHeaderBytes, cacheRecordLength, isIntactRecordAt, sectionKind } from './cache-record.js';
+import type { IntactRange } from './intact-range.js';
 
 const windowBytes = 128 * 1024;
 const sectionHeaderBytes = 8;
@@ -9,16 +11,10 @@ const sectionHeaderBytes = 8;
 /** Reads into the buffer, at once. @returns octets read; 0 where that would have to wait */
 export type QuickRead = (into: Buffer, offset: number) => number;
 
-/** Part of the file whose records are known to be intact. */
-export interface FileRange {
-  readonly from: number;
-  readonly to: number;
-}
-
 /** Octets are good until the next `find`. */
 export class CachedHeaders {
   readonly #read: QuickRead;
-  readonly #trusted: FileRange;
+  readonly #trusted: IntactRange;
   readonly #window = Buffer.allocUnsafeSlow(windowBytes);
   /** Position of the window in the file. */
   #start = 0;
@@ -28,7 +24,7 @@ export class CachedHeaders {
   #from = 0;
   #to = 0;
 
-  constructor(read: QuickRead, trusted: FileRange) {
+  constructor(read: QuickRead, trusted: IntactRange) {
     this.#read = read;
     this.#trusted = trusted;
   }
@@ -60,7 +56,7 @@ export class CachedHeaders {
     }
     const end = at + length;
     const isTrusted = offset >= this.#trusted.from && offset + length <= this.#trusted.to;
-    if (u32(window, at + 8) !== uid || !(isTrusted || isIntactCacheRecord(window.subarray(at, end)))) return false;
+    if (u32(window, at + 8) !== uid || !(isTrusted || isIntactRecordAt(window, at, end))) return false;
     at += cacheRecordHeaderBytes;
     while (at + sectionHeaderBytes <= end) {
       const kind = (window[at] as number) | ((window[at + 1] as number) << 8);

@@ -1,9 +1,9 @@
 // Where sections of many cached messages lie in one piece of the file: looked for in place, and no object is made for any of them.
 // Layout: docs/index-format.md.
 import type { Buffer } from 'node:buffer';
-import type { FileRange } from './cache-headers.js';
-import { cacheRecordHeaderBytes, cacheRecordMagic, cacheUnit, isIntactCacheRecord } from './cache-record.js';
+import { cacheRecordHeaderBytes, cacheRecordMagic, cacheUnit, isIntactRecordAt } from './cache-record.js';
 import { type Columns, rowBit } from './columns.js';
+import type { IntactRange } from './intact-range.js';
 
 const sectionHeaderBytes = 8;
 
@@ -13,8 +13,8 @@ export interface CacheWindow {
   readonly length: number;
   /** Position in the file. */
   readonly from: number;
-  /** What need not be checked. */
-  readonly trusted: FileRange;
+  /** What need not be checked; what has been is added. */
+  readonly intact: IntactRange;
 }
 
 /**
@@ -25,7 +25,7 @@ export interface CacheWindow {
  * @returns how many messages, from the first on, have all sections in their last record, and that whole and intact in the window
  */
 export function findPlaces(
-  { octets, length, from, trusted }: CacheWindow,
+  { octets, length, from, intact }: CacheWindow,
   { uid, bits, cacheOffset }: Columns,
   rows: readonly [number, number],
   sections: Uint8Array,
@@ -33,8 +33,11 @@ export function findPlaces(
 ): number {
   const first = rows[0];
   const last = rows[1];
-  const trustedFrom = trusted.from;
-  const trustedTo = trusted.to;
+  const intactFrom = intact.from;
+  const intactTo = intact.to;
+  /** Records one behind the other, up to the last one looked at. */
+  let runFrom = 0;
+  let runTo = 0;
   const wanted = sections.length;
   let put = 0;
   let row = first;
@@ -51,7 +54,9 @@ export function findPlaces(
       ((octets[start + 10] as number) << 16) |
       ((octets[start + 11] as number) << 24);
     if (own !== ((uid[row] as number) | 0)) break;
-    if ((offset < trustedFrom || offset + size > trustedTo) && !isIntactCacheRecord(octets.subarray(start, end))) break;
+    if ((offset < intactFrom || offset + size > intactTo) && !isIntactRecordAt(octets, start, end)) break;
+    if (offset !== runTo) runFrom = offset;
+    runTo = offset + size;
     let found = 0;
     for (let at = start + cacheRecordHeaderBytes; found < wanted && at + sectionHeaderBytes <= end; ) {
       const kind = (octets[at] as number) | ((octets[at + 1] as number) << 8);
@@ -66,5 +71,6 @@ export function findPlaces(
     }
     if (found < wanted) break;
   }
+  if (runTo > runFrom) intact.add(runFrom, runTo);
   return row - first;
 }

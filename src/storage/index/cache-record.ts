@@ -177,7 +177,13 @@ export function cacheRecordLength(bytes: Buffer, position: number): number {
 }
 
 export function isIntactCacheRecord(record: Buffer): boolean {
-  return crc32(record.subarray(8)) === record.readUInt32LE(4);
+  return record.length >= cacheRecordHeaderBytes && isIntactRecordAt(record, 0, record.length);
+}
+
+/** The record is the octets from `start` to `end`; at least a header. */
+export function isIntactRecordAt(bytes: Buffer, start: number, end: number): boolean {
+  const sum = (bytes[start + 4] as number) | ((bytes[start + 5] as number) << 8) | ((bytes[start + 6] as number) << 16);
+  return crc32(bytes.subarray(start + 8, end)) === (sum | ((bytes[start + 7] as number) << 24)) >>> 0;
 }
 
 /** Sections that are wanted of a record: bit n is section kind n. */

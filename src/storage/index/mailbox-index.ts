@@ -13,7 +13,7 @@
 import { closeSync, fstatSync, mkdirSync, openSync, renameSync, statSync, unlinkSync, writeSync, writevSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
-import { takeDotLock, tryDotLock } from '#util/dot-lock.js';
+import { type DotLock, takeDotLock, tryDotLock } from '#util/dot-lock.js';
 import { type FilePermissions, givePermissions, privatePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import { appendBehind } from './append-behind.js';
@@ -180,10 +180,10 @@ export class MailboxIndex {
     const { folder } = this.#options;
     const log = this.#log;
     if (log === undefined || folder === undefined) return;
-    const lock = tryDotLock(`${folder}/roost.index`);
-    if (lock === undefined) return;
+    let lock: DotLock | undefined;
     try {
-      if (fstatSync(log.fd).nlink === 0) return;
+      lock = tryDotLock(`${folder}/roost.index`);
+      if (lock === undefined || fstatSync(log.fd).nlink === 0) return;
       const next = randomLogId();
       writeSync(log.fd, sealRecord(next));
       this.#readTo(log, fstatSync(log.fd).size, true);
@@ -191,7 +191,7 @@ export class MailboxIndex {
     } catch (error) {
       this.#giveUpFiles(error);
     } finally {
-      lock.release();
+      lock?.release();
     }
   }
 

@@ -118,6 +118,7 @@ export class MaildirBox {
     this.quiet.stop();
     this.paths = paths;
     this.list = new UidListFile(paths.controlDir, this.#lockOwner, this.options.lockTimeoutMs, this.log);
+    if (paths.indexDir !== undefined) this.cache?.moveTo(cachePath(paths.indexDir));
   }
 
   /** Brings in what peers wrote to the index, new files included. The caller holds the mutex. */
@@ -144,7 +145,7 @@ export class MaildirBox {
       this.cache =
         indexDir === undefined
           ? undefined
-          : new CacheFile(`${indexDir}/roost.cache`, firstCachedNames, this.log, { permissions: this.permissions });
+          : new CacheFile(cachePath(indexDir), firstCachedNames, this.log, { permissions: this.permissions });
       this.isLoaded = true;
     }, signal);
   }
@@ -366,4 +367,8 @@ export class MaildirBox {
     this.log.warning(event, text, { mailDir: this.paths.mailDir, ...fields });
   }
   readonly #warned = new Set<string>();
+}
+
+function cachePath(indexDir: string): string {
+  return `${indexDir}/roost.cache`;
 }

@@ -1,6 +1,6 @@
 // A mailbox that is renamed by another process, and another one in its place.
 import assert from 'node:assert/strict';
-import { existsSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { StorageError } from '#storage/errors.js';
@@ -118,4 +118,39 @@ describe('Deleting a mailbox', () => {
       assert.ok(written > 0 && !existsSync(folder));
     }
   });
+});
+
+describe('A mailbox that is renamed while it is selected', () => {
+  for (const isReplaced of [false, true]) {
+    it(`makes its index anew where it is now${isReplaced ? ', not where another one has taken its place' : ''}`, async () => {
+      await using world = await MaildirWorld.make({ compactLogBytes: 64 });
+      const mailbox = await world.create('A');
+      await fill(mailbox, 3);
+      const view = await openView(mailbox);
+      await world.rename('A', 'B');
+      const other = isReplaced ? await world.create('A') : undefined;
+      if (other !== undefined) await fill(other, 1);
+      const before = statSync(`${world.paths('B').mailDir}/roost.index`).ino;
+      for (let turn = 0; turn < 20; turn += 1) await addFlags(view, [1, 2, 3], 0, [`keyword${turn}`]);
+      assert.notEqual(statSync(`${world.paths('B').mailDir}/roost.index`).ino, before);
+      const modSeqs = [1, 2, 3].map((seq) => view.modSeqAt(seq));
+      const { guid } = mailbox;
+      const otherGuid = other?.guid;
+      await view[Symbol.asyncDispose]();
+
+      await world.restart();
+      const renamed = await world.open('B');
+      await using after = await openView(renamed);
+      assert.equal(renamed.guid, guid);
+      assert.deepEqual(
+        [1, 2, 3].map((seq) => after.modSeqAt(seq)),
+        modSeqs,
+      );
+      if (!isReplaced) return;
+      const inItsPlace = await world.open('A');
+      assert.equal(inItsPlace.guid, otherGuid);
+      await using otherView = await openView(inItsPlace);
+      assert.deepEqual(uidsOf(otherView), [1]);
+    });
+  }
 });
