@@ -1,5 +1,5 @@
 // Mailboxes for practice (practice.ts): messages such as people get, of a few kinds, the same files in several mailboxes.
-import { linkSync } from 'node:fs';
+import { linkSync, symlinkSync } from 'node:fs';
 import { link, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -10,6 +10,8 @@ const filesAtOnce = 8;
 /** More than any command takes in one go: what comes between two slices of a large mailbox is practised as well. */
 const messagesOfLarge = 3840;
 export const largeName = 'Large';
+/** A link to it. */
+export const largeAlias = 'Known';
 /** Each takes some 10 µs. */
 const linksAtOnce = 40;
 
@@ -34,6 +36,7 @@ export async function writePracticeMail(root: string, count: number, signal: Abo
 async function linkLarge(root: string, signal: AbortSignal): Promise<void> {
   const from = join(root, `.${mailboxName(0)}`, 'cur');
   const to = join(root, `.${largeName}`, 'cur');
+  symlinkSync(`.${largeName}`, join(root, `.${largeAlias}`));
   const sizes = Array.from({ length: messagesOfMailbox }, (_, index) => practiceMail(index).length);
   for (let index = 0; index < messagesOfLarge; index += 1) {
     const message = index % messagesOfMailbox;

@@ -1,7 +1,7 @@
 // What clients do in their sessions, over and over (service-kit/practice.ts): the commands of common mail programs on mailboxes that are new to the
 // server, that it has an index of, and that are open elsewhere. Commands and messages are of the common kinds only: what V8 sees here, it compiles for.
 import type { Practice, RehearsalLine } from '#service-kit/role.js';
-import { largeName, mailboxName, messagesOfMailbox, practiceMail, writePracticeMail } from './practice-mail.js';
+import { largeAlias, largeName, mailboxName, messagesOfMailbox, practiceMail, writePracticeMail } from './practice-mail.js';
 
 const everything = '(UID FLAGS INTERNALDATE RFC822.SIZE ENVELOPE BODYSTRUCTURE)';
 /** Each on a mailbox that nothing is known of yet. */
@@ -21,7 +21,8 @@ export const imapPractice: Practice = {
 function linesOf(index: number): Line[] {
   if (index < longBeforeLarge) return longSession(index);
   if (index === longBeforeLarge) return largeSession();
-  return index <= longSessions ? longSession(index - 1) : shortSession(index);
+  if (index <= longSessions) return longSession(index - 1);
+  return shortSession(index);
 }
 
 /** Commands that take a large mailbox in several slices. */
@@ -41,6 +42,12 @@ function largeSession(): Line[] {
     'SEARCH 1:1000 TEXT "nowhere to be found"',
     'STORE 1:1000 +FLAGS.SILENT (\\Answered)',
     'CLOSE',
+    // The same under another name is a mailbox that has an index, but is not in memory.
+    `SELECT ${largeAlias}`,
+    `FETCH 1:* ${everything}`,
+    'SEARCH SUBJECT "number 7"',
+    'UID FETCH 1:* (FLAGS)',
+    'SEARCH FLAGGED UNSEEN',
     'LOGOUT',
   ];
 }

@@ -30,7 +30,7 @@ describe('Practice of imap', () => {
       }
       await stage.end();
     } catch (error) {
-      throw new Error(`it stopped at ${stage.position}\n${logged.join('')}`, { cause: error });
+      throw new Error(`it stopped at ${stage.position}: ${String(error)}\n${logged.join('')}`, { cause: error });
     } finally {
       stage.close();
       closeFolder(folder);
