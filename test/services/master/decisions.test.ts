@@ -161,10 +161,13 @@ describe('The options of a child', () => {
       for (const name of ['koffi', '@koromix']) mkdirSync(join(real, name), { recursive: true });
       mkdirSync(roles, { recursive: true });
       symlinkSync(real, join(folder, 'app', 'node_modules'));
+      // Of two links to the same place Node 20 may be told once only.
+      symlinkSync(real, join(folder, 'node_modules'));
       const linked = childCommand({ plan, server: { importEnvironment: [] }, rolesFolder: roles, identity: undefined, inheritedFds: [] });
       const readable = linked.nodeOptions.filter((option) => option.startsWith('--allow-fs-read='));
       for (const path of [join(folder, 'app', 'node_modules'), join(real, 'koffi', '*'), join(real, '@koromix', '*')])
         assert.ok(readable.includes(`--allow-fs-read=${path}`), readable.join('\n'));
+      assert.equal(new Set(readable).size, readable.length);
     } finally {
       rmSync(folder, { recursive: true });
     }
