@@ -1,4 +1,5 @@
 // One direction of a connection with TLS 1.3: its secret, and the number of the next record.
+import { type Aead, aeadOf } from './aead.js';
 import { type CipherSuite, cipherSuite, ivBytes, nextSecret, trafficKeys } from './suites.js';
 
 /**
@@ -15,6 +16,7 @@ export interface DirectionState {
 
 export class Direction {
   readonly suite: CipherSuite;
+  readonly aead: Aead;
   readonly #suiteName: string;
   #secret: Buffer;
   #key: Buffer;
@@ -27,6 +29,7 @@ export class Direction {
     if (suite === undefined) throw new RangeError(`unknown cipher suite ${name}`);
     if (secret.length !== suite.secretBytes) throw new RangeError(`a secret of ${secret.length} octets for ${name}`);
     this.suite = suite;
+    this.aead = aeadOf(suite);
     this.#suiteName = name;
     this.#secret = secret;
     this.#sequence = sequence;

@@ -1,5 +1,4 @@
 // Opens the records that come in: octets in any pieces become what each record holds (RFC 8446 5.2).
-import { createDecipheriv, type DecipherGCM } from 'node:crypto';
 import type { Direction } from './direction.js';
 import { contentTypes, headerBytes, maxCiphertextBytes, maxContentBytes, RecordError } from './record.js';
 import { tagBytes } from './suites.js';
@@ -10,7 +9,6 @@ export interface OpenedRecord {
   readonly content: Buffer;
 }
 
-const authOptions = { authTagLength: tagBytes } as const;
 const nothing: Buffer = Buffer.alloc(0);
 
 /** Holds one record that has not come whole, 16,645 octets at most, beside what was pushed last. */
@@ -54,12 +52,15 @@ export class RecordOpener {
   }
 
   #open(record: Buffer, end: number): OpenedRecord {
-    const tagAt = end - tagBytes;
-    if (tagAt <= headerBytes) throw new RecordError('decodeError', 'a record that is too short');
+    if (end - tagBytes <= headerBytes) throw new RecordError('decodeError', 'a record that is too short');
     const direction = this.#direction;
-    // The types know no name for "an AEAD, whichever": all three have the methods of GCM.
-    const decipher = createDecipheriv(direction.suite.algorithm as 'aes-256-gcm', direction.key, direction.nextNonce(), authOptions);
-    const inner = openWith(decipher, record, tagAt, end);
+    const inner = direction.aead.open(
+      direction.key,
+      direction.nextNonce(),
+      record.subarray(0, headerBytes),
+      record.subarray(headerBytes, end),
+    );
+    if (inner === undefined) throw new RecordError('badRecordMac', 'a record that was changed on its way');
     let last = inner.length - 1;
     while (last >= 0 && inner[last] === 0) last -= 1;
     const type = inner[last];
@@ -67,16 +68,4 @@ export class RecordOpener {
     if (last > maxContentBytes) throw new RecordError('recordOverflow', `a record that holds ${last} octets`);
     return { type, content: inner.subarray(0, last) };
   }
-}
-
-function openWith(decipher: DecipherGCM, record: Buffer, tagAt: number, end: number): Buffer {
-  decipher.setAAD(record.subarray(0, headerBytes));
-  decipher.setAuthTag(record.subarray(tagAt, end));
-  const inner = decipher.update(record.subarray(headerBytes, tagAt));
-  try {
-    decipher.final();
-  } catch (cause) {
-    throw new RecordError('badRecordMac', 'a record that was changed on its way', { cause });
-  }
-  return inner;
 }

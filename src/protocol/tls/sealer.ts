@@ -1,13 +1,10 @@
 // Seals what goes out into records (RFC 8446 5.2), without padding.
-import { createCipheriv } from 'node:crypto';
 import type { Direction } from './direction.js';
 import { type AlertName, alerts, contentTypes, headerBytes, maxContentBytes, overheadBytes, writeHeader } from './record.js';
-import { tagBytes } from './suites.js';
 
 /** AES-GCM is safe for some 24 million records of full size under one key (RFC 8446 5.5). */
 export const recordsPerKey = 2 ** 24;
 
-const authOptions = { authTagLength: tagBytes } as const;
 const levels = { warning: 1, fatal: 2 } as const;
 const keyUpdateType = 24;
 
@@ -59,12 +56,7 @@ export class RecordSealer {
     inner[content.length] = type;
     const record = Buffer.allocUnsafe(content.length + overheadBytes);
     writeHeader(record, content.length + overheadBytes - headerBytes);
-    // The types know no name for "an AEAD, whichever": all three have the methods of GCM.
-    const cipher = createCipheriv(direction.suite.algorithm as 'aes-256-gcm', direction.key, direction.nextNonce(), authOptions);
-    cipher.setAAD(record.subarray(0, headerBytes));
-    cipher.update(inner).copy(record, headerBytes);
-    cipher.final();
-    cipher.getAuthTag().copy(record, record.length - tagBytes);
+    direction.aead.seal(direction.key, direction.nextNonce(), record.subarray(0, headerBytes), inner, record.subarray(headerBytes));
     return record;
   }
 }
