@@ -38,7 +38,7 @@ import { StatusReporter } from './status-reporter.js';
 import type { RelayHandle } from './stream-link.js';
 import { ProcessTitle } from './title.js';
 import { TlsContexts, upgradeToTls } from './tls.js';
-import { TlsError } from './tls-handshake.js';
+import { TlsError } from './tls-error.js';
 import { TlsStream } from './tls-stream.js';
 
 const busyText = 'Server is too busy, try again later';

@@ -25,6 +25,19 @@ interface KeySet {
   readonly aes: Buffer;
 }
 
+/** What every ticket of one of these keys holds. @param octets key sets */
+export function ticketKeyNames(octets: Buffer): readonly Buffer[] {
+  return split(octets).map(({ name }) => name);
+}
+
+/** Makes a context use another key alone, without a callback. False where Node has no way to do it. @param native `context` of a SecureContext */
+export function replaceTicketKey(native: unknown, key: Buffer): boolean {
+  if (typeof native !== 'object' || native === null || !('setTicketKeys' in native) || typeof native.setTicketKeys !== 'function')
+    return false;
+  native.setTicketKeys(key);
+  return true;
+}
+
 export class TicketKeys {
   #sets: readonly KeySet[];
 

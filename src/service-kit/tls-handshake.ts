@@ -4,21 +4,14 @@ import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
 import type { TlsState } from '#ipc/tls-state.js';
-import { Direction } from '#protocol/tls/direction.js';
-import { RecordOpener } from '#protocol/tls/opener.js';
-import { contentTypes, headerBytes, RecordError } from '#protocol/tls/record.js';
 import { cipherSuite } from '#protocol/tls/suites.js';
-import { CodedError } from '#util/coded-error.js';
+import { countRecords, recordLength } from './handshake-records.js';
+import type { OpenSslContext } from './openssl.js';
+import { type QuickFacts, shakeHandsQuickly } from './openssl-handshake.js';
 import { type Done, PartsStream, whenTaken } from './parts-stream.js';
+import { handshakeError, type TlsError, timeoutError } from './tls-error.js';
 import { TlsStream } from './tls-stream.js';
 
-/** `handshake`: the client's doing. */
-export class TlsError extends CodedError<'not-configured' | 'injected' | 'handshake' | 'timeout'> {
-  override readonly name = 'TlsError';
-}
-
-/** With a handshake in plaintext, or encrypted by TLS 1.2 (RFC 5246 6.2.3). */
-const maxHandshakeRecordBytes = headerBytes + 16_384 + 2_048;
 const newestVersion = 'TLSv1.3';
 
 export interface Shaken<Facts> {
@@ -34,12 +27,28 @@ export interface HandshakeOptions<Facts> {
   readonly factsOf: (stream: TLSSocket) => Facts;
 }
 
+export interface MovableOptions<Facts> extends HandshakeOptions<Facts> {
+  /** For TLS 1.3 without Node, which costs less; with the same settings as `tls`. */
+  readonly quick: { readonly context: OpenSslContext; readonly factsOf: (facts: QuickFacts) => Facts } | undefined;
+}
+
 /**
  * Does the server's part of a handshake.
  * @throws TlsError `handshake`, `timeout`; destroying the socket is the caller's
  */
-export function shakeHands<Facts>(options: HandshakeOptions<Facts>): Promise<Shaken<Facts>> {
-  return new Handshake(options).done;
+export function shakeHands<Facts>(options: MovableOptions<Facts>): Promise<Shaken<Facts>> {
+  const { quick, socket, timeoutMs } = options;
+  if (quick === undefined) return new Handshake(options, nothing).done;
+  return new Promise((resolve, reject) => {
+    shakeHandsQuickly({
+      socket,
+      context: quick.context,
+      timeoutMs,
+      onDone: ({ stream, facts }) => resolve({ stream, facts: quick.factsOf(facts) }),
+      onForeign: (received) => resolve(new Handshake(options, received).done),
+      onFailure: reject,
+    });
+  });
 }
 
 /**
@@ -74,15 +83,6 @@ export function shakeHandsInPlace<Facts>({ socket, tls, timeoutMs, factsOf }: Ha
   });
 }
 
-function timeoutError(timeoutMs: number): TlsError {
-  return new TlsError('timeout', `TLS handshake took longer than ${timeoutMs} ms`);
-}
-
-function handshakeError(cause: unknown): TlsError {
-  const message = cause instanceof Error ? cause.message : 'the client closed the connection';
-  return new TlsError('handshake', `TLS handshake failed: ${message}`, { cause });
-}
-
 class Handshake<Facts> {
   readonly done: Promise<Shaken<Facts>>;
   readonly #socket: Socket;
@@ -100,7 +100,8 @@ class Handshake<Facts> {
   #resolve: (shaken: Shaken<Facts>) => void = ignore;
   #reject: (error: unknown) => void = ignore;
 
-  constructor({ socket, tls, timeoutMs, factsOf }: HandshakeOptions<Facts>) {
+  /** @param received from the socket, before */
+  constructor({ socket, tls, timeoutMs, factsOf }: HandshakeOptions<Facts>, received: Buffer) {
     this.#socket = socket;
     this.#factsOf = factsOf;
     this.done = new Promise((resolve, reject) => {
@@ -122,6 +123,7 @@ class Handshake<Facts> {
     socket.on('end', this.#onClose);
     socket.on('close', this.#onClose);
     if (socket.destroyed) this.#onClose();
+    else if (received.length > 0) this.#onData(received);
   }
 
   /** Lines as in a key log file: label, the client's random, the secret in hexadecimal. */
@@ -192,7 +194,7 @@ class Handshake<Facts> {
     return {
       suite: name,
       received: { secret: received.toString('base64'), sequence: 0 },
-      sent: { secret: sent.toString('base64'), sequence: countRecords(this.#wire.written, name, sent) },
+      sent: { secret: sent.toString('base64'), sequence: countRecords(Buffer.concat(this.#wire.written), name, sent) },
       partial: rest.toString('base64'),
     };
   }
@@ -221,37 +223,6 @@ class Handshake<Facts> {
     this.#socket.off('end', this.#onClose);
     this.#socket.off('close', this.#onClose);
   }
-}
-
-/** Undefined while its header has not come. What cannot be a record is the engine's to refuse, as it comes. */
-function recordLength(octets: Buffer, offset: number): number | undefined {
-  const type = octets[offset] ?? 0;
-  const rest = octets.length - offset;
-  if (type < contentTypes.changeCipherSpec || type > contentTypes.applicationData) return rest;
-  if (rest < headerBytes) return undefined;
-  const length = headerBytes + octets.readUInt16BE(offset + 3);
-  return length > maxHandshakeRecordBytes ? rest : length;
-}
-
-/**
- * How many records were sent under a new secret, which are the tickets for resumption. The last of them is opened, so that a number that was used is never
- * used again.
- * @throws RecordError, TlsError
- */
-function countRecords(written: readonly Buffer[], suite: string, secret: Buffer): number {
-  const octets = Buffer.concat(written);
-  let count = 0;
-  let last = octets;
-  for (let offset = 0; offset < octets.length; ) {
-    const length = headerBytes + octets.readUInt16BE(offset + 3);
-    last = octets.subarray(offset, offset + length);
-    offset += length;
-    count += 1;
-  }
-  if (count === 0) return 0;
-  const record = new RecordOpener(new Direction({ suite, secret, sequence: count - 1 }), last).next();
-  if (record?.type !== contentTypes.handshake) throw new RecordError('internalError', 'a ticket was expected');
-  return count;
 }
 
 /** What the engine takes for the network. */

@@ -12,10 +12,13 @@ import {
 import type { SettingsOf } from '#config/define.js';
 import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
 import type { TlsFacts } from '#ipc/peer.js';
+import { OpenSslContext } from './openssl.js';
+import type { QuickFacts } from './openssl-handshake.js';
 import { continueReading, stopReading } from './reading.js';
 import { tlsSettings } from './settings.js';
-import { TicketKeys, ticketKeyBytes } from './ticket-keys.js';
-import { type Shaken, shakeHands, shakeHandsInPlace, TlsError } from './tls-handshake.js';
+import { replaceTicketKey, TicketKeys, ticketKeyBytes, ticketKeyNames } from './ticket-keys.js';
+import { TlsError } from './tls-error.js';
+import { type MovableOptions, type Shaken, shakeHands, shakeHandsInPlace } from './tls-handshake.js';
 
 type TlsValues = SettingsOf<typeof tlsSettings>;
 
@@ -66,6 +69,8 @@ export class TlsContexts {
   readonly #made: SecureContext[] = [];
   // One context per distinct set of matching local, local_name and remote blocks: the settings source gives the same object for the same blocks.
   readonly #contexts = new WeakMap<TlsValues, SecureContext | TlsError>();
+  readonly #quick = new WeakMap<TlsValues, OpenSslContext | 'none'>();
+  readonly #quickMade: OpenSslContext[] = [];
 
   constructor(settings: SettingsSource, ticketKeys: Buffer | undefined) {
     this.#settings = settings;
@@ -82,6 +87,13 @@ export class TlsContexts {
       this.#changing = new TicketKeys(keys);
       for (const { context } of this.#made) this.#changing.serve(context);
     }
+    for (const context of this.#quickMade) this.#serveNewest(context, keys);
+  }
+
+  /** It knows one key. Clients that have tickets of older ones are Node's, where they are known. */
+  #serveNewest(context: OpenSslContext, keys: Buffer): void {
+    replaceTicketKey(context.owner.context, keys.subarray(0, ticketKeyBytes));
+    context.foreignMarks = ticketKeyNames(keys.subarray(ticketKeyBytes));
   }
 
   values(facts: ConnectionFacts): TlsValues {
@@ -100,15 +112,46 @@ export class TlsContexts {
     return context;
   }
 
+  /**
+   * For a handshake of TLS 1.3 without Node. Undefined where Node is needed: for certificates of clients, and for names that decide.
+   * @throws TlsError `not-configured`
+   */
+  quick(facts: ConnectionFacts): OpenSslContext | undefined {
+    const values = this.values(facts);
+    if (this.dependOnName || values.ssl_verify_client_cert) return undefined;
+    let context = this.#quick.get(values);
+    if (context === undefined) {
+      context = this.#makeQuick(values) ?? 'none';
+      this.#quick.set(values, context);
+    }
+    return context === 'none' ? undefined : context;
+  }
+
+  #makeQuick(values: TlsValues): OpenSslContext | undefined {
+    // Made apart, as it must be nobody else's.
+    const owner = this.#create(values);
+    if (owner instanceof TlsError) throw owner;
+    const context = OpenSslContext.of(owner);
+    if (context === undefined) return undefined;
+    this.#quickMade.push(context);
+    if (this.#ticketKeys !== undefined) this.#serveNewest(context, this.#ticketKeys);
+    return context;
+  }
+
   #make(values: TlsValues): SecureContext | TlsError {
+    const context = this.#create(values);
+    if (context instanceof TlsError) return context;
+    this.#made.push(context);
+    this.#changing?.serve(context.context);
+    return context;
+  }
+
+  #create(values: TlsValues): SecureContext | TlsError {
     if (values.ssl === 'no') return new TlsError('not-configured', 'TLS is switched off (ssl = no)');
     if (values.ssl_cert === '') return new TlsError('not-configured', 'ssl enabled, but ssl_cert not set');
     if (values.ssl_key === '') return new TlsError('not-configured', 'ssl enabled, but ssl_key not set');
     try {
-      const context = createSecureContext(contextOptions(values, this.#ticketKeys));
-      this.#made.push(context);
-      this.#changing?.serve(context.context);
-      return context;
+      return createSecureContext(contextOptions(values, this.#ticketKeys));
     } catch (cause) {
       return new TlsError('not-configured', `ssl_cert or ssl_key cannot be used: ${messageOf(cause)}`, { cause });
     }
@@ -137,12 +180,14 @@ export async function upgradeToTls({ socket, contexts, facts, buffered, timeoutM
     if (early.length > 0 && early[0] !== 0x16) throw new TlsError('injected', 'plaintext was sent before the TLS handshake');
     const values = contexts.values(facts);
     if (!mayMove && early.length > 0) socket.unshift(early);
-    const shaken = (mayMove ? shakeHands : shakeHandsInPlace)({
+    const options = {
       socket,
       tls: handshakeOptions(contexts, facts, values),
       timeoutMs: timeoutMs ?? handshakeTimeoutMs,
-      factsOf: (stream) => tlsFactsOf(stream, values),
-    });
+      factsOf: (stream: TLSSocket) => tlsFactsOf(stream, values),
+      quick: quickOptions(mayMove ? contexts.quick(facts) : undefined),
+    };
+    const shaken = mayMove ? shakeHands(options) : shakeHandsInPlace(options);
     if (mayMove) {
       if (early.length > 0) socket.unshift(early);
       continueReading(socket);
@@ -174,6 +219,14 @@ function handshakeOptions(contexts: TlsContexts, facts: ConnectionFacts, values:
     };
   }
   return options;
+}
+
+function quickOptions(context: OpenSslContext | undefined): MovableOptions<TlsFacts>['quick'] {
+  return context === undefined ? undefined : { context, factsOf: quickFactsOf };
+}
+
+function quickFactsOf({ cipher, serverName }: QuickFacts): TlsFacts {
+  return { protocol: 'TLSv1.3', cipher, bits: cipherBits(cipher), serverName, certUsername: undefined };
 }
 
 /** Facts for the peer, after the handshake. */

@@ -12,10 +12,19 @@ export interface NativeFunction {
   async(...values: readonly (number | bigint | null | ((error: Error | null, result: number) => void))[]): void;
 }
 
+export interface NativeType {
+  readonly size: number;
+}
+
 /** The part of koffi that we use. */
 export interface NativeLibraries {
   /** `null` is the process itself: everything in the C library. */
-  load(path: string | null): { func(name: string, result: string, parameters: readonly string[]): NativeFunction };
+  load(path: string | null): { func(name: string, result: string, parameters: readonly (string | NativeType)[]): NativeFunction };
+  /** The type of a function, from its declaration in C; `pointer` makes one of it that `register` takes. */
+  proto(declaration: string): NativeType;
+  pointer(type: NativeType): NativeType;
+  /** Address of a C function that calls `call`, in the same turn, for as long as the process lives. It must not throw. */
+  register(call: (...values: unknown[]) => unknown, type: NativeType): bigint;
   /** Address of a Buffer's memory, which must stay referenced and must not be resized. */
   address(memory: Buffer): bigint;
   /** The C library's errno after the last call. */
