@@ -85,7 +85,7 @@ retry unix - - n - - error
   const child = spawn('postfix', ['-c', config, 'start-fg'], { cwd: folder, env: cleanEnvironment(), stdio: 'ignore', detached: true });
   const ended = once(child, 'exit');
   test.after(async () => {
-    await runProgram('postfix', ['-c', config, 'stop'], { timeoutMs: 15_000 });
+    await runProgram('postfix', ['-c', config, 'stop']);
     killGroup(child, 'SIGKILL');
     await ended;
   });

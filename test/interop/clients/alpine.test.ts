@@ -5,13 +5,12 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import { spawn } from 'node-pty';
+import { patienceMs } from '../../support/patience.js';
 import { accountState, ImapClient } from '../support/imap.js';
 import { makeMessage } from '../support/mail.js';
 import { cleanEnvironment, requireProgram } from '../support/programs.js';
 import { contents, fillAccount, type Session, startSession } from '../support/session.js';
 import { password } from '../support/world.js';
-
-const patienceMs = 20_000;
 
 /** A program on a terminal: what it has drawn so far, without the drawing. */
 class Screen {

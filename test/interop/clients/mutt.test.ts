@@ -40,7 +40,6 @@ ${settings.join('\n')}
   );
   await mustRun('script', ['-qec', `${program} -d 3 -F ${rc} -e 'push "${keys.join('')}"'`, '/dev/null'], {
     env: { HOME: folder, TERM: 'xterm' },
-    timeoutMs: 30_000,
   });
   const log = readFileSync(join(folder, `.${program}debug0`), 'latin1').split('\n');
   return log.filter((line) => /> a\d+ (?!LOGIN|AUTHENTICATE)/.test(line)).join('\n');

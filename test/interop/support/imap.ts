@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LineClient } from '../../support/line-client.js';
+import { patienceMs } from '../../support/patience.js';
 import { password } from './world.js';
 
 const patience = 30_000;
@@ -112,11 +113,11 @@ export function stateLines({ mailboxes, subscribed }: AccountState): string[] {
 }
 
 /**
- * Asks both ports until they show the same, for a few seconds: a file that comes within the clock tick in which its folder was read is seen when
+ * Asks both ports until they show the same: a file that comes within the clock tick in which its folder was read is seen when
  * the folder is read again, a second later.
  */
 export async function agreedState(ports: readonly [number, number], user: string): Promise<AccountState> {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + patienceMs;
   for (;;) {
     const [first, second] = [await accountState(ports[0], user), await accountState(ports[1], user)];
     const lines = [stateLines(first), stateLines(second)] as const;

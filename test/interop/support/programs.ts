@@ -1,6 +1,9 @@
 // Programs of others that the suite drives. One that is not installed fails the test that needs it, with the name of its package.
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { patienceMs } from '../../support/patience.js';
+
+const timeoutMs = 3 * patienceMs;
 
 const packages: Readonly<Record<string, string>> = {
   alpine: 'alpine',
@@ -35,7 +38,6 @@ export interface ProgramOptions {
   /** Whom to become; needs root. */
   readonly uid?: number;
   readonly gid?: number;
-  readonly timeoutMs?: number;
 }
 
 /** Servers live where a normal user's PATH does not look. */
@@ -70,9 +72,9 @@ export async function runProgram(name: string, args: readonly string[], options:
   child.stdin.on('error', () => undefined);
   child.stdin.end(options.input ?? '');
   const timer = setTimeout(() => {
-    stderr += `\n(killed: no end within ${options.timeoutMs ?? 60_000} ms)`;
+    stderr += `\n(killed: no end within ${timeoutMs} ms)`;
     killGroup(child, 'SIGKILL');
-  }, options.timeoutMs ?? 60_000);
+  }, timeoutMs);
   try {
     const [code] = (await once(child, 'close')) as [number | null];
     return { code: code ?? -1, stdout, stderr };

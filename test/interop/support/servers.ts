@@ -6,13 +6,12 @@ import { connect } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { patienceMs } from '../../support/patience.js';
 import { cleanEnvironment, killGroup, type ProgramResult, requireProgram, runProgram } from './programs.js';
 import type { World } from './world.js';
 
 export const checkout = fileURLToPath(new URL('../../../', import.meta.url));
 export const roostProgram = join(checkout, 'dist/bin/roost.cjs');
-const startTimeoutMs = 30_000;
-const stopTimeoutMs = 20_000;
 
 export type ServerName = 'dovecot' | 'roost';
 
@@ -62,10 +61,10 @@ export async function startServer(name: ServerName, world: World): Promise<Runni
 }
 
 async function waitUntilServing(world: World, child: ChildProcess): Promise<void> {
-  const deadline = Date.now() + startTimeoutMs;
+  const deadline = Date.now() + patienceMs;
   while (!(await greets(world.ports.imap))) {
     if (child.exitCode !== null) throw new Error(`ended with exit code ${child.exitCode}`);
-    if (Date.now() > deadline) throw new Error(`no greeting within ${startTimeoutMs} ms`);
+    if (Date.now() > deadline) throw new Error(`no greeting within ${patienceMs} ms`);
     await sleep(25);
   }
 }
@@ -78,7 +77,7 @@ function greets(port: number): Promise<boolean> {
       socket.destroy();
       resolve(isServing);
     };
-    socket.setTimeout(5_000, () => finish(false));
+    socket.setTimeout(patienceMs / 4, () => finish(false));
     socket.once('data', () => finish(true));
     socket.once('error', () => finish(false));
     socket.once('end', () => finish(false));
@@ -87,7 +86,7 @@ function greets(port: number): Promise<boolean> {
 
 async function endServer(child: ChildProcess, ended: Promise<number>): Promise<number> {
   child.kill('SIGTERM');
-  const timer = setTimeout(() => killGroup(child, 'SIGKILL'), stopTimeoutMs);
+  const timer = setTimeout(() => killGroup(child, 'SIGKILL'), patienceMs);
   try {
     return await ended;
   } finally {
@@ -102,7 +101,7 @@ export function runRoost(world: World, args: readonly string[]): Promise<Program
 }
 
 /** Polls until `check` returns something; @throws Error naming what did not happen */
-export async function until<T>(what: string, check: () => T | undefined | Promise<T | undefined>, timeoutMs = 15_000): Promise<T> {
+export async function until<T>(what: string, check: () => T | undefined | Promise<T | undefined>, timeoutMs = patienceMs): Promise<T> {
   const deadline = Date.now() + timeoutMs;
   for (;;) {
     const value = await check();
