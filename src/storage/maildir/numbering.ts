@@ -2,16 +2,25 @@
 //
 // As long as no message that the client does not count lies between those it counts, sequence number n is row n-1 and nothing is stored; else
 // `rows` holds the mapping. A message that vanished together with the index state it was in has no row: it is a ghost, of which
-// only the UID is left.
+// only the UID is left and what was last known of its flags.
 import type { IndexState } from '../index/index-state.js';
 
 const ghostBit = 0x80000000;
+
+/** A message without a row. */
+export interface Ghost {
+  readonly uid: number;
+  readonly flags: number;
+  readonly keywords: readonly string[];
+  /** Undefined where nothing is known any more. */
+  readonly modSeq: number | undefined;
+}
 
 export class Numbering {
   state: IndexState;
   count = 0;
   #rows: Uint32Array | undefined;
-  #ghosts: number[] = [];
+  #ghosts: Ghost[] = [];
   /** First and last UID of each run, while parked. */
   #parked: Uint32Array | undefined;
   /** Rows of the state that have been looked at: later ones are news. */
@@ -38,7 +47,12 @@ export class Numbering {
     const row = this.rowAt(seq);
     if (row >= 0) return this.state.columns.uid[row] as number;
     if (this.#parked !== undefined) return parkedUidAt(this.#parked, seq);
-    return this.#ghosts[((this.#rows?.[seq - 1] as number) - ghostBit) >>> 0] as number;
+    return (this.ghostAt(seq) as Ghost).uid;
+  }
+
+  /** Undefined also while parked. */
+  ghostAt(seq: number): Ghost | undefined {
+    return this.#ghosts[((this.#rows?.[seq - 1] as number) - ghostBit) >>> 0];
   }
 
   /** Sequence number of the first message that is there and has none of these flags; 0 when there is none. */
@@ -156,7 +170,8 @@ export class Numbering {
   /** Another state has taken the place of the old one: the same messages are found by their UIDs. */
   moveTo(state: IndexState, uids: ArrayLike<number>): void {
     const rows = new Uint32Array(uids.length);
-    const ghosts: number[] = [];
+    const earlier = new Map(this.#ghosts.map((ghost) => [ghost.uid, ghost]));
+    const ghosts: Ghost[] = [];
     let lastKnown = 0;
     for (let index = 0; index < uids.length; index += 1) {
       const uid = uids[index] as number;
@@ -166,7 +181,7 @@ export class Numbering {
         lastKnown = row + 1;
       } else {
         rows[index] = (ghostBit + ghosts.length) >>> 0;
-        ghosts.push(uid);
+        ghosts.push(earlier.get(uid) ?? this.#lastKnownOf(uid));
       }
     }
     this.state = state;
@@ -176,6 +191,14 @@ export class Numbering {
     this.#seenRows = Math.max(lastKnown, uids.length === 0 ? 0 : state.columns.lowerBound((uids[uids.length - 1] as number) + 1));
     // Whatever is dead in the new state may be counted here: it is told at the next sync.
     this.#toldExpunges = state.hasDeadRows ? -1 : state.expungeCount;
+  }
+
+  #lastKnownOf(uid: number): Ghost {
+    const { state } = this;
+    const row = state.columns.rowOf(uid);
+    if (row < 0) return { uid, flags: 0, keywords: [], modSeq: undefined };
+    const { flags, modSeq } = state.columns;
+    return { uid, flags: flags[row] as number, keywords: state.keywordsOf(row), modSeq: modSeq[row] as number };
   }
 
   /** Gives up the state; only the UIDs stay, as ranges. Until `resume` the messages are ghosts: their UIDs are known and nothing else. */

@@ -127,7 +127,7 @@ export class MaildirView implements MailboxView {
 
   systemFlagsAt(seq: number): number {
     const row = this.numbering.rowAt(seq);
-    if (row < 0) return 0;
+    if (row < 0) return this.numbering.ghostAt(seq)?.flags ?? 0;
     const { columns } = this.numbering.state;
     const flags = columns.flags[row] as number;
     return this.#news.isRecent(columns.uid[row] as number) ? flags | flagBit.recent : flags;
@@ -135,12 +135,14 @@ export class MaildirView implements MailboxView {
 
   keywordsAt(seq: number): readonly string[] {
     const row = this.numbering.rowAt(seq);
-    return row < 0 ? [] : this.numbering.state.keywordsOf(row);
+    return row < 0 ? (this.numbering.ghostAt(seq)?.keywords ?? []) : this.numbering.state.keywordsOf(row);
   }
 
   modSeqAt(seq: number): ModSeq {
     const row = this.numbering.rowAt(seq);
-    return row < 0 ? this.#news.syncedModSeq : (this.numbering.state.columns.modSeq[row] as number);
+    return row < 0
+      ? (this.numbering.ghostAt(seq)?.modSeq ?? this.#news.syncedModSeq)
+      : (this.numbering.state.columns.modSeq[row] as number);
   }
 
   flagColumns(first: number, last: number): FlagColumns | undefined {

@@ -103,6 +103,32 @@ for (const compactLogBytes of [500, 1_000_000]) {
 }
 
 describe('Two processes on one mailbox', () => {
+  it('leave to an expunged message the flags that it had, also when its index is replaced', async () => {
+    await using world = await MaildirWorld.make();
+    const mine = await world.create('A');
+    await fill(mine, 3);
+    await using view = await openView(mine);
+    await addFlags(view, [2], flagged, ['work']);
+    await sync(view);
+    const before = stateOf(view);
+    const peer = world.newDriver({ compactLogBytes: 1 });
+    const theirs = await world.open('A', {}, peer);
+    await using other = await openView(theirs);
+    await expunge(other, [2]);
+    await sync(other);
+    // Several snapshots later nothing of the message is left on disk.
+    for (let round = 0; round < 3; round++) await addFlags(other, [1], seen, [`k${round}`]);
+    await sync(view, false);
+    assert.equal(view.count, 3);
+    assert.ok(view.isExpunged(2));
+    assert.deepEqual([view.systemFlagsAt(2) & 31, view.keywordsAt(2)], [flagged, ['work']]);
+    assert.equal(view.uidAt(2), 2);
+    assert.ok(view.modSeqAt(2) >= Number(before[1]?.split(' ')[3]));
+    await sync(view);
+    assert.deepEqual(uidsOf(view), [1, 3]);
+    await peer.close();
+  });
+
   it('see appends, flags and expunges of each other', async () => {
     await using world = await MaildirWorld.make();
     const mine = await world.create('A');
