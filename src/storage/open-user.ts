@@ -14,6 +14,7 @@ import { openSharedDict, type SharedDict } from './acl-shared-dict.js';
 import { createAttributeFiles } from './attributes.js';
 import type { MailboxDriver } from './driver.js';
 import { StorageError } from './errors.js';
+import { createDiskNames } from './list/disk-name.js';
 import { createFsTree } from './list/fs-tree.js';
 import type { TreeOptions } from './list/layout.js';
 import { createMaildirTree } from './list/maildir-tree.js';
@@ -109,7 +110,10 @@ export function createUserOpener({ settings, log, driver, findUser }: UserOpener
       folders,
       driver,
       hasInbox,
-      subscriptions: createSubscriptionsFile(folders.control ?? folders.root, subscriptions, layout === 'fs' ? '/' : '.', lockTimeoutMs),
+      subscriptions: createSubscriptionsFile(folders.control ?? folders.root, subscriptions, layout === 'fs' ? '/' : '.', {
+        names: createDiskNames(folders.isUtf8),
+        lockTimeoutMs,
+      }),
     };
     const tree = layout === 'fs' ? createFsTree(options) : createMaildirTree(options);
     trees.set(key, tree);

@@ -1,16 +1,16 @@
 // The subscriptions file.
 //
 // Version 2: the line `V\t2`, an empty line, then one name per line with its levels separated by TAB. Version 1: names alone, levels
-// separated as the layout does. Names are in modified UTF-7 without the namespace's prefix. Both are read, version 2 is written. Lines that
+// separated as the layout does. Names are as in file names (modified UTF-7, or UTF-8 where the location says so), without the namespace's prefix. Both are read, version 2 is written. Lines that
 // are not valid names are kept in the file and otherwise passed over.
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { errnoOf } from '#util/coded-error.js';
 import { ChangeNotifier } from '../change-notifier.js';
 import { StorageError } from '../errors.js';
+import { createDiskNames, type DiskNames } from './disk-name.js';
 import { fileStamp } from './file-stamp.js';
 import { defaultLockTimeoutMs, rewriteLocked } from './locked-rewrite.js';
-import { decodeMailboxUtf7, encodeMailboxUtf7 } from './mailbox-utf7.js';
 import { type Levels, levelsKey } from './name.js';
 
 export interface SubscriptionStore {
@@ -25,6 +25,7 @@ export interface SubscriptionStore {
 /** A file larger than this is not a list of subscriptions. */
 const maxFileBytes = 16 * 1024 * 1024;
 const header = 'V\t2\n\n';
+const usualNames = createDiskNames(false);
 
 interface Line {
   readonly text: string;
@@ -33,7 +34,7 @@ interface Line {
 }
 
 /** @param separator of version 1 */
-export function parseSubscriptions(text: string, separator: string): readonly Line[] {
+export function parseSubscriptions(text: string, separator: string, names = usualNames): readonly Line[] {
   const isSecond = text.startsWith('V\t');
   const body = isSecond ? text.slice(text.indexOf('\n') + 1) : text;
   return body
@@ -42,12 +43,12 @@ export function parseSubscriptions(text: string, separator: string): readonly Li
     .filter((line) => line !== '')
     .map((line) => ({
       text: isSecond ? line : line.split(separator).join('\t'),
-      levels: parseLevels(line.split(isSecond ? '\t' : separator)),
+      levels: parseLevels(line.split(isSecond ? '\t' : separator), names),
     }));
 }
 
-function parseLevels(encoded: readonly string[]): Levels | undefined {
-  const levels = encoded.map(decodeMailboxUtf7);
+function parseLevels(encoded: readonly string[], names: DiskNames): Levels | undefined {
+  const levels = encoded.map((part) => names.decode(part));
   return levels.every((level) => level !== undefined && level !== '') ? (levels as string[]) : undefined;
 }
 
@@ -56,11 +57,16 @@ export function formatSubscriptions(lines: readonly Line[]): string {
 }
 
 /** @returns the lines with the change, or undefined when there is none */
-export function changeSubscription(lines: readonly Line[], levels: Levels, isSubscribed: boolean): readonly Line[] | undefined {
+export function changeSubscription(
+  lines: readonly Line[],
+  levels: Levels,
+  isSubscribed: boolean,
+  names = usualNames,
+): readonly Line[] | undefined {
   const key = levelsKey(levels);
   const isThere = lines.some((line) => line.levels !== undefined && levelsKey(line.levels) === key);
   if (isThere === isSubscribed) return undefined;
-  if (isSubscribed) return [...lines, { text: levels.map(encodeMailboxUtf7).join('\t'), levels }];
+  if (isSubscribed) return [...lines, { text: levels.map((level) => names.encode(level)).join('\t'), levels }];
   return lines.filter((line) => line.levels === undefined || levelsKey(line.levels) !== key);
 }
 
@@ -69,14 +75,17 @@ export function createSubscriptionsFile(
   folder: string,
   fileName: string,
   separator: string,
-  lockTimeoutMs = defaultLockTimeoutMs,
+  {
+    names = usualNames,
+    lockTimeoutMs = defaultLockTimeoutMs,
+  }: { readonly names?: DiskNames; readonly lockTimeoutMs?: number | undefined } = {},
 ): SubscriptionStore {
   const path = join(folder, fileName);
   let known: { readonly stamp: string; readonly levels: readonly Levels[] } | undefined;
 
   const readLines = async (): Promise<readonly Line[]> => {
     try {
-      return parseSubscriptions(await readFile(path, 'utf8'), separator);
+      return parseSubscriptions(await readFile(path, 'utf8'), separator, names);
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return [];
       throw new StorageError('unavailable', `cannot read ${path}`, { cause: error });
@@ -98,7 +107,7 @@ export function createSubscriptionsFile(
       await rewriteLocked(
         path,
         async () => {
-          const changed = changeSubscription(await readLines(), levels, isSubscribed);
+          const changed = changeSubscription(await readLines(), levels, isSubscribed, names);
           return changed === undefined ? undefined : formatSubscriptions(changed);
         },
         lockTimeoutMs,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
+import { createDiskNames } from '#storage/list/disk-name.js';
 import { changeSubscription, createSubscriptionsFile, formatSubscriptions, parseSubscriptions } from '#storage/list/subscriptions.js';
 
 const never = new AbortController().signal;
@@ -47,6 +48,16 @@ describe('subscriptions file', () => {
     assert.equal(await readFile(join(folder, 'subscriptions'), 'utf8'), 'V\t2\n\na\tb\nc\td&AOk-\n');
     await store.set(['a', 'b'], false, never);
     assert.deepEqual(await store.read(never), [['c', 'dé']]);
+  });
+
+  it('has names in UTF-8 where the location says so, as its folders', async (test) => {
+    const folder = await makeFolder(test);
+    await writeFile(join(folder, 'subscriptions'), 'V\t2\n\nEntwürfe\tx\nR&-D\n');
+    const store = createSubscriptionsFile(folder, 'subscriptions', '.', { names: createDiskNames(true) });
+    assert.deepEqual(await store.read(never), [['Entwürfe', 'x'], ['R&-D']]);
+    await store.set(['c', 'dé'], true, never);
+    await store.set(['Entwürfe', 'x'], false, never);
+    assert.equal(await readFile(join(folder, 'subscriptions'), 'utf8'), 'V\t2\n\nR&-D\nc\tdé\n');
   });
 
   it('sees what another program writes', async (test) => {
