@@ -1,8 +1,10 @@
 // UNAUTHENTICATE (RFC 8437): the connection stays, and the next user logs in on it. The real server, with the ways a connection can have come to
 // its mail process: moved, relayed for TLS, accepted by it.
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectTcp, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -238,7 +240,9 @@ describe('UNAUTHENTICATE between users with uids of their own', { skip: !isRoot 
       anna: `{PLAIN}secret:${rootMailUid}:${rootMailUid}::::`,
       otto: `{PLAIN}secret:${otherUid}:${otherUid}::::`,
     };
-    await using roost = await startRoost({ protocols: ['imap'], users, mailLocation: 'maildir:/tmp/roost-unauthenticate-%u' });
+    const folder = mkdtempSync(join(tmpdir(), 'roost-unauthenticate-'));
+    chmodSync(folder, 0o1777);
+    await using roost = await startRoost({ protocols: ['imap'], users, mailLocation: `maildir:${folder}/%u` });
     const client = await greeted(connectTcp(roost.ports.imap, '127.0.0.1'));
     try {
       for (const user of ['anna', 'otto', 'anna']) {
@@ -250,7 +254,7 @@ describe('UNAUTHENTICATE between users with uids of their own', { skip: !isRoot 
       assert.notEqual(await pidOf('anna'), await pidOf('otto'));
     } finally {
       client.close();
-      for (const user of Object.keys(users)) rmSync(`/tmp/roost-unauthenticate-${user}`, { recursive: true, force: true });
+      rmSync(folder, { recursive: true, force: true });
     }
   });
 });
