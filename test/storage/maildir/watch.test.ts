@@ -1,6 +1,8 @@
 // How a process learns of what others do to a mailbox it watches.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { type Logger, silentLogger } from '#log/logger.js';
@@ -36,6 +38,31 @@ describe('A watched mailbox', () => {
     for (const stop of stops) stop();
     for (const view of views) await view[Symbol.asyncDispose]();
   });
+
+  for (const code of ['ENOSPC', 'EMFILE'])
+    it(`is looked at every now and then where the kernel says ${code}, which is logged once, with what to raise`, async (test) => {
+      const lines: string[] = [];
+      const { watch } = fs;
+      let made = 0;
+      fs.watch = ((...args: Parameters<typeof watch>) => {
+        made += 1;
+        // The second mailbox gets one of its two watches, the third none.
+        if (made > 3) throw Object.assign(new Error(`watch ${code}`), { code });
+        return watch(...args);
+      }) as typeof watch;
+      syncBuiltinESMExports();
+      test.after(() => {
+        fs.watch = watch;
+        syncBuiltinESMExports();
+      });
+      await using world = await MaildirWorld.make({ pollMs: 20, log: collectingLogger(lines) });
+      const views = await Promise.all(['A', 'B', 'C'].map(async (name) => openView(await world.create(name))));
+      const stops = views.map((view) => view.watch(() => undefined));
+      for (const name of ['A', 'B', 'C']) await isWokenByDelivery(world, name, await world.open(name));
+      assert.deepEqual(lines, ['maildir.watch']);
+      for (const stop of stops) stop();
+      for (const view of views) await view[Symbol.asyncDispose]();
+    });
 
   it('gives its watches back', async () => {
     const lines: string[] = [];
