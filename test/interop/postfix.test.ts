@@ -96,14 +96,10 @@ retry unix - - n - - error
       return '';
     }
   };
-  await until(
-    'Postfix takes connections',
-    async () => {
-      const { code } = await runProgram('swaks', ['--server', `127.0.0.1:${port}`, '--quit-after', 'BANNER', '--silent', '3']);
-      return code === 0 ? true : undefined;
-    },
-    30_000,
-  ).catch((error: unknown) => {
+  await until('Postfix takes connections', async () => {
+    const { code } = await runProgram('swaks', ['--server', `127.0.0.1:${port}`, '--quit-after', 'BANNER', '--silent', '3']);
+    return code === 0 ? true : undefined;
+  }).catch((error: unknown) => {
     throw new Error(`${String(error)}\n${log()}`);
   });
   return { port, log };
@@ -138,7 +134,6 @@ describe('Postfix with Roost', { skip: process.getuid?.() === 0 ? false : 'only 
         const message = await until(
           `${user} has the message`,
           async () => (await accountState(world.ports.imap, user)).mailboxes['INBOX']?.messages[0],
-          30_000,
         ).catch((error: unknown) => {
           throw new Error(`${String(error)}\n${postfix.log()}\n${server.log()}`);
         });
@@ -160,15 +155,12 @@ describe('Postfix with Roost', { skip: process.getuid?.() === 0 ? false : 'only 
     const login = await submit(postfix, 'berta@localhost,nobody-here@localhost', makeMessage({ subject: 'yes' }));
     assert.equal(login.code, 0);
     // A static userdb knows everybody; that the user exists is what the passdb says.
-    await until(
-      'the unknown user is refused',
-      () => (/to=<nobody-here@localhost>.*status=bounced.*550 5\.1\.1/.test(postfix.log()) ? true : undefined),
-      30_000,
+    await until('the unknown user is refused', () =>
+      /to=<nobody-here@localhost>.*status=bounced.*550 5\.1\.1/.test(postfix.log()) ? true : undefined,
     );
     await until(
       'the message is there',
       async () => (await accountState(session.world.ports.imap, 'berta')).mailboxes['INBOX']?.messages[0],
-      30_000,
     );
   });
 });

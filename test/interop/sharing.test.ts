@@ -53,7 +53,9 @@ async function converse(world: World, lines: readonly (readonly [user: string, c
 
 function normalize(line: string): string {
   const listed = /^\* (LIST|LSUB) \(([^)]*)\) (.*)$/.exec(line);
-  if (listed !== null) return `* ${listed[1]} (${(listed[2] ?? '').split(' ').sort().join(' ')}) ${listed[3]}`;
+  // \Marked is a hint (RFC 9051 7.3.1), which Dovecot takes from the times of the folders: by then they are told apart or not.
+  const attributes = (listed?.[2] ?? '').split(' ').filter((attribute) => !/^\\(un)?marked$/i.test(attribute));
+  if (listed !== null) return `* ${listed[1]} (${attributes.sort().join(' ')}) ${listed[3]}`;
   const rights = /^\* (MYRIGHTS|ACL) (.*)$/.exec(line);
   if (rights !== null) return `* ${rights[1]} ${sortRights(rights[2] ?? '')}`;
   if (line.startsWith('* ')) return line;

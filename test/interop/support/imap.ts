@@ -7,8 +7,6 @@ import { LineClient } from '../../support/line-client.js';
 import { patienceMs } from '../../support/patience.js';
 import { password } from './world.js';
 
-const patience = 30_000;
-
 export interface MessageState {
   readonly uid: number;
   /** Sorted; without \Recent, which belongs to a session. */
@@ -34,7 +32,7 @@ export interface AccountState {
 export class ImapClient extends LineClient {
   static async connect(port: number): Promise<ImapClient> {
     const socket = connect({ port, host: '127.0.0.1', noDelay: true });
-    const client = new ImapClient(socket, patience);
+    const client = new ImapClient(socket, patienceMs);
     const greeting = await client.line();
     if (greeting?.startsWith('* OK') !== true) throw new Error(`no greeting but ${greeting}`);
     return client;
