@@ -9,7 +9,8 @@ import { encodeFrame, FrameDecoder, maxFrameBytes } from './frame.js';
 /** Unsent octets after which a peer that does not read is given up. */
 const defaultMaxBufferedBytes = 8 * 1024 * 1024;
 
-const closeTimeoutMs = 1_000;
+/** A peer on a busy machine may come to read what was said last only then. */
+const closeTimeoutMs = 5_000;
 const connectRetryMs = 5;
 
 /** `closed`: the peer is gone, and all that it said was read. `broken`: its last words may be lost. `timeout`: no reply in time. */
@@ -94,7 +95,7 @@ export class FramedChannel {
     });
   }
 
-  /** Sends what is queued, then ends; resolves when that is done, after 1 s at most. */
+  /** Sends what is queued, then ends; resolves when the peer has heard it and closed its side, after 5 s at most. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -105,7 +106,9 @@ export class FramedChannel {
         clearTimeout(timer);
         resolve();
       });
-      this.#socket.end(() => this.#socket.destroy());
+      // Read to its end: what the peer still sends would make a failed write of it, before it has read what is in here.
+      this.#socket.resume();
+      this.#socket.end();
     });
     this.#socket.destroy();
   }

@@ -55,6 +55,8 @@ class DirectClient implements ClientHandle {
   readonly #connection: AcceptedConnection;
   #preAuth: ClientHandle;
   #session: ClientHandle | undefined;
+  /** The process ends: also for a session that began, or came back, while somebody was being asked. */
+  #isStopping = false;
 
   constructor(parts: Parts, connection: AcceptedConnection) {
     this.#parts = parts;
@@ -75,6 +77,7 @@ class DirectClient implements ClientHandle {
   }
 
   stop(reason: 'shutdown' | 'kicked' | 'queue-full'): void {
+    this.#isStopping ||= reason === 'shutdown';
     (this.#session ?? this.#preAuth).stop(reason);
   }
 
@@ -95,6 +98,7 @@ class DirectClient implements ClientHandle {
     await forgetPause(stream);
     this.#session = undefined;
     this.#preAuth = this.#startPreAuth({ stream, peer });
+    if (this.#isStopping) this.#preAuth.stop('shutdown');
   }
 
   async #logIn(stream: Duplex, buffered: Buffer, request: HandoffRequest, login: SuccessStep): Promise<LoginResult> {
@@ -116,6 +120,7 @@ class DirectClient implements ClientHandle {
     if (user !== undefined) logins.keep(login, user);
     const handed = new Handed(stream, request, () => connection.release());
     this.#session = startSession(handed, user, (back) => void this.#goBack(back, request.peer));
+    if (this.#isStopping) this.#session.stop('shutdown');
     return { kind: 'taken', mailPid: process.pid };
   }
 }

@@ -24,6 +24,8 @@ import type { ClientHandle, HandedConnection } from './role.js';
 import { TlsStream } from './tls-stream.js';
 
 const firstFrameTimeoutMs = 10_000;
+/** A login process that has connected says at once what it wants. */
+const arrivalMs = 5_000;
 /** A descriptor whose announcement has not come by then belongs to a login process that died in between; its client waits. One announced later is relayed. */
 const unclaimedMs = 5_000;
 
@@ -40,14 +42,18 @@ export class HandoffReceiver {
   readonly #channels = new Set<FramedChannel | RelayedClients>();
   readonly #waiting = new Map<string, { readonly fd: number; readonly atMs: number }>();
   #sweep: NodeJS.Timeout | undefined;
+  /** Connections of which it is not known yet what they are. */
+  readonly #arriving = new Set<Promise<void>>();
 
   constructor(options: HandoffReceiverOptions) {
     this.#options = options;
     this.#server = createServer((socket) => {
-      this.#accept(socket).catch((error: unknown) => {
+      const arrival = this.#accept(socket).catch((error: unknown) => {
         options.log.error('handoff.failed', `Hand-off failed: ${String(error)}`, { error });
         socket.destroy();
       });
+      this.#arriving.add(arrival);
+      void arrival.then(() => this.#arriving.delete(arrival));
     });
     this.#server.on('error', (error) =>
       options.log.error('handoff.listen-failed', `listen(${options.sockets.path}) failed: ${error.message}`, { error }),
@@ -55,19 +61,30 @@ export class HandoffReceiver {
     this.#server.listen({ fd: options.sockets.fd, backlog: 1024 });
   }
 
-  /** No new senders; those connected are still answered. */
-  stopListening(): void {
-    this.#server.close();
-  }
-
-  /** Resolves when what was said last has been passed on, after 5 s at most. */
+  /**
+   * Resolves when all login processes have heard what was said last, after some seconds at most. Clients must be refused by now.
+   *
+   * Who writes to a connection that is gone cannot know any more whether what it had offered was taken, so each one is ended in order, those too that
+   * wait to be accepted.
+   */
   async close(): Promise<void> {
-    this.stopListening();
-    const channels = [...this.#channels].map((channel) => channel.close());
+    for (let turn = 0; turn < 2; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    this.#server.close();
+    await this.#arrived();
+    await Promise.all([...this.#channels].map((channel) => channel.close()));
     for (const { fd } of this.#waiting.values()) closeDescriptor(fd);
     this.#waiting.clear();
     clearTimeout(this.#sweep);
-    await Promise.all(channels);
+  }
+
+  #arrived(): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, arrivalMs);
+      void Promise.all(this.#arriving).then(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
   }
 
   async #accept(socket: Socket): Promise<void> {

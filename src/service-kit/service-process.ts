@@ -344,7 +344,6 @@ export class ServiceProcess implements ServiceContext {
       this.log.debug('service.stopping', `Stopping: ${reason}`, { clients: this.#clients.count });
       this.#stopping.abort();
       this.#listeners?.close();
-      this.#receiver?.stopListening();
     }
     if (clients === 'end') {
       setTimeout(() => {

@@ -92,6 +92,33 @@ describe('framed channel', () => {
     assert.equal(a.channel.send('late'), false);
   });
 
+  it('is heard to its end by a peer that is still saying something when it closes', async () => {
+    const [a, b] = [listen(near), listen(far)];
+    far.pause();
+    a.channel.send('last words');
+    const closed = a.channel.close();
+    // Long enough for what a close does at once.
+    for (let turn = 0; turn < 5; turn += 1) await new Promise((resolve) => setImmediate(resolve));
+    b.channel.sendNow('too late');
+    far.resume();
+    await closed;
+    await until(() => b.heard.closed.length === 1);
+    assert.deepEqual([b.heard.messages, b.heard.closed], [['last words'], [undefined]]);
+    assert.deepEqual([a.heard.messages, a.heard.closed], [[], [undefined]]);
+  });
+
+  it('does not wait for ever for a peer that does not close its side', async (test) => {
+    near.allowHalfOpen = true;
+    near.resume();
+    const { channel } = listen(far);
+    test.mock.timers.enable({ apis: ['setTimeout'] });
+    const closed = channel.close();
+    await once(near, 'end');
+    test.mock.timers.tick(5_000);
+    await closed;
+    assert.ok(far.destroyed);
+  });
+
   it('ends at a frame past its limit', async () => {
     const { channel, heard } = listen(near, { maxFrameBytes: 10 });
     far.write(encodeFrame('12345678'));

@@ -289,6 +289,34 @@ describe('hand-off', () => {
     });
   }
 
+  for (const version of ['TLSv1.3', undefined] as const)
+    for (const isKnown of [false, true])
+      it(`hands on what a process was offered that has come to its end (${version ?? 'plain'}, ${isKnown ? 'over a channel that there is' : 'which no channel leads to yet'})`, async () => {
+        const { port, login, mail } = await pair({ isTls: version !== undefined });
+        const next = master.start({ role: 'mail', clientLimit: 100 });
+        await next.ready();
+        const client = (): LineClient => (version === undefined ? master.connect(port) : tlsClient(port, version));
+        if (isKnown) {
+          const first = client();
+          first.send('LOGIN first\n');
+          await first.expect(/welcome/);
+          first.send('quit\n');
+          await Promise.all([mail.clients(0), login.clients(0)]);
+        }
+        mail.process.kill('SIGSTOP');
+        const clients = Array.from({ length: 30 }, (_, n) => ({ n, client: client() }));
+        for (const { n, client } of clients) client.send(`LOGIN user${n}\n`);
+        await until(() => login.messages.filter(({ kind }) => kind === 'route').length >= clients.length, 'routes');
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        mail.send({ kind: 'stop', clients: 'end', reason: 'test' });
+        master.route(login, () => next);
+        mail.process.kill('SIGCONT');
+        for (const { n, client } of clients) {
+          await client.expect(new RegExp(`welcome user${n} to (${next.pid}|${mail.pid})`));
+        }
+        await mail.exited();
+      });
+
   it('ends the session of a client with TLS 1.2 when its login process dies', async () => {
     const { port, login, mail } = await pair({ isTls: true });
     const client = tlsClient(port);

@@ -36,7 +36,7 @@ const takenOver = /: (?:Given back to imap|Passed to imap-hibernate) process (\d
 
 export class SoakAccounting {
   readonly kills: Kill[] = [];
-  /** When. */
+  /** When, of those that end sessions. */
   readonly reloads: number[] = [];
   /** Connections that ended early, by what explains it. */
   readonly accounted: Record<string, number> = {};

@@ -1,6 +1,7 @@
 // node dist-test/system/soak-main.js --seconds 600 --clients 200 [--seed 7] [--kill-every 300] [--reload-every 5000]
 //   [--pools strict]: a process for each login and each session, copied from templates
 //   [--pause 20000]: ms between two connections of a client, on average; 200 clients of strict pools need it on a small machine
+//   [--shutdown-clients no]: sessions go on over reloads, which then explain nothing
 //   [--direct no]: the mail services listen themselves as well unless told
 //   [--log FILE]: what the server logged
 import { writeFileSync } from 'node:fs';
@@ -16,6 +17,7 @@ const { values } = parseArgs({
     'reload-every': { type: 'string', default: '5000' },
     pools: { type: 'string', default: 'dense' },
     direct: { type: 'string', default: 'yes' },
+    'shutdown-clients': { type: 'string', default: 'yes' },
     pause: { type: 'string', default: '0' },
     log: { type: 'string' },
   },
@@ -27,6 +29,7 @@ const soak = new Soak({
   seed: Number(values.seed),
   killEveryMs: Number(values['kill-every']),
   reloadEveryMs: Number(values['reload-every']),
+  keepsSessions: values['shutdown-clients'] === 'no',
   pauseMs: Number(values.pause),
   pools: values.pools === 'strict' ? 'strict' : 'dense',
   hasDirect: values.direct !== 'no',

@@ -48,4 +48,22 @@ describe('a server whose processes are killed at random', () => {
     assert.ok(hasDoneAll(result), JSON.stringify(result));
     assert.ok(hasKilledTemplate(result), `killed ${JSON.stringify(result.kills)}`);
   });
+
+  it('refuses and breaks no connection by reloads where sessions may finish (shutdown_clients = no)', { timeout: 240_000 }, async () => {
+    const soak = new Soak({
+      seconds: 6,
+      until: hasDoneAll,
+      clients,
+      seed,
+      // Never.
+      killEveryMs: 100_000_000,
+      reloadEveryMs: 1_500,
+      hasDirect: true,
+      keepsSessions: true,
+    });
+    const result = await soak.run();
+    assert.deepEqual(result.problems.slice(0, 10), [], soak.log.slice(-4_000));
+    assert.deepEqual(result.accounted, {});
+    assert.ok(hasDoneAll(result) && result.reloads >= 2, JSON.stringify(result));
+  });
 });

@@ -28,6 +28,8 @@ export interface SoakOptions {
   /** Mean time between two kills. */
   readonly killEveryMs: number;
   readonly reloadEveryMs: number;
+  /** Sessions go on over reloads (shutdown_clients = no), and none of them explains the end of a connection, or a refusal. */
+  readonly keepsSessions?: boolean;
   /** Mean time between two connections of a client: with a process for each, starting them takes most of the machine. 0 unless told. */
   readonly pauseMs?: number;
   /** `strict`: each login and each session has a process of its own (service_count = 1), copied from templates, which are killed as well. */
@@ -90,6 +92,7 @@ export class Soak {
   #server: RunningRoost | undefined;
   #isOver = false;
   #killEveryMs: number;
+  #reloads = 0;
   #logins = 0;
   #stored = 0;
   #secured = 0;
@@ -122,6 +125,7 @@ export class Soak {
         auth_failure_delay: '0',
         login_log_format_elements: 'mpid=%e lpid=%p session=%{session} lport=%a rport=%b',
         imap_hibernate_timeout: '200 ms',
+        shutdown_clients: this.#options.keepsSessions === true ? 'no' : 'yes',
         // Flags are what IMAP clients have set.
         pop3_no_flag_updates: 'yes',
         log_debug: 'category=imap',
@@ -147,7 +151,7 @@ export class Soak {
     for (const user of this.#users) await this.#verify(user);
     return {
       ...this.#progress(),
-      reloads: this.#accounting.reloads.length,
+      reloads: this.#reloads,
       accounted: this.#accounting.accounted,
       problems: this.#accounting.problems,
     };
@@ -180,7 +184,8 @@ export class Soak {
 
   async #kill(): Promise<void> {
     while (!this.#isOver) {
-      await sleep(1 + this.#random(Math.round(2 * this.#killEveryMs)));
+      await this.#rest(1 + this.#random(Math.round(2 * this.#killEveryMs)));
+      if (this.#isOver) return;
       const reply = await askMaster(this.#running.baseDir, { command: 'process-status', services: [] }, { timeoutMs: patienceMs });
       const templates = reply.ok ? (reply.templates ?? []) : [];
       const processes: { readonly service: string; readonly pid: number }[] = [
@@ -205,10 +210,11 @@ export class Soak {
 
   async #reload(): Promise<void> {
     while (!this.#isOver) {
-      await sleep(this.#options.reloadEveryMs);
+      await this.#rest(this.#options.reloadEveryMs);
       if (this.#isOver) return;
       process.kill(this.#running.pid, 'SIGHUP');
-      this.#accounting.reloads.push(Date.now());
+      this.#reloads += 1;
+      if (this.#options.keepsSessions !== true) this.#accounting.reloads.push(Date.now());
     }
   }
 
@@ -217,7 +223,7 @@ export class Soak {
     const random = seededRandom(this.#options.seed * 7_919 + index);
     const kind = kinds[index % kinds.length] ?? 'imap';
     while (!this.#isOver) {
-      await this.#pause(random);
+      await this.#rest(random(1 + 2 * (this.#options.pauseMs ?? 0)));
       const security = (['plain', 'plain', 'starttls', 'tls'] as const)[random(4)] ?? 'plain';
       const isDirect = this.#mayUseDirect(index) && random(4) === 0 && (kind === 'imap' || kind === 'pop3');
       const attempt: Attempt = {
@@ -240,9 +246,10 @@ export class Soak {
     }
   }
 
-  async #pause(random: (below: number) => number): Promise<void> {
-    const untilMs = Date.now() + random(1 + 2 * (this.#options.pauseMs ?? 0));
-    while (!this.#isOver && Date.now() < untilMs) await sleep(Math.min(1_000, untilMs - Date.now()));
+  /** To the end of the soak at most. */
+  async #rest(ms: number): Promise<void> {
+    const untilMs = Date.now() + ms;
+    for (let leftMs = ms; leftMs > 0 && !this.#isOver; leftMs = untilMs - Date.now()) await sleep(Math.min(1_000, leftMs));
   }
 
   /** Processes in direct mode serve whoever they run as, mail_uid. */
