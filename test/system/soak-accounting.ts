@@ -66,8 +66,19 @@ export class SoakAccounting {
       : 'not logged in';
     const how = `${attempt.isDirect ? 'direct ' : ''}${attempt.kind} ${attempt.security}`;
     this.problems.push(
-      `${how} (${where} at ${nowMs}, port ${attempt.port}, open for ${nowMs - attempt.openedAtMs} ms): ${text}${attempt.tlsError === undefined ? '' : `, ${attempt.tlsError}`}, not explained by ${last.join(', ')}`,
+      `${how} (${where} at ${nowMs}, port ${attempt.port}, open for ${nowMs - attempt.openedAtMs} ms): ${text}${attempt.tlsError === undefined ? '' : `, ${attempt.tlsError}`}, not explained by ${last.join(', ')}${this.#linesOf(attempt)}`,
     );
+  }
+
+  /** What the log says of the connection, to find out what happened: the end of a line is about its end. */
+  #linesOf({ port, serverPort }: Attempt): string {
+    const log = this.#readLog();
+    const ports = `lport=${serverPort} rport=${port} `;
+    const asked = log.lastIndexOf(ports);
+    const session = asked < 0 ? undefined : /session=(\S+)/.exec(log.slice(asked, asked + 500))?.[1];
+    if (session === undefined) return '';
+    const lines = linesWith(log, session, log.lastIndexOf('\n', asked) + 1).map((line) => line.slice(0, 300));
+    return lines.map((line) => `\n  ${line}`).join('');
   }
 
   /** What happened while the connection lasted, or so shortly before that it was not made good yet. */
