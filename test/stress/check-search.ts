@@ -24,7 +24,7 @@ export async function checkSearch(session: Searcher, view: ClientView, random: (
   const keys = ['ALL', 'OR SEEN UNSEEN', ...Object.keys(flagKeys)];
   const key = keys[random(keys.length)] ?? 'ALL';
   const uid = random(2) === 0 || byUid ? 'UID ' : '';
-  const before = view.messages.map((message) => ({ message, flags: message.flags }));
+  const before = view.messages.map((message) => ({ message, flags: message.flags, wasKnown: message.uid > 0 }));
   const isExtended = random(2) === 0;
   const start = view.ledger.clock.tick();
   let found: number[] = [];
@@ -46,8 +46,9 @@ export async function checkSearch(session: Searcher, view: ClientView, random: (
     if (message !== undefined) hits.add(message);
     else if (uid === '' && number > view.messages.length) session.fail(`SEARCH found ${number} of ${view.messages.length}`);
   }
-  for (const { message, flags } of before) {
-    if (uid !== '' && message.uid === 0) continue;
+  for (const { message, flags, wasKnown } of before) {
+    // Without sequence numbers a client cannot say which message it was that had been announced.
+    if (uid !== '' && (message.uid === 0 || (byUid && !wasKnown))) continue;
     // Gone before the command was over: what had changed in it until then, SEARCH could see and nobody tells any more.
     if (view.gone.has(message.uid)) continue;
     const mayBeGone = message.uid === 0 || view.ledger.facts(message.uid).mayBeGone;

@@ -13,7 +13,8 @@ export interface Profile {
 /** @param capabilities what is not offered is not turned on */
 export function profileOf(index: number, capabilities: ReadonlySet<string>): Profile {
   const has = (name: string): boolean => capabilities.has(name);
-  const notify = ({ 2: 'SELECTED', 4: 'SELECTED-DELAYED' } as const)[index % 5];
+  // Of those with UIDONLY every other one.
+  const notify = ({ 2: 'SELECTED', 4: 'SELECTED-DELAYED', 7: 'SELECTED', 8: 'SELECTED', 9: 'SELECTED-DELAYED' } as const)[index % 10];
   return {
     isQresync: index % 3 === 1 && has('QRESYNC'),
     isUidOnly: index % 5 === 3 && has('UIDONLY'),

@@ -12,7 +12,7 @@ describe('random sessions on shared mailboxes are told nothing wrong and lose no
   for (const name of Object.keys(targets)) {
     it(`${name}, ${sessions} sessions, seed ${seed}`, { timeout: 60_000 + Number(seconds ?? 0) * 1_000 }, async () => {
       await using target = await openTarget(name);
-      const length = seconds === undefined ? { steps: 60 } : { seconds: Number(seconds) };
+      const length = seconds === undefined ? { steps: 40 } : { seconds: Number(seconds) };
       const { commands } = await runStress({ seed, sessions, ...length, ...target, connect: target.connect });
       assert.ok(commands >= sessions * 10, `${commands} commands`);
     });

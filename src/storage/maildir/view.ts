@@ -186,11 +186,16 @@ export class MaildirView implements MailboxView {
     const prepared = new Map<number, Contents | undefined>();
     // First: messages that are opened for their contents tell their dates, too.
     const contents = needsContents(needs) ? await loadContents(this.#box, uids, needs, signal) : undefined;
-    if (facts.size || facts.internalDate || facts.saveDate) {
-      for (const uid of await learnFacts(this.#box, uids, facts, signal)) gone.add(this.seqOf(uid));
+    for (;;) {
+      const { state } = this.#box;
+      if (facts.size || facts.internalDate || facts.saveDate) {
+        for (const uid of await learnFacts(this.#box, uids, facts, signal)) gone.add(this.seqOf(uid));
+      }
+      // A peer's new index may have come meanwhile: the numbering is the same, but what file names tell is not in its columns yet.
+      this.#checkState();
+      if (this.#box.state === state) break;
+      signal.throwIfAborted();
     }
-    // A peer's new index may have come meanwhile; the numbering is the same.
-    this.#checkState();
     for (let index = 0; index < present.length; index += 1) {
       const seq = present[index] as number;
       const found = contents?.get(uids[index] as number);

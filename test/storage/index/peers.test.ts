@@ -1,6 +1,7 @@
 // Two drivers share nothing but the files, as two processes do.
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { unlimitedQuota } from '#storage/driver.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
@@ -103,6 +104,28 @@ for (const compactLogBytes of [500, 1_000_000]) {
 }
 
 describe('Two processes on one mailbox', () => {
+  it('know the sizes that were asked for, also when the index is replaced meanwhile', async () => {
+    for (let turns = 0; turns < 12; turns++) {
+      await using world = await MaildirWorld.make();
+      // The size of one is in its name, that of the other has to be counted.
+      const text = 'Subject: x\n\nx\n';
+      const folder = await world.foreign('A', { 'cur/1.M1P1.a:2,': text });
+      await using view = await openView(await world.open('A'));
+      // Not part of the first state, which is written with what its names tell.
+      await writeFile(join(folder, `new/2.M1P1.b,S=${text.length},W=${text.length + 3}`), text);
+      await sync(view);
+      const peer = world.newDriver({ compactLogBytes: 1 });
+      await using other = await openView(await world.open('A', {}, peer));
+      await using neighbour = await openView(await world.open('A'));
+      for (let round = 0; round < 10; round++) await addFlags(other, [1], seen, [`k${round}`]);
+      const sizes = view.prepare([1, 2], { size: true }, never).then(() => [view.sizeAt(1), view.sizeAt(2)]);
+      for (let turn = 0; turn < turns; turn++) await new Promise((resolve) => setImmediate(resolve));
+      await sync(neighbour);
+      assert.deepEqual(await sizes, [text.length + 3, text.length + 3], `after ${turns} turns`);
+      await peer.close();
+    }
+  });
+
   it('leave to an expunged message the flags that it had, also when its index is replaced', async () => {
     await using world = await MaildirWorld.make();
     const mine = await world.create('A');
