@@ -20,7 +20,7 @@ export async function checkSort(session: StressSession): Promise<void> {
   if (view === undefined || !session.capabilities.has('SORT')) return;
   await session.learnUids(view);
   const order = session.any(orders);
-  const known = [...view.messages];
+  const known = view.messages.filter(({ uid }) => uid > 0);
   const reply = await session.run(`UID SORT (${order}) UTF-8 ALL`);
   const line = session.lines.find((text) => text.startsWith('* SORT'));
   if (!reply.startsWith('OK') || line === undefined) return session.fail(`SORT: ${reply}`);
@@ -43,7 +43,7 @@ export async function checkThread(session: StressSession): Promise<void> {
   const { view } = session;
   if (view === undefined || !session.capabilities.has('THREAD=REFERENCES')) return;
   await session.learnUids(view);
-  const known = [...view.messages];
+  const known = view.messages.filter(({ uid }) => uid > 0);
   const how = session.any(['REFERENCES', 'ORDEREDSUBJECT'].filter((name) => session.capabilities.has(`THREAD=${name}`)));
   const reply = await session.run(`UID THREAD ${how} UTF-8 ALL`);
   const line = session.lines.find((text) => text.startsWith('* THREAD'));
