@@ -162,9 +162,16 @@ async function main(): Promise<number> {
   return 0;
 }
 
+let interruption: Promise<void> | undefined;
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
-    void Promise.allSettled(running.map((peer) => peer.stop())).then(() => process.exit(130));
+    interruption ??= Promise.allSettled(running.map((peer) => peer.stop())).then(() => process.exit(130));
   });
 }
-process.exitCode = await main();
+try {
+  process.exitCode = await main();
+} catch (error) {
+  // Clients fail while their servers are being stopped: to end now would leave some of them.
+  await interruption;
+  throw error;
+}
