@@ -1,9 +1,11 @@
 // Lock files as Dovecot makes them, so that both servers may work on one Maildir.
 //
 // `<path>.lock` is created by link(2), which fails when it exists, and holds `<pid>:<host>`. The owner touches it every 10 s. Another process may break it when
-// the pid is on this host and gone, or when the file has not been touched for 120 s. Breaking: rename the lock to a private name, look
-// whether it is still the one judged stale, and put it back by link(2) if it is not, so that two breakers never remove a live lock.
+// the pid is on this host and gone, or when the file has not been touched for 120 s. Breaking: one process at a time, with `<path>.lock.break`, looks whether the
+// lock is still the one judged stale (its owner may have given it back, and ended, after the look at the file and before the look at the process), and
+// renames it to a private name. Should it be another one by then, it is put back by link(2).
 import {
+  type BigIntStats,
   closeSync,
   fstatSync,
   linkSync,
@@ -22,6 +24,8 @@ import { sleep } from './deadline.js';
 
 export const dotLockStaleMs = 120_000;
 export const dotLockTouchMs = 10_000;
+/** Somebody who breaks a lock needs a few calls for it; afterwards it must have been killed. */
+const breakingMs = 10_000;
 const firstPollMs = 2;
 const longestPollMs = 50;
 
@@ -90,8 +94,8 @@ export async function takeDotLock(path: string, options: DotLockOptions, signal?
     const lock = options.owner?.tryLink(lockPath) ?? tryCreate(lockPath, options.mode ?? 0o600);
     if (lock !== undefined) return lock;
     const reason = staleReason(lockPath, options.staleMs ?? dotLockStaleMs);
-    if (reason !== undefined) {
-      if (breakLock(lockPath, reason)) options.onBreak?.(lockPath, reason.text);
+    if (reason !== undefined && breakLock(lockPath, reason)) {
+      options.onBreak?.(lockPath, reason.text);
       continue;
     }
     const leftMs = deadline - Date.now();
@@ -267,7 +271,35 @@ function isAlive(pid: number): boolean {
   }
 }
 
+/** @returns false when it is no longer that one, or somebody else is about to break it */
 function breakLock(lockPath: string, stale: StaleLock): boolean {
+  const turn = `${lockPath}.break`;
+  if (!tryTurn(turn)) return false;
+  try {
+    return isSameLock(statSync(lockPath, { bigint: true, throwIfNoEntry: false }), stale) && removeStale(lockPath, stale);
+  } finally {
+    removed(turn);
+  }
+}
+
+function tryTurn(path: string): boolean {
+  try {
+    closeSync(openSync(path, 'wx', 0o600));
+    return true;
+  } catch (error) {
+    const errno = errnoOf(error);
+    if (errno !== 'EEXIST' && errno !== 'ENOENT') throw error;
+    const madeMs = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.POSITIVE_INFINITY;
+    if (Date.now() - madeMs > breakingMs) removed(path);
+    return false;
+  }
+}
+
+function isSameLock(lock: BigIntStats | undefined, { inode, mtimeNs }: StaleLock): boolean {
+  return lock?.ino === inode && lock.mtimeNs === mtimeNs;
+}
+
+function removeStale(lockPath: string, stale: StaleLock): boolean {
   const grave = `${lockPath}.${process.pid}.${process.hrtime.bigint()}`;
   try {
     renameSync(lockPath, grave);
@@ -275,8 +307,7 @@ function breakLock(lockPath: string, stale: StaleLock): boolean {
     if (errnoOf(error) === 'ENOENT') return false;
     throw error;
   }
-  const { ino, mtimeNs } = statSync(grave, { bigint: true });
-  const isTheStaleOne = ino === stale.inode && mtimeNs === stale.mtimeNs;
+  const isTheStaleOne = isSameLock(statSync(grave, { bigint: true }), stale);
   if (!isTheStaleOne) {
     try {
       linkSync(grave, lockPath);

@@ -68,6 +68,39 @@ describe('Dot lock', () => {
       }));
   }
 
+  it('leaves a lock alone whose process ended after giving it back', (test) =>
+    inFolder(async (path, folder) => {
+      await writeFile(`${path}.lock`, `${deadPid}:${hostname()}`);
+      const next = `${path}.next`;
+      let takenNs = 0n;
+      // Between the look at the file and the look at the process another one takes it.
+      test.mock.method(process, 'kill', () => {
+        writeFileSync(next, `${process.pid}:${hostname()}`);
+        unlinkSync(`${path}.lock`);
+        linkSync(next, `${path}.lock`);
+        takenNs = statSync(`${path}.lock`, { bigint: true }).ctimeNs;
+        throw Object.assign(new Error('ESRCH'), { code: 'ESRCH' });
+      });
+      assert.equal(tryDotLock(path), undefined);
+      test.mock.restoreAll();
+      // Not even for a moment: somebody would take it then, beside its owner.
+      assert.equal(statSync(`${path}.lock`, { bigint: true }).ctimeNs, takenNs);
+      assert.deepEqual(readdirSync(folder).sort(), ['list.lock', 'list.next']);
+    }));
+
+  it('is broken by one process at a time', () =>
+    inFolder(async (path, folder) => {
+      await writeFile(`${path}.lock`, `${deadPid}:${hostname()}`);
+      await writeFile(`${path}.lock.break`, '');
+      assert.equal(tryDotLock(path), undefined);
+      await assert.rejects(takeDotLock(path, { timeoutMs: 20 }), DotLockError);
+      // Who was about to do it was killed.
+      const before = new Date(Date.now() - 11_000);
+      await utimes(`${path}.lock.break`, before, before);
+      (await takeDotLock(path, { timeoutMs: 1000 })).release();
+      assert.deepEqual(await readdir(folder), []);
+    }));
+
   it('does not remove a lock that was broken and taken by somebody else', () =>
     inFolder(async (path) => {
       const lock = await takeDotLock(path, { timeoutMs: 1000 });
