@@ -1,6 +1,6 @@
 // The Maildir format: boxes by path, shared by all sessions of the process.
 import { randomBytes } from 'node:crypto';
-import { statSync } from 'node:fs';
+import { renameSync, statSync } from 'node:fs';
 import { mkdir, open, rename, rm, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LRUCache } from 'lru-cache';
@@ -172,10 +172,11 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     // Nobody in this process is in the middle of reading the folder, or of writing into it, under its old name.
     const release = await this.#boxes.get(keyOf(from))?.mutex.acquire(signal);
     try {
-      await rename(from.mailDir, to.mailDir);
-      if (from.controlDir !== from.mailDir) await renameIfThere(from.controlDir, to.controlDir);
+      // In one turn with `#moved`: a session that looked in between would find its mailbox gone.
+      renameSync(from.mailDir, to.mailDir);
+      if (from.controlDir !== from.mailDir) renameIfThere(from.controlDir, to.controlDir);
       if (from.indexDir !== undefined && to.indexDir !== undefined && from.indexDir !== from.mailDir && from.indexDir !== from.controlDir) {
-        await renameIfThere(from.indexDir, to.indexDir);
+        renameIfThere(from.indexDir, to.indexDir);
       }
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') throw new StorageError('not-found', `no mailbox at ${from.mailDir}`);
@@ -293,9 +294,9 @@ async function removeFile(path: string): Promise<void> {
   }
 }
 
-async function renameIfThere(from: string, to: string): Promise<void> {
+function renameIfThere(from: string, to: string): void {
   try {
-    await rename(from, to);
+    renameSync(from, to);
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error;
   }
