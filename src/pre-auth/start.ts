@@ -492,10 +492,7 @@ class PreAuthSession implements ClientHandle {
   }
 }
 
-/**
- * A handshake under way when the process is to end has this long, which is most of the grace time: the client's part of it takes one round trip or two,
- * but with new processes starting everywhere each may have to wait for its turn.
- */
+/** For a handshake under way when the process is to end, most of the grace time: one round trip or two, while new processes start everywhere. */
 const handshakeGraceMs = 4_500;
 /** A client has this long to take the last words. */
 const lingerMs = 2000;

@@ -10,17 +10,18 @@
 //
 // A record that was cut off (crash, full disk) is skipped; the state before it is right, so whoever meets it compacts. When a process starts and
 // finds valid records behind a broken one, it cannot know what was lost, and the index is built anew from the Maildir.
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, statSync, unlinkSync, writeSync, writevSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, renameSync, unlinkSync, writeSync, writevSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
 import { type DotLock, takeDotLock, tryDotLock } from '#util/dot-lock.js';
-import { type FilePermissions, givePermissions, privatePermissions } from '#util/file-permissions.js';
+import { type FilePermissions, privatePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import { appendBehind } from './append-behind.js';
 import { bootId } from './boot-id.js';
+import { type OpenLog, openLog, openLogId, writeParts } from './index-files.js';
 import { type IndexLimits, IndexState } from './index-state.js';
 import { type LoadedIndex, loadIndex } from './load-index.js';
-import { encodeLogHeader, logHeaderBytes, nextRecord, parseLogHeader, readRange, recordAt } from './log-reader.js';
+import { encodeLogHeader, logHeaderBytes, nextRecord, readRange, recordAt } from './log-reader.js';
 import { type Applied, applyRecord, modSeqRecord, sealRecord } from './log-record.js';
 import { applyNewRows, type NewRows, newRowsRecords } from './new-rows.js';
 import { encodeSnapshot } from './snapshot.js';
@@ -51,14 +52,6 @@ export function freshModSeq(): number {
 }
 
 let placeholder: IndexState | undefined;
-
-interface OpenLog {
-  readonly fd: number;
-  readonly logId: number;
-  readonly inode: number;
-  /** Everything before it has been applied. */
-  position: number;
-}
 
 export class MailboxIndex {
   state: IndexState;
@@ -460,45 +453,4 @@ function pause(): void {
 
 function randomLogId(): number {
   return Math.floor(Math.random() * Number.MAX_SAFE_INTEGER) + 1;
-}
-
-function writeParts(path: string, parts: readonly Buffer[], permissions: FilePermissions): void {
-  const fd = openSync(path, 'w', permissions.mode);
-  try {
-    givePermissions(fd, permissions);
-    for (const part of parts) {
-      let written = 0;
-      while (written < part.length) written += writeSync(fd, part, written);
-    }
-  } catch (error) {
-    unlinkSync(path);
-    throw error;
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** Opens a log for reading and appending; undefined when there is none or it has no valid header. */
-export function openLog(path: string): OpenLog | undefined {
-  let fd: number;
-  try {
-    fd = openSync(path, 'a+');
-  } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    throw error;
-  }
-  const header = parseLogHeader(readRange(fd, 0, logHeaderBytes));
-  if (header === undefined) {
-    closeSync(fd);
-    return undefined;
-  }
-  return { fd, logId: header.logId, inode: fstatSync(fd).ino, position: logHeaderBytes };
-}
-
-function openLogId(path: string): number | undefined {
-  if (statSync(path, { throwIfNoEntry: false }) === undefined) return undefined;
-  const log = openLog(path);
-  if (log === undefined) return undefined;
-  closeSync(log.fd);
-  return log.logId;
 }

@@ -24,7 +24,7 @@ import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
 import type { FlagColumns, WireForm, WireRoom, WireRun } from '../wire-run.js';
 import type { MaildirBox } from './box.js';
 import { cachedStructure, cacheStructure, fieldsOf, loadContents, needsContents } from './contents.js';
-import { copyMessages, moveMessages } from './copy.js';
+import { copyWithinQuota } from './copy-within-quota.js';
 import { expungeMessages } from './expunge.js';
 import { flagColumns } from './flag-columns.js';
 import { storeFlags } from './flag-store.js';
@@ -480,28 +480,6 @@ export class MaildirView implements MailboxView {
       return this.numbering.uidAt(seq) as Uid;
     });
     if (uids.length === 0) return { uidValidity: target.uidValidity, sourceUids: [], targetUids: [] };
-    const box = this.#box;
-    for (const uid of await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal)) throw expungedError(uid);
-    const octetsOf = uids.map((uid) => box.state.columns.virtualSize[box.state.columns.rowOf(uid)] as number);
-    const isSameUsage = target.quota === this.mailbox.quota || target.quota.sharesUsageWith?.(this.mailbox.quota) === true;
-    using room = target.quota.beginSave();
-    if (!(isMove && isSameUsage)) {
-      const wanted = octetsOf.reduce((sum, octets) => sum + octets, 0);
-      await room.reserve(wanted, uids.length);
-      await room.settle(signal);
-    }
-    const copied = isMove
-      ? await moveMessages({ box, uids, kept }, target.box, signal)
-      : await copyMessages({ box, uids, kept }, target.box, signal);
-    // Of a move only a part may have been possible.
-    const sizes = new Map(uids.map((uid, index) => [uid as number, octetsOf[index] as number]));
-    const octets = copied.sourceUids.reduce((sum, uid) => sum + (sizes.get(uid) ?? 0), 0);
-    room.commit(octets, copied.sourceUids.length);
-    if (isMove) this.mailbox.quota.changed(-octets, -copied.sourceUids.length);
-    return {
-      uidValidity: copied.uidValidity,
-      sourceUids: copied.sourceUids as readonly Uid[],
-      targetUids: copied.targetUids as readonly Uid[],
-    };
+    return copyWithinQuota({ mailbox: this.mailbox, uids, kept, isMove }, target, signal);
   }
 }

@@ -1,5 +1,5 @@
 // Processes are killed in the middle of their work. What they had acknowledged must be there, under the same UIDs, and only once.
-// ROOST_CRASH_ROUNDS sets how often (12 unless told), ROOST_CRASH_PROCESSES with how many processes at once (1,2 unless told); ROOST_CRASH_FSYNC=optimized
+// ROOST_CRASH_ROUNDS sets how often (25 unless told: 50 in all), ROOST_CRASH_PROCESSES with how many processes at once (1,2 unless told); ROOST_CRASH_FSYNC=optimized
 // lets them wait for the disk.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -15,7 +15,7 @@ import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { createMaildirDriver } from '#storage/maildir/driver.js';
 import type { Step } from './crash-child.js';
 
-const kills = Number(process.env['ROOST_CRASH_ROUNDS'] ?? 12);
+const kills = Number(process.env['ROOST_CRASH_ROUNDS'] ?? 25);
 const never = new AbortController().signal;
 
 interface KnownMessage {
