@@ -157,8 +157,6 @@ export class Practising {
         deadlineMs = performance.now() + sessionTimeoutMs;
         await stage.session(practice.session(this.#index));
       }
-      const facts = { sessions: this.#index, cpuMs: Math.round(this.#cpuMs), tookMs: Math.round(performance.now() - startedAtMs) };
-      log.debug('service.practised', `Practised ${facts.sessions} sessions in ${facts.tookMs} ms, ${facts.cpuMs} ms of CPU`, facts);
     } finally {
       clearInterval(watch);
       signal.removeEventListener('abort', onAbort);
@@ -167,6 +165,9 @@ export class Practising {
       stage.close();
       if (folder !== '') await removeFolder(folder).catch(() => closeFolder(folder));
     }
+    // Who waits for this may take it that nothing of it is left.
+    const facts = { sessions: this.#index, cpuMs: Math.round(this.#cpuMs), tookMs: Math.round(performance.now() - startedAtMs) };
+    log.debug('service.practised', `Practised ${facts.sessions} sessions in ${facts.tookMs} ms, ${facts.cpuMs} ms of CPU`, facts);
   }
 }
 
