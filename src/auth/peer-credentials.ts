@@ -1,5 +1,5 @@
 // Who is at the other end of a UNIX socket (SO_PEERCRED). Only the auth-userdb socket asks, so the library is loaded on first use.
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
@@ -11,7 +11,7 @@ export interface PeerCredentials {
 }
 
 /** Undefined when the platform cannot tell. */
-export async function peerCredentials(socket: Socket): Promise<PeerCredentials | undefined> {
+export async function peerCredentials(socket: Duplex): Promise<PeerCredentials | undefined> {
   if (process.platform !== 'linux') return undefined;
   const descriptor = descriptorOf(socket);
   if (descriptor === undefined) return undefined;
@@ -29,7 +29,7 @@ export async function peerCredentials(socket: Socket): Promise<PeerCredentials |
 }
 
 /** The descriptor is on the handle, which Node does not document; it is not there after close. */
-function descriptorOf(socket: Socket): number | undefined {
+function descriptorOf(socket: Duplex): number | undefined {
   const handle: unknown = Reflect.get(socket, '_handle');
   const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined;
   return typeof fd === 'number' && fd >= 0 ? fd : undefined;

@@ -5,6 +5,7 @@ import { CodedError, errnoOf } from '#util/coded-error.js';
 import { type Deadline, Deadlines } from '#util/deadlines.js';
 import { writeTogether } from '#util/write-together.js';
 import { encodeFrame, FrameDecoder, maxFrameBytes } from './frame.js';
+import { hearOut } from './hear-out.js';
 
 /** Unsent octets after which a peer that does not read is given up. */
 const defaultMaxBufferedBytes = 8 * 1024 * 1024;
@@ -41,6 +42,7 @@ export class FramedChannel {
     this.#options = options;
     this.#decoder = new FrameDecoder(options.maxFrameBytes ?? maxFrameBytes);
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    hearOut(socket, (octets) => this.#receive(octets));
     socket.on('error', (error) => this.#finish(error));
     // A peer that has ended its side will not read replies either, so both ends of the stream mean the same.
     socket.on('end', () => this.#finish(undefined));
@@ -276,11 +278,11 @@ export function readFirstFrame(
 }
 
 /**
- * The code for requests that wait when a channel has ended with `error`. A reader hears of a reset only behind all octets; a failed write ends a socket of
- * Node's at once, whatever waits in it.
+ * The code for requests that wait when a channel has ended with `error`. A reader hears of a reset only behind all octets, and a writer hears the peer out
+ * (hear-out.ts).
  */
 export function endedCode(error: Error | undefined): 'closed' | 'broken' {
-  return error === undefined || ('syscall' in error && error.syscall === 'read') ? 'closed' : 'broken';
+  return error === undefined || ('syscall' in error && (error.syscall === 'read' || error.syscall === 'write')) ? 'closed' : 'broken';
 }
 
 // A destroyed socket may still report the error it died of.

@@ -9,6 +9,13 @@ import type { Counts } from './counts.js';
 /** File descriptor of the channel in the child. 0 is /dev/null, 1 and 2 the log pipe, inherited sockets follow from 4. */
 export const controlFd = 3;
 
+/** A child sends its first status within this, or is killed. */
+export const startTimeoutMs = 30_000;
+/** How long a logged-in user waits for a process with a free slot. */
+export const fullWaitMs = 10_000;
+/** A route is answered within this: a process that is started for it at the last moment may take its whole time. */
+export const longestRouteMs = fullWaitMs + startTimeoutMs;
+
 /** A listening socket that the child inherits; it accepts from it itself. */
 export interface InheritedListener {
   readonly fd: number;
@@ -119,7 +126,7 @@ export type RoutedMessage =
       /** Names the reserved client slot. Goes along with the hand-off; the mail process reports it in `arrived` and `left`. */
       readonly ticket: number;
     }
-  /** `full`: no process has room and none may be started, for 10 s. `failed`: no such service, it cannot be started, or it is stopping. */
+  /** `full`: no process has room and none may be started, for 10 s. `failed`: no such service, it cannot be started (or not in 30 s), or it is stopping. */
   | { readonly kind: 'routed'; readonly id: number; readonly outcome: 'full' | 'failed'; readonly reason: string };
 
 /** Login process, or a mail process that passes a session on: where shall this logged-in user go? */

@@ -20,7 +20,19 @@ const nonBlocking = 0o4000;
 const async = 0o20000;
 const command = { setDescriptorFlags: 2, getFlags: 3, setFlags: 4, setOwner: 8 } as const;
 const level = { socket: 1, tcp: 6, ipv6: 41 } as const;
-const option = { reuseAddress: 2, reusePort: 15, onlyIpv6: 26, tcpInfo: 11 } as const;
+const option = {
+  reuseAddress: 2,
+  reusePort: 15,
+  onlyIpv6: 26,
+  tcpInfo: 11,
+  noDelay: 1,
+  keepAlive: 9,
+  keepIdle: 4,
+  keepInterval: 5,
+  keepCount: 6,
+} as const;
+/** What libuv asks for: a second between probes, ten of them. */
+const keepAliveProbes = { seconds: 1, count: 10 } as const;
 const readable = 1;
 const flagDontWait = 0x40;
 const flagNoSignal = 0x4000;
@@ -144,6 +156,19 @@ export class ListeningSockets {
     fcntl(fd, command.setFlags, isOn ? flags | async : flags & ~async);
   }
 
+  /**
+   * What is accepted from this listener sends without delay, and is probed.
+   * @param keepAliveMs idle time before the first probe; 0: is not probed
+   */
+  prepareConnections(fd: number, keepAliveMs: number): void {
+    this.#option(fd, level.tcp, option.noDelay);
+    this.#option(fd, level.socket, option.keepAlive, keepAliveMs > 0 ? 1 : 0);
+    if (keepAliveMs <= 0) return;
+    this.#option(fd, level.tcp, option.keepIdle, Math.max(1, Math.floor(keepAliveMs / 1000)));
+    this.#option(fd, level.tcp, option.keepInterval, keepAliveProbes.seconds);
+    this.#option(fd, level.tcp, option.keepCount, keepAliveProbes.count);
+  }
+
   /** The next waiting connection; undefined when there is none. */
   accept(fd: number): number | undefined {
     const accepted = this.#calls.accept4(fd, null, null, closeOnExec | nonBlocking);
@@ -188,9 +213,9 @@ export class ListeningSockets {
     return fd;
   }
 
-  #option(fd: number, optionLevel: number, name: number): void {
+  #option(fd: number, optionLevel: number, name: number, value = 1): void {
     const on = Buffer.alloc(4);
-    on.writeInt32LE(1);
+    on.writeInt32LE(value);
     this.#calls.setsockopt(fd, optionLevel, name, on, on.length);
   }
 

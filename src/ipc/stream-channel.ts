@@ -12,6 +12,7 @@ import { CodedError } from '#util/coded-error.js';
 import { writeTogether } from '#util/write-together.js';
 import { ChannelError } from './channel.js';
 import { encodeFrame } from './frame.js';
+import { hearOut } from './hear-out.js';
 import {
   encodeCredit,
   encodeData,
@@ -79,6 +80,7 @@ export class StreamChannel {
     this.#options = options;
     this.#decoder = new StreamFrameDecoder(options.maxMessageBytes);
     socket.on('data', (chunk: Buffer) => this.#receive(chunk));
+    hearOut(socket, (octets) => this.#receive(octets));
     socket.on('drain', () => this.#drained());
     socket.on('error', (error) => this.#finish(error));
     socket.on('end', () => this.#finish(undefined));

@@ -65,11 +65,11 @@ const standardError = 2;
 /** Lines that wait are written before they become more than this. */
 const maxWaitingCharacters = 64 * 1024;
 /** Least time between two writes of lines that may wait. A write costs more than its lines, and wakes the master up as well. */
-const pauseMs = 10;
+const pauseMs = 50;
 
 /**
  * Standard error. A line after a pause leaves at the end of the turn of the event loop, those that follow closely leave together; errors, which
- * may be last words, at once with all before them. A process that is killed without warning loses what it logged in its last 10 ms.
+ * may be last words, at once with all before them. A process that is killed without warning loses what it logged in its last 50 ms.
  */
 class StandardError implements DestinationStream {
   #waiting = '';

@@ -1,8 +1,13 @@
 // Refusals that login processes and mail processes in direct mode share.
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { HandoffRequest } from '#ipc/peer.js';
+import { goodbyeMs } from '#service-kit/anvil-client.js';
 import type { ServiceContext } from '#service-kit/role.js';
 import type { LoginResult } from './options.js';
 import { loginSettings } from './settings.js';
+
+/** For anvil to hear of it. */
+const slackMs = 30;
 
 /**
  * mail_max_userip_connections: sessions of this user from this address. The count includes only sessions that have started, so that parallel
@@ -16,8 +21,10 @@ export async function refuseOverUserLimit(
   const facts = { localIp: peer.localIp, remoteIp: peer.remoteIp };
   const limit = context.settings.forConnection(facts).get(loginSettings).mail_max_userip_connections;
   if (limit === 0 || !Number.isFinite(limit) || peer.remoteIp === '') return undefined;
-  const count = await context.anvil.lookup(user, peer.remoteIp, service);
-  if (count < limit) return undefined;
+  if ((await context.anvil.lookup(user, peer.remoteIp, service)) < limit) return undefined;
+  // One that has just ended may not have been told yet.
+  await sleep(goodbyeMs + slackMs);
+  if ((await context.anvil.lookup(user, peer.remoteIp, service)) < limit) return undefined;
   const text = `Maximum number of connections from user+IP exceeded (mail_max_userip_connections=${limit})`;
   return { kind: 'refused', refusal: 'user-limit', clientText: text, logText: text };
 }

@@ -1,11 +1,11 @@
 // From a listening socket to an accepted connection: client slot, PROXY protocol, facts about the peer.
-import type { Socket } from 'node:net';
 import type { SettingsOf } from '#config/define.js';
 import type { InheritedListener } from '#ipc/control.js';
 import type { Peer, TlsFacts } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
 import { NetworkList, plainIp } from './addresses.js';
 import type { ClientSlot, Clients } from './clients.js';
+import type { ClientSocket } from './open-socket.js';
 import { type ProxiedAddresses, type ProxiedTls, parseProxyHeader } from './proxy-protocol.js';
 import type { AcceptedConnection, ClientHandle, ConnectionPolicy } from './role.js';
 import type { connectionSettings } from './settings.js';
@@ -36,7 +36,7 @@ export class Acceptor {
     this.#proxies = new NetworkList(options.settings.haproxy_trusted_networks);
   }
 
-  accept(socket: Socket, listener: InheritedListener): void {
+  accept(socket: ClientSocket, listener: InheritedListener): void {
     // An error always comes with 'close', and a socket without this listener would end the process.
     socket.on('error', ignore);
     const reason = this.#options.loadRefusal();
@@ -50,7 +50,7 @@ export class Acceptor {
     else this.#deliver(socket, listener, slot, undefined, undefined);
   }
 
-  #readProxyHeader(socket: Socket, listener: InheritedListener, slot: ClientSlot): void {
+  #readProxyHeader(socket: ClientSocket, listener: InheritedListener, slot: ClientSlot): void {
     const proxyIp = plainIp(socket.remoteAddress ?? '');
     const give = (problem: string): void => {
       this.#options.log.warning('haproxy.refused', `haproxy: ${problem} (ip=${proxyIp})`, { ip: proxyIp, listener: listener.name });
@@ -96,7 +96,7 @@ export class Acceptor {
   }
 
   #deliver(
-    socket: Socket,
+    socket: ClientSocket,
     { kind, name, isTls }: InheritedListener,
     slot: ClientSlot,
     addresses: ProxiedAddresses | undefined,
@@ -125,7 +125,7 @@ export class Acceptor {
     }
   }
 
-  #peerOf(socket: Socket, kind: 'inet' | 'unix', proxied: ProxiedAddresses | undefined, tls: ProxiedTls | undefined): Peer {
+  #peerOf(socket: ClientSocket, kind: 'inet' | 'unix', proxied: ProxiedAddresses | undefined, tls: ProxiedTls | undefined): Peer {
     if (kind === 'unix') return unixPeer;
     const remoteIp = plainIp(proxied?.remoteIp ?? socket.remoteAddress ?? '');
     const localIp = plainIp(proxied?.localIp ?? socket.localAddress ?? '');
@@ -141,7 +141,7 @@ export class Acceptor {
     };
   }
 
-  #refuse(socket: Socket, { kind, name, isTls }: InheritedListener, reason: string): void {
+  #refuse(socket: ClientSocket, { kind, name, isTls }: InheritedListener, reason: string): void {
     this.#options.clients.countRefusal();
     const text = isTls ? undefined : this.#options.policy.refusal?.({ kind, name, isTls }, reason);
     // A TLS handshake costs more than the session it would refuse, so those clients see the connection end.

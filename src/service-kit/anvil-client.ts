@@ -11,6 +11,11 @@ const replyTimeoutMs = 2_000;
 /** Pause before the next attempt to connect, doubling. */
 const firstRetryMs = 100;
 const lastRetryMs = 5_000;
+/**
+ * The ends of sessions wait this long for others, and leave with whatever is said next: a wake-up of anvil costs more than what it is told. Who finds a user
+ * at a limit asks again after it.
+ */
+export const goodbyeMs = 50;
 /** Longest line from anvil. */
 const maxLineOctets = 8192;
 const noPenalty: AnvilPenalty = { value: 0, lastSeconds: 0 };
@@ -38,6 +43,9 @@ export class AnvilConnection implements AnvilClient {
   /** Answers come in the order of the questions. */
   #questions: Question[] = [];
   #received = '';
+  /** Lines about sessions that have ended, not written yet. */
+  #goodbyes = '';
+  #goodbyeTimer: NodeJS.Timeout | undefined;
   #retryMs = firstRetryMs;
   #retry: NodeJS.Timeout | undefined;
   #isClosed = false;
@@ -55,11 +63,14 @@ export class AnvilConnection implements AnvilClient {
     const isConnected = this.#socket !== undefined;
     const socket = this.#open();
     // A fresh connection announces all sessions, this one included.
-    if (isConnected) write(socket, connectLine(session));
+    if (isConnected) this.#write(socket, connectLine(session));
     return () => {
       if (this.#sessions.get(session.sessionId) !== announced) return;
       this.#sessions.take(session.sessionId);
-      write(this.#socket, encodeTabLine(['DISCONNECT', String(process.pid), anvilIdent(session), session.sessionId]));
+      // A connection that is still to be made will announce those that are there then.
+      if (this.#socket === undefined) return;
+      this.#goodbyes += encodeTabLine(['DISCONNECT', String(process.pid), anvilIdent(session), session.sessionId]);
+      this.#goodbyeTimer ??= setTimeout(() => this.#write(this.#socket, ''), goodbyeMs).unref();
     };
   }
 
@@ -77,7 +88,7 @@ export class AnvilConnection implements AnvilClient {
   }
 
   setPenalty(address: string, checksum: number, value: number): void {
-    write(this.#open(), encodeTabLine(['PENALTY-INC', address, String(checksum), String(value)]));
+    this.#write(this.#open(), encodeTabLine(['PENALTY-INC', address, String(checksum), String(value)]));
   }
 
   /** Ends sessions by id. @returns how many there were */
@@ -94,6 +105,7 @@ export class AnvilConnection implements AnvilClient {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#retry);
+    this.#write(this.#socket, '');
     this.#socket?.end();
     this.#socket = undefined;
     this.#answerAll();
@@ -106,7 +118,7 @@ export class AnvilConnection implements AnvilClient {
       // The answers that follow would be taken for the wrong questions, so the connection cannot be used any more.
       const timer = setTimeout(() => socket.destroy(new Error(`no answer in ${replyTimeoutMs} ms`)), replyTimeoutMs);
       this.#questions.push({ resolve, timer });
-      write(socket, encodeTabLine(fields));
+      this.#write(socket, encodeTabLine(fields));
     });
   }
 
@@ -138,6 +150,7 @@ export class AnvilConnection implements AnvilClient {
   #lost(socket: Socket, problem: string): void {
     if (this.#socket !== socket) return;
     this.#socket = undefined;
+    this.#forgetGoodbyes();
     this.#answerAll();
     if (this.#isClosed) return;
     if (!this.#wasReported) {
@@ -172,18 +185,27 @@ export class AnvilConnection implements AnvilClient {
     question.resolve(fields);
   }
 
+  /** What has ended goes first. @param line '' to say nothing else */
+  #write(socket: Socket | undefined, line: string): void {
+    const text = this.#goodbyes + line;
+    this.#forgetGoodbyes();
+    if (socket === undefined || text === '') return;
+    writeTogether(socket);
+    socket.write(text);
+  }
+
+  #forgetGoodbyes(): void {
+    clearTimeout(this.#goodbyeTimer);
+    this.#goodbyeTimer = undefined;
+    this.#goodbyes = '';
+  }
+
   #answerAll(): void {
     for (const { resolve, timer } of this.#questions.splice(0)) {
       clearTimeout(timer);
       resolve(undefined);
     }
   }
-}
-
-function write(socket: Socket | undefined, line: string): void {
-  if (socket === undefined) return;
-  writeTogether(socket);
-  socket.write(line);
 }
 
 function connectLine(session: AnvilSession): string {

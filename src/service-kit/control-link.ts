@@ -4,15 +4,16 @@ import { FramedChannel, PendingReplies } from '#ipc/channel.js';
 import {
   type ChildMessage,
   controlFd,
+  longestRouteMs,
   type MasterMessage,
   type RoutedMessage,
   type RouteMessage,
   type StartMessage,
+  startTimeoutMs,
 } from '#ipc/control.js';
 
-/** Longer than the 10 s that the master lets a client wait for a free process. */
-const routeTimeoutMs = 15_000;
-const startTimeoutMs = 30_000;
+/** The master answers each route; with this much patience it does so in time on a busy machine as well. */
+const routeTimeoutMs = longestRouteMs + 5_000;
 
 /** What the master tells while the process runs. */
 export interface ControlEvents {

@@ -17,7 +17,7 @@ import type { TlsState } from '#ipc/tls-state.js';
 import type { Logger } from '#log/logger.js';
 import type { ClientSlot, Clients } from './clients.js';
 import { Handed } from './handed.js';
-import { socketOfDescriptor } from './open-socket.js';
+import { type ClientSocket, socketOfDescriptor } from './open-socket.js';
 import { RelayedClients } from './relayed-clients.js';
 import type { RelayedStream } from './relayed-stream.js';
 import type { ClientHandle, HandedConnection } from './role.js';
@@ -133,7 +133,7 @@ export class HandoffReceiver {
   }
 
   /** What came with a stream that has moved. */
-  #takeSocket(token: string): Socket | undefined {
+  #takeSocket(token: string): ClientSocket | undefined {
     const fd = this.#findDescriptor(token);
     if (fd === undefined) return undefined;
     try {
@@ -168,7 +168,7 @@ export class HandoffReceiver {
     this.#begin(socket, message);
   }
 
-  #takeDescriptor(message: HandoffMessage): Socket | TlsStream | HandoffReply {
+  #takeDescriptor(message: HandoffMessage): ClientSocket | TlsStream | HandoffReply {
     const fd = this.#findDescriptor(message.token);
     if (fd === undefined) return refused(message.id, 'no-descriptor');
     const code = this.#refusal();
@@ -176,7 +176,7 @@ export class HandoffReceiver {
       closeDescriptor(fd);
       return refused(message.id, code);
     }
-    let socket: Socket;
+    let socket: ClientSocket;
     try {
       socket = socketOfDescriptor(fd);
     } catch (error) {
@@ -188,7 +188,7 @@ export class HandoffReceiver {
     return message.tls === undefined ? socket : this.#withTls(socket, message, message.tls);
   }
 
-  #withTls(socket: Socket, { id, request }: HandoffMessage, tls: TlsState): TlsStream | HandoffReply {
+  #withTls(socket: ClientSocket, { id, request }: HandoffMessage, tls: TlsState): TlsStream | HandoffReply {
     try {
       return new TlsStream(socket, tls);
     } catch (error) {
@@ -235,7 +235,10 @@ export class HandoffReceiver {
     if (this.#waiting.size > 0) this.#sweep = setTimeout(() => this.#closeUnclaimed(), unclaimedMs).unref();
   }
 
-  #begin(socket: Socket | RelayedStream | TlsStream, { ticket, request, readAhead }: HandoffMessage | RelayMessage | StreamMessage): void {
+  #begin(
+    socket: ClientSocket | RelayedStream | TlsStream,
+    { ticket, request, readAhead }: HandoffMessage | RelayMessage | StreamMessage,
+  ): void {
     const slot = this.#options.clients.take(ticket);
     // Looked at just before, in the same turn.
     if (slot === undefined) throw new Error('no client slot');

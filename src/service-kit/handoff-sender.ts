@@ -2,7 +2,6 @@
 import { randomUUID } from 'node:crypto';
 import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 import { ChannelError, connectUnix, endedCode, FramedChannel, PendingReplies, readFirstFrame } from '#ipc/channel.js';
 import type { RoutedMessage } from '#ipc/control.js';
 import { encodeFrame } from '#ipc/frame.js';
@@ -14,7 +13,7 @@ import type { Logger } from '#log/logger.js';
 import type { ControlLink } from './control-link.js';
 import { flushed } from './flushed.js';
 import { LinkTable } from './link-table.js';
-import { descriptorOf } from './listeners.js';
+import { type ClientSocket, descriptorOf, isClientSocket } from './open-socket.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
 import { Relay } from './relay.js';
 import { RelayedStream } from './relayed-stream.js';
@@ -40,7 +39,7 @@ type Attempt =
 export interface HandoffJob {
   /** The socket itself for plain connections, else the TLS stream over it. */
   readonly stream: Duplex;
-  readonly socket: Socket;
+  readonly socket: ClientSocket;
   /** Set where the TLS can go with the descriptor: the stream, or what it is made of. */
   readonly tls?: TlsStream | undefined;
   readonly buffered: Buffer;
@@ -213,13 +212,15 @@ export class HandoffSender {
     const token = randomUUID();
     const request = job.originOf === undefined ? job.request : { ...job.request, origin: job.originOf(fd) };
     let reply: HandoffReply;
+    let isOffered = false;
     try {
       const link = await this.#links.get(route.path);
       await sendDescriptor(route.descriptorPath, fd, token, descriptorTimeoutMs);
+      isOffered = true;
       reply = await link.handOff({ token, ticket: route.ticket, request, readAhead: readAhead.toString('base64'), tls: job.tls?.state });
     } catch (error) {
       // It may have been taken all the same, and two processes must not seal records under the same numbers: not even a word of regret.
-      if (isInDoubt(error)) job.tls?.destroy();
+      if (isOffered && isInDoubt(error)) job.tls?.destroy();
       return failedAttempt(error);
     }
     if (reply.kind === 'refused') return reply.code === 'no-descriptor' ? 'relay' : refusedAttempt(reply.code);
@@ -340,12 +341,12 @@ class MailLink {
 export function canPassSession(stream: Duplex): boolean {
   if (stream instanceof RelayedStream) return stream.canMove && canPassDescriptors();
   if (stream instanceof TlsStream) return descriptorOf(stream.socket) !== undefined && canPassDescriptors();
-  return stream instanceof Socket && !(stream instanceof TLSSocket) && descriptorOf(stream) !== undefined && canPassDescriptors();
+  return isClientSocket(stream) && descriptorOf(stream) !== undefined && canPassDescriptors();
 }
 
 /** How a stream that is passed on is taken from its reader, and given back. */
 interface PassSource {
-  readonly socket: Socket;
+  readonly socket: ClientSocket;
   stopReading(): Buffer;
   giveBack(readAhead: Buffer): Promise<void>;
 }
@@ -367,7 +368,7 @@ function withOrigin(request: HandoffRequest, stream: Duplex): HandoffRequest {
 }
 
 /** As it was before `stopReading`. */
-async function giveBack(socket: Socket, readAhead: Buffer): Promise<void> {
+async function giveBack(socket: ClientSocket, readAhead: Buffer): Promise<void> {
   await forgetPause(socket);
   if (readAhead.length > 0) socket.unshift(readAhead);
   continueReading(socket);
@@ -412,8 +413,8 @@ function idOf(text: string | undefined): number | undefined {
 }
 
 /** Those that handOff is given are, or behave as far as it matters like one. */
-function asSocket(stream: Duplex): Socket {
-  return stream as Socket;
+function asSocket(stream: Duplex): ClientSocket {
+  return stream as ClientSocket;
 }
 
 const ignore = (): undefined => undefined;

@@ -1,5 +1,5 @@
 // The records of a handshake of TLS, as whoever stands between socket and engine sees them.
-import { Direction } from '#protocol/tls/direction.js';
+import type { Direction } from '#protocol/tls/direction.js';
 import { RecordOpener } from '#protocol/tls/opener.js';
 import { contentTypes, headerBytes, RecordError } from '#protocol/tls/record.js';
 
@@ -17,11 +17,12 @@ export function recordLength(octets: Buffer, offset: number): number | undefined
 }
 
 /**
- * How many records were sent under a new secret, which are the tickets for resumption. The last of them is opened, so that a number that was used is never
- * used again.
+ * Goes over the records that were sent under a new secret, which are the tickets for resumption. The last of them is opened, so that a number that was
+ * used is never used again.
+ * @param direction at its first record; at the next one then
  * @throws RecordError, TlsError
  */
-export function countRecords(octets: Buffer, suite: string, secret: Buffer): number {
+export function skipRecords(octets: Buffer, direction: Direction): void {
   let count = 0;
   let last = octets;
   for (let offset = 0; offset < octets.length; ) {
@@ -30,8 +31,8 @@ export function countRecords(octets: Buffer, suite: string, secret: Buffer): num
     offset += length;
     count += 1;
   }
-  if (count === 0) return 0;
-  const record = new RecordOpener(new Direction({ suite, secret, sequence: count - 1 }), last).next();
+  if (count === 0) return;
+  direction.skip(count - 1);
+  const record = new RecordOpener(direction, last).next();
   if (record?.type !== contentTypes.handshake) throw new RecordError('internalError', 'a ticket was expected');
-  return count;
 }

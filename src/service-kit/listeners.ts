@@ -3,21 +3,27 @@
 //
 // Node has no way to stop a server from accepting but to close it, which closes its descriptor; therefore it gets a copy and the original is
 // kept. Where no copy can be made, a full process keeps listening: connections it takes too many are given to `onSocket` all the same, which refuses them.
-import { createServer, type Server, type Socket } from 'node:net';
+//
+// Listeners for the network are polled by ourselves where that can be done (polled-listener.ts), which costs less for each connection.
+import { createServer, type Server } from 'node:net';
 import type { InheritedListener } from '#ipc/control.js';
 import { closeDescriptor, duplicateDescriptor, HandlePassError } from '#ipc/handle-pass.js';
 import type { Logger } from '#log/logger.js';
-import { takeAccepted } from './open-socket.js';
+import { type ClientSocket, descriptorOf, setForAccepted, takeAccepted } from './open-socket.js';
+import { PolledListener } from './polled-listener.js';
+import { openPoller } from './polling.js';
 
 interface Listener {
   readonly facts: InheritedListener;
   server: Server | undefined;
   /** The copy kept while the server uses, and will close, the other one. */
   spareFd: number | undefined;
+  /** In place of a server; the descriptor is `spareFd` all the time. */
+  polled: PolledListener | undefined;
 }
 
 export interface ListenerOptions {
-  readonly onSocket: (socket: Socket, listener: InheritedListener) => void;
+  readonly onSocket: (socket: ClientSocket, listener: InheritedListener) => void;
   readonly log: Logger;
   /** Which listener is opened first, from 0; by chance unless told. */
   readonly firstTurn?: number;
@@ -32,7 +38,7 @@ export class Listeners {
   #turn: number;
 
   constructor(inherited: readonly InheritedListener[], options: ListenerOptions) {
-    this.#listeners = inherited.map((facts) => ({ facts, server: undefined, spareFd: facts.fd }));
+    this.#listeners = inherited.map((facts) => ({ facts, server: undefined, spareFd: facts.fd, polled: undefined }));
     this.#options = options;
     this.#turn = options.firstTurn ?? Math.floor(Math.random() * inherited.length);
   }
@@ -64,6 +70,7 @@ export class Listeners {
     for (const listener of this.#listeners) {
       listener.server?.close();
       listener.server = undefined;
+      listener.polled?.setOpen(false);
       if (listener.spareFd !== undefined) closeDescriptor(listener.spareFd);
       listener.spareFd = undefined;
     }
@@ -73,6 +80,11 @@ export class Listeners {
     const fd = listener.spareFd;
     if (fd === undefined) return;
     const { facts } = listener;
+    listener.polled ??= this.#pollFor(facts);
+    if (listener.polled !== undefined) {
+      listener.polled.setOpen(true);
+      return;
+    }
     const keepAlive = facts.keepAliveMs > 0 && facts.kind === 'inet';
     const server = createServer(
       { noDelay: facts.kind === 'inet', keepAlive, keepAliveInitialDelay: facts.keepAliveMs, allowHalfOpen: false },
@@ -80,16 +92,25 @@ export class Listeners {
     );
     server.on('error', (error) => this.#options.log.error('listener.failed', `listen(${facts.name}) failed: ${error.message}`, { error }));
     server.listen({ fd, backlog: facts.backlog });
+    const isInherited = facts.kind === 'inet' && setForAccepted(server, keepAlive ? facts.keepAliveMs : 0);
     takeAccepted(server, (socket) => {
-      if (facts.kind === 'inet') socket.setNoDelay(true);
-      if (keepAlive) socket.setKeepAlive(true, facts.keepAliveMs);
+      if (facts.kind === 'inet' && !isInherited) {
+        socket.setNoDelay(true);
+        if (keepAlive) socket.setKeepAlive(true, facts.keepAliveMs);
+      }
       this.#options.onSocket(socket, facts);
     });
     listener.server = server;
     listener.spareFd = undefined;
   }
 
+  #pollFor(facts: InheritedListener): PolledListener | undefined {
+    const poller = facts.kind === 'inet' ? openPoller() : undefined;
+    return poller === undefined ? undefined : new PolledListener(facts, poller, (socket) => this.#options.onSocket(socket, facts));
+  }
+
   #pause(listener: Listener): void {
+    listener.polled?.setOpen(false);
     const { server } = listener;
     if (server === undefined) return;
     try {
@@ -101,12 +122,4 @@ export class Listeners {
     listener.server = undefined;
     server.close();
   }
-}
-
-/** The descriptor of a server or socket; Node shows it on the handle only. */
-export function descriptorOf(owner: Server | Socket): number | undefined {
-  if (!('_handle' in owner)) return undefined;
-  const handle: unknown = owner._handle;
-  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return undefined;
-  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined;
 }

@@ -1,7 +1,8 @@
 // The handshake of TLS 1.3 over a socket, by OpenSSL called directly (openssl.ts). What it cannot do it leaves to Node before a word was said.
-import type { Socket } from 'node:net';
+import { Direction } from '#protocol/tls/direction.js';
 import { cipherSuite } from '#protocol/tls/suites.js';
-import { countRecords, recordLength } from './handshake-records.js';
+import { recordLength, skipRecords } from './handshake-records.js';
+import type { ClientSocket } from './open-socket.js';
 import type { OpenSslContext, OpenSslHandshake } from './openssl.js';
 import { handshakeError, timeoutError } from './tls-error.js';
 import { TlsStream } from './tls-stream.js';
@@ -19,7 +20,7 @@ export interface QuickShaken {
 }
 
 export interface QuickOptions {
-  readonly socket: Socket;
+  readonly socket: ClientSocket;
   readonly context: OpenSslContext;
   readonly timeoutMs: number;
   /** Called once. */
@@ -39,7 +40,7 @@ export function shakeHandsQuickly(options: QuickOptions): void {
 
 class QuickHandshake {
   readonly #options: QuickOptions;
-  readonly #socket: Socket;
+  readonly #socket: ClientSocket;
   readonly #engine: OpenSslHandshake;
   readonly #timer: NodeJS.Timeout;
   /** From the record on that has not come whole; before the first answer, everything. */
@@ -97,6 +98,7 @@ class QuickHandshake {
         }
         this.#cipher = cipher;
       }
+      if (state === 'done') waitForMore(this.#socket);
       if (said.length > 0) this.#socket.write(said);
       if (state === 'failed') throw handshakeError(this.#engine.error);
       if (state === 'done') {
@@ -118,14 +120,12 @@ class QuickHandshake {
     const { clientSecret, serverSecret, serverName } = this.#engine;
     const cipher = this.#cipher;
     if (clientSecret === undefined || serverSecret === undefined) throw handshakeError(new Error('OpenSSL has told no secrets'));
-    const state = {
-      suite: cipher,
-      received: { secret: clientSecret.toString('base64'), sequence: 0 },
-      sent: { secret: serverSecret.toString('base64'), sequence: countRecords(said, cipher, serverSecret) },
-      partial: this.#received.toString('base64', this.#taken),
-    };
+    const received = new Direction({ suite: cipher, secret: clientSecret, sequence: 0 });
+    const sent = new Direction({ suite: cipher, secret: serverSecret, sequence: 0 });
+    skipRecords(said, sent);
+    const partial = this.#received.subarray(this.#taken);
     this.#detach();
-    this.#options.onDone({ stream: new TlsStream(this.#socket, state), facts: { cipher, serverName } });
+    this.#options.onDone({ stream: new TlsStream(this.#socket, { received, sent, partial }), facts: { cipher, serverName } });
   }
 
   #leave(): void {
@@ -145,6 +145,12 @@ class QuickHandshake {
     this.#socket.off('end', this.#onClose);
     this.#socket.off('close', this.#onClose);
   }
+}
+
+/** What is written in this turn goes in one piece: the tickets with the greeting, so that neither end takes two for one. */
+function waitForMore(socket: ClientSocket): void {
+  socket.cork();
+  setImmediate(() => socket.uncork());
 }
 
 const nothing = Buffer.alloc(0);

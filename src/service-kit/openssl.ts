@@ -5,6 +5,9 @@
 // theirs which expect one of Node's streams behind each connection. Callbacks of Node's into JavaScript cannot be used at all, as the calls run on a stack of
 // their own, which V8 takes for one that has overflowed.
 //
+// A context made here, without Node, would not know Node's form of tickets, which a callback of Node's writes: clients that meet now this and now Node, as in
+// direct mode or for some time after the keys have changed, could not resume.
+//
 // Where calls, or the context's address, are not as expected there is no `OpenSslContext`, and Node does the handshake.
 import type { SecureContext } from 'node:tls';
 import { inspect, types } from 'node:util';
@@ -20,6 +23,8 @@ const wantsRead = 2;
 /** TLSEXT_NAMETYPE_host_name */
 const hostName = 0;
 const maxErrorBytes = 256;
+/** Of a line of the key log: label, the client's random, a secret of 48 octets. */
+const maxLineBytes = 256;
 
 /** `more`: of the client's octets. */
 export type HandshakeState = 'more' | 'done' | 'failed';
@@ -45,11 +50,16 @@ interface Calls {
   readonly nextError: NativeFunction;
   readonly errorText: NativeFunction;
   readonly clearErrors: NativeFunction;
+  readonly lengthOf: NativeFunction;
+  readonly copy: NativeFunction;
   /** BIO_s_mem */
   readonly memory: number;
-  /** A function pointer: tells `speaking` a line of the key log. */
+  /** A function pointer: tells `speaking` where a line of the key log is. */
   readonly keyLog: bigint;
 }
+
+const clientLabel = 'CLIENT_TRAFFIC_SECRET_0 ';
+const serverLabel = 'SERVER_TRAFFIC_SECRET_0 ';
 
 /** Whose handshake goes on: OpenSSL calls back in the same turn. */
 let speaking: OpenSslHandshake | undefined;
@@ -66,7 +76,7 @@ function load(): Calls | undefined {
   };
   // Another library of this name, in the same process, would make something else of the context.
   if (texts('OpenSSL_version', ['int'])(0)?.startsWith(`OpenSSL ${process.versions.openssl ?? ''} `) !== true) return undefined;
-  const keyLogType = native.pointer(native.proto('void RoostKeyLog(intptr_t session, const char *line)'));
+  const keyLogType = native.pointer(native.proto('void RoostKeyLog(intptr_t session, intptr_t line)'));
   return {
     controlContext: library.func('SSL_CTX_ctrl', 'long', [pointer, 'int', 'long', pointer]),
     setKeyLog: library.func('SSL_CTX_set_keylog_callback', 'void', [pointer, keyLogType]),
@@ -86,8 +96,10 @@ function load(): Calls | undefined {
     nextError: library.func('ERR_get_error', 'ulong', []),
     errorText: library.func('ERR_error_string_n', 'void', ['ulong', 'void *', 'size_t']),
     clearErrors: library.func('ERR_clear_error', 'void', []),
+    lengthOf: library.func('strlen', 'size_t', [pointer]),
+    copy: library.func('memcpy', pointer, ['void *', pointer, 'size_t']),
     memory: library.func('BIO_s_mem', pointer, [])(),
-    keyLog: native.register((_session: unknown, line: unknown) => speaking?.hear(String(line)), keyLogType),
+    keyLog: native.register((_session: unknown, line: unknown) => speaking?.hear(Number(line)), keyLogType),
   };
 }
 
@@ -138,8 +150,12 @@ export class OpenSslContext {
     if (calls === undefined) return undefined;
     const address = addressOf(owner);
     if (address === undefined || calls.controlContext(address, setMinVersion, version13, 0) !== 1) return undefined;
-    calls.setKeyLog(address, calls.keyLog);
     return new OpenSslContext(calls, owner, address);
+  }
+
+  /** Whether secrets are told, which takes a tenth of a handshake: each of the five is printed, octet by octet, before anybody is asked. */
+  set tellsSecrets(tells: boolean) {
+    this.#calls.setKeyLog(this.#address, tells ? this.#calls.keyLog : null);
   }
 
   /** To be freed. Undefined without memory for it. */
@@ -182,6 +198,7 @@ export class OpenSslHandshake {
     calls.clearErrors();
     calls.writeBio(this.#received, octets, octets.length);
     speaking = this;
+    this.context.tellsSecrets = true;
     const status = calls.handshake(session);
     speaking = undefined;
     if (status === 1) return 'done';
@@ -210,10 +227,18 @@ export class OpenSslHandshake {
     return this.#session === 0 ? '' : (this.#calls.serverName(this.#session, hostName) ?? '');
   }
 
-  /** @param line of a key log file: label, the client's random, the secret in hexadecimal */
-  hear(line: string): void {
-    if (line.startsWith('CLIENT_TRAFFIC_SECRET_0 ')) this.clientSecret = secretOf(line);
-    else if (line.startsWith('SERVER_TRAFFIC_SECRET_0 ')) this.serverSecret = secretOf(line);
+  /** @param line its address, of a key log file: label, the client's random, the secret in hexadecimal */
+  hear(line: number): void {
+    const calls = this.#calls;
+    const length = calls.lengthOf(line);
+    if (length >= maxLineBytes) return;
+    calls.copy(heard, line, length);
+    if (heard.toString('latin1', 0, serverLabel.length) === serverLabel) {
+      this.serverSecret = secretOf(length);
+      // What follows in this turn is for exporters alone.
+      this.context.tellsSecrets = false;
+    } else if (heard.toString('latin1', 0, clientLabel.length) === clientLabel) this.clientSecret = secretOf(length);
+    heard.fill(0, 0, length);
   }
 
   free(): void {
@@ -231,8 +256,12 @@ export class OpenSslHandshake {
   }
 }
 
-function secretOf(line: string): Buffer {
-  return Buffer.from(line.slice(line.lastIndexOf(' ') + 1), 'hex');
+/** The last line that was heard. */
+const heard = Buffer.alloc(maxLineBytes);
+
+/** @param length of the line in `heard` */
+function secretOf(length: number): Buffer {
+  return Buffer.from(heard.toString('latin1', heard.lastIndexOf(0x20, length) + 1, length), 'hex');
 }
 
 const nothing = Buffer.alloc(0);

@@ -1,5 +1,4 @@
 // Streams over a socket that take what was written together as parts, in one call.
-import type { Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 
 export type Done = (error?: Error | null) => void;
@@ -21,7 +20,7 @@ export abstract class PartsStream extends Duplex {
 }
 
 /** Calls back when the kernel has all that was written: at once if it has, so that buffers may be used again at once. */
-export function whenTaken(socket: Socket, done: Done): void {
+export function whenTaken(socket: Duplex, done: Done): void {
   if (socket.writableLength === 0) done();
   else socket.write('', done);
 }

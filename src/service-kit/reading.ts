@@ -3,8 +3,9 @@
 // pause() is not enough: a paused net.Socket goes on reading until its buffer is full, and read(), or the tick after a 'data' event, starts the
 // handle again. Octets read after a descriptor was sent away would be lost. So the buffer is emptied first, which leaves the stream believing
 // that a read is under way and keeps it from starting another, and the handle is stopped last, in the same turn of the event loop.
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import type { ClientSocket } from './open-socket.js';
+import { SocketStream } from './socket-stream.js';
 
 interface ReadableHandle {
   readStop(): unknown;
@@ -17,7 +18,7 @@ function isReadableHandle(value: unknown): value is ReadableHandle {
 }
 
 /** Node shows a socket's handle under this name only; undefined after close. */
-function handleOf(socket: Socket): ReadableHandle | undefined {
+function handleOf(socket: ClientSocket): ReadableHandle | undefined {
   const handle: unknown = '_handle' in socket ? socket._handle : undefined;
   return isReadableHandle(handle) ? handle : undefined;
 }
@@ -26,7 +27,8 @@ function handleOf(socket: Socket): ReadableHandle | undefined {
  * Takes the readers off a socket and stops reading.
  * @returns what the socket has read and nobody has taken
  */
-export function stopReading(socket: Socket): Buffer {
+export function stopReading(socket: ClientSocket): Buffer {
+  if (socket instanceof SocketStream) return socket.stopReading();
   socket.removeAllListeners('data');
   socket.removeAllListeners('readable');
   socket.pause();
@@ -41,7 +43,11 @@ export function stopReading(socket: Socket): Buffer {
 }
 
 /** Undoes `stopReading`: the socket reads into its buffer again; the caller attaches a reader or calls `resume`. */
-export function continueReading(socket: Socket): void {
+export function continueReading(socket: ClientSocket): void {
+  if (socket instanceof SocketStream) {
+    socket.continueReading();
+    return;
+  }
   const handle = handleOf(socket);
   if (handle === undefined || handle.reading) return;
   handle.reading = true;

@@ -1,19 +1,20 @@
+import type { ClientSocket } from './open-socket.js';
+
 // Octets between a client and the process that serves it, for connections whose TLS ends here.
-import type { Socket } from 'node:net';
 
 /** After one side has ended, how long the other may take to do so. */
 const lingerMs = 30_000;
 
 /** Stays until both sides are closed. Takes both sockets over. */
 export class Relay {
-  readonly #client: Socket;
-  readonly #service: Socket;
+  readonly #client: ClientSocket;
+  readonly #service: ClientSocket;
   readonly #onClose: () => void;
   #openSides = 2;
   #linger: NodeJS.Timeout | undefined;
 
   /** @param onClose called once, when neither side is open any more */
-  constructor(client: Socket, service: Socket, onClose: () => void) {
+  constructor(client: ClientSocket, service: ClientSocket, onClose: () => void) {
     this.#client = client;
     this.#service = service;
     this.#onClose = onClose;
@@ -26,7 +27,7 @@ export class Relay {
     this.#service.destroy();
   }
 
-  #copy(from: Socket, to: Socket): void {
+  #copy(from: ClientSocket, to: ClientSocket): void {
     from.on('data', (chunk: Buffer) => {
       // Read all the same when nobody is left to take it: what is not read makes a reset of the end.
       if (!to.destroyed && !to.write(chunk)) from.pause();

@@ -12,6 +12,7 @@ import {
 } from '#ipc/handoff.js';
 import { StreamChannel } from '#ipc/stream-channel.js';
 import { CellMap } from '#util/cell-map.js';
+import type { ClientSocket } from './open-socket.js';
 import { type MoveOutcome, RelayedStream } from './relayed-stream.js';
 
 /** A login process that is slower serves nobody. */
@@ -23,7 +24,7 @@ export interface RelayedClientsOptions {
   /** A client was taken. */
   readonly begin: (stream: RelayedStream, message: StreamMessage) => void;
   /** The socket that was sent under this token. */
-  readonly takeSocket: (token: string) => Socket | undefined;
+  readonly takeSocket: (token: string) => ClientSocket | undefined;
   readonly onClose: (error: Error | undefined) => void;
 }
 

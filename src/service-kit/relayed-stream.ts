@@ -3,11 +3,11 @@
 //
 // Where the session has to move on, to a process that knows nothing of this channel, the other end is asked for a descriptor (`move`); the stream then
 // goes on over that socket, so whoever holds it need not know.
-import type { Socket } from 'node:net';
 import type { Origin } from '#ipc/peer.js';
 import type { StreamEnd, StreamOwner } from '#ipc/stream-channel.js';
 import { CodedError } from '#util/coded-error.js';
 import { flushed } from './flushed.js';
+import type { ClientSocket } from './open-socket.js';
 import { type Done, PartsStream, whenTaken } from './parts-stream.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
 
@@ -24,7 +24,7 @@ const flushTimeoutMs = 5_000;
 
 /** What became of a stream whose other end was asked for a descriptor. `lost`: neither side can go on with it. */
 export type MoveOutcome =
-  | { readonly kind: 'moved'; readonly socket: Socket; readonly origin: Origin | undefined }
+  | { readonly kind: 'moved'; readonly socket: ClientSocket; readonly origin: Origin | undefined }
   | { readonly kind: 'stays' | 'lost' };
 
 /** With the shape of what a Duplex is given, whole (open-socket.ts tells why). */
@@ -33,7 +33,7 @@ const options = { allowHalfOpen: false, readable: true, writable: true, autoDest
 export class RelayedStream extends PartsStream implements StreamOwner {
   #end: StreamEnd | undefined;
   /** After `move`. */
-  #socket: Socket | undefined;
+  #socket: ClientSocket | undefined;
   readonly #moveOut: (() => Promise<MoveOutcome>) | undefined;
   #origin: Origin | undefined;
   /** Pushed and not yet asked for more: the window is given back with the next `_read`. */
@@ -60,7 +60,7 @@ export class RelayedStream extends PartsStream implements StreamOwner {
   }
 
   /** The socket that the stream has moved to. */
-  get socket(): Socket | undefined {
+  get socket(): ClientSocket | undefined {
     return this.#socket;
   }
 
@@ -115,14 +115,14 @@ export class RelayedStream extends PartsStream implements StreamOwner {
     if (this.canMove) void this.#startMove();
   }
 
-  #goOn(socket: Socket, origin: Origin | undefined): void {
+  #goOn(socket: ClientSocket, origin: Origin | undefined): void {
     this.#socket = socket;
     this.#origin = origin;
     this.#attach(socket);
     if (this.destroyed) socket.destroy();
   }
 
-  #attach(socket: Socket): void {
+  #attach(socket: ClientSocket): void {
     socket.on('data', this.#onSocketData);
     socket.on('end', this.#onSocketEnd);
     socket.on('error', (error) => this.destroy(error));
@@ -215,7 +215,7 @@ export class RelayedStream extends PartsStream implements StreamOwner {
     else this.#writing = done;
   }
 
-  #sendBySocket(socket: Socket, parts: readonly Buffer[], done: Done): void {
+  #sendBySocket(socket: ClientSocket, parts: readonly Buffer[], done: Done): void {
     socket.cork();
     for (const part of parts) socket.write(part);
     socket.uncork();

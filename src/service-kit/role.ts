@@ -7,6 +7,7 @@ import type { ClaimKeys } from '#ipc/claim-keys.js';
 import type { CountName, Counts } from '#ipc/counts.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import type { Logger } from '#log/logger.js';
+import type { ClientSocket } from './open-socket.js';
 
 /** One `inet_listener` or `unix_listener` of the service. */
 export interface ListenerFacts {
@@ -19,7 +20,7 @@ export interface ListenerFacts {
 
 /** A connection that the kit accepted from a listener. TLS listeners: the handshake is done by `startTls`, not by the kit. */
 export interface AcceptedConnection {
-  readonly socket: Socket;
+  readonly socket: ClientSocket;
   readonly peer: Peer;
   readonly listener: ListenerFacts;
   /** Tell the kit that this client is gone. Idempotent. Until then it occupies one of client_limit. */

@@ -1,6 +1,5 @@
 // One running process of a service: what the role sees (ServiceContext) and what the master hears.
 import { randomBytes } from 'node:crypto';
-import { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type PackedSettings, unpackSettings } from '#config/pack.js';
 import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
@@ -18,9 +17,10 @@ import type { ControlLink } from './control-link.js';
 import { HandoffReceiver } from './handoff-receiver.js';
 import { canPassSession, HandoffSender } from './handoff-sender.js';
 import { IdleMemory } from './idle-memory.js';
-import { descriptorOf, Listeners } from './listeners.js';
+import { Listeners } from './listeners.js';
 import type { LoadState } from './load.js';
 import { LoadMonitor, maxFilesShare } from './load-monitor.js';
+import { descriptorOf, isClientSocket } from './open-socket.js';
 import { originText } from './origin.js';
 import type {
   AcceptedConnection,
@@ -219,13 +219,8 @@ export class ServiceProcess implements ServiceContext {
       const { stream, request } = handed;
       const { origin, peer } = request;
       const socket = stream instanceof TlsStream ? stream.socket : stream;
-      const fd = socket instanceof Socket ? descriptorOf(socket) : undefined;
-      if (
-        !(socket instanceof Socket) ||
-        fd === undefined ||
-        origin === undefined ||
-        !this.isSealed(originText(origin, peer, fd), origin.seal)
-      )
+      const fd = isClientSocket(socket) ? descriptorOf(socket) : undefined;
+      if (!isClientSocket(socket) || fd === undefined || origin === undefined || !this.isSealed(originText(origin, peer, fd), origin.seal))
         throw new Error('it does not come from here');
       const listener: ListenerFacts = { kind: 'inet', name: origin.listener, isTls: false };
       const connection: AcceptedConnection = { socket, peer, listener, release: () => handed.release() };

@@ -15,7 +15,7 @@ import {
 } from '#ipc/handoff.js';
 import type { Origin } from '#ipc/peer.js';
 import { StreamChannel } from '#ipc/stream-channel.js';
-import { socketOfDescriptor } from './open-socket.js';
+import { type ClientSocket, socketOfDescriptor } from './open-socket.js';
 import { Relay } from './relay.js';
 import { StreamRelay } from './stream-relay.js';
 
@@ -26,7 +26,7 @@ export interface RelayHandle {
 }
 
 export interface RelayedClient {
-  readonly client: Socket;
+  readonly client: ClientSocket;
   readonly message: Omit<StreamMessage, 'kind' | 'id'>;
   readonly originOf: ((fd: number) => Origin) | undefined;
   /** Called once, when both sides have ended. */

@@ -1,13 +1,13 @@
 // Octets between a client whose TLS ends here and the process that serves it, over one stream of a channel that many clients share.
-import type { Socket } from 'node:net';
 import type { StreamEnd, StreamOwner } from '#ipc/stream-channel.js';
+import type { ClientSocket } from './open-socket.js';
 
 /** After one side has ended, how long the other may take to do so. */
 const lingerMs = 30_000;
 
 /** Stays until both sides have ended. Takes the client over with `start`; what comes from the other end before that waits. */
 export class StreamRelay implements StreamOwner {
-  readonly #client: Socket;
+  readonly #client: ClientSocket;
   readonly #onClose: () => void;
   #end: StreamEnd | undefined;
   #isStarted = false;
@@ -25,7 +25,7 @@ export class StreamRelay implements StreamOwner {
   #linger: NodeJS.Timeout | undefined;
 
   /** @param onClose called once, when neither side is open any more */
-  constructor(client: Socket, onClose: () => void) {
+  constructor(client: ClientSocket, onClose: () => void) {
     this.#client = client;
     this.#onClose = onClose;
   }
@@ -100,7 +100,7 @@ export class StreamRelay implements StreamOwner {
     return this.#end;
   }
 
-  get client(): Socket {
+  get client(): ClientSocket {
     return this.#client;
   }
 

@@ -10,6 +10,7 @@ import { ForkCalls, type ForkRequest } from '#ipc/fork-calls.js';
 import { encodeFrame } from '#ipc/frame.js';
 import { canPassDescriptors, forgetSender } from '#ipc/handle-pass.js';
 import { type TemplateMessage, templateArgument, templateRequest } from '#ipc/template.js';
+import { forgoPolling } from './polling.js';
 
 const logFds = [1, 2] as const;
 const firstListenerFd = 4;
@@ -37,6 +38,7 @@ export async function becomeCopy(title: string, rehearse: () => Promise<void>): 
   loadLateModules();
   storeNoRandomness();
   canPassDescriptors();
+  forgoPolling();
   await rehearse();
   process.title = `${title} [template]`;
   forgetSender();

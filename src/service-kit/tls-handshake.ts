@@ -1,16 +1,16 @@
 // The handshake of TLS, by Node in memory: its records come and go through here, so that after a handshake of TLS 1.3 all is known that the records
 // behind it need (tls-stream.ts). With older versions, and suites that are not known here, Node's stream goes on over the same wire.
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
-import type { TlsState } from '#ipc/tls-state.js';
+import { Direction } from '#protocol/tls/direction.js';
 import { cipherSuite } from '#protocol/tls/suites.js';
-import { countRecords, recordLength } from './handshake-records.js';
+import { recordLength, skipRecords } from './handshake-records.js';
+import { asNodeSocket, type ClientSocket } from './open-socket.js';
 import type { OpenSslContext } from './openssl.js';
 import { type QuickFacts, shakeHandsQuickly } from './openssl-handshake.js';
 import { type Done, PartsStream, whenTaken } from './parts-stream.js';
 import { handshakeError, type TlsError, timeoutError } from './tls-error.js';
-import { TlsStream } from './tls-stream.js';
+import { type TlsParts, TlsStream } from './tls-stream.js';
 
 const newestVersion = 'TLSv1.3';
 
@@ -20,7 +20,7 @@ export interface Shaken<Facts> {
 }
 
 export interface HandshakeOptions<Facts> {
-  readonly socket: Socket;
+  readonly socket: ClientSocket;
   readonly tls: TLSSocketOptions;
   readonly timeoutMs: number;
   /** Asked once, after the handshake. */
@@ -56,7 +56,7 @@ export function shakeHands<Facts>(options: MovableOptions<Facts>): Promise<Shake
  * @throws TlsError `handshake`, `timeout`; destroying the socket is the caller's
  */
 export function shakeHandsInPlace<Facts>({ socket, tls, timeoutMs, factsOf }: HandshakeOptions<Facts>): Promise<Shaken<Facts>> {
-  const stream = new TLSSocket(socket, tls);
+  const stream = new TLSSocket(asNodeSocket(socket), tls);
   return new Promise((resolve, reject) => {
     let failure: unknown;
     const finish = (error: TlsError | undefined): void => {
@@ -85,7 +85,7 @@ export function shakeHandsInPlace<Facts>({ socket, tls, timeoutMs, factsOf }: Ha
 
 class Handshake<Facts> {
   readonly done: Promise<Shaken<Facts>>;
-  readonly #socket: Socket;
+  readonly #socket: ClientSocket;
   readonly #factsOf: (stream: TLSSocket) => Facts;
   readonly #wire: Wire;
   readonly #engine: TLSSocket;
@@ -175,28 +175,25 @@ class Handshake<Facts> {
 
   #finish(rest: Buffer, mustStay: boolean): void {
     const facts = this.#factsOf(this.#engine);
-    const state = mustStay ? undefined : this.#state(rest);
+    const parts = mustStay ? undefined : this.#parts(rest);
     this.#detach();
-    if (state === undefined) this.#resolve({ stream: this.#goOnWithEngine(rest), facts });
+    if (parts === undefined) this.#resolve({ stream: this.#goOnWithEngine(rest), facts });
     else {
       this.#wire.release();
       this.#engine.destroy();
-      this.#resolve({ stream: new TlsStream(this.#socket, state), facts });
+      this.#resolve({ stream: new TlsStream(this.#socket, parts), facts });
     }
   }
 
-  #state(rest: Buffer): TlsState | undefined {
-    const { name } = this.#engine.getCipher();
+  #parts(rest: Buffer): TlsParts | undefined {
+    const { name: suite } = this.#engine.getCipher();
     const received = this.#clientSecret;
     const sent = this.#serverSecret;
-    if (this.#engine.getProtocol() !== newestVersion || cipherSuite(name) === undefined) return undefined;
+    if (this.#engine.getProtocol() !== newestVersion || cipherSuite(suite) === undefined) return undefined;
     if (received === undefined || sent === undefined) return undefined;
-    return {
-      suite: name,
-      received: { secret: received.toString('base64'), sequence: 0 },
-      sent: { secret: sent.toString('base64'), sequence: countRecords(Buffer.concat(this.#wire.written), name, sent) },
-      partial: rest.toString('base64'),
-    };
+    const outgoing = new Direction({ suite, secret: sent, sequence: 0 });
+    skipRecords(Buffer.concat(this.#wire.written), outgoing);
+    return { received: new Direction({ suite, secret: received, sequence: 0 }), sent: outgoing, partial: rest };
   }
 
   #goOnWithEngine(rest: Buffer): TLSSocket {
@@ -227,13 +224,13 @@ class Handshake<Facts> {
 
 /** What the engine takes for the network. */
 class Wire extends PartsStream {
-  readonly #socket: Socket;
+  readonly #socket: ClientSocket;
   #isReleased = false;
   #isConnected = false;
   /** Since `forgetWritten`. */
   written: Buffer[] = [];
 
-  constructor(socket: Socket) {
+  constructor(socket: ClientSocket) {
     super({ allowHalfOpen: true });
     this.#socket = socket;
   }

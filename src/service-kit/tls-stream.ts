@@ -2,12 +2,12 @@
 //
 // Node's own TLS streams cannot leave their process. This one is its socket, two secrets and two counters, so that the process that has done the
 // handshake can give all of it away (docs/ipc.md, "TLS"), and the one that serves the client needs nobody in between.
-import type { Socket } from 'node:net';
 import type { TlsState } from '#ipc/tls-state.js';
 import { Direction } from '#protocol/tls/direction.js';
 import { type OpenedRecord, RecordOpener } from '#protocol/tls/opener.js';
 import { alerts, contentTypes, RecordError } from '#protocol/tls/record.js';
 import { parseKeyUpdate, RecordSealer } from '#protocol/tls/sealer.js';
+import type { ClientSocket } from './open-socket.js';
 import { type Done, PartsStream, whenTaken } from './parts-stream.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
 
@@ -20,9 +20,24 @@ const maxUnsentBytes = 65_536;
 /** With the shape of what a Duplex is given, whole (open-socket.ts tells why). */
 const options = { allowHalfOpen: false, readable: true, writable: true, autoDestroy: true, emitClose: true } as const;
 
+/** The keys of both directions, and what is left of the octets that came. */
+export interface TlsParts {
+  readonly received: Direction;
+  readonly sent: Direction;
+  readonly partial: Buffer;
+}
+
+/** @throws RangeError for a suite that is not known, or secrets that are none of it */
+function partsOf({ suite, received, sent, partial }: TlsState): TlsParts {
+  return {
+    received: new Direction({ suite, secret: Buffer.from(received.secret, 'base64'), sequence: received.sequence }),
+    sent: new Direction({ suite, secret: Buffer.from(sent.secret, 'base64'), sequence: sent.sequence }),
+    partial: Buffer.from(partial, 'base64'),
+  };
+}
+
 export class TlsStream extends PartsStream {
-  readonly socket: Socket;
-  readonly #suite: string;
+  readonly socket: ClientSocket;
   readonly #incoming: Direction;
   readonly #outgoing: Direction;
   readonly #opener: RecordOpener;
@@ -35,13 +50,13 @@ export class TlsStream extends PartsStream {
    * Takes the socket over: it is read as far as this has room, and ends with this.
    * @throws RangeError for a suite that is not known, or secrets that are none of it
    */
-  constructor(socket: Socket, { suite, received, sent, partial }: TlsState) {
+  constructor(socket: ClientSocket, tls: TlsState | TlsParts) {
     super(options);
+    const { received, sent, partial } = 'suite' in tls ? partsOf(tls) : tls;
     this.socket = socket;
-    this.#suite = suite;
-    this.#incoming = new Direction({ suite, secret: Buffer.from(received.secret, 'base64'), sequence: received.sequence });
-    this.#outgoing = new Direction({ suite, secret: Buffer.from(sent.secret, 'base64'), sequence: sent.sequence });
-    this.#opener = new RecordOpener(this.#incoming, Buffer.from(partial, 'base64'));
+    this.#incoming = received;
+    this.#outgoing = sent;
+    this.#opener = new RecordOpener(received, partial);
     this.#sealer = new RecordSealer(this.#outgoing);
     // Its end is told by the stream, after the last words.
     socket.allowHalfOpen = true;
@@ -129,7 +144,7 @@ export class TlsStream extends PartsStream {
     const incoming = this.#incoming.state;
     const outgoing = this.#outgoing.state;
     return {
-      suite: this.#suite,
+      suite: incoming.suite,
       received: { secret: incoming.secret.toString('base64'), sequence: incoming.sequence },
       sent: { secret: outgoing.secret.toString('base64'), sequence: outgoing.sequence },
       partial: this.#opener.rest.toString('base64'),

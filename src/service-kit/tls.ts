@@ -1,6 +1,5 @@
 // TLS of client connections: contexts are made once from the settings, session tickets work in every process of the service.
 import { constants } from 'node:crypto';
-import type { Socket } from 'node:net';
 import {
   createSecureContext,
   type SecureContext,
@@ -12,6 +11,7 @@ import {
 import type { SettingsOf } from '#config/define.js';
 import type { ConnectionFacts, SettingsSource } from '#config/settings-source.js';
 import type { TlsFacts } from '#ipc/peer.js';
+import type { ClientSocket } from './open-socket.js';
 import { OpenSslContext } from './openssl.js';
 import type { QuickFacts } from './openssl-handshake.js';
 import { continueReading, stopReading } from './reading.js';
@@ -159,7 +159,7 @@ export class TlsContexts {
 }
 
 export interface UpgradeRequest {
-  readonly socket: Socket;
+  readonly socket: ClientSocket;
   readonly contexts: TlsContexts;
   readonly facts: ConnectionFacts;
   /** Read before the handshake; only the start of a TLS record is accepted. */

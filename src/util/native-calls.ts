@@ -29,6 +29,10 @@ export interface NativeLibraries {
   address(memory: Buffer): bigint;
   /** The C library's errno after the last call. */
   errno(): number;
+  readonly node: {
+    /** Calls back in each turn of libuv's loop in which the descriptor is ready, outside of all that Node does around a callback (ticks, errors). */
+    poll(fd: number, events: { readonly readable: boolean }, call: () => void): { ref(): void; unref(): void };
+  };
 }
 
 function isNativeLibraries(value: unknown): value is NativeLibraries {

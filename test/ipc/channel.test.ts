@@ -62,6 +62,18 @@ describe('framed channel', () => {
     assert.deepEqual(b.heard.messages, [{ n: 1 }, { n: 2 }]);
   });
 
+  it('hears what a peer has said last also when writing to it fails before that is read', async () => {
+    if (near.connecting) await once(near, 'connect');
+    const { channel, heard } = listen(near);
+    const said = Array.from({ length: 10 }, (_, n) => ({ n, text: 'x'.repeat(3_000) }));
+    far.write(Buffer.concat(said.map((value) => encodeFrame(value))));
+    far.destroy();
+    channel.sendNow({ is: 'late' });
+    await until(() => heard.closed.length === 1);
+    assert.match(String(heard.closed[0]), /EPIPE/);
+    assert.deepEqual(heard.messages, said);
+  });
+
   it('carries messages both ways, in order', async () => {
     const [a, b] = [listen(near), listen(far)];
     for (let n = 0; n < 100; n += 1) {
@@ -172,7 +184,7 @@ describe('replies', () => {
   it('are known to be missing only where all was read that the peer has said', async () => {
     const read = Object.assign(new Error('read ECONNRESET'), { syscall: 'read' });
     const written = Object.assign(new Error('write EPIPE'), { syscall: 'write' });
-    assert.deepEqual([undefined, read, written, new Error('bad frame')].map(endedCode), ['closed', 'closed', 'broken', 'broken']);
+    assert.deepEqual([undefined, read, written, new Error('bad frame')].map(endedCode), ['closed', 'closed', 'closed', 'broken']);
   });
 
   it('are waited for until the deadline, or the end of the channel', async () => {

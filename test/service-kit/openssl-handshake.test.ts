@@ -113,6 +113,22 @@ describe('A handshake without Node', { skip: !isThere }, () => {
     await talk(stream);
   });
 
+  it('sends the tickets together with what is said at once', async () => {
+    const stream = await shake(contextsOf());
+    assert.equal(accepted.writableCorked, 1);
+    assert.ok(accepted.writableLength > 0);
+    await talk(stream);
+    assert.equal(accepted.writableCorked, 0);
+  });
+
+  it('sends the tickets in the same turn to a client that is told nothing else', async () => {
+    await shake(contextsOf());
+    assert.ok(accepted.writableLength > 0);
+    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise((resolve) => setImmediate(resolve));
+    assert.equal(accepted.writableCorked, 0);
+  });
+
   it('takes a client that sends octet by octet', async () => {
     const stream = await shake(contextsOf(), { socket: new Crumbs(client) });
     assert.ok(stream instanceof TlsStream);

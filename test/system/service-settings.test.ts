@@ -50,6 +50,10 @@ describe('listen_backlog', () => {
     });
     const [loginProcess] = await processesOf(server, 'imap-login');
     assert.ok(loginProcess);
+    // It listens by now, and has left the backlog as it is.
+    const first = open(server.ports.imap);
+    assert.match((await first.line()) ?? 'closed', /^\* OK /);
+    first.close();
     const clients: LineClient[] = [];
     let connected = 0;
     process.kill(loginProcess.pid, 'SIGSTOP');
@@ -69,7 +73,9 @@ describe('listen_backlog', () => {
     } finally {
       process.kill(loginProcess.pid, 'SIGCONT');
     }
-    for (const client of clients) assert.match((await client.line()) ?? 'closed', /^\* OK /);
+    // What the kernel has refused it may take for connected on the client's side only, until the client says something.
+    const held = clients.slice(0, 5);
+    for (const client of held) assert.match((await client.line()) ?? 'closed', /^\* OK /);
     for (const client of clients) client.close();
   });
 });

@@ -122,6 +122,8 @@ export class SoakAccounting {
       // A login that took longer than the grace time of the login process, and ended at a process that goes on.
       if (path?.relayPid !== undefined && this.#wasCutOff(`${kind}-login`, openedAtMs, brokenAtMs))
         return `cut off by ${kind}-login at the end of the grace time`;
+      // After a reload a session may end the command that it is in; one that takes longer than the grace time, on a busy machine, is cut off.
+      if (this.#wasCutOff(kind, openedAtMs, brokenAtMs)) return `cut off by ${kind} at the end of the grace time`;
       // One that has passed it on just before its end has not always said so.
       return killed(({ pid }) => path?.ownerPids.includes(pid) === true) && killedOf('imap', 'imap-hibernate')
         ? 'broken by a kill after a move that was not logged'
@@ -136,7 +138,9 @@ export class SoakAccounting {
     if (killedOf(`${kind}-login`) === undefined) return undefined;
     // Its own end is the end of what it relays; a connection that it has passed on needs another reason.
     if (security !== 'plain') return `broken by a kill of ${kind}-login (not logged)`;
-    return killedOf(kind) === undefined ? undefined : `broken by a kill of ${kind} (not logged)`;
+    // With the line about the login, those about moves may be all that is known of it, and they do not name the connection.
+    const kill = killedOf(kind, `${kind}-hibernate`);
+    return kill === undefined ? undefined : `broken by a kill of ${kill.service} (not logged)`;
   }
 
   /** A reload gives sessions some seconds; one that waits longer (for a process that delivers, while starts are put off) is cut off, and counted in the log. */
@@ -145,12 +149,16 @@ export class SoakAccounting {
       /^(\d+) (\S+): Warning: \d+ clients did not end in time and are cut off$/gm,
       // The process did not even come to cutting them off.
       /^(\d+) master: Warning: service\((\S+)\): child \d+ killed with signal (?:9|15) - reload$/gm,
+      // Of a copy of a template the master does not learn how it ended.
+      /^(\d+) master: Warning: Processes aren't dying after reload, sent SIG(?:KILL|TERM) to \d+ process/gm,
     ];
     return lines
       .flatMap((line) => [...this.#readLog().matchAll(line)])
       .some(
         ([, seconds, name]) =>
-          name === service && Number(seconds) * 1_000 >= openedAtMs - 1_000 && Number(seconds) * 1_000 <= brokenAtMs + 1_000,
+          (name === undefined || name === service) &&
+          Number(seconds) * 1_000 >= openedAtMs - 1_000 &&
+          Number(seconds) * 1_000 <= brokenAtMs + 1_000,
       );
   }
 

@@ -1,6 +1,6 @@
 import type { CommandSpec } from '../command.js';
 
-const indexFiles = ['roost.index', 'roost.index.log', 'roost.cache'] as const;
+const indexFiles = ['roost.index', 'roost.index.log', 'roost.cache', 'roost.keys'] as const;
 
 export const dump: CommandSpec = {
   name: 'dump',

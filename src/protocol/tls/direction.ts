@@ -62,6 +62,11 @@ export class Direction {
     return nonce;
   }
 
+  /** @param count of records that somebody else has sealed */
+  skip(count: number): void {
+    this.#sequence += count;
+  }
+
   /** After a KeyUpdate (RFC 8446 7.2). */
   update(): void {
     this.#secret = nextSecret(this.suite, this.#secret);

@@ -1,10 +1,10 @@
 // What a cipher suite of TLS 1.3 means for records: the AEAD, and how its keys come from a traffic secret (RFC 8446 7.1 to 7.3, B.4).
-import { createHmac } from 'node:crypto';
+import { type Hash, hmacOf } from './mac.js';
 
 export interface CipherSuite {
   readonly algorithm: 'aes-128-gcm' | 'aes-256-gcm' | 'chacha20-poly1305';
   readonly keyBytes: 16 | 32;
-  readonly hash: 'sha256' | 'sha384';
+  readonly hash: Hash;
   /** Of a traffic secret: that of the hash. */
   readonly secretBytes: 32 | 48;
 }
@@ -55,5 +55,5 @@ const keyLabel = (bytes: CipherSuite['keyBytes']): Label => keyLabels[bytes];
 const updateLabel = (bytes: CipherSuite['secretBytes']): Label => updateLabels[bytes];
 
 function expandLabel({ hash }: CipherSuite, secret: Buffer, { octets, length }: Label): Buffer {
-  return createHmac(hash, secret).update(octets).digest().subarray(0, length);
+  return hmacOf(hash)(secret, octets).subarray(0, length);
 }

@@ -1,5 +1,5 @@
 // One connection to anvil: Dovecot's line protocol, and what `roostadm who` and `roostadm kick` need beyond it (docs/ipc.md, "anvil").
-import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import { encodeTabLine, parseTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import { NetworkList } from '#service-kit/addresses.js';
@@ -24,12 +24,12 @@ export type AnvilRights = 'all' | 'lookup';
 const restricted: ReadonlySet<string> = new Set(['VERSION', 'LOOKUP']);
 
 export class AnvilPeer {
-  readonly #socket: Socket;
+  readonly #socket: Duplex;
   readonly #state: AnvilState;
   readonly #rights: AnvilRights;
   #received = '';
 
-  constructor(socket: Socket, state: AnvilState, rights: AnvilRights) {
+  constructor(socket: Duplex, state: AnvilState, rights: AnvilRights) {
     this.#socket = socket;
     this.#state = state;
     this.#rights = rights;

@@ -1,7 +1,7 @@
 // The auth role: answers login processes, mail processes, Postfix and Exim on UNIX sockets.
 import { stat } from 'node:fs/promises';
-import type { Socket } from 'node:net';
 import { isAbsolute, join } from 'node:path';
+import type { Duplex } from 'node:stream';
 import { ClaimSealer } from '#auth/claim-token.js';
 import { authListenerKind, authRequestTimeoutMs } from '#auth/interface.js';
 import { peerCredentials } from '#auth/peer-credentials.js';
@@ -162,7 +162,7 @@ function serve(context: ServiceContext, authenticator: Authenticator, connection
 }
 
 /** root, this process's user, and the socket's owner and group may look up everybody; others themselves. */
-async function userdbAccess(context: ServiceContext, socket: Socket, name: string): Promise<MasterAccess | undefined> {
+async function userdbAccess(context: ServiceContext, socket: Duplex, name: string): Promise<MasterAccess | undefined> {
   const peer = await peerCredentials(socket);
   if (!peer) return undefined;
   const path = isAbsolute(name) ? name : join(context.baseDir, name);

@@ -7,6 +7,7 @@ import { connectAuthMaster } from '#auth/master-connection.js';
 import type { SettingsSource } from '#config/settings-source.js';
 import type { Recipient } from '#delivery/deliver.js';
 import { deliverySettings, lmtpSettings, smtpSettings } from '#delivery/settings.js';
+import type { ClientSocket } from '#service-kit/open-socket.js';
 import type { Role, ServiceContext } from '#service-kit/role.js';
 import { tlsSettings } from '#service-kit/settings.js';
 import { createMailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
@@ -75,7 +76,7 @@ export const deliverRole: Role = {
     };
     context.onHandoff(({ stream, request, release }) => {
       const session = new SmtpSession(options, parts, { ...request.peer, isTrusted: false }, request.sessionId);
-      const accepted = { socket: stream as Socket, peer: request.peer, listener: innerListener, release };
+      const accepted = { socket: stream as ClientSocket, peer: request.peer, listener: innerListener, release };
       const connection = new SmtpConnection(accepted, noTls, session, { maxErrors: 1, log: context.log, hostname: options.hostname });
       void connection.run();
       return connection;

@@ -30,7 +30,8 @@ class TestAnvil {
     await role.start(context);
     this.#server = createServer((socket) => {
       this.#sockets.add(socket);
-      handler?.({ socket, listener: { kind: 'unix', name: listenerName, isTls: false }, release: () => undefined } as AcceptedConnection);
+      const peer = { remoteIp: '', remotePort: 0, localIp: '', localPort: 0, tls: undefined, isSecured: true, isTrusted: false };
+      handler?.({ socket, peer, listener: { kind: 'unix', name: listenerName, isTls: false }, release: () => undefined });
     });
     await new Promise<void>((resolve) => this.#server?.listen(this.path, resolve));
   }
@@ -85,6 +86,32 @@ describe('anvil', () => {
     const count = async (): Promise<number> => login.lookup('anna', '192.0.2.1', 'imap');
     for (let tries = 0; (await count()) > 0 && tries < 100; tries += 1);
     assert.equal(await count(), 0);
+  });
+
+  it('hears of sessions that have ended a moment later, together, and before anything else is said', async () => {
+    const [imap, login] = [anvil.client(), anvil.client()];
+    const leave = ['s1', 's2', 's3'].map((sessionId) => imap.connect({ ...anna, sessionId }, ignore));
+    assert.equal(await imap.lookup('anna', '192.0.2.1', 'imap'), 3);
+    leave[0]?.();
+    assert.equal(await imap.lookup('anna', '192.0.2.1', 'imap'), 2);
+    const returned = imap.connect({ ...anna, sessionId: 's1' }, ignore);
+    for (const end of [...leave.slice(1), returned]) end();
+    let count = 3;
+    for (const endMs = Date.now() + 10_000; count > 0 && Date.now() < endMs; ) count = await login.lookup('anna', '192.0.2.1', 'imap');
+    assert.equal(count, 0);
+  });
+
+  it('hears of sessions that end with their process', async () => {
+    const [imap, login] = [anvil.client(), anvil.client()];
+    const leave = imap.connect(anna, ignore);
+    imap.connect({ ...anna, user: 'bob', sessionId: 's2' }, ignore);
+    await imap.lookup('', '', '');
+    leave();
+    imap.close();
+    let count = 1;
+    for (const endMs = Date.now() + 10_000; count > 0 && Date.now() < endMs; )
+      count = (await login.lookup('anna', '192.0.2.1', 'imap')) + (await login.lookup('bob', '192.0.2.1', 'imap'));
+    assert.equal(count, 0);
   });
 
   it('is told everything again after a crash', async () => {

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { longestRouteMs } from '#ipc/control.js';
 import type { Decision, PoolLimits } from '#services/master/schedule/decisions.js';
 import { Scheduler } from '#services/master/schedule/scheduler.js';
 
@@ -219,6 +220,8 @@ class Simulation {
       if (!(isSpent && clientLimit > 1)) counted += 1;
     }
     assert.ok(counted <= processLimit, `${counted} processes`);
+    for (const sinceMs of this.openRoutes.values())
+      assert.ok(this.now - sinceMs <= longestRouteMs, `a route has waited for ${this.now - sinceMs} ms`);
     // A process that was started and one that the scheduler counts are the same thing.
     assert.ok(this.scheduler.processes.every(({ id }) => this.processes.has(id)));
   }

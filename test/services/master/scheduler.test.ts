@@ -196,6 +196,23 @@ describe('Connections on a listener', () => {
     );
   });
 
+  it('push out one client for one that waits, however long its process takes to end', () => {
+    const world = new World({ isLogin: true, processLimit: 2, clientLimit: 1, serviceCount: 1 });
+    const older = world.ready();
+    world.status(older, { clients: 1, served: 1, oldestPreAuthAtMs: 10 });
+    world.after(20);
+    const younger = world.ready();
+    world.status(younger, { clients: 1, served: 1, oldestPreAuthAtMs: 50 });
+    world.after(20);
+    assert.deepEqual(of('push-out', world.scheduler.demand(world.now, 1)), [{ kind: 'push-out', process: older }]);
+    world.after(1_000);
+    assert.deepEqual(of('push-out', world.scheduler.demand(world.now, 1)), []);
+    world.after(200);
+    assert.deepEqual(of('push-out', world.scheduler.demand(world.now, 2)), [{ kind: 'push-out', process: younger }]);
+    world.after(5_000);
+    assert.deepEqual(of('push-out', world.scheduler.demand(world.now, 1)), [{ kind: 'push-out', process: older }]);
+  });
+
   it('name process_limit and the value that would do, at most once a second', () => {
     const world = new World({ processLimit: 2 });
     const first = world.ready();
@@ -306,6 +323,28 @@ describe('A logged-in user', () => {
     const [second] = of('start', world.after(2_000));
     assert.ok(second);
     assert.equal(of('answer', world.status(second.process))[0]?.request, request);
+  });
+
+  it('waits for a slow start no longer than 40 s, and begins no second one then', () => {
+    const world = new World();
+    world.route();
+    world.now += 9_000;
+    const { request } = world.route('bob');
+    const decisions = world.after(21_000);
+    assert.equal(of('kill', decisions).length, 1);
+    assert.deepEqual(of('start', decisions), []);
+    assert.equal(of('refuse', decisions).find((refusal) => refusal.request === request)?.outcome, 'failed');
+  });
+
+  it('has its slot for as long as the connection is on its way, however slow the start was', () => {
+    const world = new World({ clientLimit: 1, processLimit: 1 });
+    const [start] = of('start', world.route().decisions);
+    assert.ok(start);
+    world.now += 29_000;
+    assert.equal(of('answer', world.status(start.process)).length, 1);
+    const { request, decisions } = world.route('bob');
+    assert.deepEqual(of('answer', decisions), []);
+    assert.deepEqual(of('answer', world.after(2_000)), [], `request ${request} took a promised slot`);
   });
 
   it('is not served by a process of another identity; an idle one of those makes room at the limit', () => {

@@ -55,10 +55,6 @@ export type Decision =
   | { readonly kind: 'limit-reached'; readonly limit: LimitName; readonly value: number; readonly needed: number; readonly waiting: number }
   | { readonly kind: 'throttle'; readonly ms: number };
 
-/** Waiting for a free slot ends after this. */
-export const fullWaitMs = 10_000;
-/** A process must send its first status within this. */
-export const startTimeoutMs = 30_000;
 /** A reservation whose connection never arrived is given back after this. */
 export const reservationMs = 30_000;
 /** Processes being started at the same time, for one service. */
@@ -67,6 +63,8 @@ export const maxStarting = 10;
 export const listenPauseMs = 20;
 /** The same after clients were pushed out. */
 export const pushOutPauseMs = 200;
+/** Where each process has one client: how long it may take until the process of one that was pushed out has ended, and another one has started. */
+export const replacementMs = 5_000;
 /** The log line about a limit comes at most this often. */
 export const limitLogMs = 1_000;
 

@@ -19,6 +19,8 @@ export class PoolProcess {
   clients = 0;
   served = 0;
   oldestPreAuthAtMs: number | undefined;
+  /** When its client was last asked to go. */
+  pushedOutAtMs = Number.NEGATIVE_INFINITY;
   readonly #limits: PoolLimits;
   /** Slots whose connections have not arrived, by ticket; the first of them expires first. */
   readonly #reserved = new Map<number, Reservation>();
@@ -63,6 +65,14 @@ export class PoolProcess {
   reserve(ticket: number, user: string, nowMs: number): void {
     this.#reserved.set(ticket, { user, expiresAtMs: nowMs + reservationMs });
     this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
+  }
+
+  /** Its connection sets out only now. */
+  renew(ticket: number, nowMs: number): void {
+    const found = this.#reserved.get(ticket);
+    if (found === undefined) return;
+    this.#reserved.delete(ticket);
+    this.#reserved.set(ticket, { user: found.user, expiresAtMs: nowMs + reservationMs });
   }
 
   /** Forgets a ticket, whether or not its connection arrived. */

@@ -3,9 +3,9 @@
 // Every event carries the time and returns what to do; the pool does it and reports back. Two ways lead to a process. Connections on a
 // shared listener are accepted by the processes themselves, which report it afterwards; the listeners are watched from here only while no
 // process has room. Logged-in users are routed: the slot is reserved before the answer, so that two logins cannot take the last one.
+import { fullWaitMs, startTimeoutMs } from '#ipc/control.js';
 import {
   type Decision,
-  fullWaitMs,
   limitLogMs,
   listenPauseMs,
   maxStarting,
@@ -13,8 +13,8 @@ import {
   type ProcessStatus,
   pushOutPauseMs,
   type RouteRequest,
+  replacementMs,
   restorePauseMs,
-  startTimeoutMs,
 } from './decisions.js';
 import { PoolProcess } from './pool-process.js';
 import { matureMs, Throttle } from './throttle.js';
@@ -231,10 +231,13 @@ export class Scheduler {
     let isBlocked = false;
     for (const waiting of this.#waiting) {
       const { request, key } = waiting.route;
-      if (waiting.promised === undefined) waiting.promised = this.#promise(nowMs, waiting.route, decisions);
+      const isLate = nowMs >= waiting.sinceMs + fullWaitMs;
+      if (waiting.promised === undefined) waiting.promised = this.#promise(nowMs, waiting.route, isLate ? 'ready' : 'any', decisions);
       if (waiting.promised?.process.phase === 'ready') {
+        // From here on the connection is on its way; how long the start took is not its fault.
+        waiting.promised.process.renew(waiting.promised.ticket, nowMs);
         decisions.push({ kind: 'answer', request, process: waiting.promised.process.id, ticket: waiting.promised.ticket });
-      } else if (waiting.promised === undefined && nowMs >= waiting.sinceMs + fullWaitMs) {
+      } else if (waiting.promised === undefined && isLate) {
         const isFull = this.processCount >= this.#limits.processLimit;
         const reason = isFull ? this.#limitText() : 'no process could be started';
         decisions.push({ kind: 'refuse', request, outcome: isFull ? 'full' : 'failed', reason });
@@ -253,14 +256,18 @@ export class Scheduler {
     return decisions;
   }
 
-  /** A process with room for the user, its slot reserved; started when there is none and there may be one more. */
-  #promise(nowMs: number, { user, key }: RouteRequest, decisions: Decision[]): Waiting['promised'] {
+  /**
+   * A process with room for the user, its slot reserved; started when there is none and there may be one more.
+   * @param which `ready`: the user has waited so long that one which has yet to start comes too late
+   */
+  #promise(nowMs: number, { user, key }: RouteRequest, which: 'any' | 'ready', decisions: Decision[]): Waiting['promised'] {
     let best: PoolProcess | undefined;
     for (const process of this.#processes.values()) {
-      if (process.key !== key || process.free === 0) continue;
+      if (process.key !== key || process.free === 0 || (which === 'ready' && process.phase !== 'ready')) continue;
       if (best === undefined || rank(process, user) < rank(best, user)) best = process;
     }
     if (best === undefined) {
+      if (which === 'ready') return undefined;
       if (this.#isRetired || this.#throttle.isActive(nowMs) || this.processCount >= this.#limits.processLimit) return undefined;
       if (this.#count((process) => process.phase === 'starting') >= maxStarting) return undefined;
       const started = this.#start(nowMs, key);
@@ -338,10 +345,15 @@ export class Scheduler {
       return decisions;
     }
     this.#listenPausedUntilMs = nowMs + pushOutPauseMs;
+    const isLeaving = (process: PoolProcess): boolean => this.#limits.serviceCount === 1 && nowMs < process.pushedOutAtMs + replacementMs;
     const victims = [...this.#processes.values()]
-      .filter((process) => process.phase !== 'starting' && process.clients > 0 && this.#accepts(process))
+      .filter((process) => process.phase !== 'starting' && process.clients > 0 && this.#accepts(process) && !isLeaving(process))
       .sort((a, b) => pushOutRank(a) - pushOutRank(b) || a.startedAtMs - b.startedAtMs);
-    for (const process of victims.slice(0, pending)) decisions.push({ kind: 'push-out', process: process.id });
+    const needed = Math.max(0, pending - this.#count(isLeaving));
+    for (const process of victims.slice(0, needed)) {
+      process.pushedOutAtMs = nowMs;
+      decisions.push({ kind: 'push-out', process: process.id });
+    }
     return decisions;
   }
 
