@@ -380,6 +380,9 @@ export class Account implements MailUser {
     await target.at.tree.create(target.levels, signal);
     const inbox = await this.openMailbox('INBOX', signal);
     const mailbox = await this.openMailbox(target.name, signal);
+    // RFC 5464 4.1: both have them afterwards. What else is kept of a mailbox (keys of URLAUTH) stays where it is.
+    const annotations = [...(await this.readAttributes('INBOX', signal))].filter(([name]) => /^\/(?:private|shared)\//.test(name));
+    if (annotations.length > 0) await this.changeAttributes(target.name, new Map(annotations), signal);
     await using view = await inbox.openView({ readOnly: false }, signal);
     // A message that another session expunges meanwhile fails the whole move: look again.
     for (let attempt = 0; view.count > 0 && attempt < 10; attempt += 1) {
@@ -420,6 +423,9 @@ function isPersonal(attribute: string): boolean {
   return !attribute.startsWith('/shared/');
 }
 
+/** Mailboxes of a public namespace whose access control lists are watched: with more, a changed one is seen at the next change of the namespace. */
+const maxWatchedLists = 500;
+
 function listSources({ namespaces, attributes: own, aclOptions }: AccountOptions): ListWatchSources {
   const attributes = [own, ...namespaces.flatMap((at) => at.attributes ?? [])];
   const trees = [...new Set(namespaces.map(({ tree }) => tree))];
@@ -436,6 +442,12 @@ function listSources({ namespaces, attributes: own, aclOptions }: AccountOptions
       // Who shares something with the user.
       if (aclOptions?.dict !== undefined) folders.add(dirname(aclOptions.dict.path));
       for (const tree of trees) for (const folder of (await tree.watchedFolders?.(signal)) ?? []) folders.add(folder);
+      // Access control lists of what is everybody's: to be allowed to see a mailbox is news as if it were made (RFC 5465 5.4).
+      for (const { namespace, tree } of namespaces) {
+        if (namespace.type !== 'public') continue;
+        const mailboxes = (await tree.entries(signal)).filter(({ isMailbox }) => isMailbox);
+        if (mailboxes.length <= maxWatchedLists) for (const { levels } of mailboxes) folders.add(tree.pathsOf(levels).mailDir);
+      }
       return [...folders];
     },
   };

@@ -8,7 +8,7 @@ export interface MailboxPaths {
   readonly mailDir: string;
   /** Folder of dovecot-uidlist and dovecot-keywords; mailDir unless CONTROL= is set. */
   readonly controlDir: string;
-  /** Folder of roost.index, roost.index.log, roost.cache; undefined with INDEX=MEMORY. */
+  /** Folder of roost.index, roost.index.log, roost.cache, roost.keys; undefined with INDEX=MEMORY. */
   readonly indexDir: string | undefined;
   /** Control root of the account: dovecot-uidvalidity, dovecot-uidvalidity.XXXXXXXX. */
   readonly accountControlDir: string;

@@ -15,7 +15,7 @@ const defaultPollMs = 5_000;
 const maxFolders = 1_000;
 /** Names in watched folders that say nothing about the list. */
 const noise =
-  /^(?:cur|new|tmp|maildirsize|maildirfolder|dovecot-uidlist.*|dovecot-keywords.*|dovecot\.(?!mailbox).*|roost\.(?:index|cache).*)$|\.(?:lock|tmp|temp)$/;
+  /^(?:cur|new|tmp|maildirsize|maildirfolder|dovecot-uidlist.*|dovecot-keywords.*|dovecot\.(?!mailbox).*|roost\.(?:index|cache|keys).*)$|\.(?:lock|tmp|temp)$/;
 
 type Watch = (onChange: () => void) => () => void;
 

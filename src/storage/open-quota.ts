@@ -9,13 +9,13 @@ import type { MailboxDriver, QuotaGuard } from './driver.js';
 import { StorageError } from './errors.js';
 import { inboxLevels, isInboxLevels, type Levels } from './list/name.js';
 import { visibleName } from './list/visible-list.js';
-import { type AccountQuota, createAccountQuota, currentRules, noAccountQuota } from './quota/account-quota.js';
+import { type AccountQuota, createAccountQuota, currentRules, limitsNothing, noAccountQuota } from './quota/account-quota.js';
 import { AccountTurn } from './quota/account-turn.js';
 import { type CountedMailbox, createCountBackend } from './quota/count.js';
 import { createQuotaLimitFile, type QuotaLimitStore } from './quota/limit-file.js';
 import { createMaildirSizeBackend } from './quota/maildir-size.js';
 import { QuotaRuleSet } from './quota/rules.js';
-import { type QuotaRootSettings, readQuotaSettings } from './quota/settings.js';
+import { type QuotaRootSettings, type QuotaSettings, readQuotaSettings } from './quota/settings.js';
 import type { UsageBackend } from './quota/usage.js';
 import { runWarning } from './quota/warnings.js';
 import type { Namespace } from './user.js';
@@ -27,6 +27,12 @@ export interface QuotaUser {
   readonly namespaces: readonly AccountNamespace[];
   /** A plugin setting or userdb field, variables replaced. */
   readonly read: (key: string) => string | undefined;
+}
+
+/** The quota of a user of whom everything is known that needs no mail. */
+export interface PreparedQuota {
+  /** For one account; the caller closes it. */
+  open(): AccountQuota;
 }
 
 /** Accounts whose usage is remembered between sessions. */
@@ -56,9 +62,14 @@ export class QuotaOpener {
     this.#scripts = warningScripts(options.settings);
   }
 
-  open(user: QuotaUser): AccountQuota {
+  /** Reads what settings and fields say, once for all sessions of a user. */
+  prepare(user: QuotaUser): PreparedQuota {
     const settings = readQuotaSettings(user.read);
     for (const problem of settings.problems) this.#warn(problem);
+    return { open: () => (limitsNothing(settings) ? noAccountQuota : this.#open(user, settings)) };
+  }
+
+  #open(user: QuotaUser, settings: QuotaSettings): AccountQuota {
     const namespaceOf = (name: string): Namespace | undefined => findNamespace(user.namespaces, name);
     // Counting opens mailboxes, and a mailbox has one guard in a process, whoever opened it last.
     const limits = settings.limitPath === undefined ? undefined : this.#limitsIn(settings.limitPath);

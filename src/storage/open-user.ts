@@ -11,7 +11,7 @@ import type { AccountNamespace } from './account-namespace.js';
 import { createAclFiles } from './acl.js';
 import { type GlobalAcl, openGlobalAcl } from './acl-global.js';
 import { openSharedDict, type SharedDict } from './acl-shared-dict.js';
-import { createAttributeFiles } from './attributes.js';
+import { type AttributeStore, createAttributeFiles } from './attributes.js';
 import type { MailboxDriver } from './driver.js';
 import { StorageError } from './errors.js';
 import { createDiskNames } from './list/disk-name.js';
@@ -19,15 +19,14 @@ import { createFsTree } from './list/fs-tree.js';
 import type { TreeOptions } from './list/layout.js';
 import { createMaildirTree } from './list/maildir-tree.js';
 import { inboxLevels } from './list/name.js';
-import { createSpecialUseFile } from './list/special-uses.js';
+import { createSpecialUseFile, type SpecialUseStore } from './list/special-uses.js';
 import { createSubscriptionsFile } from './list/subscriptions.js';
 import type { MailboxTree } from './list/tree.js';
 import { type MailLocation, parseLocation } from './location.js';
 import { checkPrefix, type NamespaceBlock, parseMailboxes, parseNamespaces, parseSpecialUse } from './namespace.js';
-import { QuotaOpener } from './open-quota.js';
+import { type PreparedQuota, QuotaOpener } from './open-quota.js';
 import { createSharedBlock, type OwnerPlace } from './open-shared.js';
 import { type FindUser, OwnerDirectory } from './owner-directory.js';
-import type { AccountQuota } from './quota/account-quota.js';
 import { type SharedBlock, SharedNamespaces } from './shared-namespaces.js';
 import type { MailUser, Namespace } from './user.js';
 import type { UserdbUser } from './userdb-user.js';
@@ -62,11 +61,12 @@ const servicesWithoutExpiry: ReadonlySet<string> = new Set([...deliveryServices,
 interface UserPlace {
   readonly home: string | undefined;
   readonly namespaces: readonly AccountNamespace[];
-  readonly controlRoot: string;
-  readonly readPlugin: (key: string) => string | undefined;
   readonly expandWithHome: (text: string) => string;
   readonly acl: AccountAclOptions;
   readonly sharedBlocks: readonly SharedBlock[];
+  readonly quota: PreparedQuota;
+  readonly specialUses: SpecialUseStore;
+  readonly attributes: AttributeStore;
 }
 
 export function createUserOpener({ settings, log, driver, findUser }: UserOpenerOptions): UserOpener {
@@ -158,7 +158,17 @@ export function createUserOpener({ settings, log, driver, findUser }: UserOpener
     // What is delivered is for the user alone.
     const sharedBlocks = deliveryServices.has(service) || owners === undefined ? [] : all.filter(isOfOwners).map(toBlock);
     const controlRoot = primary.folders.control ?? primary.folders.root;
-    return { home, namespaces, controlRoot, readPlugin, expandWithHome, acl, sharedBlocks };
+    const isDelivery = deliveryServices.has(service);
+    return {
+      home,
+      namespaces,
+      expandWithHome,
+      acl,
+      sharedBlocks,
+      quota: quotas.prepare({ user: user.user, home, isDelivery, namespaces, read: readPlugin }),
+      specialUses: createSpecialUseFile(join(controlRoot, 'roost-special-use'), parseSpecialUse, lockTimeoutMs),
+      attributes: createAttributeFiles(join(controlRoot, 'roost-attributes'), lockTimeoutMs),
+    };
   };
 
   const placeOf = (user: UserdbUser, service: string): UserPlace => {
@@ -171,21 +181,20 @@ export function createUserOpener({ settings, log, driver, findUser }: UserOpener
   };
 
   const ownerPlace = (owner: UserdbUser): OwnerPlace => {
-    const { home, namespaces, readPlugin, expandWithHome } = placeOf(owner, urlService);
-    const quota = (): AccountQuota => quotas.open({ user: owner.user, home, isDelivery: false, namespaces, read: readPlugin });
-    return { home, namespaces, quota, expand: expandWithHome };
+    const { home, namespaces, quota, expandWithHome } = placeOf(owner, urlService);
+    return { home, namespaces, quota: () => quota.open(), expand: expandWithHome };
   };
 
   const opener: UserOpener = {
     async openUser(user, service, signal) {
       signal.throwIfAborted();
-      const { home, namespaces, controlRoot, readPlugin, acl, sharedBlocks } = placeOf(user, service);
+      const { namespaces, acl, sharedBlocks, quota, specialUses, attributes } = placeOf(user, service);
       return new Account({
         name: user.user,
         namespaces,
         driver,
-        quota: quotas.open({ user: user.user, home, isDelivery: deliveryServices.has(service), namespaces, read: readPlugin }),
-        specialUses: createSpecialUseFile(join(controlRoot, 'roost-special-use'), parseSpecialUse, lockTimeoutMs),
+        quota: quota.open(),
+        specialUses,
         acls,
         aclOptions: acl,
         shared:
@@ -203,7 +212,7 @@ export function createUserOpener({ settings, log, driver, findUser }: UserOpener
           const other = await owners?.find(name, user.user, otherSignal);
           return other === undefined ? undefined : opener.openUser(other, urlService, otherSignal);
         },
-        attributes: createAttributeFiles(join(controlRoot, 'roost-attributes'), lockTimeoutMs),
+        attributes,
         expiresMessages: !servicesWithoutExpiry.has(service),
         isForDelivery: deliveryServices.has(service),
         log,

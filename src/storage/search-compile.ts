@@ -5,7 +5,7 @@ import { intersectRanges, normalizeRanges, rangesContain } from '#util/number-se
 import { keyOutcome } from './key-blocks.js';
 import { emailIdOf, threadIdHeaders, threadIdOf } from './object-id.js';
 import type { NumberRange, SearchQuery } from './search.js';
-import { type HeaderKeyFound, type Outcome, type SearchSource, unknown } from './search-source.js';
+import { type HeaderKeyFound, type MessageFact, type Outcome, type SearchSource, unknown } from './search-source.js';
 import { dayOfHeaderDate, headerDate, headerKey, keyContains, TextNeedles } from './search-text.js';
 import type { MessageNeeds } from './types.js';
 
@@ -40,6 +40,12 @@ export interface HeaderProbe {
 }
 
 const dayMs = 86_400_000;
+
+const factAt: Readonly<Record<MessageFact, (source: SearchSource, seq: number) => number>> = {
+  size: (source, seq) => source.sizeAt(seq),
+  internalDate: (source, seq) => source.internalDateAt(seq),
+  saveDate: (source, seq) => source.saveDateAt(seq),
+};
 
 export function compileQuery(query: SearchQuery, source: SearchSource): CompiledQuery {
   const compiler = new Compiler(source);
@@ -135,32 +141,24 @@ class Compiler {
     const source = this.#source;
     switch (query.kind) {
       case 'larger':
-        this.#metadata.size = true;
-        return this.#from(1, (seq) => source.sizeAt(seq) > query.octets);
+        return this.#fact('size', (size) => size > query.octets);
       case 'smaller':
-        this.#metadata.size = true;
-        return this.#from(1, (seq) => source.sizeAt(seq) < query.octets);
+        return this.#fact('size', (size) => size < query.octets);
       case 'internal-date':
-        this.#metadata.internalDate = true;
-        return this.#from(1, (seq) => isDayWithin(localDayOf(source.internalDateAt(seq)), query));
+        return this.#fact('internalDate', localDayTest(query));
       case 'save-date':
-        this.#metadata.saveDate = true;
-        return this.#from(1, (seq) => isDayWithin(localDayOf(source.saveDateAt(seq)), query));
+        return this.#fact('saveDate', localDayTest(query));
       case 'internal-time':
-        this.#metadata.internalDate = true;
-        return this.#from(1, (seq) => isTimeWithin(source.internalDateAt(seq), query));
+        return this.#fact('internalDate', (ms) => isTimeWithin(ms, query));
       case 'save-time':
-        this.#metadata.saveDate = true;
-        return this.#from(1, (seq) => isTimeWithin(source.saveDateAt(seq), query));
+        return this.#fact('saveDate', (ms) => isTimeWithin(ms, query));
       case 'sent-time':
         this.#headers.add('date');
         return this.#from(2, (seq) => isTimeWithin(headerDate(source.headerFieldsAt(seq, ['date']))?.ms, query));
       case 'younger':
-        this.#metadata.internalDate = true;
-        return this.#from(1, (seq) => source.internalDateAt(seq) >= this.#nowMs - query.seconds * 1000);
+        return this.#fact('internalDate', (ms) => ms >= this.#nowMs - query.seconds * 1000);
       case 'older':
-        this.#metadata.internalDate = true;
-        return this.#from(1, (seq) => source.internalDateAt(seq) < this.#nowMs - query.seconds * 1000);
+        return this.#fact('internalDate', (ms) => ms < this.#nowMs - query.seconds * 1000);
       case 'sent-date':
         this.#headers.add('date');
         return this.#from(2, (seq) => isDayWithin(dayOfHeaderDate(source.headerFieldsAt(seq, ['date'])), query));
@@ -208,6 +206,19 @@ class Compiler {
       const key = keys.get(source.uidAt(seq));
       if (key === undefined) return read(seq, stage);
       return contains(key) ? 1 : 0;
+    };
+  }
+
+  /** Of what the index knows at once, once it has been found out. */
+  #fact(fact: MessageFact, holds: (value: number) => boolean): Test {
+    const source = this.#source;
+    this.#metadata[fact] = true;
+    const read = this.#from(1, (seq) => holds(factAt[fact](source, seq)));
+    if (source.knownFact === undefined) return read;
+    return (seq, stage) => {
+      const value = source.knownFact?.(seq, fact);
+      if (value === undefined) return read(seq, stage);
+      return holds(value) ? 1 : 0;
     };
   }
 
@@ -306,13 +317,24 @@ function isTimeWithin(
   return (bounds.fromMs === undefined || ms >= bounds.fromMs) && (bounds.beforeMs === undefined || ms < bounds.beforeMs);
 }
 
+/** A look at the calendar for each message would take longer than all the rest: it is needed only within a day of the bounds. */
+function localDayTest(bounds: { readonly fromDay: number | undefined; readonly beforeDay: number | undefined }): (ms: number) => boolean {
+  const fromMs = bounds.fromDay === undefined ? Number.NEGATIVE_INFINITY : bounds.fromDay * dayMs;
+  const beforeMs = bounds.beforeDay === undefined ? Number.POSITIVE_INFINITY : bounds.beforeDay * dayMs;
+  return (ms) => {
+    if (ms < fromMs - dayMs || ms >= beforeMs + dayMs) return false;
+    if (ms >= fromMs + dayMs && ms < beforeMs - dayMs) return true;
+    return isDayWithin(localDayOf(ms), bounds);
+  };
+}
+
 /** The day in the server's time zone, in which INTERNALDATE is shown. */
 function localDayOf(ms: number): number {
   return Math.floor((ms - new Date(ms).getTimezoneOffset() * 60_000) / dayMs);
 }
 
 /** Narrows by the sequence and UID sets that the whole query depends on. */
-function candidateRanges(query: SearchQuery, source: SearchSource): readonly NumberRange[] {
+export function candidateRanges(query: SearchQuery, source: SearchSource): readonly NumberRange[] {
   const everything: readonly NumberRange[] = source.count === 0 ? [] : [[1, source.count]];
   switch (query.kind) {
     case 'sequence':

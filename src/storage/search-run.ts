@@ -6,8 +6,8 @@
 import { Slicer } from '#util/deadline.js';
 import { StorageError } from './errors.js';
 import type { SearchQuery } from './search.js';
-import { type CompiledQuery, compileQuery } from './search-compile.js';
-import { flagTable } from './search-flags.js';
+import { type CompiledQuery, candidateRanges, compileQuery } from './search-compile.js';
+import { isOfFlags } from './search-flags.js';
 import { type SearchSource, unknown } from './search-source.js';
 import { scanMessage } from './search-text.js';
 import type { MessageNeeds } from './types.js';
@@ -27,18 +27,20 @@ const prepareSlice = 500;
  */
 export async function evaluateSearch(query: SearchQuery, source: SearchSource, signal: AbortSignal): Promise<number[]> {
   signal.throwIfAborted();
-  const flags = flagTable(query);
-  if (flags !== undefined && source.flagMatches !== undefined) return source.flagMatches(flags);
-  const compiled = compileQuery(query, source);
+  const { rest, found } = findByFlags(query, source);
+  if (rest === undefined) return found;
+  const compiled = compileQuery(rest, source);
   const pacer = new Pacer(signal);
   // Nothing else could rule out messages.
-  if (isOfHeaders(query) && source.count >= probedMessages) await tryProbes(compiled, source, signal);
-  const tested = await testColumns(compiled, source, pacer);
-  const { matched } = tested;
-  let { open } = tested;
+  if (isOfHeaders(query) && source.count >= probedMessages) await tryProbes(compiled, source, true, signal);
+  const matched: number[] = [];
+  let open =
+    found === undefined
+      ? await testColumns(compiled, source, matched, pacer)
+      : await testAgain(compiled, source, { open: found, matched }, pacer);
   if (open.length > 0 && compiled.probes.some(({ isDone }) => !isDone)) {
     const isWorthIt = open.length >= probedMessages && open.length >= source.count * probedPart;
-    await tryProbes(compiled, isWorthIt ? source : {}, signal);
+    await tryProbes(compiled, isWorthIt ? source : {}, open.length >= source.count * readPart, signal);
     open = await testAgain(compiled, source, { open, matched }, pacer);
   }
   if (open.length === 0) return matched;
@@ -46,12 +48,30 @@ export async function evaluateSearch(query: SearchQuery, source: SearchSource, s
   return matched.length === 0 ? later : mergeAscending(matched, later);
 }
 
-async function testColumns(
-  compiled: CompiledQuery,
+/**
+ * What flags, keywords, sequence numbers and UIDs decide at the top of the query, found in one go.
+ * @returns the rest of the query, undefined when nothing is left, with those that may match it; without these, when they have to be looked for one by one
+ */
+function findByFlags(
+  query: SearchQuery,
   source: SearchSource,
-  pacer: Pacer,
-): Promise<{ readonly matched: number[]; readonly open: number[] }> {
-  const tested = { matched: [], open: [] };
+): { readonly rest: undefined; readonly found: number[] } | { readonly rest: SearchQuery; readonly found: number[] | undefined } {
+  const parts = partsOf(query);
+  const ofFlags = parts.filter(isOfFlags);
+  const rest = parts.filter((part) => part.kind !== 'sequence' && part.kind !== 'uid' && !isOfFlags(part));
+  if (rest.length > 0 && ofFlags.length === 0) return { rest: query, found: undefined };
+  const found = source.flagMatches?.({ kind: 'and', queries: ofFlags }, candidateRanges(query, source));
+  if (found === undefined) return { rest: query, found };
+  return rest.length === 0 ? { rest: undefined, found } : { rest: { kind: 'and', queries: rest }, found };
+}
+
+function partsOf(query: SearchQuery): readonly SearchQuery[] {
+  return query.kind === 'and' ? query.queries.flatMap(partsOf) : [query];
+}
+
+/** @param matched receives those that match. @returns those still undecided */
+async function testColumns(compiled: CompiledQuery, source: SearchSource, matched: number[], pacer: Pacer): Promise<number[]> {
+  const tested = { matched, open: [] };
   let untilPause = columnSlice;
   for (const [first, last] of compiled.candidates) {
     for (let next = first; next <= last; ) {
@@ -65,7 +85,7 @@ async function testColumns(
       next = end + 1;
     }
   }
-  return tested;
+  return tested.open;
 }
 
 /** Without anything in the loop that small mailboxes never come to: V8 would throw away what it has compiled when the first large one does. */
@@ -87,6 +107,8 @@ function testRange(
 /** Where so many messages are left, and so great a part of all, header texts are looked for in all of them at once. */
 const probedMessages = 64;
 const probedPart = 1 / 4;
+/** Where so great a part is left, those that the cache does not know are read for it, the others among them. */
+const readPart = 3 / 4;
 
 function isOfHeaders(query: SearchQuery): boolean {
   switch (query.kind) {
@@ -102,10 +124,19 @@ function isOfHeaders(query: SearchQuery): boolean {
   }
 }
 
-/** @param source without `headerOutcomes`: it is not worth it */
-async function tryProbes({ probes }: CompiledQuery, source: Pick<SearchSource, 'headerOutcomes'>, signal: AbortSignal): Promise<void> {
+/**
+ * @param source without `headerOutcomes`: it is not worth it
+ * @param mayRead messages for it
+ */
+async function tryProbes(
+  { probes }: CompiledQuery,
+  source: Pick<SearchSource, 'headerOutcomes'>,
+  mayRead: boolean,
+  signal: AbortSignal,
+): Promise<void> {
   for (const probe of probes) {
-    probe.outcomes = await source.headerOutcomes?.(probe, signal);
+    const { field, needle } = probe;
+    probe.outcomes = await source.headerOutcomes?.({ field, needle, mayRead }, signal);
     probe.isDone = true;
   }
 }

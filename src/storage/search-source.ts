@@ -1,11 +1,21 @@
 // What the parts of a search share.
 import type { FieldKeys } from './header-keys.js';
 import type { MailboxView } from './mailbox.js';
+import type { NumberRange, SearchQuery } from './search.js';
 
 /** Not decided by what is known so far. */
 export const unknown = 2;
 /** Three-valued logic: 1 matches, 0 does not. */
 export type Outcome = 0 | 1 | typeof unknown;
+
+export interface HeaderWanted {
+  /** Lower-case. */
+  readonly field: string;
+  /** Through `searchKey`. */
+  readonly needle: string;
+  /** Messages that nothing is known of are read: all of them, or nearly all, will be looked at in any case. */
+  readonly mayRead: boolean;
+}
 
 export type HeaderKeyFound = (field: number, seq: number, key: string | null) => void;
 
@@ -31,10 +41,10 @@ export type SearchSource = Pick<
   /** What earlier searches have found out about a field, lower-case. */
   headerKeys?(field: string): FieldKeys;
   /**
-   * Finds out for as many messages as can be told quickly whether the key of a field, lower-case, holds a text (through `searchKey`): `keyOutcome` by
-   * sequence number less one. What is found out is kept.
+   * Finds out for as many messages as can be told quickly whether the key of a field holds a text: `keyOutcome` by sequence number less one. What is
+   * found out is kept.
    */
-  headerOutcomes?(wanted: { readonly field: string; readonly needle: string }, signal: AbortSignal): Promise<Uint8Array | undefined>;
+  headerOutcomes?(wanted: HeaderWanted, signal: AbortSignal): Promise<Uint8Array | undefined>;
   /**
    * Tells the keys (`headerKey`) of fields, lower-case, for those of the messages where they can be found without `prepare`. `found` is called with the
    * field's place in `fields`.
@@ -46,8 +56,13 @@ export type SearchSource = Pick<
    */
   peekMessage?(seq: number): Buffer | undefined;
   /**
-   * Ascending sequence numbers of the messages, expunged ones left out, whose system flags have a 1 in `table` (64 entries): a view whose
-   * flags lie in columns goes through them at once.
+   * Ascending sequence numbers of the messages in `ranges` (normal, within the view), expunged ones left out, that match a query about flags and keywords
+   * (`isOfFlags`): a view whose flags lie in columns goes through them at once. Undefined: messages are looked at one by one.
    */
-  flagMatches?(table: Uint8Array): number[];
+  flagMatches?(query: SearchQuery, ranges: readonly NumberRange[]): number[] | undefined;
+  /** What `prepare` would find out, where it is known already: octets, or ms since the epoch. */
+  knownFact?(seq: number, fact: MessageFact): number | undefined;
 };
+
+/** Of a message, besides its flags, that the index knows once it was asked for. */
+export type MessageFact = 'size' | 'internalDate' | 'saveDate';

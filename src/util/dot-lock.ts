@@ -26,6 +26,8 @@ export const dotLockStaleMs = 120_000;
 export const dotLockTouchMs = 10_000;
 /** Somebody who breaks a lock needs a few calls for it; afterwards it must have been killed. */
 const breakingMs = 10_000;
+/** How far behind the time of a lock's file may be when the lock is taken. */
+const touchedEnoughMs = 1_000;
 const firstPollMs = 2;
 const longestPollMs = 50;
 
@@ -158,7 +160,8 @@ function tryCreate(lockPath: string, mode: number): DotLock | undefined {
  *
  * A lock is taken and given back some thousand times a minute where many messages are saved. A new file for each costs ext4 a look at every
  * file that was removed in the last minute, for each file that is made, messages included: it uses no inode again before.
- * The file's time is set before each link: who finds a lock stale, and this process takes it anew meanwhile, sees that it is another one.
+ * The file's time is set before a link, at most once a second: who finds a lock stale by its age, and this process takes it anew meanwhile, sees that it is
+ * another one.
  */
 export class LockOwner {
   readonly #folder: () => string;
@@ -166,6 +169,8 @@ export class LockOwner {
   #name = '';
   #pid = 0;
   #inode = 0n;
+  /** Time of the file, ms since the epoch. */
+  #touchedMs = 0;
   /** Links cannot be made from there: another file system, or one without. */
   #isUseless = false;
 
@@ -199,9 +204,13 @@ export class LockOwner {
   }
 
   #link(lockPath: string): DotLock | 'held' | 'gone' | undefined {
-    const now = Date.now() / 1000;
+    const nowMs = Date.now();
     try {
-      utimesSync(this.#path, now, now);
+      // Also where the clock was set back.
+      if (Math.abs(nowMs - this.#touchedMs) >= touchedEnoughMs) {
+        utimesSync(this.#path, nowMs / 1000, nowMs / 1000);
+        this.#touchedMs = nowMs;
+      }
       linkSync(this.#path, lockPath);
       return new DotLock(lockPath, this.#inode);
     } catch (error) {
@@ -215,6 +224,7 @@ export class LockOwner {
 
   #make(): boolean {
     this.#pid = 0;
+    this.#touchedMs = 0;
     this.#name = this.#newName();
     try {
       const fd = openSync(this.#path, 'wx', 0o600);

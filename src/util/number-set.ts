@@ -115,11 +115,6 @@ export function formatRanges(ranges: readonly NumberRange[]): string {
   return text;
 }
 
-/** Pairs in the order given: `3,1:2` for [3, 1, 2] (COPYUID keeps the order of copies). */
-export function formatNumbers(numbers: Iterable<number>): string {
-  return formatRanges(rangesOf(numbers));
-}
-
 /** `ranges` ascending and disjoint. */
 export function rangesContain(ranges: readonly NumberRange[], number: number): boolean {
   let low = 0;

@@ -6,6 +6,9 @@
 // name that survives a loss of power before that fsync leads to the whole file, as the name's record in the journal comes after the size's, and the
 // device is told to flush before it takes the record.
 //
+// One such fsync is enough for all files of a file system that were written out and named before it began, whichever of them it is called for: the journal
+// has what happened to names in order, and the device is flushed once. Who comes while one runs joins the next one.
+//
 // ext4 ends the writing of a page once the block's record has been changed (ext4_end_io), XFS likewise (xfs_end_ioend); both have fsync of a file
 // write what happened to its names. Others (btrfs, NFS, overlays) promise one of it or none, and get the two fsyncs.
 import { readFileSync, statSync } from 'node:fs';
@@ -58,6 +61,55 @@ export function typeIn(mountInfo: string, device: number): string | undefined {
     if (dash > 0) return fields[dash + 1];
   }
   return undefined;
+}
+
+/** The fsyncs of one file system's files, one at a time. */
+export class JournalSync {
+  readonly #sync: (fd: number) => Promise<void>;
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+  #nextFd = -1;
+
+  /** @param sync fsync(2) of an open file */
+  constructor(sync: (fd: number) => Promise<void>) {
+    this.#sync = sync;
+  }
+
+  /**
+   * Resolves when the file, and its name, are durable.
+   * @param fd of a file that was written out and has got its name just now: nothing else has since been named by who asks; open until this has ended
+   */
+  request(fd: number): Promise<void> {
+    if (this.#running === undefined) return this.#start(fd);
+    // The last one that got its name: what comes before it in the journal is durable with it.
+    this.#nextFd = fd;
+    const start = (): Promise<void> => this.#start(this.#nextFd);
+    this.#next ??= this.#running.then(start, start);
+    return this.#next;
+  }
+
+  #start(fd: number): Promise<void> {
+    this.#next = undefined;
+    const run = this.#sync(fd).finally(() => {
+      if (this.#running === run) this.#running = undefined;
+    });
+    this.#running = run;
+    return run;
+  }
+}
+
+/** By device number. */
+const journals = new Map<number, JournalSync>();
+
+/** That of the file system on which this folder lies; one for the process. @param sync for the first who asks */
+export function journalOf(folder: string, sync: (fd: number) => Promise<void>): JournalSync {
+  const device = statSync(folder).dev;
+  let journal = journals.get(device);
+  if (journal === undefined) {
+    journal = new JournalSync(sync);
+    journals.set(device, journal);
+  }
+  return journal;
 }
 
 let call: WriteOut | undefined;

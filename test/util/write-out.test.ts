@@ -3,7 +3,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { keepsOrder, nativeWriteOut, typeIn } from '#util/write-out.js';
+import { JournalSync, keepsOrder, nativeWriteOut, typeIn } from '#util/write-out.js';
 
 const mounts = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw,discard
 23 22 0:5 / /dev rw,nosuid - devtmpfs devtmpfs rw
@@ -45,5 +45,47 @@ describe('Writing out', { skip: nativeWriteOut() === undefined }, () => {
     } finally {
       rmSync(folder, { recursive: true });
     }
+  });
+});
+
+describe('The fsyncs of one file system', () => {
+  it('run one at a time; who comes meanwhile shares the next one, for the file that was named last', async () => {
+    const runs: { readonly fd: number; readonly end: (error?: Error) => void }[] = [];
+    const sync = (fd: number): Promise<void> =>
+      new Promise((resolve, reject) => runs.push({ fd, end: (error) => (error === undefined ? resolve() : reject(error)) }));
+    const journal = new JournalSync(sync);
+    const told: string[] = [];
+    const ask = (fd: number): Promise<void> =>
+      journal.request(fd).then(
+        () => void told.push(`${fd} durable`),
+        () => void told.push(`${fd} failed`),
+      );
+    const first = ask(1);
+    const others = [ask(2), ask(3), ask(4)];
+    assert.deepEqual(
+      runs.map(({ fd }) => fd),
+      [1],
+    );
+    runs[0]?.end(new Error('EIO'));
+    await first;
+    assert.deepEqual(told, ['1 failed']);
+    assert.deepEqual(
+      runs.map(({ fd }) => fd),
+      [1, 4],
+    );
+    const late = ask(5);
+    runs[1]?.end();
+    await Promise.all(others);
+    assert.deepEqual(told.slice(1).sort(), ['2 durable', '3 durable', '4 durable']);
+    assert.deepEqual(
+      runs.map(({ fd }) => fd),
+      [1, 4, 5],
+    );
+    runs[2]?.end();
+    await late;
+    const again = ask(6);
+    runs[3]?.end();
+    await again;
+    assert.deepEqual(told.slice(4), ['5 durable', '6 durable']);
   });
 });

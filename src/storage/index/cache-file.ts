@@ -1,8 +1,8 @@
 // roost.cache of one mailbox: appended by every process without a lock (one write(2) with O_APPEND), read in large pieces.
 //
 // The index keeps the position of each message's last record, and how far it knows the file; what lies behind is looked through once. A file of
-// another UIDVALIDITY, with a broken header or a wrong checksum is thrown away: everything in it can be worked out again. So is one that has
-// grown to several times what its messages need.
+// another UIDVALIDITY, with a broken header or a wrong checksum is thrown away: everything in it can be worked out again. One that is mostly about
+// messages long gone is written anew with what is left (cache-compaction.ts).
 
 import { randomInt } from 'node:crypto';
 import { closeSync, fstatSync, openSync, read, readSync, renameSync, unlinkSync, writeFileSync, writevSync } from 'node:fs';
@@ -11,6 +11,7 @@ import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
 import { type FilePermissions, givePermissions, privatePermissions } from '#util/file-permissions.js';
 import { SlowWatch } from '#util/slow-watch.js';
+import { type CompactedCache, compactCache } from './cache-compaction.js';
 import { CachedHeaders } from './cache-headers.js';
 import { findPlaces } from './cache-places.js';
 import {
@@ -18,20 +19,18 @@ import {
   type CachedMessage,
   cacheHeaderBytes,
   cacheRecordLength,
-  cacheRecordMagic,
   cacheUnit,
   emptyCachedMessage,
   encodeCacheHeader,
   encodeCacheRecord,
   encodeNamesRecord,
   isIntactCacheRecord,
-  maxCacheRecordBytes,
-  type NamesRecord,
   parseCacheHeader,
   readCacheRecord,
-  readNamesRecord,
 } from './cache-record.js';
 import { type Position, spansOf } from './cache-spans.js';
+import { cacheRecordMinimum, walkRecords } from './cache-walk.js';
+import { CacheWaste } from './cache-waste.js';
 import { currentList, type FieldList, nextList } from './cached-fields.js';
 import type { IndexState } from './index-state.js';
 import { IntactRange } from './intact-range.js';
@@ -42,11 +41,7 @@ const readFile = promisify(read);
 const recordGuessBytes = 8 * 1024;
 /** Read in the event loop while storage is quick. */
 const maxQuickBytes = 512 * 1024;
-const scanBytes = 1024 * 1024;
 const maxCacheBytes = 4 * 1024 * 1024 * 1024;
-/** More than this for each message of the mailbox means that most of the file is about messages long gone. */
-const wasteBytesPerMessage = 6 * 1024;
-const wasteFloorBytes = 1024 * 1024;
 const msPerDay = 86_400_000;
 /** What V8 keeps as a small integer: a larger one would make it give up code that is compiled for index states without one. */
 const largestId = 0x7fffffff;
@@ -61,13 +56,17 @@ export class CacheFile {
   readonly #log: Logger;
   #fd = -1;
   #isUnusable = false;
-  #isMisaligned = false;
   readonly #storage = new SlowWatch();
   readonly #permissions: FilePermissions;
   readonly #firstNames: readonly string[];
   readonly #now: () => number;
   #lengthInSnapshot = 0;
   #intact = new IntactRange();
+  readonly #waste = new CacheWaste();
+  #isCompacting = false;
+  #mayCompact = true;
+  /** Counts the files that have been open: what was begun with an earlier one says nothing about this one. */
+  #generation = 0;
 
   /** @param firstNames header fields cached from the start, lower-case */
   constructor(path: string, firstNames: readonly string[], log: Logger, { permissions, now }: CacheOptions = {}) {
@@ -90,6 +89,53 @@ export class CacheFile {
 
   indexed(state: IndexState): void {
     this.#lengthInSnapshot = state.cacheLength;
+  }
+
+  /** It is worth the while of `compact` to look how much of the file is about messages that are gone. Costs next to nothing. */
+  isSuspicious(state: IndexState): boolean {
+    return this.#fd >= 0 && this.#mayCompact && !this.#isCompacting && this.#waste.isSuspicious(state.cacheLength, state.liveCount);
+  }
+
+  /** Writes the file anew, without messages that are gone, if these take most of it; in slices, beside everything else. Never fails. */
+  async compact(state: IndexState, isCurrent: () => boolean): Promise<void> {
+    this.#isCompacting = true;
+    // A peer may have done it.
+    await this.catchUp(state);
+    const generation = this.#generation;
+    const isInPlace = (): boolean => this.#generation === generation && this.#fd >= 0 && fstatSync(this.#fd).nlink > 0;
+    const source = {
+      path: this.#path,
+      permissions: this.#permissions,
+      find: (uids: readonly number[]) => this.find(state, uids),
+      isCurrent: () => this.#mayCompact && isInPlace() && isCurrent(),
+      log: this.#log,
+    };
+    try {
+      if (source.isCurrent() && (await this.#waste.isMostOf(state, source)))
+        await compactCache(state, source, (compacted) => this.#takeOver(state, compacted));
+    } finally {
+      this.#isCompacting = false;
+    }
+  }
+
+  /** The process ends, or the mailbox is given up: what is being written is thrown away. */
+  stopCompacting(): void {
+    this.#mayCompact = false;
+  }
+
+  /** Our own new file has taken the place of the old one. */
+  #takeOver(state: IndexState, compacted: CompactedCache): void {
+    this.close();
+    const header = this.#tryOpen();
+    if (header?.cacheId !== compacted.cacheId) {
+      // A peer has thrown it away already.
+      this.close();
+      return;
+    }
+    compacted.noteIn(state);
+    state.cacheId = compacted.cacheId;
+    state.cacheLength = compacted.length;
+    this.#lengthInSnapshot = 0;
   }
 
   /** Brings the positions in `state` up to what is in the file. */
@@ -116,6 +162,7 @@ export class CacheFile {
    */
   async find(state: IndexState, uids: readonly number[], sections = allSections): Promise<Map<number, CachedMessage>> {
     const found = new Map<number, CachedMessage>();
+    const generation = this.#generation;
     let wanted = this.#positionsOf(state, uids);
     // A message has a few records at most; each round reads one more of each.
     for (let round = 0; round < 8 && wanted.length > 0 && this.#fd >= 0; round += 1) {
@@ -123,10 +170,13 @@ export class CacheFile {
       try {
         for (const span of spansOf(wanted)) await this.#readSpan(state, span, { sections, found, next });
       } catch (error) {
+        // Positions in a file that is another one by now.
+        if (generation !== this.#generation) return new Map();
         if (error instanceof BrokenCache) this.#throwAway(state, error.message);
         else this.#giveUp(error);
         return new Map();
       }
+      if (generation !== this.#generation) break;
       wanted = next.sort((a, b) => a.offset - b.offset);
     }
     return found;
@@ -238,24 +288,19 @@ export class CacheFile {
       records.push(record);
       uids.push(uid);
     }
-    this.#append(state, records, { uids, lengths: records.map(({ length }) => length) });
+    this.#write(state, records, { uids, lengths: records.map(({ length }) => length) });
   }
 
   /** The same for records that are written already. */
   addRecords(state: IndexState, records: CacheRecords): void {
     if (this.#fd < 0 || records.uids.length === 0 || state.cacheLength > maxCacheBytes) return;
-    this.#append(state, records.blocks, records);
-  }
-
-  #append(state: IndexState, blocks: readonly Buffer[], order: RecordOrder): void {
-    this.#write(state, blocks, order);
-    const limit = Math.max(wasteFloorBytes, state.liveCount * wasteBytesPerMessage);
-    if (state.cacheLength > limit * 2) this.#throwAway(state, undefined);
+    this.#write(state, records.blocks, records);
   }
 
   close(): void {
     if (this.#fd >= 0) closeSync(this.#fd);
     this.#fd = -1;
+    this.#generation += 1;
     this.#intact = new IntactRange();
   }
 
@@ -310,50 +355,9 @@ export class CacheFile {
   }
 
   async #scan(state: IndexState, end: number): Promise<void> {
-    const length = await this.#walk(state, state.cacheLength, end);
-    if (this.#isMisaligned) {
-      this.#isMisaligned = false;
-      this.#throwAway(state, 'a torn record left it misaligned');
-    } else state.cacheLength = length;
-  }
-
-  /** @returns position behind the last whole record */
-  async #walk(state: IndexState, from: number, end: number): Promise<number> {
-    let position = from;
-    while (position < end) {
-      const bytes = await this.#readAt(position, Math.min(scanBytes, end - position));
-      let at = 0;
-      for (;;) {
-        const length = cacheRecordLength(bytes, at);
-        if (length === 0) {
-          if (at + 4 > bytes.length) break;
-          // A torn record: the next magic number that a valid record begins with.
-          const next = nextCacheRecord(bytes, at + 1);
-          if (next < 0) return position + at;
-          at = next;
-          continue;
-        }
-        if (at + cacheRecordMinimum > bytes.length) break;
-        const uid = bytes.readUInt32LE(at + 8);
-        if (uid === 0) {
-          if (at + length > bytes.length) break;
-          const record = bytes.subarray(at, at + length);
-          const list = isIntactCacheRecord(record) ? readNamesRecord(record) : undefined;
-          if (list !== undefined) takeNames(state, list);
-        } else if (position + at + length <= end) this.#notePosition(state, uid, position + at);
-        at += length;
-        if (at >= bytes.length) break;
-      }
-      if (at === 0) return position;
-      position += at;
-    }
-    return Math.min(position, end);
-  }
-
-  #notePosition(state: IndexState, uid: number, offset: number): void {
-    if (offset % cacheUnit !== 0) this.#isMisaligned = true;
-    const row = state.columns.rowOf(uid);
-    if (row >= 0) state.columns.cacheOffset[row] = offset / cacheUnit;
+    const length = await walkRecords(state, [state.cacheLength, end], (offset, octets) => this.#readAt(offset, octets));
+    if (length === undefined) this.#throwAway(state, 'a torn record left it misaligned');
+    else state.cacheLength = length;
   }
 
   #positionsOf(state: IndexState, uids: readonly number[]): Position[] {
@@ -371,6 +375,7 @@ export class CacheFile {
     const last = (span.at(-1) as Position).offset;
     // Nothing that the state knows of lies behind its end of the file.
     const guess = Math.min(recordGuessBytes, Math.max(cacheRecordMinimum, state.cacheLength - last));
+    const generation = this.#generation;
     const bytes = await this.#readAt(first, last - first + guess);
     for (const { uid, offset } of span) {
       const length = cacheRecordLength(bytes, offset - first);
@@ -381,6 +386,7 @@ export class CacheFile {
         record = await this.#readAt(offset, length);
         start = 0;
       }
+      if (generation !== this.#generation) throw new BrokenCache('the file is another one');
       const end = start + length;
       const isTrusted = offset >= this.#intact.from && offset + length <= this.#intact.to;
       const isWhole = end <= record.length && (isTrusted || isIntactCacheRecord(record.subarray(start, end)));
@@ -428,9 +434,8 @@ export class CacheFile {
     state.cacheLength = offset;
   }
 
-  #throwAway(state: IndexState, broken: string | undefined): void {
-    if (broken !== undefined)
-      this.#log.warning('cache.rebuilt', `Cache ${this.#path} is broken and begun anew: ${broken}`, { reason: broken });
+  #throwAway(state: IndexState, broken: string): void {
+    this.#log.warning('cache.rebuilt', `Cache ${this.#path} is broken and begun anew: ${broken}`, { reason: broken });
     this.close();
     state.columns.cacheOffset.fill(0);
     state.cacheId = 0;
@@ -462,19 +467,6 @@ export interface CacheRecords extends RecordOrder {
   readonly blocks: readonly Buffer[];
 }
 
-const cacheRecordMinimum = 12;
-
-function takeNames(state: IndexState, { number, names, days }: NamesRecord): void {
-  // Two processes may learn at once and choose the same number: then neither list is believed.
-  const known = state.cacheNames.get(number);
-  const isClash = known !== undefined && known.join() !== names.join();
-  state.cacheNames.set(number, isClash ? [] : (known ?? names));
-  for (const [index, name] of names.entries()) {
-    const day = Math.max(days[index] ?? 0, state.cacheNameDays.get(name) ?? 0);
-    if (day > 0) state.cacheNameDays.set(name, day);
-  }
-}
-
 /** A round of reading records. */
 interface RecordReading {
   readonly sections: number;
@@ -484,12 +476,3 @@ interface RecordReading {
 }
 
 class BrokenCache extends Error {}
-
-function nextCacheRecord(bytes: Buffer, from: number): number {
-  for (let at = bytes.indexOf(cacheRecordMagic, from + 3) - 3; at >= from; at = bytes.indexOf(cacheRecordMagic, at + 4) - 3) {
-    const length = cacheRecordLength(bytes, at);
-    if (length > 0 && length <= maxCacheRecordBytes && at + length <= bytes.length && isIntactCacheRecord(bytes.subarray(at, at + length)))
-      return at;
-  }
-  return -1;
-}

@@ -1,5 +1,5 @@
 // The files of an index: opening a log, and writing a file anew.
-import { closeSync, fstatSync, openSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { type FilePermissions, givePermissions } from '#util/file-permissions.js';
 import { logHeaderBytes, parseLogHeader, readRange } from './log-reader.js';
@@ -33,7 +33,8 @@ export function writeParts(path: string, parts: readonly Buffer[], permissions: 
 export function openLog(path: string): OpenLog | undefined {
   let fd: number;
   try {
-    fd = openSync(path, 'a+');
+    // Never made here: an empty log would look like a damaged one.
+    fd = openSync(path, constants.O_RDWR | constants.O_APPEND);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
     throw error;

@@ -1,6 +1,7 @@
 // Looking into the index files of a mailbox without changing them, for administrators: what docs/index-format.md describes, as values.
 import { cacheHeaderBytes, cacheRecordLength, isIntactCacheRecord, parseCacheHeader } from './cache-record.js';
 import { rowBit, unknown32 } from './columns.js';
+import { decodeKeyBlock, keyFileHeaderBytes, parseKeyFileHeader, recordLength } from './key-file.js';
 import { logHeaderBytes, parseLogHeader, recordAt } from './log-reader.js';
 import { recordKind } from './log-record.js';
 import { decodeSnapshot, parseSnapshotHeader, snapshotHeaderBytes } from './snapshot.js';
@@ -18,11 +19,12 @@ export interface InspectedPart {
 /** Only what bounds memory matters here, not what a mailbox may hold. */
 const limits = { maxKeywordLength: 65_535, maxHistoryRanges: 1_000_000 };
 
-/** @param name of the file: `roost.index`, `roost.index.log`, `roost.cache` @returns undefined for another name */
+/** @param name of the file: `roost.index`, `roost.index.log`, `roost.cache`, `roost.keys` @returns undefined for another name */
 export function inspectFile(name: string, bytes: Buffer): readonly InspectedPart[] | undefined {
   if (name === 'roost.index') return inspectSnapshot(bytes);
   if (name === 'roost.index.log') return inspectLog(bytes);
-  return name === 'roost.cache' ? inspectCache(bytes) : undefined;
+  if (name === 'roost.cache') return inspectCache(bytes);
+  return name === 'roost.keys' ? inspectKeys(bytes) : undefined;
 }
 
 const invalid = (part: string, at: number, reason: string): InspectedPart => ({ part, at, values: { invalid: reason } });
@@ -114,6 +116,24 @@ function inspectCache(bytes: Buffer): readonly InspectedPart[] {
       return parts;
     }
     parts.push({ part: 'record', at, values: { uid: record.readUInt32LE(8), previous: record.readUInt32LE(12), octets: length } });
+    at += length;
+  }
+  return parts;
+}
+
+function inspectKeys(bytes: Buffer): readonly InspectedPart[] {
+  const header = parseKeyFileHeader(bytes);
+  if (header === undefined) return [invalid('header', 0, 'not a file of this version, or its header is damaged')];
+  const parts: InspectedPart[] = [{ part: 'header', at: 0, values: { guid: header.guid, uid_validity: header.uidValidity } }];
+  for (let at = keyFileHeaderBytes; at < bytes.length; ) {
+    const length = recordLength(bytes, at);
+    const block = length === 0 || at + length > bytes.length ? undefined : decodeKeyBlock(bytes.subarray(at, at + length));
+    if (block === undefined) {
+      parts.push(invalid('block', at, 'it is cut off or damaged'));
+      return parts;
+    }
+    const { field, first, last, uids } = block;
+    parts.push({ part: 'block', at, values: { field, first_uid: first, last_uid: last, messages: uids.length, octets: length } });
     at += length;
   }
   return parts;

@@ -3,6 +3,7 @@ import { close, constants, fstat, open, read } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
+import { takeDotLock } from '#util/dot-lock.js';
 import type { IndexLimits, IndexState } from './index-state.js';
 import { logHeaderBytes, nextRecord, parseLogHeader, recordAt } from './log-reader.js';
 import { applyRecord, recordKind } from './log-record.js';
@@ -33,18 +34,37 @@ const maxLogBytes = 512 * 1024 * 1024;
 /** Times that the files are opened again because they were replaced meanwhile. */
 const mostReplacements = 100;
 const replaced = 'the files are replaced all the time';
+const missing = 'one of the two files is missing';
+/** Writing both files takes milliseconds; a process that died over it gives its lock to the first who asks. */
+const writtenWaitMs = 10_000;
 
 /**
- * @param isQuiet no log line when the files are unusable
+ * @param isLocked the caller holds roost.index.lock and is about to write the files: no log line when they are unusable
  * @returns undefined when there is no usable index
  */
-export async function loadIndex(folder: string, limits: IndexLimits, log: Logger, isQuiet = false): Promise<LoadedIndex | undefined> {
+export async function loadIndex(folder: string, limits: IndexLimits, log: Logger, isLocked = false): Promise<LoadedIndex | undefined> {
+  let hasWaited = isLocked;
   for (let attempt = 1; ; attempt += 1) {
     const outcome = await loadOnce(folder, limits);
     if (typeof outcome !== 'string') return outcome;
     if (outcome === replaced && attempt < mostReplacements) continue;
-    if (!isQuiet) log.warning('index.rebuilt', `Index in ${folder} is rebuilt: ${outcome}`, { folder, reason: outcome });
+    if (outcome === missing && !hasWaited) {
+      hasWaited = true;
+      await whenWritten(folder);
+      continue;
+    }
+    if (!isLocked) log.warning('index.rebuilt', `Index in ${folder} is rebuilt: ${outcome}`, { folder, reason: outcome });
     return undefined;
+  }
+}
+
+/** A peer that is first to open the mailbox gives the two files their names one after the other, under their lock; who opens it meanwhile sees one of them. */
+async function whenWritten(folder: string): Promise<void> {
+  try {
+    const lock = await takeDotLock(`${folder}/roost.index`, { timeoutMs: writtenWaitMs });
+    lock.release();
+  } catch {
+    // A folder that is gone, or not ours to write to: the files are judged as they are.
   }
 }
 
@@ -54,8 +74,7 @@ async function loadOnce(folder: string, limits: IndexLimits): Promise<LoadedInde
   let isKept = false;
   try {
     if (snapshotFd === undefined && logFd === undefined) return undefined;
-    const outcome =
-      snapshotFd === undefined || logFd === undefined ? 'one of the two files is missing' : await readBoth(snapshotFd, logFd, limits);
+    const outcome = snapshotFd === undefined || logFd === undefined ? missing : await readBoth(snapshotFd, logFd, limits);
     if (typeof outcome !== 'string') {
       isKept = true;
       return outcome;

@@ -64,6 +64,7 @@ export class MailboxIndex {
   #isBuilding: boolean;
   #sealedTo: number | undefined;
   #hasBrokenRecord = false;
+  #isUnloaded = false;
 
   private constructor(options: IndexOptions, loaded: LoadedIndex | undefined) {
     this.#options = options;
@@ -72,9 +73,16 @@ export class MailboxIndex {
     if (loaded !== undefined) this.#use(loaded);
   }
 
-  /** Only in memory, as the state of a mailbox that has not been loaded. */
+  /** The state of a mailbox that has not been loaded, or was given up: nothing may be added to it, as it knows no message. */
   static empty(options: IndexOptions): MailboxIndex {
-    return new MailboxIndex({ ...options, folder: undefined }, undefined);
+    const index = new MailboxIndex({ ...options, folder: undefined }, undefined);
+    index.#isUnloaded = true;
+    return index;
+  }
+
+  /** @throws StorageError `unavailable` while nothing is known of the mailbox */
+  checkLoaded(): void {
+    if (this.#isUnloaded) throw new StorageError('unavailable', 'the mailbox is not in memory any more');
   }
 
   /** An empty state for views that have given up theirs; nobody changes it. */
@@ -119,10 +127,11 @@ export class MailboxIndex {
   /**
    * Adds records to the log and applies them, behind those of peers.
    *
-   * Never fails: when the files cannot be written (disk full), the index goes on in memory, and the next process builds it anew.
+   * Once loaded never fails: when the files cannot be written (disk full), the index goes on in memory, and the next process builds it anew.
    * @returns one entry a record
    */
   append(records: readonly Buffer[]): Applied[] {
+    this.checkLoaded();
     for (let attempt = 1; this.#log !== undefined; attempt += 1) {
       if (attempt > mostAppends) {
         this.#giveUpFiles(new Error('every log is replaced before a record gets into it'));
@@ -143,6 +152,7 @@ export class MailboxIndex {
 
   /** Adds messages as records of the log; a state that is being built takes them as they are. */
   addRows(rows: NewRows): void {
+    this.checkLoaded();
     if (this.#log === undefined) applyNewRows(this.state, rows);
     else for (const record of newRowsRecords(this.state, rows)) this.append([record]);
   }
@@ -330,8 +340,10 @@ export class MailboxIndex {
       const lock = tryDotLock(`${folder}/roost.index`);
       if (lock !== undefined) {
         try {
-          if (openLogId(`${folder}/roost.index.log`) !== next) this.#writeFiles(next);
-          else continue;
+          const current = openLogId(`${folder}/roost.index.log`);
+          // While the lock was taken a peer has made the successor, and perhaps the successor of that: what is in it must not be put back.
+          if (current !== undefined && current !== this.#log?.logId) continue;
+          this.#writeFiles(next);
           return;
         } catch (error) {
           this.#giveUpFiles(error);

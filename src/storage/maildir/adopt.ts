@@ -67,6 +67,8 @@ export async function adoptFiles(
     files = withoutKnown(box, files);
   }
   const returned = box.state.columns.length > 0 && hasOld(files) ? await recordsOfReturned(box, files) : new Set<string>();
+  // A state that was given up meanwhile knows none of the UIDs that files have.
+  box.index.checkLoaded();
   // From here on without a pause: a UID is given to a file that is there.
   const there = stillThere(box, files, read.times);
   if (there.length < files.length && !isLastAttempt) return false;

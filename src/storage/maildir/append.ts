@@ -14,13 +14,14 @@ import { storageErrorOf } from './file-calls.js';
 import { sizedName } from './file-name.js';
 import { ensureLetters } from './letters.js';
 import { TemporaryMessage } from './message-writer.js';
-import { type IncomingMessage, placeMessages, suffixOfNew, syncPlaced } from './place.js';
+import { type IncomingMessage, placeMessages, suffixOfNew, syncNames, type UnsyncedFile } from './place.js';
+import { inMemory } from './reconcile.js';
 
 /** Messages of a transaction whose files are kept open until they have their names. */
 const mostOpenFiles = 16;
 
-function syncOf(file: TemporaryMessage): (() => Promise<void>) | undefined {
-  return file.needsSync ? () => file.sync() : undefined;
+function unsyncedOf(file: TemporaryMessage): UnsyncedFile | undefined {
+  return file.needsSync ? file : undefined;
 }
 
 export interface AppendTarget {
@@ -109,7 +110,7 @@ export class MaildirAppend implements AppendTransaction {
         flags: options.flags.system & ~flagBit.recent,
         keywords: options.flags.keywords,
         internalDate: dateSeconds,
-        sync: syncOf(file),
+        unsynced: unsyncedOf(file),
       }),
     );
     const { uids } = await placeMessages(this.#target.box, incoming, signal);
@@ -122,7 +123,7 @@ export class MaildirAppend implements AppendTransaction {
     const keywords = this.#messages.flatMap((message) => message.options.flags.keywords);
     if (keywords.length > 0) {
       await this.#target.ready(signal);
-      await box.mutex.run(() => ensureLetters(box, keywords, signal), signal);
+      await inMemory(box, () => ensureLetters(box, keywords, signal), signal);
     }
     const done: { readonly from: string; readonly to: string }[] = [];
     try {
@@ -133,12 +134,12 @@ export class MaildirAppend implements AppendTransaction {
         done.push({ from: file.path, to });
       }
       if (box.options.fsync !== 'never' && done.length > 0) {
-        await syncPlaced(
+        await syncNames(
           box,
           this.#messages.map(({ file, options: { flags } }) => ({
             flags: flags.system & ~flagBit.recent,
             keywords: flags.keywords,
-            sync: syncOf(file),
+            unsynced: unsyncedOf(file),
           })),
         );
       }

@@ -1,6 +1,6 @@
 // The Maildir format: boxes by path, shared by all sessions of the process.
 import { randomBytes } from 'node:crypto';
-import { renameSync, statSync } from 'node:fs';
+import { renameSync, type Stats, statSync } from 'node:fs';
 import { mkdir, open, rename, rm, unlink } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { LRUCache } from 'lru-cache';
@@ -21,6 +21,12 @@ import { defaultMaildirOptions, type MaildirOptions } from './options.js';
 import { refresh, refreshHeld } from './reconcile.js';
 import { formatUidListHeader } from './uid-list.js';
 import { nextUidValidity } from './uid-validity.js';
+
+/** With what a process leaves that dies while it writes the cache anew. */
+const cacheFiles = ['roost.cache', 'roost.cache.tmp', 'roost.cache.lock'];
+
+/** At the end of a process, for what is still under way. */
+const closeWaitMs = 5_000;
 
 class MaildirDriver implements MailboxDriver, MailboxHost {
   readonly #options: MaildirOptions;
@@ -46,9 +52,10 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
 
   async open(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Promise<Mailbox> {
     signal.throwIfAborted();
-    const box = this.#boxOf(paths, options);
+    const cur = curOf(paths);
+    const box = this.#boxOf(paths, options, cur);
     try {
-      if (!isMaildir(paths)) throw new StorageError('not-found', `no mailbox at ${paths.mailDir}`);
+      if (cur?.isDirectory() !== true) throw new StorageError('not-found', `no mailbox at ${paths.mailDir}`);
       if (!box.isLoaded && options.isForDelivery !== true) {
         await this.load(box, signal);
         await refresh(box, signal);
@@ -138,7 +145,7 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
       await rm(grave, { recursive: true, force: true });
       for (const file of ['dovecot-uidlist', 'dovecot-keywords', 'dovecot-uidlist.lock']) await removeFile(`${paths.controlDir}/${file}`);
       await removeFile(`${paths.mailDir}/maildirfolder`);
-      for (const file of ['roost.index', 'roost.index.log', 'roost.cache', 'roost.index.lock']) {
+      for (const file of ['roost.index', 'roost.index.log', ...cacheFiles, 'roost.keys', 'roost.index.lock']) {
         if (paths.indexDir !== undefined) await removeFile(`${paths.indexDir}/${file}`);
       }
     } catch (error) {
@@ -154,7 +161,7 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
       const lock = await takeDotLock(`${indexDir}/roost.index`, { timeoutMs: this.#options.lockTimeoutMs }, signal);
       try {
         // The log first: a snapshot without its log is not trusted, and whoever has it open sees that it is gone.
-        for (const file of ['roost.index.log', 'roost.index', 'roost.cache']) await removeFile(`${indexDir}/${file}`);
+        for (const file of ['roost.index.log', 'roost.index', ...cacheFiles, 'roost.keys']) await removeFile(`${indexDir}/${file}`);
       } finally {
         lock.release();
       }
@@ -202,8 +209,9 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
   async close(): Promise<void> {
     this.#watcher.close();
     for (const box of this.#boxes.values()) {
+      box.cache?.stopCompacting();
       await box.settled();
-      box.unload();
+      await unloadUnused(box);
     }
     this.#idle.clear();
     this.#boxes.clear();
@@ -212,14 +220,14 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
   #forget(box: MaildirBox, key: string): void {
     box.isDeleted = true;
     box.index.close();
+    box.list.close();
     this.#boxes.delete(key);
     this.#idle.delete(key);
     box.changed();
   }
 
-  #boxOf(paths: MailboxPaths, options: OpenMailboxOptions): MaildirBox {
+  #boxOf(paths: MailboxPaths, options: OpenMailboxOptions, cur: Stats | undefined): MaildirBox {
     let box = this.#boxes.get(keyOf(paths));
-    const cur = statSync(`${paths.mailDir}/cur`, { throwIfNoEntry: false });
     if (box !== undefined && cur !== undefined && box.isReplacedBy(cur.ino)) this.#forget(box, keyOf(paths));
     if (box === undefined || box.isDeleted) {
       box = new MaildirBox(paths, this.#options, this.#names, options.log);
@@ -246,13 +254,28 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
  * A mailbox with another index is another one: change numbers belong to an index, and who shares a mailbox with an index of his own must not hand his to
  * its owner. They find each other's changes as two processes do.
  */
+/**
+ * Who is in the middle of something (its client has left, and nobody waits for it) goes on with what is known: an empty state would give all messages
+ * new UIDs. Where that takes long, nothing is given up.
+ */
+async function unloadUnused(box: MaildirBox): Promise<void> {
+  const release = await box.mutex.acquire(AbortSignal.timeout(closeWaitMs)).catch(() => undefined);
+  if (release === undefined) return;
+  box.unload();
+  release();
+}
+
 function keyOf({ mailDir, indexDir }: MailboxPaths): string {
   return indexDir === mailDir ? mailDir : `${mailDir}\0${indexDir ?? ''}`;
 }
 
+function isMaildir(paths: MailboxPaths): boolean {
+  return curOf(paths)?.isDirectory() === true;
+}
+
 /** Bounded: one stat of a name that is almost always in the kernel's cache. */
-function isMaildir({ mailDir }: MailboxPaths): boolean {
-  return statSync(`${mailDir}/cur`, { throwIfNoEntry: false })?.isDirectory() === true;
+function curOf({ mailDir }: MailboxPaths): Stats | undefined {
+  return statSync(`${mailDir}/cur`, { throwIfNoEntry: false });
 }
 
 /** A folder that may be there already. */

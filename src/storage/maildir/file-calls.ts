@@ -75,6 +75,15 @@ async function listLargeFolder(path: string): Promise<NameList> {
   }
 }
 
+export function syncFd(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fsync(fd, (error) => {
+      if (error === null || error === undefined) resolve();
+      else reject(error);
+    });
+  });
+}
+
 /** fsync of a folder, or fdatasync of a file, by path. EINVAL means that the file system cannot. */
 export function syncPath(path: string, kind: 'folder' | 'file'): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -152,6 +152,7 @@ export class FolderWatcher {
     } catch (error) {
       if (error instanceof StorageError && error.code === 'not-found') {
         box.isDeleted = true;
+        box.list.close();
         box.changed();
       } else this.#options.log.warning('maildir.refresh', `Could not look at ${box.paths.mailDir}`, { error });
     }

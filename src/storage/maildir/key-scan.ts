@@ -4,8 +4,10 @@ import { Buffer } from 'node:buffer';
 import { Slicer } from '#util/deadline.js';
 import type { FieldKeys } from '../header-keys.js';
 import { sectionKind } from '../index/cache-record.js';
-import { blockFrom, type KeyBlock, keyOutcomes } from '../key-blocks.js';
+import { blockFrom, bytesOf, type KeyBlock, keyOutcomes } from '../key-blocks.js';
+import type { HeaderWanted } from '../search-source.js';
 import type { MaildirBox } from './box.js';
+import { HeaderFill } from './header-fill.js';
 import type { Numbering } from './numbering.js';
 
 const windowBytes = 262_144;
@@ -27,14 +29,12 @@ const carriageReturn = 0x0d;
 
 /**
  * Finds out for as many messages as can be told quickly whether a field holds a text.
- * @param field lower-case
- * @param needle through `searchKey`
  * @returns `keyOutcome` for each message; undefined where nothing can be told
  */
 export async function headerOutcomes(
   box: MaildirBox,
   numbering: Numbering,
-  { field, needle }: { readonly field: string; readonly needle: string },
+  { field, needle, mayRead }: HeaderWanted,
   keys: FieldKeys,
   signal: AbortSignal,
 ): Promise<Uint8Array | undefined> {
@@ -42,8 +42,16 @@ export async function headerOutcomes(
   if (cache === undefined || needle === '' || needle.includes('\n') || !plainName.test(field)) return undefined;
   await cache.catchUp(state);
   cache.used(state, [field]);
-  const scan = new KeyScan(box, field);
   const slicer = new Slicer(sliceMs);
+  await readStored(box, field, keys, async () => {
+    if (slicer.isDue) await slicer.pause();
+    signal.throwIfAborted();
+  });
+  const scan = new KeyScan(box, field);
+  const news = new StoredLater(box, field);
+  let fill = mayRead ? HeaderFill.begin(box, field) : undefined;
+  /** Messages up to this UID have been read, where they had to be. */
+  let readUid = 0;
   let step = firstStep;
   // By UID: rows may move while others have their turn.
   for (let uid = 1; ; ) {
@@ -58,20 +66,72 @@ export async function headerOutcomes(
     }
     const end = Math.min(numbering.count, known === undefined ? numbering.count : columns.lowerBound(known.first)) - 1;
     const last = Math.min(end, row + runLength - 1);
+    const unread = Math.max(row, columns.lowerBound(readUid + 1));
+    if (fill !== undefined && unread <= last) {
+      const lastRead = fill.run([unread, last], slicer);
+      readUid = lastRead < unread ? await fill.runSlowly([unread, last], signal) : (columns.uid[lastRead] as number);
+      if (fill.isInVain) fill = undefined;
+      if (slicer.isDue) await slicer.pause();
+      signal.throwIfAborted();
+      continue;
+    }
     const { block, count } = scan.run(row, last);
-    if (block !== undefined && !keys.addBlock(block)) break;
+    if (block !== undefined) {
+      if (!keys.addBlock(block)) break;
+      if (count >= minRun) news.add(block);
+    }
     let next = row + count;
-    if (count >= minRun) step = firstStep;
+    if (count >= minRun || fill !== undefined) step = firstStep;
     else if (next <= last) {
       next += step;
       step = Math.min(step * 2, longestStep);
     }
+    // One that takes another way.
+    if (count === 0 && fill !== undefined) next += 1;
     if (next >= numbering.count) break;
     uid = columns.uid[next] as number;
     if (slicer.isDue) await slicer.pause();
     signal.throwIfAborted();
   }
+  news.flush();
   return keyOutcomes(keys.blocks, needle, state.columns.uid.subarray(0, numbering.count));
+}
+
+/** What earlier processes have found out, once this one knows nothing of the field. */
+async function readStored({ keyFile, state }: MaildirBox, field: string, keys: FieldKeys, breathe: () => Promise<void>): Promise<void> {
+  if (keyFile === undefined || keys.blocks.length > 0) return;
+  const take = (block: KeyBlock): boolean => {
+    // Two processes may have searched at the same time.
+    const next = blockFrom(keys.blocks, block.first);
+    return (next !== undefined && next.first <= block.last) || keys.addBlock(block);
+  };
+  await keyFile.read(state, field, take, breathe);
+}
+
+/** What this search finds out, for later processes: written in pieces. */
+class StoredLater {
+  readonly #box: MaildirBox;
+  readonly #field: string;
+  #blocks: KeyBlock[] = [];
+  #bytes = 0;
+
+  constructor(box: MaildirBox, field: string) {
+    this.#box = box;
+    this.#field = field;
+  }
+
+  add(block: KeyBlock): void {
+    this.#blocks.push(block);
+    this.#bytes += bytesOf(block);
+    if (this.#bytes >= windowBytes) this.flush();
+  }
+
+  flush(): void {
+    const { keyFile, state, isDeleted } = this.#box;
+    if (!isDeleted) keyFile?.append(state, this.#field, this.#blocks, state.columns.length);
+    this.#blocks = [];
+    this.#bytes = 0;
+  }
 }
 
 class KeyScan {

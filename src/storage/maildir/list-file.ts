@@ -1,5 +1,5 @@
 // The dovecot-uidlist of one mailbox as a file. Everything that writes needs the dot lock, which the caller holds.
-import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, fdatasync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Logger } from '#log/logger.js';
 import { writeFileAtomic } from '#util/atomic-file.js';
@@ -9,15 +9,24 @@ import type { FilePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import { type Columns, rowBit } from '../index/columns.js';
 import { type FileStamp, noStamp } from '../index/index-state.js';
-import { isSameStamp, stampOf, stampOfOpen, storageErrorOf } from './file-calls.js';
+import { isSameStamp, stampOf, stampOfOpen, storageErrorOf, syncPath } from './file-calls.js';
 import { formatUidListHeader, formatUidListRecord, parseUidList, type UidList, type UidListHeader } from './uid-list.js';
 
 export interface UidListRead extends UidList {
   readonly stamp: FileStamp;
 }
 
+/** Closed by who used it last. */
+interface OpenList {
+  readonly fd: number;
+  readonly inode: number;
+  users: number;
+}
+
 export class UidListFile {
   readonly path: string;
+  /** Kept open for the next append, as each save is one. */
+  #open: OpenList | undefined;
   readonly #lockTimeoutMs: number;
   readonly #log: Logger;
   readonly #owner: LockOwner;
@@ -79,28 +88,66 @@ export class UidListFile {
     }
   }
 
-  /** Appends whole lines, in one piece or several. @returns the stamp afterwards */
-  append(lines: string | Iterable<Buffer>): FileStamp {
+  /**
+   * Appends whole lines, in one piece or several.
+   * @param inode of the file that is the list now
+   * @returns the stamp afterwards
+   */
+  append(lines: string | Iterable<Buffer>, inode = this.stamp().inode): FileStamp {
+    const fd = this.#opened(inode);
+    const pieces = typeof lines === 'string' ? [Buffer.from(lines, 'latin1')] : lines;
+    let total = 0;
+    try {
+      for (const piece of pieces) {
+        for (let written = 0; written < piece.length; ) {
+          const count = writeSync(fd, piece, written);
+          written += count;
+          total += count;
+        }
+      }
+    } catch (error) {
+      // A part of a line without its end would swallow the next record.
+      takeBack(fd, total);
+      throw storageErrorOf(error, `append to ${this.path}`);
+    }
+    return stampOfOpen(fd);
+  }
+
+  /** Makes what was appended durable. */
+  async sync(): Promise<void> {
+    const open = this.#open;
+    if (open === undefined) return syncPath(this.path, 'file');
+    open.users += 1;
+    try {
+      await syncData(open.fd);
+    } finally {
+      this.#unused(open);
+    }
+  }
+
+  /** Gives back the descriptor; the next append opens the file again. */
+  close(): void {
+    const open = this.#open;
+    this.#open = undefined;
+    if (open !== undefined) this.#unused(open);
+  }
+
+  #opened(inode: number): number {
+    if (this.#open !== undefined && this.#open.inode === inode) return this.#open.fd;
+    this.close();
     let fd: number;
     try {
       fd = openSync(this.path, 'a');
     } catch (error) {
       throw storageErrorOf(error, `append to ${this.path}`);
     }
-    try {
-      const before = stampOfOpen(fd);
-      const pieces = typeof lines === 'string' ? [Buffer.from(lines, 'latin1')] : lines;
-      try {
-        for (const piece of pieces) for (let written = 0; written < piece.length; ) written += writeSync(fd, piece, written);
-      } catch (error) {
-        // A part of a line without its end would swallow the next record.
-        ftruncateOrIgnore(fd, before.size);
-        throw storageErrorOf(error, `append to ${this.path}`);
-      }
-      return stampOfOpen(fd);
-    } finally {
-      closeSync(fd);
-    }
+    this.#open = { fd, inode: stampOfOpen(fd).inode, users: 1 };
+    return fd;
+  }
+
+  #unused(open: OpenList): void {
+    open.users -= 1;
+    if (open.users === 0) closeSync(open.fd);
   }
 
   /** Replaces the file with these records. @returns the stamp afterwards */
@@ -132,9 +179,19 @@ export class UidListFile {
   }
 }
 
-function ftruncateOrIgnore(fd: number, size: number): void {
+function syncData(fd: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    fdatasync(fd, (error) => {
+      if (error === null || error === undefined || errnoOf(error) === 'EINVAL') resolve();
+      else reject(error);
+    });
+  });
+}
+
+function takeBack(fd: number, count: number): void {
+  if (count === 0) return;
   try {
-    ftruncateSync(fd, size);
+    ftruncateSync(fd, stampOfOpen(fd).size - count);
   } catch {
     // The next reader sees a cut line and replaces the file.
   }

@@ -7,7 +7,7 @@ import { flagBit, type MailboxStatus, type ModSeq, type Uid } from '../types.js'
 import { MaildirAppend } from './append.js';
 import type { MaildirBox } from './box.js';
 import { learnFacts } from './message-files.js';
-import { refresh } from './reconcile.js';
+import { inMemory, refresh } from './reconcile.js';
 
 /** What the driver does for its mailboxes. */
 export interface MailboxHost {
@@ -102,10 +102,11 @@ export abstract class MaildirMailboxBase implements Mailbox {
 
   async raiseModSeq(signal: AbortSignal): Promise<void> {
     await this.ready(signal);
-    await this.box.mutex.run(async () => {
+    const raise = async (): Promise<void> => {
       await this.box.catchUp();
       this.box.index.append([modSeqRecord(this.box.state.highestModSeq + 1)]);
-    }, signal);
+    };
+    await inMemory(this.box, raise, signal);
   }
 
   watch(onChange: () => void): () => void {

@@ -1,37 +1,28 @@
 // One message on its way into tmp/: buffered, written, given its date, fsynced.
 //
 // What is small enough to be written at once (most mail) is written by synchronous calls, which only touch the page cache and cost half of what a
-// trip through the thread pool does; what is larger is streamed. fsync always happens off the event loop, so that several overlap. While one is under
-// way a new file may have to wait until the journal of the file system is written (ext4), so then it is made off the event loop, too.
+// trip through the thread pool does; what is larger is streamed. fsync always happens off the event loop, so that several overlap. A new file may have to
+// wait for the journal of the file system to be written (ext4): for a while after that has taken long, files are made off the event loop, too.
 //
 // Where the file system keeps the order (util/write-out.ts), the octets are only sent to the device here, and one fsync under the final name makes both
 // durable; elsewhere the file is fsynced here and the folder later.
-import {
-  close,
-  closeSync,
-  fsync,
-  futimesSync,
-  mkdirSync,
-  open,
-  openSync,
-  rmdirSync,
-  statSync,
-  unlinkSync,
-  writev,
-  writevSync,
-} from 'node:fs';
+import { close, closeSync, futimesSync, mkdirSync, open, openSync, rmdirSync, statSync, unlinkSync, writev, writevSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { givePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import type { MaildirBox } from './box.js';
-import { storageErrorOf } from './file-calls.js';
+import { storageErrorOf, syncFd } from './file-calls.js';
 
 /** Octets gathered before they are written. */
 const flushBytes = 128 * 1024;
+/** A new file that takes longer keeps the event loop waiting. */
+const slowOpenMs = 5;
+/** How long files are made off the event loop then. */
+const openElsewhereMs = 1_000;
 
 export class TemporaryMessage {
-  /** Messages of this process that are being synced. */
-  static #syncing = 0;
+  /** Until then files are made off the event loop; as performance.now(). */
+  static #opensElsewhereUntil = 0;
   readonly path: string;
   readonly name: string;
   size = 0;
@@ -44,6 +35,8 @@ export class TemporaryMessage {
   #isMade = false;
   #isDiscarded = false;
   #needsSync = false;
+  /** Others may rely on the descriptor. */
+  #isSyncing = false;
 
   /**
    * @param dateSeconds INTERNALDATE: becomes the file's mtime
@@ -75,7 +68,7 @@ export class TemporaryMessage {
       if (this.#fd < 0) await this.#open();
       if (this.#pendingBytes > 0) this.#writeNow();
       futimesSync(this.#fd, this.#dateSeconds, this.#dateSeconds);
-      if (this.#box.options.fsync !== 'never') await this.#counted(writeOut ?? syncFd);
+      if (this.#box.options.fsync !== 'never') await (writeOut ?? syncFd)(this.#fd);
       this.#needsSync = writeOut !== undefined;
     } catch (error) {
       throw storageErrorOf(error, `write ${this.path}`);
@@ -92,12 +85,20 @@ export class TemporaryMessage {
   /** After the file got its final name. */
   async sync(): Promise<void> {
     if (!this.#needsSync) return;
+    this.#isSyncing = true;
     try {
-      await this.#counted(syncFd);
+      await this.#box.journal.request(this.#fd);
     } finally {
+      this.#isSyncing = false;
       this.#needsSync = false;
       this.#close();
     }
+  }
+
+  /** After the file got its final name, when something else makes both durable. */
+  release(): void {
+    this.#needsSync = false;
+    this.#close();
   }
 
   /** Removes the file if it is still in tmp/. */
@@ -114,20 +115,10 @@ export class TemporaryMessage {
     }
   }
 
-  async #counted(work: (fd: number) => Promise<void>): Promise<void> {
-    TemporaryMessage.#syncing += 1;
-    try {
-      await work(this.#fd);
-    } finally {
-      TemporaryMessage.#syncing -= 1;
-    }
-  }
-
   async #open(): Promise<void> {
     const { mode } = this.#box.permissions;
     try {
-      this.#fd =
-        TemporaryMessage.#syncing === 0 ? openSync(this.path, this.#openFlags, mode) : await openLater(this.path, this.#openFlags, mode);
+      this.#fd = await this.#openFile(mode);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
       this.#makeFolders();
@@ -139,6 +130,15 @@ export class TemporaryMessage {
       throw new StorageError('cannot', 'the message was given up');
     }
     givePermissions(this.#fd, this.#box.permissions);
+  }
+
+  #openFile(mode: number): number | Promise<number> {
+    const startedAt = performance.now();
+    if (startedAt < TemporaryMessage.#opensElsewhereUntil) return openLater(this.path, this.#openFlags, mode);
+    const fd = openSync(this.path, this.#openFlags, mode);
+    const endedAt = performance.now();
+    if (endedAt - startedAt > slowOpenMs) TemporaryMessage.#opensElsewhereUntil = endedAt + openElsewhereMs;
+    return fd;
   }
 
   /** Some programs make Maildirs without tmp/ or new/. @throws Error ENOENT where another process has deleted the mailbox */
@@ -185,7 +185,7 @@ export class TemporaryMessage {
   }
 
   #close(): void {
-    if (this.#fd < 0) return;
+    if (this.#fd < 0 || this.#isSyncing) return;
     const fd = this.#fd;
     this.#fd = -1;
     if (this.size < flushBytes) closeSync(fd);
@@ -230,15 +230,6 @@ function openLater(path: string, flags: string, mode: number): Promise<number> {
   return new Promise((resolve, reject) => {
     open(path, flags, mode, (error, fd) => {
       if (error === null) resolve(fd);
-      else reject(error);
-    });
-  });
-}
-
-function syncFd(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    fsync(fd, (error) => {
-      if (error === null || error === undefined) resolve();
       else reject(error);
     });
   });

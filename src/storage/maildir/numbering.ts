@@ -3,7 +3,9 @@
 // As long as no message that the client does not count lies between those it counts, sequence number n is row n-1 and nothing is stored; else
 // `rows` holds the mapping. A message that vanished together with the index state it was in has no row: it is a ghost, of which
 // only the UID is left and what was last known of its flags.
+import { Buffer } from 'node:buffer';
 import type { IndexState } from '../index/index-state.js';
+import { flagBit } from '../types.js';
 
 const ghostBit = 0x80000000;
 
@@ -58,7 +60,8 @@ export class Numbering {
   /** Sequence number of the first message that is there and has none of these flags; 0 when there is none. */
   firstWithout(mask: number): number {
     const { columns } = this.state;
-    for (let seq = 1; seq <= this.count; seq += 1) {
+    const first = this.isPlain ? firstRowWithout(columns.flags.subarray(0, this.count), mask) : 0;
+    for (let seq = first + 1; seq <= this.count; seq += 1) {
       const row = this.rowAt(seq);
       if (row >= 0 && ((columns.flags[row] as number) & mask) === 0 && !columns.isDead(row)) return seq;
     }
@@ -243,6 +246,18 @@ export class Numbering {
     else for (let seq = 1; seq <= this.count; seq += 1) uids[seq - 1] = this.uidAt(seq);
     return uids;
   }
+}
+
+/** Each set of flags that would do is looked for by a native call: that many messages are read, or none is, must not cost a loop over all of them. */
+function firstRowWithout(flags: Uint8Array, mask: number): number {
+  const octets = Buffer.from(flags.buffer, flags.byteOffset, flags.length);
+  let first = flags.length;
+  for (let set = 0; set < flagBit.recent; set += 1) {
+    if ((set & mask) !== 0) continue;
+    const row = octets.subarray(0, first).indexOf(set);
+    if (row >= 0) first = row;
+  }
+  return first;
 }
 
 function parkedUidAt(flat: Uint32Array, seq: number): number {

@@ -4,8 +4,9 @@
 // what has been moved would show it to peers as expunged and come again.
 //
 // Under the dot lock: bring the index up to date with the uidlist, rename or link each file to its final name, append the uidlist, append the index
-// log; then, the lock released, fsync files or folders and uidlist together. A crash in between leaves files that get a UID when they are found next: never
-// a UID for a file that is not there, never a second copy.
+// log; then, the lock released, fsync. Where the file system keeps the order (util/write-out.ts), the uidlist alone is synced: it became longer after the
+// names had changed, so what makes its length durable makes the names durable. Elsewhere files or folders and uidlist are synced together.
+// A crash in between leaves files that get a UID when they are found next: never a UID for a file that is not there, never a second copy.
 import { linkSync, renameSync, unlinkSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { Slicer } from '#util/deadline.js';
@@ -19,7 +20,7 @@ import { pathIn } from './file-name.js';
 import { lettersOf } from './keyword-mapping.js';
 import { ensureLetters } from './letters.js';
 import { rewriteListing } from './listing.js';
-import { refreshHeld, rescanHeld } from './reconcile.js';
+import { inMemory, refreshHeld, rescanHeld } from './reconcile.js';
 import { formatUidListRecord } from './uid-list.js';
 
 export interface IncomingMessage {
@@ -33,8 +34,16 @@ export interface IncomingMessage {
   readonly keywords: readonly string[];
   /** Seconds. */
   readonly internalDate: number;
-  /** Makes the file and its new name durable; undefined: the octets are, the folder has to be synced. */
-  readonly sync?: (() => Promise<void>) | undefined;
+  /** The octets are only on their way to the disk; undefined: they are durable, and the folder has to be synced. */
+  readonly unsynced?: UnsyncedFile | undefined;
+}
+
+/** A message's file whose octets become durable with the next thing that does, on a file system that keeps the order. */
+export interface UnsyncedFile {
+  /** Makes the file and its name durable. */
+  sync(): Promise<void>;
+  /** Something else will. */
+  release(): void;
 }
 
 export interface Placed {
@@ -42,6 +51,8 @@ export interface Placed {
   readonly uids: readonly number[];
   /** Which of the messages the UIDs are for. */
   readonly placed: readonly IncomingMessage[];
+  /** The uidlist became longer, and was not replaced. */
+  readonly hasAppended: boolean;
 }
 
 /** What a move does to the mailbox the messages come from. */
@@ -73,35 +84,54 @@ export async function placeMessages(
   signal: AbortSignal,
   source?: MoveSource,
 ): Promise<Placed> {
-  const placed = await box.mutex.run(async () => {
-    box.checkExists();
-    const lock = await box.list.lock(signal);
-    try {
-      return await placeLocked(box, incoming, lock, source, signal);
-    } finally {
-      lock.release();
-    }
-  }, signal);
+  const placed = await inMemory(
+    box,
+    async () => {
+      box.checkExists();
+      const lock = await box.list.lock(signal);
+      try {
+        return await placeLocked(box, incoming, lock, source, signal);
+      } finally {
+        lock.release();
+      }
+    },
+    signal,
+  );
   box.changed();
   if (placed.uids.length === 0) return placed;
-  if (box.options.fsync !== 'never') await syncPlaced(box, incoming, box.syncList.request());
+  if (box.options.fsync !== 'never') await (placed.hasAppended && box.listCoversNames ? syncList : syncPlaced)(box, incoming);
   return placed;
+}
+
+/** Makes the uidlist durable, and with it everything that was named before it became longer. */
+async function syncList(box: MaildirBox, messages: readonly IncomingMessage[]): Promise<void> {
+  const synced = box.syncList.request();
+  for (const { unsynced } of messages) unsynced?.release();
+  try {
+    await synced;
+  } catch (error) {
+    throw storageErrorOf(error, `fsync ${box.list.path}`);
+  }
+}
+
+async function syncPlaced(box: MaildirBox, messages: readonly IncomingMessage[]): Promise<void> {
+  await syncNames(box, messages, box.syncList.request());
 }
 
 /**
  * @param more what else has to be durable
  * @throws StorageError after everything has been tried
  */
-export async function syncPlaced(
+export async function syncNames(
   box: MaildirBox,
-  messages: readonly Pick<IncomingMessage, 'flags' | 'keywords' | 'sync'>[],
+  messages: readonly Pick<IncomingMessage, 'flags' | 'keywords' | 'unsynced'>[],
   more?: Promise<void>,
 ): Promise<void> {
-  const unsynced = messages.filter(({ sync }) => sync === undefined);
-  const inNew = unsynced.some(({ flags, keywords }) => flags === 0 && keywords.length === 0);
-  const inCur = unsynced.some(({ flags, keywords }) => flags !== 0 || keywords.length > 0);
+  const durable = messages.filter(({ unsynced }) => unsynced === undefined);
+  const inNew = durable.some(({ flags, keywords }) => flags === 0 && keywords.length === 0);
+  const inCur = durable.some(({ flags, keywords }) => flags !== 0 || keywords.length > 0);
   const outcomes = await Promise.allSettled([
-    ...messages.map(({ sync }) => sync?.()),
+    ...messages.map(({ unsynced }) => unsynced?.sync()),
     inNew ? box.syncNew.request() : undefined,
     inCur ? box.syncCur.request() : undefined,
     more,
@@ -116,6 +146,7 @@ async function placeLocked(
   source: MoveSource | undefined,
   signal: AbortSignal,
 ): Promise<Placed> {
+  box.index.checkLoaded();
   await box.catchUp();
   // Messages that another program has given UIDs come before ours.
   if (!isSameStamp(box.list.stamp(), box.state.stamps.uidList)) await refreshHeld(box, lock, signal);
@@ -129,6 +160,7 @@ async function placeLocked(
   let next = 0;
   let stamps = state.stamps;
   const slicer = new Slicer();
+  const isOfNewOnly = source === undefined && incoming.every(({ flags, keywords }) => flags === 0 && keywords.length === 0);
   try {
     while (next < incoming.length) {
       let failure: unknown;
@@ -145,19 +177,20 @@ async function placeLocked(
           failure = error;
         }
       };
-      stamps = box.trackedChange(stamps, source === undefined ? placeSlice : () => source.around(placeSlice));
+      stamps = box.trackedChange(stamps, source === undefined ? placeSlice : () => source.around(placeSlice), isOfNewOnly);
       if (failure !== undefined) throw failure;
       if (next < incoming.length) await slicer.pause();
     }
     const placed = done.map(({ message }) => message);
-    if (done.length === 0) return { uidValidity: state.uidValidity, uids: [], placed };
+    if (done.length === 0) return { uidValidity: state.uidValidity, uids: [], placed, hasAppended: false };
     const first = state.uidNext;
     if (first + done.length >= 0xffffffff) throw new RangeError('no UIDs left');
     const added = done.map(({ message, suffix }, index) => ({ message, suffix, uid: first + index }));
     const lines = added.map(({ message, uid }) => formatUidListRecord(uid, message.extension, message.baseName)).join('');
-    if (isSparse(box)) {
-      await rewriteListing(box, lines);
-    } else box.listRead = box.list.append(lines);
+    const hasAppended = !isSparse(box);
+    // To the file that is the list now: what the index has noted of it may be older, where a look at the folders did not come to rest.
+    if (hasAppended) box.listRead = box.list.append(lines);
+    else await rewriteListing(box, lines);
     stamps = { ...stamps, uidList: box.listRead ?? stamps.uidList };
     box.listRead = undefined;
     const saveDate = Math.floor(Date.now() / 1000);
@@ -178,7 +211,7 @@ async function placeLocked(
     for (let at = 0; at < messages.length; at += maxRowsPerRecord) records.push(addRecord(messages.slice(at, at + maxRowsPerRecord)));
     box.index.append([...records, stampsRecord(stamps)]);
     source?.moved(placed);
-    return { uidValidity: state.uidValidity, uids: added.map(({ uid }) => uid), placed };
+    return { uidValidity: state.uidValidity, uids: added.map(({ uid }) => uid), placed, hasAppended };
   } catch (error) {
     undo(box, done);
     throw storageErrorOf(error, `save to ${box.paths.mailDir}`);

@@ -53,19 +53,33 @@ export class QuickReads {
     return native;
   }
 
+  /** The same at once, for who knows that there are many. */
+  get nativeForMany(): NativeFiles | undefined {
+    if (peeks < fewReads) {
+      peeks = fewReads;
+      native = NativeFiles.load();
+    }
+    return native;
+  }
+
   /** `peek` of the file that `files.path` names. @returns undefined also when it cannot be opened or read */
   peekNative(files: NativeFiles, size: number, times?: FileTimes): Buffer | undefined {
-    const { storage } = this;
-    if (size > maxQuickBytes || storage.isPaused) return undefined;
+    if (size > maxQuickBytes || this.storage.isPaused) return undefined;
     const buffer = peekBuffer();
+    return this.readNative(files, buffer, size + 1, times) === size ? buffer.subarray(0, size) : undefined;
+  }
+
+  /** The first octets of the file that `files.path` names; not while storage is slow. @returns how many; -1 when it cannot be opened or read */
+  readNative(files: NativeFiles, into: Buffer, length: number, times?: FileTimes): number {
+    const { storage } = this;
     const startedAt = storage.begin();
-    let count = files.read(this.#flags, buffer, size + 1, times);
+    let count = files.read(this.#flags, into, length, times);
     if (count < 0 && this.#flags !== plainFlags) {
-      count = files.read(plainFlags, buffer, size + 1, times);
+      count = files.read(plainFlags, into, length, times);
       if (count >= 0) this.#flags = plainFlags;
     }
     storage.end(startedAt);
-    return count === size ? buffer.subarray(0, size) : undefined;
+    return count;
   }
 
   /** @param buffer one octet more than `size`, to see a file that has grown */

@@ -59,15 +59,15 @@ export async function refresh(box: MaildirBox, signal: AbortSignal, mayLag = fal
   const isLook = !mayLag || box.hasArrivals || nowMs < box.lookedAtMs || nowMs - box.lookedAtMs >= lagMs;
   if (isLook) box.quiet.beginLook();
   if (box.index.catchUp()) box.changed();
-  if (box.index.needsReload) await box.mutex.run(() => box.catchUp(), signal);
+  if (box.index.needsReload) await inMemory(box, () => box.catchUp(), signal);
   if (!isLook && !box.hasArrivals) return;
   box.hasArrivals = false;
   const { stamps } = box.state;
-  if (findOutdated(box, nowMs) !== undefined) await box.mutex.run(() => refreshHeld(box, undefined, signal), signal);
+  if (findOutdated(box, nowMs) !== undefined) await inMemory(box, () => refreshHeld(box, undefined, signal), signal);
   else if (stamps.newRecheckAtMs === 0) box.quiet.found(nowMs, stamps.curRecheckAtMs, () => box.watchedFolders);
   else if (hasUnknownArrivals(box)) {
     const order = { inNew: true, inCur: false, list: false, keywords: false };
-    await box.mutex.run(() => reconcile(box, order, undefined, signal), signal);
+    await inMemory(box, () => reconcile(box, order, undefined, signal), signal);
   }
   box.lookedAtMs = nowMs;
 }
@@ -104,7 +104,15 @@ function firstNames(path: string): readonly string[] | undefined {
   return names;
 }
 
-/** The same for a caller that holds the mutex, and the dot lock if given. */
+/** Does something alone, with a mailbox that is in memory: it may have been given up since the caller looked. */
+export function inMemory<Result>(box: MaildirBox, work: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
+  return box.mutex.run(async () => {
+    await box.loadHeld(() => refreshHeld(box, undefined, signal));
+    return await work();
+  }, signal);
+}
+
+/** The same as `refresh` for a caller that holds the mutex, and the dot lock if given. */
 export async function refreshHeld(box: MaildirBox, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
   await box.catchUp();
   const outdated = findOutdated(box);
@@ -119,6 +127,7 @@ export async function rescanHeld(box: MaildirBox, lock: DotLock | undefined, sig
 export async function reconcile(box: MaildirBox, outdated: Outdated, lock: DotLock | undefined, signal: AbortSignal): Promise<void> {
   const modSeqBefore = box.state.highestModSeq;
   const startedAt = performance.now();
+  box.index.checkLoaded();
   await box.catchUp();
   const lettersChanged = outdated.keywords && (await readLetters(box));
   if (outdated.list) await readListing(box, lock, signal);

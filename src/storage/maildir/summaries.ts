@@ -34,8 +34,8 @@ export class Summaries {
   readonly #list: number | undefined;
   readonly #summary: MessageSummary;
   readonly #writer = new CacheRecordWriter();
-  readonly #uids: number[] = [];
-  readonly #lengths: number[] = [];
+  #uids: number[] = [];
+  #lengths: number[] = [];
 
   /**
    * @param list number of the list of header names that records hold, undefined: there is no cache
@@ -102,9 +102,37 @@ export class Summaries {
     };
   }
 
-  /** What has been added, for the cache. */
+  /**
+   * Envelope and header fields alone, for the cache alone; there is one.
+   * @param head the first octets of the message as the client sees it
+   * @returns false, and nothing is added, when the header may go on behind them
+   */
+  addHead(uid: number, head: Buffer, isWhole: boolean): boolean {
+    const summary = this.#summary;
+    const writer = this.#writer;
+    const { out } = writer;
+    summary.begin(head);
+    if (!isWhole && summary.headerBytes === head.length) return false;
+    writer.begin(uid, 0);
+    writer.openSection(sectionKind.envelope, 0);
+    summary.putEnvelope(out);
+    writer.closeSection();
+    writer.openSection(sectionKind.header, this.#list ?? 0);
+    summary.putKept(out);
+    writer.closeSection();
+    const length = writer.end();
+    if (length === 0) return false;
+    this.#uids.push(uid);
+    this.#lengths.push(length);
+    return true;
+  }
+
+  /** What has been added since the last call, for the cache. */
   take(): CacheRecords {
-    return { uids: this.#uids, lengths: this.#lengths, blocks: this.#writer.out.take() };
+    const records = { uids: this.#uids, lengths: this.#lengths, blocks: this.#writer.out.take() };
+    this.#uids = [];
+    this.#lengths = [];
+    return records;
   }
 
   /** Fields that the list has, else all. */

@@ -2,10 +2,11 @@
 import { recentRecord } from '../index/log-record.js';
 import type { MaildirBox } from './box.js';
 import { emptyNew } from './flag-store.js';
+import { inMemory } from './reconcile.js';
 
 /** A read-write opener takes the new messages out of new/. */
 export async function takeNew(box: MaildirBox, signal: AbortSignal): Promise<void> {
-  if (box.hasNewFiles()) await box.mutex.run(() => emptyNew(box, signal), signal);
+  if (box.hasNewFiles()) await inMemory(box, () => emptyNew(box, signal), signal);
 }
 
 /** The next view that is opened does not show these messages as \Recent. */

@@ -1,8 +1,8 @@
 import type { MimePart } from '#mail/mime-part.js';
-import { intersectRanges, normalizeRanges, numbersOf, rangesOf, subtractRanges } from '#util/number-set.js';
+import { intersectRanges, type NumberRange, normalizeRanges, numbersOf, rangesOf, subtractRanges } from '#util/number-set.js';
 import { StorageError } from '../errors.js';
 import type { FieldKeys } from '../header-keys.js';
-import { rowBit } from '../index/columns.js';
+import { unknown32 } from '../index/columns.js';
 import { MailboxIndex } from '../index/mailbox-index.js';
 import type {
   CopyResult,
@@ -17,9 +17,8 @@ import type {
   ViewChanges,
 } from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
-import { fewMatches } from '../search-flags.js';
 import { evaluateSearch } from '../search-run.js';
-import type { HeaderKeyFound } from '../search-source.js';
+import type { HeaderKeyFound, HeaderWanted, MessageFact } from '../search-source.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
 import type { FlagColumns, WireForm, WireRoom, WireRun } from '../wire-run.js';
 import type { MaildirBox } from './box.js';
@@ -27,6 +26,7 @@ import { cachedStructure, cacheStructure, fieldsOf, loadContents, needsContents 
 import { copyWithinQuota } from './copy-within-quota.js';
 import { expungeMessages } from './expunge.js';
 import { flagColumns } from './flag-columns.js';
+import { flagMatches } from './flag-search.js';
 import { storeFlags } from './flag-store.js';
 import { guidOf } from './guid.js';
 import { findHeaderKeys } from './header-search.js';
@@ -250,7 +250,7 @@ export class MaildirView implements MailboxView {
     return this.#box.headerKeys.of(field, this.#box.state.uidValidity);
   }
 
-  headerOutcomes(wanted: { readonly field: string; readonly needle: string }, signal: AbortSignal): Promise<Uint8Array | undefined> {
+  headerOutcomes(wanted: HeaderWanted, signal: AbortSignal): Promise<Uint8Array | undefined> {
     return headerOutcomes(this.#box, this.numbering, wanted, this.headerKeys(wanted.field), signal);
   }
 
@@ -266,24 +266,16 @@ export class MaildirView implements MailboxView {
     return row < 0 || this.numbering.isGone(seq) ? undefined : peekMessage(this.#box, row);
   }
 
-  flagMatches(table: Uint8Array): number[] {
-    const { numbering } = this;
-    const { flags, bits, uid } = numbering.state.columns;
-    const { count, isPlain } = numbering;
-    const hasRecent = this.#news.hasRecents;
-    if (isPlain && !hasRecent) {
-      const few = fewMatches(flags.subarray(0, count), table);
-      if (few !== undefined) return few.filter((row) => ((bits[row] as number) & rowBit.dead) === 0).map((row) => row + 1);
-    }
-    const found: number[] = [];
-    for (let seq = 1; seq <= count; seq += 1) {
-      const row = isPlain ? seq - 1 : numbering.rowAt(seq);
-      if (row < 0 || ((bits[row] as number) & rowBit.dead) !== 0) continue;
-      const own = flags[row] as number;
-      const set = hasRecent && this.#news.isRecent(uid[row] as number) ? own | flagBit.recent : own;
-      if (table[set] === 1) found.push(seq);
-    }
-    return found;
+  flagMatches(query: SearchQuery, ranges: readonly NumberRange[]): number[] | undefined {
+    return flagMatches(this.numbering, this.#news, query, ranges);
+  }
+
+  knownFact(seq: number, fact: MessageFact): number | undefined {
+    const row = this.numbering.rowAt(seq);
+    const { columns } = this.numbering.state;
+    const value = row < 0 ? unknown32 : (columns[fact === 'size' ? 'virtualSize' : fact][row] as number);
+    if (value === unknown32) return undefined;
+    return fact === 'size' ? value : value * 1000;
   }
 
   async search(query: SearchQuery, signal: AbortSignal): Promise<number[]> {
@@ -348,6 +340,8 @@ export class MaildirView implements MailboxView {
     const box = this.#box;
     await refresh(box, signal, options.mayLag);
     if (!this.isReadOnly || box.options.emptyNew) await takeNew(box, signal);
+    // Given up while others were waited for: all messages would be told as gone.
+    box.index.checkLoaded();
     this.#checkState();
     // From here on without a pause: what is reported is one moment's state.
     this.#prepared = nothingPrepared;

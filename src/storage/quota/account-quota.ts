@@ -114,8 +114,13 @@ function noRight(): StorageError {
   return new StorageError('no-permission', 'limits are set by the administrator', { clientText: 'Quota can be changed only by admins.' });
 }
 
+/** Most accounts have no quota at all. */
+export function limitsNothing({ roots, maxMailSize }: QuotaSettings): boolean {
+  return roots.length === 0 && !Number.isFinite(maxMailSize);
+}
+
 export function createAccountQuota(options: AccountQuotaOptions): AccountQuota {
-  return options.settings.roots.length === 0 && !Number.isFinite(options.settings.maxMailSize) ? noAccountQuota : new Quota(options);
+  return limitsNothing(options.settings) ? noAccountQuota : new Quota(options);
 }
 
 class Quota implements AccountQuota {

@@ -1,6 +1,8 @@
 // The `count` backend: the sum of what the mailboxes' own indexes say. Nothing is written; a mailbox is asked again only when its folders have
 // changed.
+import { StorageError } from '../errors.js';
 import type { Mailbox } from '../mailbox.js';
+import type { MailboxStatus } from '../types.js';
 import { stampOf } from './count-maildirs.js';
 import { HeldRoom, type UsageBackend, type UsageCount } from './usage.js';
 
@@ -10,6 +12,8 @@ const mostRecheckMs = 5000;
 const recheckFactor = 50;
 /** A folder that changed less than this before it was looked at may change again without another time stamp. */
 const settledMs = 1000;
+/** How often mailboxes may go while they are counted until the count is taken as it is. */
+const mostTurns = 5;
 
 export interface CountedMailbox {
   readonly name: string;
@@ -36,27 +40,39 @@ export function createCountBackend({ mailboxes, now = Date.now }: CountOptions):
   let changes = 0;
   let changesWhenCounting = 0;
 
-  const count = async (signal: AbortSignal): Promise<UsageCount> => {
-    const changesBefore = changes;
-    changesWhenCounting = changes;
+  /** `isWhole`: false when mailboxes have gone since they were listed. */
+  const addUp = async (signal: AbortSignal): Promise<UsageCount & { readonly isWhole: boolean }> => {
     const startedMs = now();
     const present = new Set<string>();
     let bytes = 0;
     let messages = 0;
+    let isWhole = true;
     for (const mailbox of await mailboxes(signal)) {
       present.add(mailbox.mailDir);
       const stamp = `${await stampOf(`${mailbox.mailDir}/cur`)} ${await stampOf(`${mailbox.mailDir}/new`)}`;
       let known = remembered.get(mailbox.mailDir);
       if (known === undefined || known.stamp !== stamp || stamp === ' ') {
-        const status = await (await mailbox.open(signal)).status({ size: true }, signal);
-        known = { stamp, bytes: status.size ?? 0, messages: status.messages };
-        if (startedMs - changedMs(stamp) >= settledMs) remembered.set(mailbox.mailDir, known);
+        const status = await statusOf(mailbox, signal);
+        if (status === undefined) isWhole = false;
+        known = { stamp, bytes: status?.size ?? 0, messages: status?.messages ?? 0 };
+        if (status !== undefined && startedMs - changedMs(stamp) >= settledMs) remembered.set(mailbox.mailDir, known);
         else remembered.delete(mailbox.mailDir);
       }
       bytes += known.bytes;
       messages += known.messages;
     }
     for (const mailDir of remembered.keys()) if (!present.has(mailDir)) remembered.delete(mailDir);
+    return { bytes, messages, isWhole };
+  };
+
+  const count = async (signal: AbortSignal): Promise<UsageCount> => {
+    const changesBefore = changes;
+    changesWhenCounting = changes;
+    const startedMs = now();
+    let sum = await addUp(signal);
+    // What was renamed meanwhile is there under a name that was not listed.
+    for (let turn = 1; !sum.isWhole && turn < mostTurns; turn += 1) sum = await addUp(signal);
+    const { bytes, messages } = sum;
     total = { bytes, messages };
     recheckMs = Math.min(mostRecheckMs, Math.max(leastRecheckMs, (now() - startedMs) * recheckFactor));
     checkedMs = changes === changesBefore ? startedMs : Number.NEGATIVE_INFINITY;
@@ -101,6 +117,16 @@ export function createCountBackend({ mailboxes, now = Date.now }: CountOptions):
       total = { bytes: Math.max(0, total.bytes + bytes), messages: Math.max(0, total.messages + messages) };
     },
   };
+}
+
+/** Undefined when it is gone: nobody else's mailbox may keep a save from its place. */
+async function statusOf(mailbox: CountedMailbox, signal: AbortSignal): Promise<MailboxStatus | undefined> {
+  try {
+    return await (await mailbox.open(signal)).status({ size: true }, signal);
+  } catch (error) {
+    if (error instanceof StorageError && error.code === 'not-found') return undefined;
+    throw error;
+  }
 }
 
 /** @returns ms since the epoch of the latest change of both folders; 0 when there are none */

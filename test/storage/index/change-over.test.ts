@@ -9,6 +9,7 @@ import { silentLogger } from '#log/logger.js';
 import { loadIndex } from '#storage/index/load-index.js';
 import { addRecord, resetRecord, sealRecord } from '#storage/index/log-record.js';
 import { MailboxIndex } from '#storage/index/mailbox-index.js';
+import { onWrite } from '../../support/file-hooks.js';
 
 function message(uid: number): Buffer {
   const common = { flags: 0, keywords: [], suffix: ':2,', isInNew: false, extension: '', internalDate: 1, saveDate: 1 };
@@ -80,6 +81,32 @@ describe('A process whose index log was replaced', () => {
       });
     });
   }
+
+  it('twice while it takes the lock to replace it itself leaves the files of the others alone', async () => {
+    await withFolder(async (open, folder) => {
+      const slow = await open();
+      const busy = await open();
+      // Whoever sealed the log was killed before the renames, so that each of the two would finish the work.
+      appendFileSync(join(folder, 'roost.index.log'), sealRecord(4711));
+      onWrite(() => {
+        onWrite(undefined);
+        busy.append([message(2)]);
+        busy.compact();
+        busy.append([message(3)]);
+      });
+      try {
+        slow.catchUp();
+      } finally {
+        onWrite(undefined);
+      }
+      assert.deepEqual(uidsOf(await open()), [1, 2, 3], 'a process that opens the mailbox now');
+      busy.append([message(4)]);
+      if (slow.needsReload) await slow.reload();
+      slow.catchUp();
+      assert.deepEqual(uidsOf(slow), [1, 2, 3, 4]);
+      assert.equal(slow.state.highestModSeq, busy.state.highestModSeq);
+    });
+  });
 
   it('while it reads the files reads them again', async () => {
     await withFolder(async (open, folder) => {

@@ -4,6 +4,7 @@ import fc from 'fast-check';
 import { emptyCachedMessage, encodeCacheHeader, encodeCacheRecord } from '#storage/index/cache-record.js';
 import { IndexState } from '#storage/index/index-state.js';
 import { inspectFile } from '#storage/index/inspect.js';
+import { encodeKeyBlock, encodeKeyFileHeader } from '#storage/index/key-file.js';
 import { encodeLogHeader, logHeaderBytes } from '#storage/index/log-reader.js';
 import { applyRecord, modSeqRecord, recentRecord, resetRecord } from '#storage/index/log-record.js';
 import { encodeSnapshot } from '#storage/index/snapshot.js';
@@ -21,6 +22,11 @@ const log = Buffer.concat([encodeLogHeader(5, bootId), recentRecord(3), modSeqRe
 const cache = Buffer.concat([
   encodeCacheHeader({ cacheId: 9, uidValidity: 42 }),
   encodeCacheRecord(7, 0, { ...emptyCachedMessage(), envelope: Buffer.from('(NIL)') }),
+]);
+
+const keys = Buffer.concat([
+  encodeKeyFileHeader({ guid, uidValidity: 42 }),
+  encodeKeyBlock('subject', { first: 1, last: 9, uids: Uint32Array.of(2, 5), starts: Uint32Array.of(0, 6), text: 'HELLO\nX' }),
 ]);
 
 describe('inspecting index files', () => {
@@ -51,12 +57,19 @@ describe('inspecting index files', () => {
     );
   });
 
+  it('shows the blocks of searched fields', () => {
+    const [header, block] = inspectFile('roost.keys', keys) ?? [];
+    assert.deepEqual(header?.values, { guid, uid_validity: 42 });
+    assert.deepEqual(block?.values, { field: 'subject', first_uid: 1, last_uid: 9, messages: 2, octets: 56 });
+  });
+
   it('knows no other file', () => assert.equal(inspectFile('dovecot-uidlist', Buffer.alloc(0)), undefined));
 
   for (const [name, whole] of [
     ['roost.index', snapshot()],
     ['roost.index.log', log],
     ['roost.cache', cache],
+    ['roost.keys', keys],
   ] as const) {
     it(`says so when ${name} is cut off, wherever`, () => {
       for (let length = 0; length < whole.length; length += 1) {

@@ -11,7 +11,7 @@ import { unlimitedQuota } from '#storage/driver.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { createMaildirDriver } from '#storage/maildir/driver.js';
 import type { FsyncMode, MaildirOptions } from '#storage/maildir/options.js';
-import type { WriteOut } from '#util/write-out.js';
+import { keepsOrder, type WriteOut } from '#util/write-out.js';
 import {
   addFlags,
   addMessage,
@@ -127,6 +127,22 @@ describe('When the power goes, a Maildir', () => {
       }
     }));
 
+  it('waits for one fsync only, where the file system keeps the order', (context) =>
+    withModel('optimized', async (world, a, b) => {
+      if (!keepsOrder(world.root)) return context.skip('another file system');
+      const syncsOf = async (work: () => Promise<unknown>): Promise<number> => {
+        const before = model?.syncs ?? 0;
+        await work();
+        return (model?.syncs ?? 0) - before;
+      };
+      assert.equal(await syncsOf(() => append(a, textOf('one'))), 1);
+      assert.equal(await syncsOf(() => append(a, textOf('two'), { flags: seen })), 1);
+      await using view = await openView(a);
+      assert.equal(await syncsOf(() => view.copy([1, 2], b, never)), 1);
+      assert.equal(await syncsOf(() => deliver(b, 'three')), 1);
+      assert.deepEqual(await messagesOf(world, 'B'), ['1 0 one', `2 ${seen} two`, '3 0 three']);
+    }));
+
   for (const [how, options] of [
     ['sent to the device', { writeOut: () => writeOut }],
     ['fsynced', { writeOut: () => undefined }],
@@ -157,6 +173,21 @@ describe('When the power goes, a Maildir', () => {
     withModel('optimized', async (world, a) => {
       await deliver(a, 'one');
       assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one']);
+    }));
+
+  it('has what was delivered to many at once, with an fsync for all who wait for one', () =>
+    withModel('optimized', async (world, a, b) => {
+      const boxes = [a, b, await world.create('C'), await world.create('D'), await world.create('E')];
+      const names = ['A', 'B', 'C', 'D', 'E'];
+      const before = model?.syncs ?? 0;
+      await Promise.all(
+        boxes.map(async (box, index) => {
+          await deliver(box, `to ${names[index]}`);
+          // Each as soon as it is told.
+          assert.deepEqual(await messagesOf(world, names[index] ?? ''), [`1 0 to ${names[index]}`]);
+        }),
+      );
+      if (keepsOrder(world.root)) assert.ok((model?.syncs ?? 0) - before < boxes.length, `${model?.syncs} syncs`);
     }));
 
   it('gives a delivered message no other UID than a client was told', () =>

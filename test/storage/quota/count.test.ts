@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, utimesSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it, type TestContext } from 'node:test';
+import { StorageError } from '#storage/errors.js';
 import type { Mailbox } from '#storage/mailbox.js';
 import { createCountBackend } from '#storage/quota/count.js';
 import { never } from '../../contract/world.js';
@@ -66,5 +67,43 @@ describe('count backend', () => {
     resolve();
     await before;
     assert.equal((await after).bytes, 15);
+  });
+
+  for (const [what, now] of [
+    ['renamed', ['INBOX', 'New']],
+    ['deleted', ['INBOX']],
+  ] as const)
+    it(`counts what there is when a mailbox is ${what} after it was listed`, async () => {
+      let listed = 0;
+      const backend = createCountBackend({
+        mailboxes: async () => {
+          listed += 1;
+          const names = listed === 1 ? ['INBOX', 'Old'] : now;
+          return names.map((name) => ({
+            name,
+            mailDir: `/nonexistent/${name}`,
+            open: async () => {
+              if (name === 'Old') throw new StorageError('not-found', 'no mailbox');
+              return { status: async () => ({ size: 10, messages: 1 }) } as unknown as Mailbox;
+            },
+          }));
+        },
+      });
+      assert.deepEqual(await backend.currentUsage(never), { bytes: 10 * now.length, messages: now.length });
+    });
+
+  it('comes to an end where mailboxes go all the time', async () => {
+    let listed = 0;
+    const backend = createCountBackend({
+      mailboxes: async () => {
+        listed += 1;
+        const open = async (): Promise<Mailbox> => {
+          throw new StorageError('not-found', 'no mailbox');
+        };
+        return [{ name: `box${listed}`, mailDir: `/nonexistent/box${listed}`, open }];
+      },
+    });
+    assert.deepEqual(await backend.currentUsage(never), { bytes: 0, messages: 0 });
+    assert.ok(listed > 1 && listed < 20);
   });
 });
