@@ -1,5 +1,6 @@
 // IMAP URLs (RFC 5092, RFC 5593) as CATENATE and URLAUTH use them: absolute (`imap://anna@host/INBOX/;UID=20/;SECTION=1.2`), of this server
 // (`/INBOX;UIDVALIDITY=7/;UID=20`) or of the selected mailbox (`/;UID=20`, `;UID=20`).
+import { encodeAstring } from './encoder.js';
 import { parseUrlSection, type Section } from './fetch-item.js';
 
 export interface ImapUrl {
@@ -29,6 +30,8 @@ export interface UrlAccess {
 }
 
 const maxUrlChars = 8192;
+/** Of a URL in a response code. */
+const maxShownChars = 1000;
 const wholeMessage: Section = { path: [], part: { kind: 'all' } };
 
 /** @param url one char per octet @returns undefined when it is not a URL of a message */
@@ -42,7 +45,7 @@ export function parseImapUrl(url: string): ImapUrl | undefined {
   if (access === 'bad' || (access !== undefined && server === undefined)) return undefined;
   const location = access === undefined ? path : path.slice(0, access.start);
   const match =
-    /^(?:\/(?:([^;]+?)(?:;UIDVALIDITY=(\d{1,10}))?)?)?\/?;UID=(\d{1,10})(?:\/;SECTION=([^;]*?))?(?:\/;PARTIAL=(\d{1,10})(?:\.(\d{1,10}))?)?$/i.exec(
+    /^(?:\/(?:([^;]+?)(?:;UIDVALIDITY=([1-9]\d{0,9}))?\/)?)?;UID=(\d{1,10})(?:\/;SECTION=([^;]+?))?(?:\/;PARTIAL=(\d{1,10})(?:\.([1-9]\d{0,9}))?)?$/i.exec(
       location,
     );
   if (match === null) return undefined;
@@ -63,6 +66,17 @@ export function parseImapUrl(url: string): ImapUrl | undefined {
         : { offset: Number(offset), length: length === undefined ? Number.MAX_SAFE_INTEGER : Number(length) },
     access: access?.access,
   };
+}
+
+/**
+ * The response code that tells which URL was wrong (RFC 4469 4.1). What could end the code or the line is percent-encoded, and a long URL is cut.
+ * @param url any octets, as the client sent them
+ */
+export function encodeBadUrl(url: string): string {
+  const text = url.slice(0, maxShownChars).replace(/[^\x20-\x7e]|["\\\]]/g, (octet) => {
+    return `%${octet.charCodeAt(0).toString(16).toUpperCase().padStart(2, '0')}`;
+  });
+  return `BADURL ${encodeAstring(text)}`;
 }
 
 function sectionOf(text: string | undefined): Section | undefined {

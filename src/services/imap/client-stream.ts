@@ -1,9 +1,8 @@
 // The octets of one connection: reading with a bound, writing with back-pressure, compression, idle and stall timers.
-import { Socket } from 'node:net';
 import { type Duplex, Transform } from 'node:stream';
-import { TLSSocket } from 'node:tls';
 import { constants, createDeflateRaw, type DeflateRaw } from 'node:zlib';
 import { closeWhenHeard } from '#service-kit/close-when-heard.js';
+import { isClientSocket } from '#service-kit/open-socket.js';
 import { RelayedStream } from '#service-kit/relayed-stream.js';
 import { Inflater } from './inflater.js';
 import type { RawLog } from './rawlog.js';
@@ -396,5 +395,5 @@ export class ClientStream {
 }
 
 function isPlain(stream: Duplex): boolean {
-  return (stream instanceof Socket && !(stream instanceof TLSSocket)) || stream instanceof RelayedStream;
+  return isClientSocket(stream) || stream instanceof RelayedStream;
 }

@@ -251,6 +251,7 @@ export class CommandLoop implements SessionInput {
     const startedAt = performance.now();
     this.#last = { name, startedAt, finishedAt: undefined };
     this.#waitedMs = 0;
+    session.searchesByNumber = false;
     if (found === undefined) {
       const outcome = bad(`Error in IMAP command ${printable(name)}: Unknown command.`);
       return this.#finish(session, tag, found, outcome, startedAt);
@@ -434,7 +435,7 @@ export class CommandLoop implements SessionInput {
     const asksForNews = row.flags.has('asks-for-news');
     if (!asksForNews && session.workarounds.has('delay-newmail')) return;
     try {
-      const allowExpunge = isUid || !row.flags.has('uses-sequences');
+      const allowExpunge = (isUid && !session.searchesByNumber) || !row.flags.has('uses-sequences');
       const isOwn = row.flags.has('removes-messages');
       await writeUpdates(session, { allowExpunge, withUid: isUid, mayLag: !asksForNews, isOwn }, session.signal);
     } catch (error) {

@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { encodeAstring } from '#protocol/imap/encoder.js';
 import { StorageError } from '#storage/errors.js';
 import type { MailboxListEntry } from '#storage/user.js';
-import { readMetadata } from './metadata.js';
+import { mayAnnotate, readMetadata } from './metadata.js';
 import { myRights } from './rights.js';
 import type { Session } from './session.js';
 
@@ -68,7 +68,7 @@ export class MetadataWatch {
     for (const entry of await this.#session.user.list(['*'], { subscribedOnly: false }, signal)) {
       if (!entry.exists || !entry.isSelectable || !this.#interest.mailbox(entry) || found.size >= maxMailboxes) continue;
       try {
-        if ((await myRights(this.#session, entry.name, signal)).includes('r'))
+        if (mayAnnotate(await myRights(this.#session, entry.name, signal)))
           found.set(entry.name, await this.#snapshotOf(entry.name, signal));
       } catch (error) {
         // It is gone, or cannot be opened: its entries are nobody's then.

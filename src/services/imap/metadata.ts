@@ -10,6 +10,11 @@ export function isMetadataEntry(name: string): boolean {
   return name.startsWith('/private/') || name.startsWith('/shared/');
 }
 
+/** RFC 5464 3.3: who may look a mailbox up and has one of the rights to use it. */
+export function mayAnnotate(rights: string): boolean {
+  return rights.includes('l') && /[rswip]/.test(rights);
+}
+
 /** What a mailbox (undefined: the server) has, its special use included. @throws StorageError `not-found` */
 export async function readMetadata(session: Session, mailbox: string | undefined, signal: AbortSignal): Promise<Attributes> {
   const stored = await session.user.readAttributes(mailbox, signal);

@@ -3,6 +3,7 @@
 // It works only while no command does: the command loop pauses it before each command and resumes it behind the reply. Contents are watched by the
 // mailboxes, names, subscriptions and metadata by the account; both say when to look.
 import { encodeString } from '#protocol/imap/encoder.js';
+import { allRights } from '#storage/acl.js';
 import { StorageError } from '#storage/errors.js';
 import type { MailboxStatus } from '#storage/types.js';
 import type { MailboxListEntry } from '#storage/user.js';
@@ -12,6 +13,7 @@ import { compareNames, type KnownName, type NameChange, namedAttributes, type Re
 import { myRights } from './rights.js';
 import type { Session } from './session.js';
 import { writeUpdates } from './update-writer.js';
+import { VisibleEntries } from './visible-entries.js';
 
 /** Mailboxes of one session whose contents are watched. */
 export const maxNotifyMailboxes = 1000;
@@ -24,6 +26,8 @@ const maxRetries = 5;
 interface Known extends KnownName {
   status: MailboxStatus | undefined;
   readonly stopWatching: (() => void) | undefined;
+  /** RFC 5465 5.9: without the right to read only its name is told. */
+  readonly canRead: boolean;
   /** It could not be opened: it may be in the middle of being made. */
   readonly isUnfinished: boolean;
 }
@@ -199,39 +203,52 @@ export class NotifyFeed {
     for (const entry of await user.list(['*'], { subscribedOnly: true }, signal)) {
       if (!entry.exists && !listed.has(entry.name)) listed.set(entry.name, entry);
     }
+    const visible = VisibleEntries.ofAll(this.#session, [...listed.values()], signal);
     const found = new Map<string, Known>();
     let watched = 0;
-    for (const entry of listed.values()) {
+    for (const [name, all] of listed) {
       if (found.size >= maxNames) throw new NotifyOverflowError('too many names');
-      const events = this.#interest.eventsOf(entry);
-      if (watchesContents(events) && entry.exists && entry.isSelectable) watched += 1;
+      const events = this.#interest.eventsOf(all);
+      if (watchesContents(events) && all.exists && all.isSelectable) watched += 1;
       if (watched > maxNotifyMailboxes) throw new NotifyOverflowError('too many mailboxes');
-      const before = this.#known.get(entry.name);
+      const before = this.#known.get(name);
+      // RFC 5465 3.1, 5.4: what may not be seen is not there.
+      const seen = events.size === 0 || !all.exists ? { entry: all, rights: allRights } : await visible.look(all, false);
+      if (seen === undefined) continue;
+      const { entry, rights } = seen;
+      const canRead = rights.includes('r');
+      if (canRead !== (before?.canRead ?? true))
+        this.#writeList(entry, canRead ? namedAttributes({ entry, isGone: false, oldName: undefined }) : ['\\NoAccess'], undefined);
       const isSame =
         before !== undefined &&
         !before.isUnfinished &&
+        before.canRead === canRead &&
         before.entry.exists === entry.exists &&
         watchesContents(before.events) === watchesContents(events);
-      const known = isSame ? { ...before, entry, events } : await this.#learn(entry, events);
+      const known = isSame ? { ...before, entry, events } : await this.#learn(entry, events, canRead);
       // What is being made is told when it is there.
       if (known.isUnfinished && before === undefined && this.#retries < maxRetries) continue;
-      found.set(entry.name, known);
+      found.set(name, known);
     }
     return found;
   }
 
-  async #learn(entry: MailboxListEntry, events: Known['events']): Promise<Known> {
-    const nothing: Known = { entry, events, guid: undefined, status: undefined, stopWatching: undefined, isUnfinished: false };
-    if (!entry.exists || !entry.isSelectable || events.size === 0) return nothing;
+  /** All where lists do not hold, and of names that have none. */
+  async #rightsOn(name: string): Promise<string> {
+    try {
+      return await myRights(this.#session, name, this.#abort.signal);
+    } catch (error) {
+      // It only holds other mailboxes, or has just gone, which the next look will show.
+      if (error instanceof StorageError) return allRights;
+      throw error;
+    }
+  }
+
+  async #learn(entry: MailboxListEntry, events: Known['events'], canRead: boolean): Promise<Known> {
+    const nothing: Known = { entry, events, canRead, guid: undefined, status: undefined, stopWatching: undefined, isUnfinished: false };
+    if (!entry.exists || !entry.isSelectable || events.size === 0 || !canRead) return nothing;
     const { signal } = this.#abort;
     try {
-      const rights = await myRights(this.#session, entry.name, signal);
-      // RFC 5465 3.1: what may not be seen is not there; what may not be read is said to be so.
-      if (!rights.includes('l')) return { ...nothing, events: new Set() };
-      if (!rights.includes('r')) {
-        this.#writeList(entry, ['\\NoAccess'], undefined);
-        return nothing;
-      }
       const mailbox = await this.#session.user.openMailbox(entry.name, signal);
       const { guid } = mailbox;
       if (!watchesContents(events)) return { ...nothing, guid };
@@ -239,7 +256,7 @@ export class NotifyFeed {
         this.#due.add(entry.name);
         this.#poke();
       });
-      return { entry, events, guid, status: await mailbox.status({ size: false }, signal), stopWatching, isUnfinished: false };
+      return { ...nothing, guid, status: await mailbox.status({ size: false }, signal), stopWatching };
     } catch (error) {
       if (!(error instanceof StorageError)) throw error;
       this.#session.log.debug('imap.notify', `Mailbox ${entry.name} cannot be watched: ${error.message}`, { error });
@@ -264,6 +281,10 @@ export class NotifyFeed {
     const known = this.#known.get(name);
     if (known?.status === undefined) return;
     try {
+      if (!(await this.#rightsOn(name)).includes('r')) {
+        this.#isListDue = true;
+        return;
+      }
       const mailbox = await this.#session.user.openMailbox(name, this.#abort.signal);
       const status = await mailbox.status({ size: false }, this.#abort.signal);
       const before = known.status;

@@ -58,13 +58,16 @@ export function compareNames(
   renames.splice(0, Math.max(renames.length - maxRememberedRenames, 0));
   for (const { entry, events } of gone.values()) {
     const isChild = renames.some(([from]) => entry.name.startsWith(from + entry.separator));
-    if (events.has('MailboxName') && !isChild) changes.push({ entry, isGone: true, oldName: undefined });
+    if (!events.has('MailboxName') || isChild) continue;
+    // What was below it may still be there.
+    const left = after.get(entry.name)?.entry ?? { ...entry, hasChildren: false };
+    changes.push({ entry: left, isGone: true, oldName: undefined });
   }
   for (const [name, { entry, events }] of before) {
     // Known from its subscription alone.
     const isForgotten = !after.has(name) && !entry.exists && entry.isSubscribed;
     if (isForgotten && events.has('SubscriptionChange'))
-      changes.push({ entry: { ...entry, isSubscribed: false }, isGone: true, oldName: undefined });
+      changes.push({ entry: { ...entry, isSubscribed: false, hasChildren: false }, isGone: true, oldName: undefined });
   }
   return changes;
 }
@@ -79,7 +82,7 @@ export function namedAttributes({ entry, isGone }: NameChange): string[] {
   return [
     ...(isGone || !entry.exists ? ['\\NonExistent'] : entry.isSelectable ? [] : ['\\Noselect']),
     ...(entry.isSubscribed ? ['\\Subscribed'] : []),
-    ...(isGone ? [] : [entry.hasChildren ? '\\HasChildren' : '\\HasNoChildren']),
+    ...(entry.hasChildren ? ['\\HasChildren'] : isGone ? [] : ['\\HasNoChildren']),
     ...(isGone ? [] : entry.specialUse),
   ];
 }

@@ -49,7 +49,7 @@ async function linkLarge(root: string, signal: AbortSignal): Promise<void> {
 }
 
 function fileName(index: number, size: number): string {
-  const flags = `${index % 10 === 0 ? 'F' : ''}${index % 2 === 0 ? 'S' : ''}`;
+  const flags = `${index % 10 === 0 ? 'F' : ''}${index % 3 === 0 ? '' : 'S'}`;
   return `${1_700_000_000 + index}.M${index}P1.practice,S=${size},W=${size}:2,${flags}`;
 }
 

@@ -9,6 +9,7 @@ const longSessions = 8;
 /** After so many of them comes the one with a large mailbox, the rest repair what V8 has thrown away for it. */
 const longBeforeLarge = 6;
 const shortSessions = 60;
+const searchFirstEvery = 3;
 const headerFields =
   'BODY.PEEK[HEADER.FIELDS (FROM TO CC SUBJECT DATE MESSAGE-ID PRIORITY X-PRIORITY REFERENCES NEWSGROUPS IN-REPLY-TO CONTENT-TYPE)]';
 
@@ -37,7 +38,9 @@ function largeSession(): Line[] {
     'UID SEARCH FROM "sender 3"',
     'UID FETCH 1:* (FLAGS)',
     'SEARCH FLAGGED UNSEEN',
+    'UID SEARCH FLAGGED UNSEEN',
     'UID SEARCH UNSEEN',
+    'UID SEARCH RETURN (ALL) UNSEEN',
     `UID FETCH 1:1000 (UID RFC822.SIZE FLAGS ${headerFields})`,
     'SEARCH 1:1000 TEXT "nowhere to be found"',
     'STORE 1:1000 +FLAGS.SILENT (\\Answered)',
@@ -63,6 +66,8 @@ function longSession(index: number): Line[] {
     `STATUS ${name} (MESSAGES UNSEEN UIDNEXT UIDVALIDITY)`,
     `SELECT ${name}`,
     'UID FETCH 1:* (FLAGS)',
+    // Before anything is known of the messages.
+    ...(index % searchFirstEvery === 1 ? ['SEARCH SUBJECT "number 7"'] : []),
     `FETCH 1:* ${everything}`,
     'SEARCH SUBJECT "number 7"',
     `FETCH 1:* ${everything}`,
@@ -73,6 +78,9 @@ function longSession(index: number): Line[] {
     'SEARCH FLAGGED UNSEEN',
     'UID SEARCH UNSEEN',
     'UID SEARCH UID 1:* NOT DELETED',
+    'UID SEARCH FLAGGED UNSEEN',
+    'UID SEARCH RETURN (ALL) UNSEEN',
+    'UID SEARCH UNSEEN UNDELETED SINCE 1-Jan-2020',
     'SEARCH TEXT "nowhere to be found"',
     'UID SEARCH SINCE 1-Jan-2020',
     ...Array.from({ length: 8 }, (_, message) => `UID FETCH ${message + 1} (UID RFC822.SIZE BODY.PEEK[])`),

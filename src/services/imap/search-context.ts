@@ -12,6 +12,8 @@ const maxContexts = 16;
 
 interface Context {
   readonly tag: string;
+  /** Further correlators of its responses (RFC 7377 2.1), with a space in front. */
+  readonly scope: string;
   readonly isUid: boolean;
   readonly query: SearchQuery;
   /** UIDs in the result as the client knows it. */
@@ -24,6 +26,7 @@ interface Context {
 
 export interface NewContext {
   readonly tag: string;
+  readonly scope?: string;
   readonly isUid: boolean;
   readonly query: SearchQuery;
   readonly found: readonly number[];
@@ -65,12 +68,18 @@ export class SearchContexts {
     return this.#contexts.size === 0;
   }
 
+  /** Some of them want something of new messages. */
+  get wantsItems(): boolean {
+    for (const { items } of this.#contexts.values()) if (items !== undefined) return true;
+    return false;
+  }
+
   clear(): void {
     this.#contexts = none;
   }
 
   /** @param since the view's highestModSeq when the search began */
-  add(view: MailboxView, { tag, isUid, query, found, sorted, items }: NewContext, since: number): void {
+  add(view: MailboxView, { tag, scope = '', isUid, query, found, sorted, items }: NewContext, since: number): void {
     if (this.#contexts.size === 0) {
       this.#contexts = new Map();
       this.#modSeq = since;
@@ -79,7 +88,7 @@ export class SearchContexts {
     }
     const uids = new Set<number>();
     for (const seq of found) uids.add(view.uidAt(seq));
-    this.#contexts.set(tag, { tag, isUid, query: withoutSequences(query, view), uids, sorted, items });
+    this.#contexts.set(tag, { tag, scope, isUid, query: withoutSequences(query, view), uids, sorted, items });
   }
 
   /** @returns false when there is no such context */
@@ -188,8 +197,8 @@ function pairLines(context: Context, what: 'ADDTO' | 'REMOVEFROM', pairs: readon
 }
 
 /** @param pairs position and numbers; position 0 where the result is in mailbox order (RFC 5267 4.3.3) */
-function line({ tag, isUid }: Context, what: 'ADDTO' | 'REMOVEFROM', pairs: string): string {
-  return `* ESEARCH (TAG ${encodeString(tag)})${isUid ? ' UID' : ''} ${what} (${pairs})\r\n`;
+function line({ tag, scope, isUid }: Context, what: 'ADDTO' | 'REMOVEFROM', pairs: string): string {
+  return `* ESEARCH (TAG ${encodeString(tag)}${scope})${isUid ? ' UID' : ''} ${what} (${pairs})\r\n`;
 }
 
 /** The query with UIDs in the place of sequence numbers, which change their meaning with the next expunge. */

@@ -4,8 +4,10 @@ import type { SearchKey, SearchProgram } from '#protocol/imap/search-key.js';
 import type { MailboxView } from '#storage/mailbox.js';
 import type { SearchQuery } from '#storage/search.js';
 import { flagBit } from '#storage/types.js';
-import { intersectRanges, resolveNumberSet } from '#util/number-set.js';
+import { intersectRanges, type NumberRange, resolveNumberSet, star } from '#util/number-set.js';
 import type { Session } from './session.js';
+
+const maxUid = 4294967295;
 
 /** Makes text of the octets of a search string. @throws BadCharsetError */
 function textDecoder(charset: string | undefined): (octets: Buffer) => string {
@@ -32,6 +34,14 @@ export function planSavedSearch(session: Session, program: SearchProgram, saves:
     if (saves && error instanceof BadCharsetError) session.savedSearch = [];
     throw error;
   }
+}
+
+/** A range up to `*` is left open: where the result is kept up to date, it takes in what comes later (RFC 5267 4.3). */
+function resolveUids(set: readonly NumberRange[], largest: number): NumberRange[] {
+  const ranges = set.map(
+    ([first, last]): NumberRange => (first !== star && last === star ? [Math.min(first, Math.max(largest, 1)), maxUid] : [first, last]),
+  );
+  return resolveNumberSet(ranges, largest);
 }
 
 /** RFC 9586 3.2: the client has given up message numbers. */
@@ -96,11 +106,12 @@ class Planner {
     if (key.set.kind === 'ranges' && key.kind === 'uid') {
       const view = this.#view;
       const largest = view.count === 0 ? 0 : view.uidAt(view.count);
-      return { kind: 'uid', ranges: resolveNumberSet(key.set.ranges, largest) };
+      return { kind: 'uid', ranges: resolveUids(key.set.ranges, largest) };
     }
     if (key.kind === 'sequence' && key.set.kind === 'ranges' && this.#session.has('UIDONLY'))
       throw new UidRequiredError('Message numbers are off.');
     if (key.set.kind === 'saved') return { kind: 'sequence', ranges: this.#session.resolve(key.set, false) ?? [] };
+    this.#session.searchesByNumber = true;
     // A client may search with numbers from before an expunge: those that do not exist match nothing, here they are no error.
     const { count } = this.#view;
     return { kind: 'sequence', ranges: count === 0 ? [] : intersectRanges(resolveNumberSet(key.set.ranges, count), [[1, count]]) };

@@ -2,11 +2,13 @@
 import type { SearchReturn } from '#protocol/imap/commands/search.js';
 import { encodeString } from '#protocol/imap/encoder.js';
 import type { MailboxView } from '#storage/mailbox.js';
-import { formatNumbers } from '#util/number-set.js';
+import { formatNumbers } from '#util/number-text.js';
 
 export interface SearchResult {
   readonly view: MailboxView;
   readonly tag: string;
+  /** Further correlators (RFC 7377 2.1), with a space in front; '' unless told. */
+  readonly scope?: string;
   readonly isUid: boolean;
   /** Sequence numbers in the order of the reply. */
   readonly found: readonly number[];
@@ -49,6 +51,16 @@ function namedBy(found: readonly number[], returns: SearchReturn): readonly numb
   ];
 }
 
+/** @param seqs in whatever order */
+export function uidsOf(view: MailboxView, seqs: readonly number[]): ArrayLike<number> {
+  const columns = seqs.length === 0 ? undefined : view.flagColumns?.(1, view.count);
+  if (columns === undefined) return seqs.map((seq) => view.uidAt(seq));
+  const { uid } = columns;
+  const uids = new Uint32Array(seqs.length);
+  for (let index = 0; index < uids.length; index += 1) uids[index] = uid[(seqs[index] as number) - 1] as number;
+  return uids;
+}
+
 export function highestModSeq(view: MailboxView, seqs: readonly number[]): number {
   let highest = 0;
   for (const seq of seqs) highest = Math.max(highest, view.modSeqAt(seq));
@@ -60,10 +72,10 @@ export function extendedReply(result: SearchResult, returns: SearchReturn): stri
   const { view, found, isUid } = result;
   const { min, max, all, count, partial } = returns;
   if (!min && !max && !all && !count && partial === undefined && (returns.save || !returns.update)) return undefined;
-  const numbers = (seqs: readonly number[]): string => formatNumbers(isUid ? seqs.map((seq) => view.uidAt(seq)) : seqs);
+  const numbers = (seqs: readonly number[]): string => formatNumbers(isUid ? uidsOf(view, seqs) : seqs);
   const first = found[0];
   const last = found[found.length - 1];
-  let text = `* ESEARCH (TAG ${encodeString(result.tag)})${isUid ? ' UID' : ''}`;
+  let text = `* ESEARCH (TAG ${encodeString(result.tag)}${result.scope ?? ''})${isUid ? ' UID' : ''}`;
   if (first !== undefined && last !== undefined) {
     if (min) text += ` MIN ${numbers([first])}`;
     if (max) text += ` MAX ${numbers([last])}`;

@@ -125,6 +125,8 @@ export class Session {
   savedSearch: readonly Uid[] = [];
   /** What the user's rights let change in the selected mailbox, as far as known; all flags when undefined. */
   changeable: KeptFlags | undefined;
+  /** The command that runs searches with message numbers: expunges wait, also in its UID form (RFC 7162 3.2.10.2). */
+  searchesByNumber = false;
   /** RFC 5267: results of the selected mailbox that are kept up to date. */
   readonly contexts = new SearchContexts();
   /** What is written outside of commands runs in here. */
@@ -141,6 +143,8 @@ export class Session {
   #ownUids: Set<number> | undefined;
   /** The client was told a HIGHESTMODSEQ below that of changes it knows, as an expunge before them had to wait (RFC 7162 3.2). */
   isModSeqHeldBack = false;
+  /** STORE has told of the messages above this UID; what NOTIFY and updated searches want of them comes with the next update. */
+  toldUpTo: number | undefined;
   isIdling = false;
   idleExit: IdleExit | undefined;
   /** Another process is about to take this session: nothing may be written until it has refused. */
@@ -218,6 +222,7 @@ export class Session {
     this.savedSearch = [];
     this.contexts.clear();
     this.#ownUids = undefined;
+    this.toldUpTo = undefined;
     this.isModSeqHeldBack = false;
     await view?.[Symbol.asyncDispose]();
   }
@@ -253,7 +258,8 @@ export class Session {
 
   /** Messages that a command of this client saved. */
   noteOwn(mailboxGuid: string, uids: readonly Uid[]): void {
-    if (this.newMessageItems === undefined || this.#view?.mailbox.guid !== mailboxGuid) return;
+    const wantsItems = this.newMessageItems !== undefined || this.contexts.wantsItems;
+    if (!wantsItems || this.#view?.mailbox.guid !== mailboxGuid) return;
     this.#ownUids ??= new Set();
     for (const uid of uids) this.#ownUids.add(uid);
   }

@@ -26,16 +26,42 @@ export async function writeUpdates(session: Session, options: UpdateOptions, sig
   const events = session.selectedEvents;
   // RFC 5465 3.1: a client that did not ask for events of the selected mailbox sees it as it was.
   if (events !== undefined && !events.has('MessageNew') && options.isOwn !== true) return;
-  const lastUid = view.count === 0 ? 0 : view.uidAt(view.count);
-  const synced = await view.sync(options, signal);
-  const changes = events === undefined || events.has('FlagChange') ? synced : { ...synced, flagsChanged: [] };
+  const toldUpTo = session.toldUpTo ?? lastUidOf(view);
+  const hasNew = session.toldUpTo !== undefined;
+  session.toldUpTo = undefined;
+  const changes = shownChanges(session, await view.sync(options, signal));
   for (const line of session.contexts.expungedLines(view, changes.expunged)) session.text(line);
   // RFC 5465 5.1: with the UID, as the client may have given up message numbers.
   await writeChanges(session, view, changes, options.withUid === true || events !== undefined);
   const { lines, wanted } = await session.contexts.changes(view, signal);
-  if (changes.exists !== undefined) await writeNewMessages(session, view.lowerBound(lastUid + 1), wanted, signal);
+  if (hasNew || changes.exists !== undefined) await writeNewMessages(session, view.lowerBound(toldUpTo + 1), wanted, signal);
   for (const line of lines) session.text(line);
   if (session.has('QRESYNC')) writeHeldBack(session, view, options.allowExpunge);
+}
+
+function lastUidOf(view: MailboxView): number {
+  return view.count === 0 ? 0 : view.uidAt(view.count);
+}
+
+/** Changes as far as NOTIFY lets them through. */
+function shownChanges({ selectedEvents }: Session, changes: ViewChanges): ViewChanges {
+  return selectedEvents === undefined || selectedEvents.has('FlagChange') ? changes : { ...changes, flagsChanged: [] };
+}
+
+/**
+ * What others did while STORE ran: its reply tells of it together with the client's own changes.
+ * @returns nothing but new keywords where NOTIFY leaves out the selected mailbox (RFC 5465 3.1)
+ */
+export async function syncBesideStore(session: Session, keywordsBefore: number, signal: AbortSignal): Promise<ViewChanges> {
+  const { view, selectedEvents } = session;
+  if (selectedEvents !== undefined && !selectedEvents.has('MessageNew')) {
+    const newKeywords = view.mailbox.keywords.length !== keywordsBefore;
+    return { expunged: [], flagsChanged: [], exists: undefined, recent: undefined, newKeywords };
+  }
+  const lastUid = lastUidOf(view);
+  const changes = shownChanges(session, await view.sync({ allowExpunge: false, mayLag: true }, signal));
+  if (changes.exists !== undefined) session.toldUpTo ??= lastUid;
+  return changes;
 }
 
 /**

@@ -16,11 +16,23 @@ export interface UrlContent extends AsyncDisposable {
 
 const chunkBytes = 131_072;
 
+/** Whether URLs can carry an authorization: the server knows its name. */
+export function hasUrlAuth({ settings }: Session): boolean {
+  return settings.imap_urlauth_host !== '';
+}
+
+/** Without a name of its own a server cannot say of any URL that it is meant. */
+export function isThisServer({ settings }: Session, { host, port }: NonNullable<ImapUrl['server']>): boolean {
+  const name = settings.imap_urlauth_host;
+  return (name === '*' || name.toLowerCase() === host) && port === settings.imap_urlauth_port;
+}
+
 /**
  * What the session's user may read.
- * @returns undefined when there is no such mailbox, message or part, or it is of another user, or may not be read
+ * @returns undefined when there is no such mailbox, message or part, or it is of another user or server, or may not be read
  */
 export async function openUrl(session: Session, url: ImapUrl, signal: AbortSignal): Promise<UrlContent | undefined> {
+  if (url.server !== undefined && !isThisServer(session, url.server)) return undefined;
   if (url.server?.user !== undefined && url.server.user !== session.user.name) return undefined;
   const name = url.mailbox ?? session.selectedView?.mailbox.name;
   return name === undefined

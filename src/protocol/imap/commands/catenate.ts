@@ -1,10 +1,10 @@
-// The parts of CATENATE (RFC 4469 5).
+// The parts of CATENATE (RFC 4469 5, RFC 6855 4).
 import type { CommandReader } from '../reader.js';
 
 export type CatenatePart =
   | { readonly kind: 'url'; readonly url: string }
-  /** The text ends with the marker of a message literal. */
-  | { readonly kind: 'text' }
+  /** The text ends with the marker of a message literal; behind that of `UTF8 (~{n}` comes a parenthesis. */
+  | { readonly kind: 'text'; readonly isUtf8: boolean }
   | { readonly kind: 'end' };
 
 /** True for a literal that is the text of a URL rather than a part of the message. */
@@ -20,8 +20,10 @@ export function nextCatenatePart(reader: CommandReader, isFirst: boolean, hasLit
     reader.space();
     return { kind: 'url', url: reader.astring() };
   }
-  if (!reader.tryWord('TEXT')) reader.fail('Expected URL or TEXT');
+  const isUtf8 = reader.tryWord('UTF8');
+  if (!isUtf8 && !reader.tryWord('TEXT')) reader.fail('Expected URL, TEXT or UTF8');
   reader.space();
+  if (isUtf8) reader.char('(');
   if (!hasLiteral || !/^~?\{\d+\+?\}$/.test(reader.text.slice(reader.position))) reader.fail('Expected a literal');
-  return { kind: 'text' };
+  return { kind: 'text', isUtf8 };
 }

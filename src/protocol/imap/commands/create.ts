@@ -12,12 +12,13 @@ export function parseCreate(reader: CommandReader): CreateCommand {
   const mailbox = reader.mailbox();
   const specialUse: string[] = [];
   if (reader.trySpace()) {
-    reader.list(() => {
+    const parameters = reader.list(() => {
       const name = reader.word();
       if (name !== 'USE') reader.fail(`Unknown CREATE parameter ${name}`);
       reader.space();
       specialUse.push(...reader.flagList());
     });
+    if (parameters.length === 0) reader.fail('Empty parameter list.');
   }
   reader.end();
   return { mailbox, specialUse };

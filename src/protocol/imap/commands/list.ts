@@ -70,6 +70,7 @@ export function parseList(reader: CommandReader): ListCommand {
   if (reader.isAtList) {
     isExtended = true;
     patterns = reader.list(() => reader.mailboxPattern());
+    if (patterns.length === 0) reader.fail('Empty pattern list.');
   } else patterns = [reader.mailboxPattern()];
   let returns: ListReturn | undefined;
   if (reader.trySpace()) {
@@ -102,6 +103,7 @@ function parseReturn(reader: CommandReader): ListReturn {
       case 'METADATA':
         reader.space();
         metadata = reader.list(() => parseEntryName(reader, false));
+        if (metadata.length === 0) reader.fail('Empty entry list.');
         return;
       default:
         reader.fail(`Unknown return option ${name}`);

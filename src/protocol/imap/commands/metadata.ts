@@ -23,7 +23,8 @@ const maxEntries = 100;
 
 /**
  * Entry names are ASCII without wildcards, begin with /private/ or /shared/ and have no empty component (RFC 5464 3.2). Case does not matter.
- * @param isPartial also the two roots alone, for DEPTH
+ * Those of vendors have four components at least.
+ * @param isPartial also the names above them, for DEPTH
  */
 export function parseEntryName(reader: CommandReader, isPartial: boolean): string {
   const name = decodeUtf8(reader.astring()).toLowerCase();
@@ -32,6 +33,8 @@ export function parseEntryName(reader: CommandReader, isPartial: boolean): strin
   if (name.includes('//') || name.endsWith('/')) reader.fail('Invalid entry name: empty component');
   const isKnown = name.startsWith('/private/') || name.startsWith('/shared/') || (isPartial && (name === '/private' || name === '/shared'));
   if (!isKnown) reader.fail("Invalid entry name: must begin with '/shared/' or '/private/'");
+  if (!isPartial && /^\/(?:private|shared)\/vendor(?:\/[^/]*)?$/.test(name))
+    reader.fail('Invalid entry name: a vendor has entries below its name');
   return name;
 }
 
@@ -41,13 +44,14 @@ interface Options {
 }
 
 function parseOptions(reader: CommandReader, options: Options): void {
-  reader.list(() => {
+  const given = reader.list(() => {
     const name = reader.word('option');
     reader.space();
     if (name === 'MAXSIZE') options.maxSize = reader.number();
     else if (name === 'DEPTH') options.depth = parseDepth(reader);
     else reader.fail(`Unknown option ${name}`);
   });
+  if (given.length === 0) reader.fail('Empty option list.');
 }
 
 function parseDepth(reader: CommandReader): Options['depth'] {

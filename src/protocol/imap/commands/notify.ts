@@ -19,6 +19,8 @@ export interface NotifyGroup {
   readonly filter: MailboxFilter;
   /** Empty for NONE. */
   readonly events: ReadonlySet<NotifyEvent>;
+  /** Some event is one that nobody has defined yet (RFC 5465 8, event-ext). */
+  readonly hasUnknownEvents: boolean;
   /** What of new messages is sent at once; only for the selected mailbox. */
   readonly items: readonly FetchItem[] | undefined;
 }
@@ -60,22 +62,26 @@ function parseGroup(reader: CommandReader): NotifyGroup {
   const isSelected = filter.kind === 'selected' || filter.kind === 'selected-delayed';
   const events = new Set<NotifyEvent>();
   let items: readonly FetchItem[] | undefined;
+  let hasUnknownEvents = false;
   if (!reader.tryWord('NONE')) {
     reader.list(() => {
       const name = reader.word('event');
       const event = Object.hasOwn(eventNames, name) ? eventNames[name as keyof typeof eventNames] : undefined;
-      if (event === undefined) return reader.fail(`Unknown event ${name}`);
+      if (event === undefined) {
+        hasUnknownEvents = true;
+        return;
+      }
       events.add(event);
       if (event !== 'MessageNew' || !reader.text.startsWith(' (', reader.position)) return;
       if (!isSelected) reader.fail('FETCH items are for the selected mailbox only.');
       reader.space();
       items = parseFetchItems(reader);
     });
-    if (events.size === 0) reader.fail('No events.');
+    if (events.size === 0 && !hasUnknownEvents) reader.fail('No events.');
   }
   reader.char(')');
   checkEvents(reader, events, isSelected);
-  return { filter, events, items };
+  return { filter, events, hasUnknownEvents, items };
 }
 
 /** RFC 5465 5: which events need each other, and which exist for the selected mailbox. */

@@ -34,6 +34,12 @@ export function parseSelect(reader: CommandReader): SelectCommand {
   return { mailbox, condstore, qresync };
 }
 
+/** No `$`: what is saved belongs to the mailbox that this command closes. */
+function numbers(reader: CommandReader): SequenceSet {
+  const set = reader.sequenceSet();
+  return set.kind === 'saved' ? reader.fail('Invalid QRESYNC set') : set;
+}
+
 function parseQresync(reader: CommandReader): QresyncParameters {
   reader.char('(');
   const uidValidity = reader.nonZeroNumber();
@@ -43,13 +49,13 @@ function parseQresync(reader: CommandReader): QresyncParameters {
   let knownUids: SequenceSet | undefined;
   let sequenceMatch: QresyncParameters['sequenceMatch'];
   if (reader.trySpace() && !reader.isAtList) {
-    knownUids = reader.sequenceSet();
+    knownUids = numbers(reader);
     reader.trySpace();
   }
   if (reader.tryChar('(')) {
-    const sequences = reader.sequenceSet();
+    const sequences = numbers(reader);
     reader.space();
-    const uids = reader.sequenceSet();
+    const uids = numbers(reader);
     reader.char(')');
     sequenceMatch = { sequences, uids };
   }

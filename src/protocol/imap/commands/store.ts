@@ -19,6 +19,8 @@ export function parseStore(reader: CommandReader): StoreCommand {
     reader.list(() => {
       const name = reader.word('store modifier');
       if (name !== 'UNCHANGEDSINCE') reader.fail(`Unknown STORE modifier ${name}`);
+      // RFC 7162 7: a single one.
+      if (unchangedSince !== undefined) reader.fail('UNCHANGEDSINCE may be given once');
       reader.space();
       unchangedSince = reader.modSeq();
     });

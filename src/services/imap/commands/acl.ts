@@ -18,21 +18,27 @@ function expandRights(rights: string): string | undefined {
   return [...expanded].every((right) => allRights.includes(right)) ? normalizeRights(expanded) : undefined;
 }
 
-/** IMAP's identifier to that of the file: the name of the mailbox's owner is `owner`, `$name` a group, `-` in front takes rights away. */
+/**
+ * IMAP's identifier to that of the file: the name of the mailbox's owner is `owner`, `$name` a group, `!$name` one whose rights replace all others, `-`
+ * in front takes rights away.
+ */
 function toFileIdentifier(session: Session, mailbox: string, identifier: string): string {
   const sign = identifier.startsWith('-') ? '-' : '';
   const name = identifier.slice(sign.length);
   if (name === 'anyone' || name === 'authenticated') return sign + name;
   if (name === 'owner' || name === session.user.ownerOf(mailbox)) return `${sign}owner`;
+  if (name.startsWith('!$')) return `${sign}group-override=${name.slice(2)}`;
   return sign + (name.startsWith('$') ? `group=${name.slice(1)}` : `user=${name}`);
 }
+
+const shownKinds: Readonly<Record<string, string>> = { 'user=': '', 'group=': '$', 'group-override=': '!$' };
 
 function fromFileIdentifier(session: Session, mailbox: string, identifier: string): string {
   const sign = identifier.startsWith('-') ? '-' : '';
   const name = identifier.slice(sign.length);
   const owner = session.user.ownerOf(mailbox);
   if (name === 'owner' && owner !== undefined) return sign + owner;
-  return sign + name.replace(/^user=/, '').replace(/^group(?:-override)?=/, '$');
+  return sign + name.replace(/^(?:user|group|group-override)=/, (kind) => shownKinds[kind] ?? kind);
 }
 
 /** RFC 4314 4. The owner always may. */

@@ -1,8 +1,7 @@
 // CATENATE (RFC 4469): a message put together from literals and from parts of messages that are there.
 import { type CatenatePart, nextCatenatePart } from '#protocol/imap/commands/catenate.js';
 import type { MessageLiteral } from '#protocol/imap/decoder.js';
-import { encodeAstring } from '#protocol/imap/encoder.js';
-import { parseImapUrl } from '#protocol/imap/imap-url.js';
+import { encodeBadUrl, parseImapUrl } from '#protocol/imap/imap-url.js';
 import type { CommandReader } from '#protocol/imap/reader.js';
 import type { MessageWriter } from '#storage/mailbox.js';
 import type { MessageInput } from '../message-input.js';
@@ -43,7 +42,7 @@ export async function receiveParts(
       case 'url': {
         const url = parseImapUrl(part.url);
         await using content = url === undefined || url.access !== undefined ? undefined : await openUrl(session, url, signal);
-        if (content === undefined) return no('Nothing is there.', `BADURL ${encodeAstring(part.url)}`);
+        if (content === undefined) return no('Nothing is there.', encodeBadUrl(part.url));
         total += content.size;
         if (total > limit) return no('Message is too large.', 'TOOBIG');
         for await (const chunk of content.chunks()) await writer.write(chunk);
@@ -56,6 +55,7 @@ export async function receiveParts(
         input.accept();
         for (let chunk = await input.chunk(); chunk !== undefined; chunk = await input.chunk()) await writer.write(chunk);
         segment = await input.segment();
+        if (part.isUtf8) segment.reader.char(')');
       }
     }
   }

@@ -2,7 +2,7 @@
 import { type AppendItem, isAppendMessage, parseAppendItem, parseAppendMailbox, parseAppendTail } from '#protocol/imap/commands/append.js';
 import { StorageError } from '#storage/errors.js';
 import type { AppendResult, AppendTransaction, Mailbox, MessageWriter } from '#storage/mailbox.js';
-import { formatNumbers } from '#util/number-set.js';
+import { formatNumbers } from '#util/number-text.js';
 import { messageRow } from '../command-spec.js';
 import { replyToStorageError } from '../error-reply.js';
 import { toFlagSet } from '../flag-text.js';

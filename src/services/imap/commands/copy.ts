@@ -2,7 +2,8 @@
 import { type CopyCommand, parseCopy } from '#protocol/imap/commands/copy.js';
 import { StorageError } from '#storage/errors.js';
 import type { CopyResult } from '#storage/mailbox.js';
-import { formatNumbers, numbersOf } from '#util/number-set.js';
+import { numbersOf } from '#util/number-set.js';
+import { formatNumbers } from '#util/number-text.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { replyToStorageError } from '../error-reply.js';
 import { type Limited, limitSeqs, refuseSave, withLimit } from '../message-limit.js';

@@ -10,23 +10,22 @@ import { limitSearch, withLimit } from '../message-limit.js';
 import { bad, type Outcome, ok } from '../outcome.js';
 import { withProgress } from '../progress.js';
 import { demandRights } from '../rights.js';
-import { planSearch } from '../search-plan.js';
+import { planSearch, UidRequiredError } from '../search-plan.js';
 import { extendedReply, returnAll, savedPart } from '../search-reply.js';
 import type { Session } from '../session.js';
 
-/** Numbers and `$` mean something in the selected mailbox only (RFC 7377 2.1). */
-function usesNumbers(key: SearchKey): boolean {
+/** `$` is of the selected mailbox (RFC 5182 2.1). Message numbers are those of each mailbox searched (RFC 7377 2). */
+function usesSaved(key: SearchKey): boolean {
   switch (key.kind) {
     case 'sequence':
-      return true;
     case 'uid':
       return key.set.kind === 'saved';
     case 'and':
     case 'or':
-      return key.keys.some(usesNumbers);
+      return key.keys.some(usesSaved);
     case 'not':
     case 'fuzzy':
-      return usesNumbers(key.key);
+      return usesSaved(key.key);
     default:
       return false;
   }
@@ -35,19 +34,28 @@ function usesNumbers(key: SearchKey): boolean {
 async function namesOf(session: Session, { sources }: EsearchCommand, signal: AbortSignal): Promise<readonly string[]> {
   const selected = session.selectedView?.mailbox.name;
   if (sources === undefined) return selected === undefined ? [] : [selected];
-  const entries = await session.user.list(['*'], { subscribedOnly: false }, signal);
-  const names = entries
-    .filter((entry) => entry.exists && entry.isSelectable)
-    .filter((entry) =>
-      sources.some((filter) => (filter.kind === 'selected' ? entry.name === selected : matchesFilter(session.user, filter, entry))),
-    );
-  return names.map(({ name }) => name);
+  const names = new Set<string>();
+  for (const entry of await session.user.list(['*'], { subscribedOnly: false }, signal)) {
+    const isMeant = entry.exists && entry.isSelectable && sources.some((filter) => matchesFilter(session.user, filter, entry));
+    if (isMeant) names.add(entry.name);
+  }
+  // RFC 7377 2.2: what the client names, or has selected, need not be listed.
+  for (const filter of sources) {
+    if (filter.kind === 'selected' && selected !== undefined) names.add(selected);
+    if (filter.kind === 'mailboxes') for (const name of filter.names) names.add(name);
+  }
+  return [...names];
 }
 
 interface EsearchCall {
   readonly call: CommandCall;
   /** Mailboxes of which only a part was searched. */
   readonly cut: Set<string>;
+}
+
+/** What each ESEARCH response to ESEARCH says besides the tag (RFC 7377 2.1). */
+function scopeOf(session: Session, { mailbox }: MailboxView): string {
+  return ` MAILBOX ${session.mailboxName(mailbox.name)} UIDVALIDITY ${mailbox.uidValidity}`;
 }
 
 /** Writes the reply of one mailbox; those without matches have none (RFC 7377 2.1). @returns what was found */
@@ -62,12 +70,9 @@ async function searchView(
   const found = await view.search(limited.part, call.signal);
   if (limited.code !== undefined) cut.add(view.mailbox.name);
   if (found.length === 0) return found;
-  const { mailbox } = view;
-  const scope = ` MAILBOX ${session.mailboxName(mailbox.name)} UIDVALIDITY ${mailbox.uidValidity}`;
-  const result = { view, tag: call.tag, isUid: true, found, withModSeq: program.usesModSeq };
+  const result = { view, tag: call.tag, scope: scopeOf(session, view), isUid: true, found, withModSeq: program.usesModSeq };
   const reply = extendedReply(result, command.returns ?? returnAll);
-  const tag = `(TAG ${encodeString(call.tag)}`;
-  if (reply !== undefined) session.text(`${reply.replace(tag, () => tag + scope)}\r\n`);
+  if (reply !== undefined) session.text(`${reply}\r\n`);
   if (session.output.isFull) await session.output.drain();
   return found;
 }
@@ -96,7 +101,26 @@ function keepUpdated(session: Session, found: readonly number[], command: Esearc
   if (session.contexts.isFull) return;
   const { view } = session;
   const query = planSearch(session, command.program, view);
-  session.contexts.add(view, { tag, isUid: true, query, found, items: command.returns?.updateItems }, since);
+  session.contexts.add(view, { tag, scope: scopeOf(session, view), isUid: true, query, found, items: command.returns?.updateItems }, since);
+}
+
+async function searchAll(session: Session, names: readonly string[], command: EsearchCommand, { call, cut }: EsearchCall): Promise<void> {
+  const { returns } = command;
+  await withProgress(session, call, async (progress) => {
+    progress.goal = names.length;
+    progress.done = 0;
+    for (const name of names) {
+      if (name !== session.selectedView?.mailbox.name) await searchOther(session, name, command, { call, cut });
+      else {
+        const { view } = session;
+        const since = view.highestModSeq;
+        const found = await searchView(session, view, command, { call, cut });
+        if (returns?.save) session.savedSearch = savedPart(found, returns).map((seq) => view.uidAt(seq));
+        if (returns?.update) keepUpdated(session, found, command, call, since);
+      }
+      progress.done += 1;
+    }
+  });
 }
 
 async function run(session: Session, command: EsearchCommand, call: CommandCall): Promise<Outcome> {
@@ -108,24 +132,16 @@ async function run(session: Session, command: EsearchCommand, call: CommandCall)
   if (returns?.update && session.contexts.has(call.tag)) return bad('Duplicate search update tag');
   const names = await namesOf(session, command, call.signal);
   const selected = session.selectedView?.mailbox.name;
-  if (usesNumbers(program.key) && names.some((name) => name !== selected)) return bad('Message numbers in a search of other mailboxes.');
+  if (usesSaved(program.key) && names.some((name) => name !== selected)) return bad('The saved result is of the selected mailbox.');
   if (program.usesModSeq) session.useModSeqs();
   const cut = new Set<string>();
-  await withProgress(session, call, async (progress) => {
-    progress.goal = names.length;
-    progress.done = 0;
-    for (const name of names) {
-      if (name !== selected) await searchOther(session, name, command, { call, cut });
-      else {
-        const { view } = session;
-        const since = view.highestModSeq;
-        const found = await searchView(session, view, command, { call, cut });
-        if (returns?.save) session.savedSearch = savedPart(found, returns).map((seq) => view.uidAt(seq));
-        if (returns?.update) keepUpdated(session, found, command, call, since);
-      }
-      progress.done += 1;
-    }
-  });
+  try {
+    await searchAll(session, names, command, { call, cut });
+  } catch (error) {
+    // RFC 5182 2.1: a SAVE that is answered with NO leaves an empty result, one answered with BAD the last one.
+    if (returns?.save && !(error instanceof UidRequiredError)) session.savedSearch = [];
+    throw error;
+  }
   if (returns?.update && !session.contexts.has(call.tag))
     session.text(`* NO [NOUPDATE ${encodeString(call.tag)}] This search is not kept up to date.\r\n`);
   // One UID cannot say where the search stopped in several mailboxes.

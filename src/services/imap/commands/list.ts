@@ -1,15 +1,15 @@
 // LIST and LSUB (RFC 9051 6.3.9, RFC 3501 6.3.9, RFC 5258, RFC 5819, RFC 6154).
 import { type ListCommand, type ListSelection, parseList, parseLsub } from '#protocol/imap/commands/list.js';
 import { encodeString } from '#protocol/imap/encoder.js';
-import { allRights } from '#storage/acl.js';
 import { StorageError } from '#storage/errors.js';
 import type { MailboxListEntry } from '#storage/user.js';
 import { row } from '../command-spec.js';
-import { encodeEntry, readMetadata } from '../metadata.js';
+import { encodeEntry, mayAnnotate, readMetadata } from '../metadata.js';
 import { parentOf, separatorOf } from '../names.js';
-import { type Outcome, ok } from '../outcome.js';
-import { isGuarded, listedRights, myRights } from '../rights.js';
+import { bad, type Outcome, ok } from '../outcome.js';
+import { listedRights } from '../rights.js';
 import type { Session } from '../session.js';
+import { VisibleEntries } from '../visible-entries.js';
 import { statusLine } from './status.js';
 
 /** `LIST ref ""` asks for the separator and the root of the reference (RFC 9051 6.3.9). */
@@ -36,7 +36,10 @@ export async function attributesNow(session: Session, name: string, signal: Abor
   const entries = await session.user.list([name], { subscribedOnly: false }, signal);
   // The name may hold wildcards, and the namespace may be a hidden one.
   const entry = entries.find((found) => found.name === name);
-  return entry === undefined ? '' : attributesOf(session, entry, nothingAsked).join(' ');
+  if (entry === undefined) return '';
+  const seen = await (await VisibleEntries.of(session, [entry], signal)).look(entry, false);
+  // A mailbox that is open may be one that its user cannot look up (RFC 4314 4).
+  return attributesOf(session, seen?.entry ?? { ...entry, hasChildren: false }, nothingAsked).join(' ');
 }
 
 function attributesOf(session: Session, entry: MailboxListEntry, command: Asked): string[] {
@@ -73,6 +76,7 @@ async function parentsOf(
   session: Session,
   command: ListCommand,
   listed: readonly MailboxListEntry[],
+  visible: VisibleEntries,
   signal: AbortSignal,
 ): Promise<Parents> {
   if (!command.selection.has('RECURSIVEMATCH')) return noParents;
@@ -80,13 +84,19 @@ async function parentsOf(
   const all = new Set<string>();
   const ofUnlisted = new Set<string>();
   for (const entry of await session.user.list(['*'], { subscribedOnly: command.selection.has('SUBSCRIBED') }, signal)) {
-    if (!matchesSelection(entry, command)) continue;
+    if (!matchesSelection(entry, command) || !(await visible.canSee(entry))) continue;
     for (let name = parentOf(entry.name, entry.separator); name !== ''; name = parentOf(name, entry.separator)) {
       all.add(name);
       if (!names.has(entry.name)) ofUnlisted.add(name);
     }
   }
   return { all, ofUnlisted };
+}
+
+/** RFC 5258 3: an option of an extension that is not offered is BAD, as any other that is not known. */
+function optionOfWhatIsOff({ settings }: Session, { returns }: ListCommand): string | undefined {
+  if (returns?.myRights && !settings.imap_acl) return 'MYRIGHTS';
+  return returns?.metadata !== undefined && !settings.imap_metadata ? 'METADATA' : undefined;
 }
 
 export const listRow = row({
@@ -96,14 +106,20 @@ export const listRow = row({
   parse: parseList,
   async run(session, command, { signal }) {
     if (!command.isExtended && command.patterns[0] === '') return writeRoot(session, command, 'LIST');
+    const unknown = optionOfWhatIsOff(session, command);
+    if (unknown !== undefined) return bad(`Error in IMAP command LIST: Unknown return option ${unknown}`);
     const entries = await session.user.list(patternsOf(command), { subscribedOnly: command.selection.has('SUBSCRIBED') }, signal);
-    const parents = await parentsOf(session, command, entries, signal);
+    const visible = await VisibleEntries.of(session, entries, signal);
+    const parents = await parentsOf(session, command, entries, visible, signal);
+    const showsLevels = command.patterns.some((pattern) => !pattern.includes('*'));
     const criteria = ['SUBSCRIBED', 'SPECIAL-USE'].filter((name) => command.selection.has(name as ListSelection));
-    for (const entry of entries) {
+    for (const listed of entries) {
+      if (!matchesSelection(listed, command) && !parents.ofUnlisted.has(listed.name)) continue;
+      const seen = await visible.look(listed, showsLevels);
+      if (seen === undefined) continue;
+      const { entry, rights } = seen;
       const isMatch = matchesSelection(entry, command);
       if (!isMatch && !parents.ofUnlisted.has(entry.name)) continue;
-      const rights = isGuarded(session, entry.name) ? await rightsOf(session, entry, signal) : allRights;
-      if (!rights.includes('l')) continue;
       const childInfo = parents.all.has(entry.name) ? ` ("CHILDINFO" (${criteria.map((name) => `"${name}"`).join(' ')}))` : '';
       // RFC 5819 2, RFC 8440 2, RFC 9590 4: nothing more of a parent that is listed for the sake of its children.
       const isMailbox = entry.exists && entry.isSelectable && isMatch;
@@ -113,10 +129,8 @@ export const listRow = row({
         `* LIST (${attributesOf(session, shown, command).join(' ')}) ${encodeString(entry.separator)} ${session.mailboxName(entry.name)}${childInfo}\r\n`,
       );
       if (status !== undefined && status !== 'not-selectable') session.text(`${status}\r\n`);
-      if (command.returns?.myRights && session.settings.imap_acl && isMailbox)
-        session.text(`* MYRIGHTS ${session.mailboxName(entry.name)} ${listedRights(rights)}\r\n`);
-      // RFC 5464 4.2 with 4314: entries are read as messages are.
-      if (command.returns?.metadata !== undefined && isMailbox && rights.includes('r'))
+      if (command.returns?.myRights && isMailbox) session.text(`* MYRIGHTS ${session.mailboxName(entry.name)} ${listedRights(rights)}\r\n`);
+      if (command.returns?.metadata !== undefined && isMailbox && mayAnnotate(rights))
         await writeMetadata(session, entry.name, command.returns.metadata, signal);
       if (session.output.isFull) await session.output.drain();
     }
@@ -140,17 +154,6 @@ async function statusOf(
     if (!(error instanceof StorageError)) throw error;
     session.log.debug('imap.list-status', `STATUS of ${name} failed: ${error.message}`, { error });
     return ['no-permission', 'not-found', 'not-selectable'].includes(error.code) ? 'not-selectable' : undefined;
-  }
-}
-
-/** Those of what only holds other mailboxes, or is not there any more, do not matter. */
-async function rightsOf(session: Session, entry: MailboxListEntry, signal: AbortSignal): Promise<string> {
-  if (!entry.exists || !entry.isSelectable) return allRights;
-  try {
-    return await myRights(session, entry.name, signal);
-  } catch (error) {
-    if (error instanceof StorageError) return allRights;
-    throw error;
   }
 }
 

@@ -1,11 +1,12 @@
 // GETMETADATA and SETMETADATA (RFC 5464 4.2, 4.3).
 import { type GetMetadataCommand, parseGetMetadata, parseSetMetadata, type SetMetadataCommand } from '#protocol/imap/commands/metadata.js';
+import { denied } from '#storage/account-errors.js';
 import { type Attributes, attributeLimits } from '#storage/attributes.js';
 import { StorageError } from '#storage/errors.js';
 import { type CommandCall, row } from '../command-spec.js';
-import { encodeEntry, isMetadataEntry, readMetadata, specialUseEntry } from '../metadata.js';
+import { encodeEntry, isMetadataEntry, mayAnnotate, readMetadata, specialUseEntry } from '../metadata.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
-import { demandRights, isOwner } from '../rights.js';
+import { demandRights, isGuarded, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { toSpecialUses } from './create.js';
 
@@ -28,10 +29,17 @@ function select(values: Attributes, { entries, depth }: GetMetadataCommand): (re
   return [...selected];
 }
 
+/** RFC 5464 3.3: the right to look the mailbox up and one to use it. @throws StorageError `no-permission`, `not-found` */
+async function demandAnnotating(session: Session, mailbox: string, writes: boolean, signal: AbortSignal): Promise<void> {
+  if (!isGuarded(session, mailbox)) return;
+  await demandRights(session, mailbox, writes ? 'lw' : 'l', signal);
+  if (!mayAnnotate(await myRights(session, mailbox, signal))) throw denied(mailbox);
+}
+
 async function get(session: Session, command: GetMetadataCommand, { signal }: CommandCall): Promise<Outcome> {
   if (!session.settings.imap_metadata) return off;
   const { mailbox, maxSize } = command;
-  if (mailbox !== undefined) await demandRights(session, mailbox, 'r', signal);
+  if (mailbox !== undefined) await demandAnnotating(session, mailbox, false, signal);
   const values = await readMetadata(session, mailbox, signal);
   const selected = select(values, command);
   const fitting = selected.filter(([, value]) => maxSize === undefined || (value?.length ?? 0) <= maxSize);
@@ -49,9 +57,9 @@ async function set(session: Session, { mailbox, entries }: SetMetadataCommand, {
   // What all users share belongs to the administrator.
   if (mailbox === undefined && entries.some(({ name }) => name.startsWith('/shared/')))
     return no('Shared entries of the server cannot be changed.', 'NOPERM');
-  // A user's private entries of a mailbox that is not the user's are nobody else's matter (RFC 5464 3.3).
-  const isPrivate = entries.every(({ name }) => name.startsWith('/private/') && name !== specialUseEntry);
-  if (mailbox !== undefined) await demandRights(session, mailbox, isPrivate && !isOwner(session, mailbox) ? 'r' : 'w', signal);
+  // A user's private entries are nobody else's matter; what others see takes the right to write.
+  const isShown = entries.some(({ name }) => name.startsWith('/shared/') || name === specialUseEntry);
+  if (mailbox !== undefined) await demandAnnotating(session, mailbox, isShown, signal);
   if (entries.some(({ value }) => (value?.length ?? 0) > attributeLimits.valueBytes))
     return no('Value is too large.', `METADATA MAXSIZE ${attributeLimits.valueBytes}`);
   const use = mailbox === undefined ? undefined : entries.findLast(({ name }) => name === specialUseEntry);

@@ -1,4 +1,4 @@
-import { type NotifyEvent, parseNotify } from '#protocol/imap/commands/notify.js';
+import { type NotifyEvent, type NotifyGroup, parseNotify } from '#protocol/imap/commands/notify.js';
 import { row } from '../command-spec.js';
 import { NotifyFeed } from '../notify-feed.js';
 import { NotifyInterest } from '../notify-interest.js';
@@ -17,7 +17,9 @@ export const notifyRow = row({
   async run(session, command, { signal }) {
     // RFC 5465 5.6, 5.7: those of METADATA come with it.
     const supported: readonly NotifyEvent[] = session.settings.imap_metadata ? [...messageEvents, ...metadataEvents] : messageEvents;
-    if (command.kind === 'set' && command.groups.some(({ events }) => [...events].some((event) => !supported.includes(event))))
+    const isRefused = ({ events, hasUnknownEvents }: NotifyGroup): boolean =>
+      hasUnknownEvents || [...events].some((event) => !supported.includes(event));
+    if (command.kind === 'set' && command.groups.some(isRefused))
       return no('Unsupported NOTIFY events.', `BADEVENT (${supported.join(' ')})`);
     await session.notify?.close();
     session.endNotify();

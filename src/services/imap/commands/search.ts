@@ -1,12 +1,13 @@
 // SEARCH (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 4731, RFC 5182, RFC 7162 3.1.5, RFC 9394).
 import { parseSearch, type SearchCommand } from '#protocol/imap/commands/search.js';
 import { encodeString } from '#protocol/imap/encoder.js';
+import { joinNumbers } from '#util/number-text.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { limitSearch, withLimit } from '../message-limit.js';
 import { bad, type Outcome, ok } from '../outcome.js';
 import { withProgress } from '../progress.js';
 import { planSavedSearch } from '../search-plan.js';
-import { extendedReply, highestModSeq, returnAll, savedPart } from '../search-reply.js';
+import { extendedReply, highestModSeq, returnAll, savedPart, uidsOf } from '../search-reply.js';
 import type { Session } from '../session.js';
 
 async function run(session: Session, command: SearchCommand, call: CommandCall): Promise<Outcome> {
@@ -44,9 +45,9 @@ async function run(session: Session, command: SearchCommand, call: CommandCall):
 
 function writeOldReply(session: Session, found: readonly number[], command: SearchCommand, call: CommandCall): void {
   const { view } = session;
-  const numbers = call.isUid ? found.map((seq) => view.uidAt(seq)) : found;
+  const numbers = call.isUid ? uidsOf(view, found) : found;
   const modSeq = command.program.usesModSeq && found.length > 0 ? ` (MODSEQ ${highestModSeq(view, found)})` : '';
-  session.text(`* SEARCH${numbers.length === 0 ? '' : ` ${numbers.join(' ')}`}${modSeq}\r\n`);
+  session.text(`* SEARCH${numbers.length === 0 ? '' : ` ${joinNumbers(numbers)}`}${modSeq}\r\n`);
 }
 
 export const searchRow = row({

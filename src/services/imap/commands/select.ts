@@ -10,6 +10,7 @@ import { bad, type Outcome, ok } from '../outcome.js';
 import { demandRights, keptFlags, myRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { writeFlagChanges, writeFlagList } from '../update-writer.js';
+import { hasUrlAuth } from '../url-content.js';
 import { countDeleted } from './expunge.js';
 import { attributesNow } from './list.js';
 
@@ -51,6 +52,7 @@ async function describe(session: Session, view: MailboxView, signal: AbortSignal
   session.text(`* OK [UIDNEXT ${mailbox.uidNext}] Predicted next UID\r\n`);
   session.text(`* OK [HIGHESTMODSEQ ${view.highestModSeq}] Highest\r\n`);
   session.text(`* OK [MAILBOXID (${mailbox.guid})] Ok\r\n`);
+  if (hasUrlAuth(session)) session.text('* OK [URLMECH INTERNAL] URLs can be authorized.\r\n');
   // RFC 9051 6.3.2: REQUIRED there, unknown to older clients.
   if (session.isRev2) {
     const separator = separatorOf(session.user, mailbox.name);

@@ -3,13 +3,14 @@ import { parseStore } from '#protocol/imap/commands/store.js';
 import { denied } from '#storage/account-errors.js';
 import type { StoreChange } from '#storage/mailbox.js';
 import { type FlagSet, flagBit } from '#storage/types.js';
-import { formatNumbers, numbersOf } from '#util/number-set.js';
+import { numbersOf } from '#util/number-set.js';
+import { formatNumbers } from '#util/number-text.js';
 import { row } from '../command-spec.js';
 import { toFlagSet } from '../flag-text.js';
 import { limitSeqs, withLimit } from '../message-limit.js';
 import { bad, no, ok } from '../outcome.js';
 import { keptFlags, myRights, permittedFlags } from '../rights.js';
-import { writeFlagChanges, writeFlagList } from '../update-writer.js';
+import { syncBesideStore, writeFlagChanges, writeFlagList } from '../update-writer.js';
 
 export const storeRow = row({
   name: 'STORE',
@@ -35,6 +36,7 @@ export const storeRow = row({
     if (marksDeleted) {
       for (const seq of seqs) if ((view.systemFlagsAt(seq) & flagBit.deleted) === 0) session.counters.deleted += 1;
     }
+    const keywordsBefore = view.mailbox.keywords.length;
     // Own changes are reported here and not by the sync: Outlook repeats STORE before it has read our FETCH, so an unchanged flag set
     // gets a reply, too.
     const { modified, expunged } = await view.store(
@@ -43,7 +45,7 @@ export const storeRow = row({
       { silent: true },
       signal,
     );
-    const changes = await view.sync({ allowExpunge: false, mayLag: true }, signal);
+    const changes = await syncBesideStore(session, keywordsBefore, signal);
     if (changes.newKeywords) writeFlagList(session, view);
     const untouched = new Set([...modified, ...expunged]);
     const own = untouched.size === 0 ? seqs : seqs.filter((seq) => !untouched.has(seq));

@@ -2,15 +2,15 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { parseGenUrlAuth, parseResetKey, parseUrlFetch } from '#protocol/imap/commands/urlauth.js';
 import { encodeAstring } from '#protocol/imap/encoder.js';
-import { type ImapUrl, parseImapUrl, type UrlAccess } from '#protocol/imap/imap-url.js';
+import { encodeBadUrl, type ImapUrl, parseImapUrl, type UrlAccess } from '#protocol/imap/imap-url.js';
 import { StorageError } from '#storage/errors.js';
 import type { MailUser } from '#storage/user.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { BrokenLiteralError } from '../fetch-content.js';
-import { bad, no, type Outcome, ok } from '../outcome.js';
+import { bad, type Outcome, ok } from '../outcome.js';
 import { demandRights, demandRightsOf } from '../rights.js';
 import type { Session } from '../session.js';
-import { openUrlOf, type UrlContent } from '../url-content.js';
+import { hasUrlAuth, isThisServer, openUrlOf, type UrlContent } from '../url-content.js';
 
 const keyAttribute = 'urlauth-key';
 const keyBytes = 32;
@@ -18,22 +18,33 @@ const keyBytes = 32;
 const tokenVersion = '01';
 const off = bad('URLAUTH disabled.');
 
-const isOn = (session: Session): boolean => session.settings.imap_urlauth_host !== '';
-
 function tokenOf(key: Buffer, rump: string): string {
   return tokenVersion + createHmac('sha1', key).update(rump, 'latin1').digest('hex');
 }
 
 /** A full URL of this server with an access part. */
-function isForUs({ settings }: Session, { server, access }: ImapUrl): boolean {
-  if (server === undefined || access === undefined) return false;
-  const host = settings.imap_urlauth_host;
-  return (host === '*' || host.toLowerCase() === server.host) && server.port === settings.imap_urlauth_port;
+function isForUs(session: Session, { server, access }: ImapUrl): boolean {
+  return server !== undefined && access !== undefined && isThisServer(session, server);
 }
 
 /** Each user has a key of its own for each mailbox (RFC 4467 2). */
 async function keyOf(user: MailUser, mailbox: string, signal: AbortSignal): Promise<Buffer | undefined> {
   return (await user.readAttributes(mailbox, signal)).get(keyAttribute);
+}
+
+/** The key of a mailbox, made when there is none. @returns undefined for a mailbox that is not there, which is BAD (RFC 4467 7 GENURLAUTH) */
+async function keyFor(session: Session, mailbox: string, signal: AbortSignal): Promise<Buffer | undefined> {
+  try {
+    await demandRights(session, mailbox, 'r', signal);
+    const known = await keyOf(session.user, mailbox, signal);
+    if (known !== undefined) return known;
+    const key = randomBytes(keyBytes);
+    await session.user.changeAttributes(mailbox, new Map([[keyAttribute, key]]), signal);
+    return key;
+  } catch (error) {
+    if (error instanceof StorageError && ['not-found', 'not-selectable', 'invalid-name'].includes(error.code)) return undefined;
+    throw error;
+  }
 }
 
 export const genUrlAuthRow = row({
@@ -42,20 +53,16 @@ export const genUrlAuthRow = row({
   flags: [],
   parse: parseGenUrlAuth,
   async run(session, { urls }, { signal }) {
-    if (!isOn(session)) return off;
+    if (!hasUrlAuth(session)) return off;
     const made: string[] = [];
     for (const { url, mechanism } of urls) {
       if (mechanism !== 'INTERNAL') return bad('Unsupported URLAUTH mechanism.');
       const parsed = parseImapUrl(url);
       if (parsed?.mailbox === undefined || !isForUs(session, parsed) || parsed.access?.token !== undefined)
-        return bad('Invalid URL.', `BADURL ${encodeAstring(url)}`);
-      if (parsed.server?.user !== session.user.name) return no('This URL is not of your account.', `BADURL ${encodeAstring(url)}`);
-      await demandRights(session, parsed.mailbox, 'r', signal);
-      let key = await keyOf(session.user, parsed.mailbox, signal);
-      if (key === undefined) {
-        key = randomBytes(keyBytes);
-        await session.user.changeAttributes(parsed.mailbox, new Map([[keyAttribute, key]]), signal);
-      }
+        return bad('Invalid URL.', encodeBadUrl(url));
+      if (parsed.server?.user !== session.user.name) return bad('This URL is not of your account.', encodeBadUrl(url));
+      const key = await keyFor(session, parsed.mailbox, signal);
+      if (key === undefined) return bad('Invalid URL: there is no such mailbox.', encodeBadUrl(url));
       made.push(encodeAstring(`${url}:INTERNAL:${tokenOf(key, url)}`));
     }
     session.text(`* GENURLAUTH ${made.join(' ')}\r\n`);
@@ -77,7 +84,7 @@ export const resetKeyRow = row({
   flags: [],
   parse: parseResetKey,
   async run(session, { mailbox, mechanisms }, { signal }) {
-    if (!isOn(session)) return off;
+    if (!hasUrlAuth(session)) return off;
     if (mechanisms.some((mechanism) => mechanism !== 'INTERNAL')) return bad('Unsupported URLAUTH mechanism.');
     if (mailbox === undefined) await resetAll(session, signal);
     else await session.user.changeAttributes(mailbox, new Map([[keyAttribute, randomBytes(keyBytes)]]), signal);
@@ -172,12 +179,12 @@ async function writeUrl(session: Session, url: string, content: UrlContent): Pro
 }
 
 async function fetchUrls(session: Session, urls: readonly string[], { signal }: CommandCall): Promise<Outcome> {
-  if (!isOn(session)) return off;
+  if (!hasUrlAuth(session)) return off;
   await using accounts = new Accounts(session.user);
   for (const text of urls) {
     const url = parseImapUrl(text);
-    if (url === undefined) return bad('Invalid URL.', `BADURL ${encodeAstring(text)}`);
-    await using content = await openAuthorized(session, url, accounts, signal);
+    // RFC 4467 7: NIL for whatever is no part of a message, too.
+    await using content = url === undefined ? undefined : await openAuthorized(session, url, accounts, signal);
     if (content === undefined) session.text(`* URLFETCH ${encodeAstring(text)} NIL\r\n`);
     else await writeUrl(session, text, content);
   }
