@@ -16,6 +16,7 @@ const indexFiles = [
   'roost.index',
   'roost.index.log',
   'roost.cache',
+  'roost.keys',
 ];
 
 function makeOwned(path: string): void {

@@ -24,11 +24,11 @@ export async function checkMultiSearch(session: StressSession): Promise<void> {
   const [flag, isSet] = flagKeys[key] ?? ['', true];
   const before = ledgers.map((ledger) => certain(ledger, flag));
   const start = ledgers[0]?.clock.tick() ?? 0;
-  const names = ledgers.map(({ name }) => name).join(' ');
+  const names = ledgers.map((ledger) => session.nameOf(ledger)).join(' ');
   const reply = await session.run(`ESEARCH IN (mailboxes (${names})) RETURN (ALL COUNT) ${key}`);
   if (!reply.startsWith('OK')) session.fail(`ESEARCH: ${reply}`);
   ledgers.forEach((ledger, index) => {
-    const line = session.lines.find((text) => new RegExp(`^\\* ESEARCH \\(.*MAILBOX "?${ledger.name}\\b`).test(text)) ?? '';
+    const line = session.lines.find((text) => new RegExp(`^\\* ESEARCH \\(.*MAILBOX "?${session.nameOf(ledger)}"?[ )]`).test(text)) ?? '';
     const validity = /UIDVALIDITY (\d+)/.exec(line)?.[1];
     if (line !== '') ledger.noteUidValidity(Number(validity));
     const all = / ALL ([\d:,]+)/.exec(line)?.[1];

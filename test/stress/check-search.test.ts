@@ -45,4 +45,11 @@ describe('the judgement on SEARCH', () => {
     await search(' 7', expunge);
     await search('', expunge);
   });
+
+  it('takes a message for what it was told to be in between', async () => {
+    await search(' 7', (view) => {
+      view.fetch(1, '(FLAGS (\\Deleted))');
+      view.fetch(1, '(FLAGS (\\Seen))');
+    });
+  });
 });

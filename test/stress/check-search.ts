@@ -1,5 +1,5 @@
 // SEARCH answers against what the client was told (RFC 9051 6.4.4, RFC 4731).
-import { readSet } from './reply.js';
+import { normalFlags, readSet } from './reply.js';
 import type { ClientView, KnownMessage } from './view.js';
 
 export const flagKeys: Readonly<Record<string, readonly [string, boolean]>> = {
@@ -55,6 +55,8 @@ export async function checkSearch(session: Searcher, view: ClientView, random: (
     const isHit = hits.has(message);
     const wanted = expected(key, flags, message.flags);
     if (wanted === undefined || isHit === wanted || (mayBeGone && !isHit)) continue;
+    // Told in between: it was changed before the command, of which the client has heard only now, and changed again.
+    if (flagsTold(view, message).some((told) => expected(key, told, told) === isHit)) continue;
     // Changed and changed back while SEARCH looked at it.
     const [flag, isSet] = flagKeys[key] ?? ['', true];
     if (flag !== '' && view.ledger.wasWritten(view.ledger.facts(message.uid), flag, isHit === isSet, start)) continue;
@@ -62,6 +64,14 @@ export async function checkSearch(session: Searcher, view: ClientView, random: (
       `SEARCH ${key} ${isHit ? 'found' : 'did not find'} UID ${message.uid}, whose flags were (${flags}), now (${message.flags})`,
     );
   }
+}
+
+/** Flags of a message in the replies to the last command, in order. */
+function flagsTold({ fetched }: ClientView, message: KnownMessage): readonly string[] {
+  return fetched.flatMap(({ message: about, items }) => {
+    const flags = about === message ? items.get('FLAGS') : undefined;
+    return flags === undefined ? [] : [normalFlags(flags)];
+  });
 }
 
 /** undefined where the client cannot tell. */

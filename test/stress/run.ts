@@ -9,9 +9,12 @@ import { messageOf } from './messages.js';
 import { playOtherPrograms } from './other-programs.js';
 import { seededRandom } from './random.js';
 import { StressSession } from './session.js';
+import type { SidePlay } from './side-play.js';
 import { step } from './steps.js';
 
 const progressMs = 30_000;
+/** Of a session with as few extensions as there are. */
+const witnessIndex = 1_050;
 /** How long news of another mailbox may take on a loaded machine. */
 const newsMs = 30_000;
 
@@ -26,6 +29,12 @@ export interface StressOptions {
   /** See SessionOptions; true unless told. */
   readonly isStrict?: boolean;
   readonly connect: (index: number) => Promise<LineClient>;
+  /** Who a session logs in as, alice unless told, and how it names the mailboxes where they are somebody else's. */
+  readonly who?: (index: number) => { readonly user: string; readonly sharedAs?: string };
+  /** The owner of `mailboxes` shares them with whom `who` names. */
+  readonly urlHost?: string;
+  /** Other accounts of the same server. */
+  readonly sidePlays?: Readonly<Record<string, SidePlay>>;
   /** Folder of each mailbox, where the checker can read it. */
   readonly maildirs?: Readonly<Record<string, string>>;
   /** What the processes of the server are doing, for the report. */
@@ -62,7 +71,11 @@ export async function runStress(options: StressOptions): Promise<StressResult> {
     const client = await options.connect(index);
     clients.push(client);
     const random = seededRandom(options.seed * 1_000 + index);
+    const { user, sharedAs } = options.who?.(index) ?? { user: 'alice' };
     const session = new StressSession(client, {
+      user,
+      sharedAs,
+      urlHost: options.urlHost,
       name: `s${index}`,
       random,
       ledgers,
@@ -79,10 +92,18 @@ export async function runStress(options: StressOptions): Promise<StressResult> {
     await Promise.all(Array.from({ length: options.sessions }, (_, index) => connect(index)));
     const startMs = Date.now();
     const untilMs = startMs + (options.seconds ?? 0) * 1_000;
-    const total = (): number => sessions.reduce((sum, { commands }) => sum + commands, 0);
+    let beside = 0;
+    const total = (): number => sessions.reduce((sum, { commands }) => sum + commands, beside);
     const timer = setInterval(() => options.progress?.(Math.round((Date.now() - startMs) / 1_000), total()), progressMs);
     const others = new AbortController();
     const outside = options.maildirs === undefined ? undefined : playOtherPrograms(options.maildirs, ledgers, options.seed, others.signal);
+    const plays = Object.entries(options.sidePlays ?? {}).map(async ([name, play], index) => {
+      const random = seededRandom(options.seed * 1_000 + 900 + index);
+      const trace = options.trace === undefined ? undefined : (line: string) => options.trace?.(name, line);
+      beside += await play({ random, signal: others.signal, fail: (reason) => fail(`${name}, ${reason}`), trace });
+    });
+    // Judged below; without this it would be nobody's if it failed first.
+    for (const play of plays) play.catch(() => undefined);
     const work = Promise.all(
       sessions.map(async (session) => {
         for (let count = 0; options.steps === undefined ? Date.now() < untilMs : count < options.steps; count++) {
@@ -96,8 +117,10 @@ export async function runStress(options: StressOptions): Promise<StressResult> {
       others.abort();
       await outside;
     });
-    const witness = await connect(options.sessions);
+    await Promise.all(plays);
+    const witness = await connect(witnessIndex);
     for (const ledger of ledgers) await reconcile(witness, ledger, sessions, options.maildirs?.[ledger.name]);
+    await checkUsage(witness);
     return {
       commands: total(),
       messages: ledgers.reduce((sum, { messages }) => sum + messages.size, 0),
@@ -178,6 +201,20 @@ async function checkStatus(witness: StressSession, ledger: MailboxLedger, presen
   const line = witness.lines.find((text) => text.startsWith('* STATUS ')) ?? '';
   if (!line.includes(`MESSAGES ${present.size}`) || !line.includes(`UNSEEN ${unseen}`))
     witness.fail(`${line}: there are ${present.size}, ${unseen} unseen`);
+}
+
+/** The usage of the quota (RFC 9208) is the sum over all mailboxes, those that came and went included. */
+async function checkUsage(witness: StressSession): Promise<void> {
+  if (!witness.capabilities.has('QUOTA')) return;
+  await witness.run('GETQUOTAROOT INBOX');
+  const told = /\(STORAGE (\d+) \d+ MESSAGE (\d+) \d+\)$/.exec(witness.lines.find((line) => line.startsWith('* QUOTA ')) ?? '');
+  if (told === null) return;
+  await witness.run('LIST "" "*" RETURN (STATUS (MESSAGES SIZE))');
+  const sum = (name: string): number =>
+    witness.lines.reduce((total, line) => total + Number(new RegExp(`^\\* STATUS .*\\b${name} (\\d+)`).exec(line)?.[1] ?? 0), 0);
+  const [size, messages] = [sum('SIZE'), sum('MESSAGES')];
+  if (Number(told[2]) !== messages || Number(told[1]) !== Math.ceil(size / 1_024))
+    witness.fail(`there are ${messages} messages of ${size} octets; the quota says ${told[0]}`);
 }
 
 /** A session that asks for news has, with what it was told before, the same mailbox as the witness. */

@@ -14,6 +14,11 @@ export interface SessionOptions {
   readonly ledgers: readonly MailboxLedger[];
   /** Chooses its extensions. */
   readonly index: number;
+  readonly user: string;
+  /** The user whose mailboxes these are shares them; names begin with this, and INBOX is this. */
+  readonly sharedAs: string | undefined;
+  /** Of addresses of messages (RFC 4467). */
+  readonly urlHost: string | undefined;
   /** Also what Roost promises beyond the standards: HIGHESTMODSEQ before CONDSTORE is enabled, a FETCH for each stored message. */
   readonly isStrict: boolean;
   /** Hears every line, both ways. */
@@ -77,6 +82,13 @@ export class StressSession {
   /** Only UIDs are safe to use: numbers change at any time, or are not there at all. */
   get usesUids(): boolean {
     return this.profile.isUidOnly || this.profile.notify === 'SELECTED';
+  }
+
+  /** As this session's user names it. */
+  nameOf({ name }: MailboxLedger): string {
+    const { sharedAs } = this.options;
+    if (sharedAs === undefined) return name;
+    return name === 'INBOX' ? sharedAs : `${sharedAs}/${name}`;
   }
 
   /** Runs a command, checks everything untagged. @returns the tagged reply without its tag */
@@ -221,7 +233,9 @@ export class StressSession {
     this.isReadOnly = readOnly;
     const verb = readOnly ? 'EXAMINE' : 'SELECT';
     // The rules of SELECT hold for both.
-    const reply = await this.run(`${verb} ${ledger.name}${useCache ? ` (QRESYNC (${ledger.uidValidity} ${cached.modSeq}${known}))` : ''}`);
+    const reply = await this.run(
+      `${verb} ${this.nameOf(ledger)}${useCache ? ` (QRESYNC (${ledger.uidValidity} ${cached.modSeq}${known}))` : ''}`,
+    );
     if (this.#next !== undefined) this.fail(`${verb} without CLOSED (RFC 7162 3.2.11)`);
     this.statusTold.delete(ledger.name);
     if (!reply.startsWith('OK')) this.fail(`${verb}: ${reply}`);
@@ -336,13 +350,27 @@ export class StressSession {
 
   /** All UIDs, unless something new came meanwhile. */
   async learnUids(view: ClientView): Promise<void> {
-    if (view.messages.some(({ uid }) => uid === 0)) await this.run('UID FETCH 1:* (FLAGS MODSEQ)');
+    let last = 0;
+    for (let page = 0; page < 50 && view.messages.some(({ uid }) => uid === 0); page++) {
+      const reply = await this.run(`UID FETCH ${last === 0 ? '1:*' : `1:${last - 1}`} (FLAGS MODSEQ)`);
+      if (this.profile.messageLimit === undefined) return;
+      last = this.limitedTo(reply);
+      if (last <= 1) return;
+    }
+  }
+
+  /** The lowest UID that the last command was about, by its response code (RFC 9738), wherever that is; 0 when it was about all. */
+  limitedTo(reply: string): number {
+    const code = [reply, ...this.#lines].map((line) => /\[MESSAGELIMIT (\d+)(?: (\d+))?\]/.exec(line)).find((match) => match !== null);
+    if (code === undefined || code === null) return 0;
+    if (Number(code[1]) !== this.profile.messageLimit) this.fail(`${code[0]}, announced was ${this.profile.messageLimit}`);
+    return Number(code[2] ?? 0);
   }
 
   async status(): Promise<void> {
     const ledger = this.any(this.options.ledgers);
     const [uidNext, modSeq] = [ledger.uidNext, ledger.highestModSeq];
-    await this.run(`STATUS ${ledger.name} (MESSAGES UNSEEN UIDNEXT UIDVALIDITY HIGHESTMODSEQ)`);
+    await this.run(`STATUS ${this.nameOf(ledger)} (MESSAGES UNSEEN UIDNEXT UIDVALIDITY HIGHESTMODSEQ)`);
     const line =
       this.#lines.findLast((text) => text.startsWith('* STATUS ') && text.includes('UNSEEN') && text.includes('HIGHESTMODSEQ')) ??
       this.fail('no STATUS');

@@ -1,10 +1,10 @@
 // Saving messages, and what their UIDs must be.
 import { allFlags, type MailboxLedger } from './ledger.js';
-import { messageOf } from './messages.js';
+import { isBinary, messageOf } from './messages.js';
 import { readSet } from './reply.js';
 import type { StressSession } from './session.js';
 
-interface NewMessage {
+export interface NewMessage {
   readonly token: string;
   readonly text: string;
   readonly flags: readonly string[];
@@ -12,14 +12,17 @@ interface NewMessage {
 
 function newMessage(session: StressSession): NewMessage {
   session.made += 1;
-  const token = `${session.name}-${session.made}`;
+  const hasNul = session.capabilities.has('BINARY') && session.options.random(6) === 0;
+  const token = `${hasNul ? 'z-' : ''}${session.name}-${session.made}`;
   return { token, text: messageOf(token), flags: session.randomFlags() };
 }
 
-const onTheWire = ({ text, flags }: NewMessage): string => ` (${flags.join(' ')}) {${text.length}+}\r\n${text}`;
+/** A NUL goes into a literal8 only (RFC 3516 4.4). */
+const onTheWire = ({ token, text, flags }: NewMessage): string =>
+  ` (${flags.join(' ')}) ${isBinary(token) ? '~' : ''}{${text.length}+}\r\n${text}`;
 const forTheLog = ({ token, flags }: NewMessage): string => `${token} (${flags.join(' ')})`;
 
-function noteSaved(
+export function noteSaved(
   ledger: MailboxLedger,
   uid: number,
   { token, flags }: NewMessage,
@@ -37,17 +40,23 @@ export async function append(session: StressSession): Promise<void> {
   const floor = ledger.uidNext;
   const start = ledger.clock.tick();
   const reply = await session.run(
-    `APPEND ${ledger.name}${all.map(onTheWire).join('')}`,
+    `APPEND ${session.nameOf(ledger)}${all.map(onTheWire).join('')}`,
     `APPEND ${ledger.name} ${all.map(forTheLog).join(', ')}`,
   );
   const end = ledger.clock.tick();
+  const uids = readSaved(session, ledger, reply, count);
+  for (const [index, message] of all.entries()) noteSaved(ledger, uids[index] ?? 0, message, [start, end], floor);
+}
+
+/** The UIDs of saved messages, by the reply to APPEND. */
+export function readSaved(session: StressSession, ledger: MailboxLedger, reply: string, count: number): readonly number[] {
   const code = /^OK \[APPENDUID (\d+) ([\d:,]+)\]/.exec(reply);
   if (code === null) session.fail(`APPEND: ${reply}`);
   ledger.noteUidValidity(Number(code[1]));
   const uids = readSet(code[2] ?? '');
   if (uids.length !== count) session.fail(`APPENDUID names ${uids.length} of ${count} messages`);
-  for (const [index, message] of all.entries()) noteSaved(ledger, uids[index] ?? 0, message, [start, end], floor);
   session.noteHighest(ledger, Math.max(...uids) + 1, 0);
+  return uids;
 }
 
 /** RFC 8508: a new message and the end of an old one, in one. */
@@ -65,7 +74,7 @@ export async function replace(session: StressSession): Promise<void> {
   const wasThere = !session.mayBeGone(view, old);
   const end = view.ledger.beginExpunge('move', [old.uid]);
   const reply = await session.run(
-    `${target} ${ledger.name}${onTheWire(message)}`,
+    `${target} ${session.nameOf(ledger)}${onTheWire(message)}`,
     `${target} ${ledger.name} ${forTheLog(message)} for UID ${old.uid}`,
   );
   end();

@@ -45,7 +45,7 @@ export async function copy(session: StressSession, verb: 'COPY' | 'MOVE'): Promi
           messages.map((message) => message.uid),
         )
       : () => undefined;
-  const reply = await session.run(`${uid}${verb} ${set} ${target.name}`);
+  const reply = await session.run(`${uid}${verb} ${set} ${session.nameOf(target)}`);
   end();
   const finish = target.clock.tick();
   const code = /\[COPYUID (\d+) ([\d:,]+) ([\d:,]+)\]/.exec(

@@ -63,7 +63,7 @@ async function checkOwn(session: StressSession, own: { name: string; count: numb
 /** RFC 5464: an entry that nobody else writes. */
 export async function metadata(session: StressSession): Promise<void> {
   if (!session.capabilities.has('METADATA')) return;
-  const { name } = session.any(session.options.ledgers);
+  const name = session.nameOf(session.any(session.options.ledgers));
   const entry = `/private/vendor/stress/${session.name}`;
   const value = String(session.options.random(1_000));
   await expectOk(session, `SETMETADATA ${name} (${entry} "${value}")`);

@@ -6,7 +6,7 @@ export async function pipeline(session: StressSession): Promise<void> {
   if (view === undefined) return;
   const known = session.anyKnown(view);
   const set = known === undefined ? '1:*' : `${known.uid}:*`;
-  const other = session.any(session.options.ledgers).name;
+  const other = session.nameOf(session.any(session.options.ledgers));
   const commands = [
     `UID FETCH ${set} (FLAGS)`,
     'NOOP',

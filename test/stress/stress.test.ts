@@ -5,7 +5,7 @@ import { runStress } from './run.js';
 import { openTarget, targets } from './targets.js';
 
 const seconds = process.env['ROOST_STRESS_SECONDS'];
-const sessions = Number(process.env['ROOST_STRESS_SESSIONS'] ?? 6);
+const sessions = Number(process.env['ROOST_STRESS_SESSIONS'] ?? 7);
 const seed = Number(process.env['ROOST_STRESS_SEED'] ?? 1);
 
 describe('random sessions on shared mailboxes are told nothing wrong and lose nothing', () => {

@@ -1,5 +1,5 @@
 // Servers to stress: in this process, one over two processes, the real one, and any other by its address.
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect as connectSocket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,6 +12,9 @@ import { createImapWorld } from '../support/imap-world.js';
 import { LineClient } from '../support/line-client.js';
 import { type ProcessMemory, processMemory, processStates } from '../support/process-states.js';
 import { startRoost } from '../support/running-roost.js';
+import { quotaPlay } from './quota-play.js';
+import { rightsPlay } from './rights-play.js';
+import type { SidePlay } from './side-play.js';
 
 /** Loaded machines answer slowly; a hang is still found. */
 const replyTimeoutMs = Number(process.env['ROOST_STRESS_REPLY_MS'] ?? 60_000);
@@ -21,6 +24,10 @@ export interface StressTarget extends AsyncDisposable {
   readonly mailboxes: readonly string[];
   readonly isStrict?: boolean;
   readonly maildirs?: Readonly<Record<string, string>>;
+  /** As in the options of a run. */
+  readonly who?: (index: number) => { readonly user: string; readonly sharedAs?: string };
+  readonly urlHost?: string;
+  readonly sidePlays?: Readonly<Record<string, SidePlay>>;
   /** What the server has logged, for the report of a failure. */
   log?(): string;
   /** What its processes are doing now, likewise. */
@@ -94,8 +101,17 @@ async function twoProcesses(): Promise<StressTarget> {
   };
 }
 
-async function login(host: string, port: number, user: string, password: string): Promise<LineClient> {
-  const socket = connectSocket(port, host);
+interface Login {
+  readonly host: string;
+  readonly port: number;
+  readonly user: string;
+  readonly password: string;
+  /** Where the client is, as the server sees it. */
+  readonly localAddress?: string;
+}
+
+async function login({ host, port, user, password, localAddress }: Login): Promise<LineClient> {
+  const socket = connectSocket({ port, host, ...(localAddress !== undefined && { localAddress }) });
   const client = new LineClient(socket);
   client.maxWaitMs = replyTimeoutMs;
   await client.line();
@@ -103,24 +119,95 @@ async function login(host: string, port: number, user: string, password: string)
   return client;
 }
 
+/** Clients from here may have that many messages in one command (RFC 9738): more than the sessions name one by one. */
+const limitedAddress = '127.0.0.3';
+const messageLimit = 70;
+const urlHost = 'imap.stress.test';
+const quota = { maxBytes: 61_440, maxMessages: 14 } as const;
+const quotaFields = `userdb_quota_rule=*:bytes=${quota.maxBytes}:messages=${quota.maxMessages}`;
+/** Every tenth session is of another user, with whom alice shares her mailboxes; every tenth from a limited address. */
+const guestRest = 5;
+const limitedRest = 6;
+
+function realServerText(folder: string): string {
+  return `namespace shared {
+  type = shared
+  prefix = shared/%%u/
+  separator = /
+  location = maildir:%%h/Maildir
+  subscriptions = no
+  list = children
+}
+namespace inbox {
+  separator = /
+}
+plugin {
+  acl_shared_dict = file:${folder}/shared-mailboxes
+  quota = count:User quota
+  quota_rule = *:storage=10G:messages=1000000
+}
+remote ${limitedAddress} {
+  imap_message_limit = ${messageLimit}
+}
+`;
+}
+
 /** @param processes `one` imap process for all sessions, or one for each (service_count = 1) */
 async function realServer(processes: 'one' | 'many'): Promise<StressTarget> {
   const imap = processes === 'one' ? { service_count: 0, client_limit: 1_000, process_limit: 1 } : { service_count: 1, process_limit: 200 };
+  const shared = mkdtempSync(join(tmpdir(), 'roost-stress-shared-'));
+  chmodSync(shared, 0o777);
   const server = await startRoost({
     protocols: ['imap'],
     pools: { imap },
-    settings: { mail_max_userip_connections: '0', imap_metadata: 'yes' },
+    users: {
+      alice: 'secret',
+      bob: 'secret',
+      carol: `{PLAIN}secret::::::${quotaFields}`,
+      dave: `{PLAIN}secret::::::${quotaFields}`,
+      erik: 'secret',
+      frida: 'secret',
+    },
+    settings: {
+      mail_max_userip_connections: '0',
+      imap_metadata: 'yes',
+      mail_plugins: 'acl imap_acl quota imap_quota',
+      // Other addresses of this machine are strangers.
+      disable_plaintext_auth: 'no',
+      imap_urlauth_host: urlHost,
+    },
+    extra: realServerText(shared),
   });
-  const connect = (): Promise<LineClient> => login('127.0.0.1', server.ports.imap, 'alice', 'secret');
-  await prepare(await connect());
+  const from = (user: string, localAddress?: string): Promise<LineClient> =>
+    login({ host: '127.0.0.1', port: server.ports.imap, user, password: 'secret', ...(localAddress !== undefined && { localAddress }) });
+  const isGuest = (index: number): boolean => index % 10 === guestRest;
+  const owner = await from('alice');
+  await owner.run('CREATE Two');
+  for (const name of mailboxes) await owner.ok(`SETACL ${name} bob lrswitep`);
+  owner.close();
   return {
-    connect,
+    connect: (index) => (isGuest(index) ? from('bob') : from('alice', index % 10 === limitedRest ? limitedAddress : undefined)),
+    who: (index) => (isGuest(index) ? { user: 'bob', sharedAs: 'shared/alice' } : { user: 'alice' }),
+    urlHost,
+    sidePlays: {
+      quota: quotaPlay({ name: 'carol', clients: 1, connect: () => from('carol'), ...quota }),
+      'shared quota': quotaPlay({ name: 'dave', clients: 3, connect: () => from('dave'), ...quota }),
+      rights: rightsPlay({
+        box: 'Common',
+        sharedBox: 'shared/erik/Common',
+        guest: 'frida',
+        connect: (who) => from(who === 'owner' ? 'erik' : 'frida'),
+      }),
+    },
     mailboxes,
     maildirs: maildirsIn(server.maildir('alice')),
     log: () => server.log,
     states: () => processStates(server.pid),
     memory: () => processMemory(server.pid),
-    [Symbol.asyncDispose]: async () => void (await server.stop()),
+    async [Symbol.asyncDispose]() {
+      await server.stop();
+      rmSync(shared, { recursive: true, force: true });
+    },
   };
 }
 
@@ -128,7 +215,7 @@ async function realServer(processes: 'one' | 'many'): Promise<StressTarget> {
 async function reference(address: string): Promise<StressTarget> {
   const [host = '', port = ''] = address.split(':');
   const { ROOST_STRESS_USER: user = 'alice', ROOST_STRESS_PASSWORD: password = 'secret' } = process.env;
-  const connect = (): Promise<LineClient> => login(host, Number(port), user, password);
+  const connect = (): Promise<LineClient> => login({ host, port: Number(port), user, password });
   const names = ['StressOne', 'StressTwo'];
   const client = await connect();
   for (const name of names) {

@@ -1,5 +1,7 @@
 import { type Endpoint, LineConnection } from './line-connection.js';
 
+const lineEnd = Buffer.from('\r\n');
+
 /** A minimal IMAP client: sends a command, waits for its tagged line, checks OK. */
 export class ImapLoad {
   readonly connection: LineConnection;
@@ -31,11 +33,8 @@ export class ImapLoad {
   /** A command whose last argument is a literal, sent without waiting (LITERAL+). */
   async withLiteral(text: string, literal: Buffer): Promise<Buffer> {
     const tag = this.#next();
-    this.connection.cork();
-    this.connection.write(`${tag} ${text} {${literal.length}+}\r\n`);
-    this.connection.write(literal);
-    this.connection.write('\r\n');
-    this.connection.uncork();
+    // In one piece: three would cost the client more than copying them.
+    this.connection.write(Buffer.concat([Buffer.from(`${tag} ${text} {${literal.length}+}\r\n`), literal, lineEnd]));
     return this.#tagged(tag, text);
   }
 

@@ -1,4 +1,5 @@
-// A program that only does open, write, fsync and rename: what the file system allows at most.
+// A program that only does open, write, fsync and rename: what the file system allows at most. Or that and an fsync of the folder, without which the name
+// is not durable.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
@@ -6,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 
 export interface BareSave {
   /** Messages saved in about that time, and the seconds it really took. */
-  save(durationMs: number): Promise<{ readonly count: number; readonly seconds: number }>;
+  save(how: 'bare' | 'durable', durationMs: number): Promise<{ readonly count: number; readonly seconds: number }>;
   stop(): Promise<void>;
 }
 
@@ -17,8 +18,8 @@ export function startBareSave(folder: string, workers: number, bytes: number): B
   const ended = once(child, 'exit');
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   return {
-    async save(durationMs) {
-      child.stdin.write(`${durationMs}\n`);
+    async save(how, durationMs) {
+      child.stdin.write(`${how} ${durationMs}\n`);
       const { value, done } = await lines.next();
       if (done === true) throw new Error('the saving program ended');
       const [count, seconds] = String(value).split(' ').map(Number);

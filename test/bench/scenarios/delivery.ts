@@ -5,6 +5,7 @@ import { type LoadResult, loadFigures, runLoad } from '../load/run.js';
 import { SmtpLoad } from '../load/smtp-client.js';
 import { message } from '../mail.js';
 import { type Peer, type PeerName, type Protocol, userName } from '../peers/peer.js';
+import { practised } from '../practised.js';
 import { type Figure, pick, type Scenario } from '../scenario.js';
 
 const users = 10;
@@ -30,6 +31,8 @@ function delivery(name: string, protocol: Protocol, peers: readonly PeerName[], 
     peers,
     options: () => ({ mode: 'performance', users }),
     async run(peer, size) {
+      // Other services of the server practise meanwhile, on the same processors.
+      await practised(peer, size);
       const clients = await Promise.all(
         Array.from({ length: workers }, () => SmtpLoad.connect(peer.endpoint(protocol), protocol === 'lmtp')),
       );

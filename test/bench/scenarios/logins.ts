@@ -2,6 +2,7 @@
 import { ImapLoad } from '../load/imap-client.js';
 import { latencyFigures, loadFigures, runLoad } from '../load/run.js';
 import { type Peer, type PoolMode, type Protocol, password, userName } from '../peers/peer.js';
+import { practised } from '../practised.js';
 import { pick, type Scenario } from '../scenario.js';
 
 const users = 20;
@@ -18,6 +19,8 @@ function logins(name: string, mode: PoolMode, protocol: Protocol, about: string)
     peers: ['roost', 'dovecot'],
     options: () => ({ mode, users }),
     async prepare(peer, size) {
+      // Other services of the server practise as well, on the same processors.
+      await practised(peer, size);
       for (let user = 0; user < pick(size, 2, users); user++) await login(peer, user);
       // Measured is the state that lasts: caches filled, and for us code that has been compiled. A strict pool has nothing that lasts.
       // V8 compiles for some 3,000 logins of each process; TLS clients make fewer in a second.
