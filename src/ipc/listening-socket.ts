@@ -65,6 +65,14 @@ type Call =
   | 'sendto'
   | 'close';
 
+/** What a process lacks that can accept nothing: descriptors or memory, its own or the system's. */
+const shortages: ReadonlySet<number> = new Set([
+  constants.errno.EMFILE,
+  constants.errno.ENFILE,
+  constants.errno.ENOBUFS,
+  constants.errno.ENOMEM,
+]);
+
 export class ListeningSockets {
   readonly #calls: Readonly<Record<Call, NativeFunction>>;
   readonly #errno: () => number;
@@ -173,6 +181,11 @@ export class ListeningSockets {
   accept(fd: number): number | undefined {
     const accepted = this.#calls.accept4(fd, null, null, closeOnExec | nonBlocking);
     return accepted < 0 ? undefined : accepted;
+  }
+
+  /** Why `accept` gave none just now: a connection waits, but the descriptors or the memory for it are used up. */
+  get isShort(): boolean {
+    return shortages.has(this.#errno());
   }
 
   /** Sends what fits into the socket's buffer and closes it. */

@@ -6,6 +6,15 @@ import { SocketStream } from './socket-stream.js';
 
 /** In a row; other processes have their share of a crowd, and clients that are connected are waiting. */
 const maxAccepts = 8;
+/** Until it is tried again where descriptors are used up: the connection that waits stays readable, and would be told of in each turn. */
+const shortageMs = 100;
+
+/** Of ListeningSockets. */
+export interface Accepting {
+  prepareConnections(fd: number, keepAliveMs: number): void;
+  accept(fd: number): number | undefined;
+  readonly isShort: boolean;
+}
 
 let sockets: ListeningSockets | undefined;
 
@@ -14,31 +23,49 @@ export class PolledListener implements Polled {
   readonly serial: number;
   interest = 0;
   readonly #poller: Poller;
-  readonly #sockets: ListeningSockets;
+  readonly #sockets: Accepting;
   readonly #onSocket: (socket: SocketStream) => void;
+  #isOpen = false;
+  #shortage: NodeJS.Timeout | undefined;
 
   /** The listener's descriptor stays its owner's. */
-  constructor({ fd, keepAliveMs }: InheritedListener, poller: Poller, onSocket: (socket: SocketStream) => void) {
+  constructor({ fd, keepAliveMs }: InheritedListener, poller: Poller, onSocket: (socket: SocketStream) => void, calls?: Accepting) {
     this.fd = fd;
     this.#poller = poller;
     this.serial = poller.nextSerial();
     sockets ??= new ListeningSockets();
-    this.#sockets = sockets;
+    this.#sockets = calls ?? sockets;
     this.#onSocket = onSocket;
     // Linux gives the options of a listener to what it accepts.
-    sockets.prepareConnections(fd, keepAliveMs);
+    this.#sockets.prepareConnections(fd, keepAliveMs);
   }
 
   setOpen(isOpen: boolean): void {
-    this.#poller.setInterest(this, isOpen ? pollEvents.in : 0);
+    this.#isOpen = isOpen;
+    if (!isOpen) {
+      clearTimeout(this.#shortage);
+      this.#shortage = undefined;
+    }
+    if (this.#shortage === undefined) this.#poller.setInterest(this, isOpen ? pollEvents.in : 0);
   }
 
   onReady(): void {
     for (let count = 0; count < maxAccepts && this.interest !== 0; count += 1) {
       const fd = this.#sockets.accept(this.fd);
-      // Another process was quicker, or the client has left, or there are no descriptors left: then it is tried again, as with Node's.
-      if (fd === undefined) return;
+      if (fd === undefined) {
+        // Otherwise another process was quicker, or the client has left.
+        if (this.#sockets.isShort) this.#waitForMore();
+        return;
+      }
       this.#onSocket(new SocketStream(fd, this.#poller, false));
     }
+  }
+
+  #waitForMore(): void {
+    this.#poller.setInterest(this, 0);
+    this.#shortage = setTimeout(() => {
+      this.#shortage = undefined;
+      if (this.#isOpen) this.#poller.setInterest(this, pollEvents.in);
+    }, shortageMs);
   }
 }

@@ -69,7 +69,7 @@ export class Poller {
   /**
    * Waits for other events, or for none: always before the descriptor is closed, as copies of it in other processes would keep it waited for here.
    * As long as anybody waits, the process lives.
-   * @throws PollError
+   * @throws PollError unless `events` is 0
    */
   setInterest(polled: Polled, events: number): void {
     const before = polled.interest;
@@ -79,7 +79,8 @@ export class Poller {
     this.#event.writeInt32LE(fd, layout.data);
     this.#event.writeUInt32LE(polled.serial, layout.data + 4);
     const what = before === 0 ? command.add : events === 0 ? command.remove : command.change;
-    if (this.#control(this.#fd, what, fd, this.#event) < 0) throw this.#error(`epoll_ctl(${fd})`);
+    // What is not waited for any more is none of our concern, whatever the system says of it; who closes a connection must come to its end.
+    if (this.#control(this.#fd, what, fd, this.#event) < 0 && what !== command.remove) throw this.#error(`epoll_ctl(${fd})`);
     polled.interest = events;
     if (events === 0) {
       this.#watched.delete(fd);

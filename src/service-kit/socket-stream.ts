@@ -1,7 +1,7 @@
 // A connected stream socket that is read and written through the C library: what net.Socket is, at three fifths of its cost (polling.ts).
-import { closeSync } from 'node:fs';
 import { isIPv6 } from 'node:net';
 import { getSystemErrorName } from 'node:util';
+import { closeDescriptor } from '#ipc/handle-pass.js';
 import { type NativeFunction, openNativeLibraries } from '#util/native-calls.js';
 import { type Done, PartsStream } from './parts-stream.js';
 import { type Polled, type Poller, pollEvents } from './polling.js';
@@ -174,11 +174,12 @@ export class SocketStream extends PartsStream implements Polled {
 
   /**
    * Gives the descriptor away, to be used in this process. From here on this is no stream any more; it is closed when its successor is, which it ends.
-   * @throws TypeError when it is closed
+   * @throws TypeError when it is closed, or still has something to send, which would be lost
    */
   give(): number {
     const fd = this.#fd;
     if (fd < 0) throw new TypeError('the socket is closed');
+    if (this.writableLength > 0) throw new TypeError(`the socket has ${this.writableLength} octets to send`);
     this.#poller.setInterest(this, 0);
     this.#fd = -1;
     return fd;
@@ -315,7 +316,7 @@ export class SocketStream extends PartsStream implements Polled {
     if (fd >= 0) {
       this.#poller.setInterest(this, 0);
       this.#fd = -1;
-      closeSync(fd);
+      closeDescriptor(fd);
     }
     const sent = this.#sent;
     this.#unsent = undefined;

@@ -262,6 +262,17 @@ describe("a connection that goes on as one of Node's", () => {
     theirs.destroy();
   });
 
+  it('cannot be had while the peer does not read what was written', async () => {
+    const { ours, theirs } = pair();
+    const text = randomBytes(3_000_000);
+    ours.write(text);
+    assert.throws(() => asNodeSocket(ours), TypeError);
+    const all = collect(theirs);
+    ours.end();
+    assert.ok((await all).equals(text));
+    theirs.destroy();
+  });
+
   it('is ended by who still has the first', async () => {
     const { ours, theirs } = pair();
     const successor = asNodeSocket(ours);
@@ -274,6 +285,48 @@ describe("a connection that goes on as one of Node's", () => {
 });
 
 describe('PolledListener', () => {
+  it('does not ask again and again while descriptors are short', async () => {
+    const fd = calls.listenInet('127.0.0.1', 0, { backlog: 8 });
+    const port = calls.portOf(fd);
+    const facts = {
+      fd,
+      kind: 'inet' as const,
+      name: 'test',
+      isTls: false,
+      backlog: 8,
+      keepAliveMs: 0,
+      isHaproxy: false,
+      address: '',
+      port,
+    };
+    let isShort = true;
+    let asked = 0;
+    const accepting = {
+      prepareConnections: () => undefined,
+      accept: (listening: number) => {
+        asked += 1;
+        return isShort ? undefined : calls.accept(listening);
+      },
+      get isShort() {
+        return isShort;
+      },
+    };
+    const taken: SocketStream[] = [];
+    const listener = new PolledListener(facts, poller(), (socket) => taken.push(socket), accepting);
+    listener.setOpen(true);
+    const client = connect(port, '127.0.0.1');
+    while (asked === 0) await turn();
+    for (let count = 0; count < 20; count += 1) await turn();
+    assert.equal(asked, 1);
+    isShort = false;
+    while (taken.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    // The connection, and that there is no other.
+    assert.ok(asked <= 3);
+    listener.setOpen(false);
+    for (const each of [...taken, client]) each.destroy();
+    closeDescriptor(fd);
+  });
+
   it('takes no further connection once it was closed from within', async () => {
     const fd = calls.listenInet('127.0.0.1', 0, { backlog: 8 });
     const port = calls.portOf(fd);

@@ -5,7 +5,7 @@
 // its UIDVALIDITY. Nothing refers to a place in the file: one that is torn, another mailbox's or has grown too large is begun anew, without a word, as
 // all of it can be worked out again from roost.cache.
 import { Buffer } from 'node:buffer';
-import { closeSync, fstatSync, openSync, read, readSync, renameSync, writeFileSync, writevSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, read, readSync, renameSync, writeFileSync, writevSync } from 'node:fs';
 import { promisify } from 'node:util';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
@@ -128,9 +128,7 @@ export class KeyFile {
       // Somebody threw it away, by right or not.
       if (this.#fd >= 0 && fstatSync(this.#fd).nlink === 0) this.close();
       if (this.#fd >= 0) return true;
-      const fd = openSync(this.#path, 'r+');
-      closeSync(fd);
-      this.#fd = openSync(this.#path, 'a+');
+      this.#fd = openSync(this.#path, constants.O_RDWR | constants.O_APPEND);
       const header = Buffer.alloc(keyFileHeaderBytes);
       const isOurs =
         readSync(this.#fd, header, 0, keyFileHeaderBytes, 0) === keyFileHeaderBytes && header.equals(encodeKeyFileHeader(owner));
@@ -153,7 +151,7 @@ export class KeyFile {
       closeSync(fd);
     }
     renameSync(temporary, this.#path);
-    this.#fd = openSync(this.#path, 'a+');
+    this.#fd = openSync(this.#path, constants.O_RDWR | constants.O_APPEND);
   }
 
   async #readAt(offset: number, length: number): Promise<Buffer> {

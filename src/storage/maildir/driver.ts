@@ -208,10 +208,11 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
 
   async close(): Promise<void> {
     this.#watcher.close();
+    const signal = AbortSignal.timeout(closeWaitMs);
     for (const box of this.#boxes.values()) {
       box.cache?.stopCompacting();
       await box.settled();
-      await unloadUnused(box);
+      await unloadUnused(box, signal);
     }
     this.#idle.clear();
     this.#boxes.clear();
@@ -251,20 +252,20 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
 }
 
 /**
- * A mailbox with another index is another one: change numbers belong to an index, and who shares a mailbox with an index of his own must not hand his to
- * its owner. They find each other's changes as two processes do.
- */
-/**
  * Who is in the middle of something (its client has left, and nobody waits for it) goes on with what is known: an empty state would give all messages
  * new UIDs. Where that takes long, nothing is given up.
  */
-async function unloadUnused(box: MaildirBox): Promise<void> {
-  const release = await box.mutex.acquire(AbortSignal.timeout(closeWaitMs)).catch(() => undefined);
+async function unloadUnused(box: MaildirBox, signal: AbortSignal): Promise<void> {
+  const release = await box.mutex.acquire(signal).catch(() => undefined);
   if (release === undefined) return;
   box.unload();
   release();
 }
 
+/**
+ * A mailbox with another index is another one: change numbers belong to an index, and who shares a mailbox with an index of his own must not hand his to
+ * its owner. They find each other's changes as two processes do.
+ */
 function keyOf({ mailDir, indexDir }: MailboxPaths): string {
   return indexDir === mailDir ? mailDir : `${mailDir}\0${indexDir ?? ''}`;
 }
