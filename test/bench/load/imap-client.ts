@@ -30,6 +30,13 @@ export class ImapLoad {
     return this.#tagged(tag, text);
   }
 
+  /** The same with everything after the tag and a space as it is sent. */
+  async request(octets: Buffer): Promise<Buffer> {
+    const tag = this.#next();
+    this.connection.write(Buffer.concat([Buffer.from(`${tag} `), octets]));
+    return this.#tagged(tag, octets.subarray(0, 60).toString('latin1').trim());
+  }
+
   /** A command whose last argument is a literal, sent without waiting (LITERAL+). */
   async withLiteral(text: string, literal: Buffer): Promise<Buffer> {
     const tag = this.#next();

@@ -1,4 +1,5 @@
 // Answers every IMAP command with OK and every SMTP line with the code its state wants, from constants.
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createSecureServer } from 'node:tls';
@@ -26,14 +27,13 @@ function replyTo(line: string): string {
   return replies.find(([pattern]) => pattern.test(line))?.[1] ?? '';
 }
 
-function serve(socket: Socket): void {
+function serve(socket: Socket, greeting: string): void {
   let isData = false;
   let literal = 0;
   let pending = '';
   socket.setNoDelay(true);
   socket.on('error', () => socket.destroy());
-  // Both protocols' clients take the first line as the greeting, and this one answers both.
-  socket.write('220 * OK stub\r\n');
+  socket.write(greeting);
   socket.on('data', (chunk: Buffer) => {
     if (literal > 0) {
       const skipped = Math.min(literal, chunk.length);
@@ -72,13 +72,19 @@ function serve(socket: Socket): void {
 
 /** PEM of key and certificate, as JSON. */
 const given: { readonly key: string; readonly cert: string } = JSON.parse(readFileSync(0, 'utf8'));
-const plain = createServer(serve);
-const secure = createSecureServer(given, serve);
+const imap = (socket: Socket): void => serve(socket, '* OK stub\r\n');
+const servers: readonly Server[] = [
+  createServer(imap),
+  createSecureServer(given, imap),
+  createServer((socket) => serve(socket, '220 stub\r\n')),
+];
 
-function portOf(server: Server): number {
+async function portOf(server: Server): Promise<number> {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
   const address = server.address();
   return typeof address === 'object' && address !== null ? address.port : 0;
 }
 
-plain.listen(0, '127.0.0.1', () => secure.listen(0, '127.0.0.1', () => console.log(`${portOf(plain)} ${portOf(secure)}`)));
+console.log((await Promise.all(servers.map(portOf))).join(' '));
 process.on('SIGTERM', () => process.exit(0));

@@ -8,11 +8,12 @@ import { type Peer, stopServer } from './peer.js';
 interface StubPorts {
   readonly plain: number;
   readonly tls: number;
+  readonly lmtp: number;
 }
 
 function portsOf(line: string): StubPorts {
-  const [plain, tls] = line.split(' ').map(Number);
-  return { plain: plain ?? 0, tls: tls ?? 0 };
+  const [plain, tls, lmtp] = line.split(' ').map(Number);
+  return { plain: plain ?? 0, tls: tls ?? 0, lmtp: lmtp ?? 0 };
 }
 
 export async function startStub(): Promise<Peer> {
@@ -32,7 +33,7 @@ export async function startStub(): Promise<Peer> {
     pid: child.pid ?? 0,
     endpoint: (protocol) => {
       const tls = protocol === 'imaps';
-      return { host: '127.0.0.1', port: tls ? ports.tls : ports.plain, tls };
+      return { host: '127.0.0.1', port: tls ? ports.tls : protocol === 'lmtp' ? ports.lmtp : ports.plain, tls };
     },
     maildir: () => '',
     stop: () => stopServer(child),

@@ -1,9 +1,10 @@
 // The load client against a server that answers constants. Where this is not well above a figure, the figure is the client's.
-import { ImapLoad } from '../load/imap-client.js';
-import { type LoadResult, runLoad } from '../load/run.js';
+import { heldPlans, loginPlans, request } from '../load/plan.js';
+import { withPlay } from '../load/play.js';
+import { clientFigure, type LoadResult, runLoad } from '../load/run.js';
 import { SmtpLoad } from '../load/smtp-client.js';
 import { message } from '../mail.js';
-import { type Peer, type Protocol, password, userName } from '../peers/peer.js';
+import { type Peer, type Protocol, userName } from '../peers/peer.js';
 import { type Figure, pick, type Scenario, type Size } from '../scenario.js';
 
 const workers = 20;
@@ -12,16 +13,14 @@ const users = 20;
 function figures(what: string, result: LoadResult): readonly Figure[] {
   return [
     { metric: `${what}/s`, unit: '1/s', better: 'higher', value: result.count / result.seconds },
-    { metric: `client CPU per ${what}`, unit: 'ms', better: 'lower', value: result.clientCpuMs / result.count },
+    clientFigure(what, result, result.count),
     { metric: 'client CPU, part of one core', unit: '1', better: 'lower', value: result.clientCpuMs / 1_000 / result.seconds },
   ];
 }
 
-function logins(peer: Peer, protocol: Protocol, size: Size): Promise<LoadResult> {
-  return runLoad({ serverPid: peer.pid, workers, durationMs: pick(size, 300, 3_000) }, async (worker) => {
-    const connection = await ImapLoad.login(peer.endpoint(protocol), userName(worker), password);
-    await connection.logout();
-  });
+async function logins(peer: Peer, protocol: Protocol, size: Size): Promise<LoadResult> {
+  const plans = loginPlans(workers, userName);
+  return (await withPlay({ peer, protocol, plans }, (play) => play(pick(size, 300, 3_000)))).sessions;
 }
 
 function client(name: string, what: string, run: (peer: Peer, size: Size) => Promise<LoadResult>): Scenario {
@@ -38,17 +37,8 @@ export const clientScenarios: readonly Scenario[] = [
   client('logins', 'login', (peer, size) => logins(peer, 'imap', size)),
   client('logins-tls', 'login', (peer, size) => logins(peer, 'imaps', size)),
   client('commands', 'NOOP', async (peer, size) => {
-    const clients = await Promise.all(
-      Array.from({ length: workers }, (_, worker) => ImapLoad.login(peer.endpoint('imap'), userName(worker), password)),
-    );
-    try {
-      return await runLoad(
-        { serverPid: peer.pid, workers, durationMs: pick(size, 300, 3_000) },
-        async (worker) => void (await clients[worker]?.command('NOOP')),
-      );
-    } finally {
-      for (const each of clients) await each.logout();
-    }
+    const plans = heldPlans(workers, userName, [request('NOOP')]);
+    return (await withPlay({ peer, protocol: 'imap', plans }, (play) => play(pick(size, 300, 3_000)))).commands;
   }),
   client('lmtp', 'message', async (peer, size) => {
     const body = message(10_000);

@@ -1,12 +1,15 @@
 // Logins per second: connect, LOGIN, LOGOUT, with the auth cache warm.
 import { ImapLoad } from '../load/imap-client.js';
-import { latencyFigures, loadFigures, runLoad } from '../load/run.js';
+import { heldPlans, loginPlans, request } from '../load/plan.js';
+import { withPlay } from '../load/play.js';
+import { latencyFigures, loadFigures } from '../load/run.js';
 import { type Peer, type PoolMode, type Protocol, password, userName } from '../peers/peer.js';
 import { practised } from '../practised.js';
 import { pick, type Scenario } from '../scenario.js';
 
 const users = 20;
 const workers = 20;
+const userOf = (worker: number): string => userName(worker % users);
 
 function logins(name: string, mode: PoolMode, protocol: Protocol, about: string): Scenario {
   const login = async (peer: Peer, user: number): Promise<void> => {
@@ -25,12 +28,12 @@ function logins(name: string, mode: PoolMode, protocol: Protocol, about: string)
       // Measured is the state that lasts: caches filled, and for us code that has been compiled. A strict pool has nothing that lasts.
       // V8 compiles for some 3,000 logins of each process; TLS clients make fewer in a second.
       const durationMs = mode === 'security' ? 0 : pick(size, 0, protocol === 'imaps' ? 15_000 : 8_000);
-      await runLoad({ serverPid: peer.pid, workers, durationMs }, (worker) => login(peer, worker));
+      if (durationMs > 0) await withPlay({ peer, protocol, plans: loginPlans(workers, userOf) }, (play) => play(durationMs));
     },
     async run(peer, size) {
-      const options = { serverPid: peer.pid, workers: pick(size, 4, workers), durationMs: pick(size, 500, 4_000) };
-      const result = await runLoad(options, (worker) => login(peer, worker));
-      return loadFigures('login', result);
+      const plans = loginPlans(pick(size, 4, workers), userOf);
+      const { sessions } = await withPlay({ peer, protocol, plans }, (play) => play(pick(size, 500, 4_000)));
+      return loadFigures('login', sessions);
     },
   };
 }
@@ -41,18 +44,9 @@ const commands = (name: string, protocol: Protocol, mode: PoolMode): Scenario =>
   peers: ['roost', 'dovecot'],
   options: () => ({ mode, users }),
   async run(peer, size) {
-    const clients = await Promise.all(
-      Array.from({ length: workers }, (_, worker) => ImapLoad.login(peer.endpoint(protocol), userName(worker), password)),
-    );
-    try {
-      const result = await runLoad(
-        { serverPid: peer.pid, workers, durationMs: pick(size, 500, 3_000) },
-        async (worker) => void (await clients[worker]?.command('NOOP')),
-      );
-      return loadFigures('NOOP', result);
-    } finally {
-      for (const client of clients) await client.logout();
-    }
+    const plans = heldPlans(workers, userOf, [request('NOOP')]);
+    const { commands } = await withPlay({ peer, protocol, plans }, (play) => play(pick(size, 500, 3_000)));
+    return loadFigures('NOOP', commands);
   },
 });
 
