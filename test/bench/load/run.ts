@@ -46,6 +46,19 @@ export async function runLoad(
   };
 }
 
+/** Several loads of one client as one. */
+export function together(results: readonly LoadResult[]): LoadResult {
+  const sum = (of: (result: LoadResult) => number): number => results.reduce((total, result) => total + of(result), 0);
+  return {
+    count: sum(({ count }) => count),
+    seconds: sum(({ seconds }) => seconds),
+    latencies: results.flatMap(({ latencies }) => latencies),
+    serverCpuMs: sum(({ serverCpuMs }) => serverCpuMs),
+    clientCpuMs: sum(({ clientCpuMs }) => clientCpuMs),
+    client: results[0]?.client ?? 'TypeScript',
+  };
+}
+
 /** Middle, tail and worst. */
 export function latencyFigures(what: string, latencies: readonly number[]): readonly Figure[] {
   return [
@@ -56,9 +69,18 @@ export function latencyFigures(what: string, latencies: readonly number[]): read
 }
 
 /** What the client takes of the same processors: where it is not well below the server's, it is a part of what is measured. */
-export function clientFigure(what: string, { client, clientCpuMs }: LoadResult, count: number): Figure {
+export function clientFigure(what: string, { client, clientCpuMs, count }: LoadResult): Figure {
   const which = client === 'TypeScript' ? ' (client in TypeScript)' : '';
   return { metric: `client CPU per ${what}${which}`, unit: 'ms', better: 'lower', value: clientCpuMs / count };
+}
+
+/** Of the client alone. */
+export function clientFigures(what: string, result: LoadResult): readonly Figure[] {
+  return [
+    { metric: `${what}/s`, unit: '1/s', better: 'higher', value: result.count / result.seconds },
+    clientFigure(what, result),
+    { metric: 'client CPU, part of one core', unit: '1', better: 'lower', value: result.clientCpuMs / 1_000 / result.seconds },
+  ];
 }
 
 /** The usual five figures. */
@@ -66,7 +88,7 @@ export function loadFigures(what: string, result: LoadResult): readonly Figure[]
   return [
     { metric: `${what}/s`, unit: '1/s', better: 'higher', value: result.count / result.seconds },
     { metric: `server CPU per ${what}`, unit: 'ms', better: 'lower', value: result.serverCpuMs / result.count },
-    clientFigure(what, result, result.count),
+    clientFigure(what, result),
     { metric: `${what} p50`, unit: 'ms', better: 'lower', value: percentile(result.latencies, 50) },
     { metric: `${what} p99`, unit: 'ms', better: 'lower', value: percentile(result.latencies, 99) },
   ];

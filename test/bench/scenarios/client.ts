@@ -1,22 +1,14 @@
 // The load client against a server that answers constants. Where this is not well above a figure, the figure is the client's.
 import { heldPlans, loginPlans, request } from '../load/plan.js';
 import { withPlay } from '../load/play.js';
-import { clientFigure, type LoadResult, runLoad } from '../load/run.js';
+import { clientFigures, type LoadResult, runLoad } from '../load/run.js';
 import { SmtpLoad } from '../load/smtp-client.js';
 import { message } from '../mail.js';
 import { type Peer, type Protocol, userName } from '../peers/peer.js';
-import { type Figure, pick, type Scenario, type Size } from '../scenario.js';
+import { pick, type Scenario, type Size } from '../scenario.js';
 
 const workers = 20;
 const users = 20;
-
-function figures(what: string, result: LoadResult): readonly Figure[] {
-  return [
-    { metric: `${what}/s`, unit: '1/s', better: 'higher', value: result.count / result.seconds },
-    clientFigure(what, result, result.count),
-    { metric: 'client CPU, part of one core', unit: '1', better: 'lower', value: result.clientCpuMs / 1_000 / result.seconds },
-  ];
-}
 
 async function logins(peer: Peer, protocol: Protocol, size: Size): Promise<LoadResult> {
   const plans = loginPlans(workers, userName);
@@ -29,7 +21,7 @@ function client(name: string, what: string, run: (peer: Peer, size: Size) => Pro
     about: `the load client itself: ${what} against Roost, and against a stub that answers constants (peer)`,
     peers: ['roost', 'stub'],
     options: () => ({ mode: 'performance', users }),
-    run: async (peer, size) => figures(what, await run(peer, size)),
+    run: async (peer, size) => clientFigures(what, await run(peer, size)),
   };
 }
 

@@ -1,11 +1,12 @@
 // Many clients, each doing what mail programs do, in the proportions of imaptest's default profile.
 import { ImapLoad } from '../load/imap-client.js';
-import { type LoadResult, runLoad } from '../load/run.js';
+import { request, requestWithLiteral, type Session, type WorkerPlan } from '../load/plan.js';
+import { withPlay } from '../load/play.js';
+import { clientFigures, type LoadResult, loadFigures } from '../load/run.js';
 import { message } from '../mail.js';
 import { writeMaildir } from '../maildir.js';
 import { type Peer, type Protocol, password, userName } from '../peers/peer.js';
 import { pick, type Scenario, type Size } from '../scenario.js';
-import { percentile } from '../stats.js';
 
 const users = 20;
 const messages = 50;
@@ -19,54 +20,48 @@ function numbers(seed: number): (below: number) => number {
   };
 }
 
-interface Timing {
-  commands: number;
-  readonly latencies: number[];
-}
-
-/** One session, login to logout. Percentages are how often a session of imaptest does each step. */
-async function session(peer: Peer, protocol: Protocol, user: number, next: (below: number) => number, timing: Timing): Promise<void> {
-  const timed = async <Result>(work: () => Promise<Result>): Promise<Result> => {
-    const before = performance.now();
-    const result = await work();
-    timing.latencies.push(performance.now() - before);
-    timing.commands += 1;
-    return result;
-  };
+/** What one session sends between login and logout. Percentages are how often a session of imaptest does each step. */
+function session(next: (below: number) => number): Session {
+  const requests: Buffer[] = [];
   const happens = (percent: number): boolean => next(100) < percent;
-  const client = await timed(() => ImapLoad.login(peer.endpoint(protocol), userName(user), password));
-  const send = (text: string): Promise<Buffer> => timed(() => client.command(text));
-  if (happens(50)) await send('LIST "" "*"');
-  if (happens(50)) await send('STATUS INBOX (MESSAGES UNSEEN UIDNEXT)');
-  await send('SELECT INBOX');
-  await send(`UID FETCH 1:* (FLAGS)`);
+  const send = (text: string): void => void requests.push(request(text));
+  if (happens(50)) send('LIST "" "*"');
+  if (happens(50)) send('STATUS INBOX (MESSAGES UNSEEN UIDNEXT)');
+  send('SELECT INBOX');
+  send(`UID FETCH 1:* (FLAGS)`);
   for (let round = 0; round < 4; round++) {
     const seq = next(messages / 2) + 1;
-    await send(`FETCH ${seq}:${seq + 5} (UID FLAGS ENVELOPE BODYSTRUCTURE INTERNALDATE RFC822.SIZE)`);
-    if (happens(30)) await send(`FETCH ${seq} BODY.PEEK[]`);
-    if (happens(50)) await send(`STORE ${seq} ${next(2) === 0 ? '+' : '-'}FLAGS (\\Flagged)`);
-    if (happens(15)) await send('NOOP');
+    send(`FETCH ${seq}:${seq + 5} (UID FLAGS ENVELOPE BODYSTRUCTURE INTERNALDATE RFC822.SIZE)`);
+    if (happens(30)) send(`FETCH ${seq} BODY.PEEK[]`);
+    if (happens(50)) send(`STORE ${seq} ${next(2) === 0 ? '+' : '-'}FLAGS (\\Flagged)`);
+    if (happens(15)) send('NOOP');
   }
   if (happens(20)) {
-    await timed(() => client.withLiteral('APPEND INBOX', message(2_000, next(1_000))));
+    requests.push(requestWithLiteral('APPEND INBOX', message(2_000, next(1_000))));
     // What is appended is expunged again, so that the mailboxes keep their size.
-    await send('STORE * +FLAGS.SILENT (\\Deleted)');
-    await send('EXPUNGE');
+    send('STORE * +FLAGS.SILENT (\\Deleted)');
+    send('EXPUNGE');
   }
-  await timed(() => client.logout());
+  return requests;
 }
 
+/** More than servers do in the time they are measured; a worker that has played its part of them begins anew. */
+const sessionsAtLeast = 8_000;
+
 /** Workers that log in, work and log out, one session after the other. */
-async function sessions(
+function plans(workers: number): readonly WorkerPlan[] {
+  const each = Math.ceil(sessionsAtLeast / workers);
+  return Array.from({ length: workers }, (_, worker) => {
+    const next = numbers(worker + 1);
+    return { kind: 'sessions', user: userName(worker % users), sessions: Array.from({ length: each }, () => session(next)) };
+  });
+}
+
+function sessions(
   peer: Peer,
   { protocol, workers, durationMs }: { readonly protocol: Protocol; readonly workers: number; readonly durationMs: number },
-): Promise<{ readonly timing: Timing; readonly result: LoadResult }> {
-  const timing: Timing = { commands: 0, latencies: [] };
-  const generators = Array.from({ length: workers }, (_, worker) => numbers(worker + 1));
-  const result = await runLoad({ serverPid: peer.pid, workers, durationMs }, (worker) =>
-    session(peer, protocol, worker % users, generators[worker] ?? numbers(0), timing),
-  );
-  return { timing, result };
+): Promise<LoadResult> {
+  return withPlay({ peer, protocol, plans: plans(workers) }, async (play) => (await play(durationMs)).commands);
 }
 
 /** After so many sessions the code of all processes is compiled, on a quick machine and a busy one. */
@@ -75,17 +70,7 @@ const longestWarmUpMs = 60_000;
 
 /** Measured is the state that lasts, as in logins/*. */
 async function warmUp(peer: Peer, protocol: Protocol): Promise<void> {
-  const until = performance.now() + longestWarmUpMs;
-  let left = warmUpSessions;
-  await Promise.all(
-    Array.from({ length: users }, async (_, worker) => {
-      const next = numbers(worker + 1);
-      while (left > 0 && performance.now() < until) {
-        left -= 1;
-        await session(peer, protocol, worker, next, { commands: 0, latencies: [] });
-      }
-    }),
-  );
+  await withPlay({ peer, protocol, plans: plans(users) }, (play) => play(longestWarmUpMs, warmUpSessions));
 }
 
 /** Mailboxes of all users, opened once. */
@@ -119,13 +104,8 @@ function mixed({ clients, protocol, isDirect = false }: Variant): Scenario {
     options: () => ({ mode: isDirect ? 'direct' : 'performance', users }),
     prepare: (peer, size) => prepare(peer, protocol, size),
     async run(peer, size) {
-      const { timing, result } = await sessions(peer, { protocol, workers: pick(size, 4, clients), durationMs: pick(size, 300, 6_000) });
-      return [
-        { metric: 'commands/s', unit: '1/s', better: 'higher', value: timing.commands / result.seconds },
-        { metric: 'server CPU per command', unit: 'ms', better: 'lower', value: result.serverCpuMs / timing.commands },
-        { metric: 'command p50', unit: 'ms', better: 'lower', value: percentile(timing.latencies, 50) },
-        { metric: 'command p99', unit: 'ms', better: 'lower', value: percentile(timing.latencies, 99) },
-      ];
+      const result = await sessions(peer, { protocol, workers: pick(size, 4, clients), durationMs: pick(size, 300, 6_000) });
+      return loadFigures('command', result);
     },
   };
 }
@@ -147,12 +127,8 @@ export const imapMixedScenarios: readonly Scenario[] = [
     options: () => ({ mode: 'performance', users }),
     prepare: async (peer, size) => (peer.name === 'stub' ? undefined : prepare(peer, 'imap', size)),
     async run(peer, size) {
-      const { timing, result } = await sessions(peer, { protocol: 'imap', workers: pick(size, 4, 20), durationMs: pick(size, 300, 3_000) });
-      return [
-        { metric: 'commands/s', unit: '1/s', better: 'higher', value: timing.commands / result.seconds },
-        { metric: 'client CPU per command', unit: 'ms', better: 'lower', value: result.clientCpuMs / timing.commands },
-        { metric: 'client CPU, part of one core', unit: '1', better: 'lower', value: result.clientCpuMs / 1_000 / result.seconds },
-      ];
+      const result = await sessions(peer, { protocol: 'imap', workers: pick(size, 4, 20), durationMs: pick(size, 300, 3_000) });
+      return clientFigures('command', result);
     },
   },
 ];

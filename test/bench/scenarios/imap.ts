@@ -1,5 +1,7 @@
 // Single IMAP commands on one connection after the other.
 import { ImapLoad } from '../load/imap-client.js';
+import { heldPlans, requestWithLiteral } from '../load/plan.js';
+import { withPlay } from '../load/play.js';
 import { type LoadResult, loadFigures, runLoad } from '../load/run.js';
 import { message } from '../mail.js';
 import { type Peer, password, userName } from '../peers/peer.js';
@@ -60,21 +62,12 @@ export const imapScenarios: readonly Scenario[] = [
     peers: ['roost', 'dovecot'],
     options: () => ({ mode: 'performance', users: 10 }),
     async run(peer, size) {
-      const clients = await Promise.all(
-        Array.from({ length: 10 }, (_, worker) => ImapLoad.login(peer.endpoint('imap'), userName(worker), password)),
-      );
-      try {
-        const load = (durationMs: number): Promise<LoadResult> =>
-          runLoad(
-            { serverPid: peer.pid, workers: 10, durationMs },
-            async (worker, turn) => void (await clients[worker]?.withLiteral('APPEND INBOX', message(10_000, turn))),
-          );
+      const requests = Array.from({ length: 100 }, (_, turn) => requestWithLiteral('APPEND INBOX', message(10_000, turn)));
+      return withPlay({ peer, protocol: 'imap', plans: heldPlans(10, userName, requests) }, async (play) => {
         // Measured is the state that lasts, as in logins/*.
-        await load(pick(size, 10, 6_000));
-        return loadFigures('append', await load(pick(size, 300, 4_000)));
-      } finally {
-        for (const client of clients) await client.logout();
-      }
+        await play(pick(size, 10, 6_000));
+        return loadFigures('append', (await play(pick(size, 300, 4_000))).commands);
+      });
     },
   },
   {
