@@ -4,6 +4,7 @@ import { cipherSuite } from '#protocol/tls/suites.js';
 import { recordLength, skipRecords } from './handshake-records.js';
 import type { ClientSocket } from './open-socket.js';
 import type { OpenSslContext, OpenSslHandshake } from './openssl.js';
+import { continueReading } from './reading.js';
 import { handshakeError, timeoutError } from './tls-error.js';
 import { TlsStream } from './tls-stream.js';
 
@@ -20,7 +21,10 @@ export interface QuickShaken {
 }
 
 export interface QuickOptions {
+  /** Nobody reads it, and `stopReading` was called. */
   readonly socket: ClientSocket;
+  /** Of the client, before. */
+  readonly received: Buffer;
   readonly context: OpenSslContext;
   readonly timeoutMs: number;
   /** Called once. */
@@ -34,7 +38,7 @@ export interface QuickOptions {
 /** Does the server's part of a handshake. */
 export function shakeHandsQuickly(options: QuickOptions): void {
   const engine = options.context.begin();
-  if (engine === undefined) options.onForeign(nothing);
+  if (engine === undefined) options.onForeign(options.received);
   else new QuickHandshake(options, engine).start();
 }
 
@@ -60,10 +64,14 @@ class QuickHandshake {
 
   start(): void {
     const socket = this.#socket;
+    const { received } = this.#options;
     socket.on('data', this.#onData);
     socket.on('end', this.#onClose);
     socket.on('close', this.#onClose);
+    continueReading(socket);
+    socket.resume();
     if (socket.destroyed) this.#onClose();
+    else if (received.length > 0) this.#onData(received);
   }
 
   readonly #onClose = (): void => this.#fail(handshakeError(undefined));
@@ -117,11 +125,12 @@ class QuickHandshake {
 
   /** @param said under the secret for what follows: the tickets */
   #finish(said: Buffer): void {
-    const { clientSecret, serverSecret, serverName } = this.#engine;
+    const { serverName } = this.#engine;
     const cipher = this.#cipher;
-    if (clientSecret === undefined || serverSecret === undefined) throw handshakeError(new Error('OpenSSL has told no secrets'));
-    const received = new Direction({ suite: cipher, secret: clientSecret, sequence: 0 });
-    const sent = new Direction({ suite: cipher, secret: serverSecret, sequence: 0 });
+    const secrets = this.#engine.secrets(cipherSuite(cipher)?.secretBytes ?? 0);
+    if (secrets === undefined) throw handshakeError(new Error('OpenSSL has told no secrets'));
+    const received = new Direction({ suite: cipher, secret: secrets.client, sequence: 0 });
+    const sent = new Direction({ suite: cipher, secret: secrets.server, sequence: 0 });
     skipRecords(said, sent);
     const partial = this.#received.subarray(this.#taken);
     this.#detach();

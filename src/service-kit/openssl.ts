@@ -12,6 +12,7 @@
 import type { SecureContext } from 'node:tls';
 import { inspect, types } from 'node:util';
 import { type NativeFunction, openNativeLibraries } from '#util/native-calls.js';
+import { SecretSearch, type TrafficSecrets } from './openssl-secrets.js';
 
 /** Of whose SecureContext it is known that its `_external` is the SSL_CTX. */
 const knownNodeVersion = /^20\./;
@@ -25,6 +26,10 @@ const hostName = 0;
 const maxErrorBytes = 256;
 /** Of a line of the key log: label, the client's random, a secret of 48 octets. */
 const maxLineBytes = 256;
+/** Of an SSL object, as the allocator gives it; anything else is none that could be searched. */
+const objectBytes = { least: 1_024, most: 65_536 } as const;
+/** Each costs a tenth of a handshake, and one is what a client needs: with the next connection it gets the next one (RFC 8446 C.4). */
+const ticketCount = 1;
 
 /** `more`: of the client's octets. */
 export type HandshakeState = 'more' | 'done' | 'failed';
@@ -34,6 +39,7 @@ type TextFunction = (...values: readonly number[]) => string | null;
 interface Calls {
   readonly controlContext: NativeFunction;
   readonly setKeyLog: NativeFunction;
+  readonly setTickets: NativeFunction;
   readonly open: NativeFunction;
   readonly free: NativeFunction;
   readonly setBios: NativeFunction;
@@ -52,10 +58,12 @@ interface Calls {
   readonly clearErrors: NativeFunction;
   readonly lengthOf: NativeFunction;
   readonly copy: NativeFunction;
+  readonly sizeOf: NativeFunction;
   /** BIO_s_mem */
   readonly memory: number;
   /** A function pointer: tells `speaking` where a line of the key log is. */
   readonly keyLog: bigint;
+  readonly search: SecretSearch;
 }
 
 const clientLabel = 'CLIENT_TRAFFIC_SECRET_0 ';
@@ -80,6 +88,7 @@ function load(): Calls | undefined {
   return {
     controlContext: library.func('SSL_CTX_ctrl', 'long', [pointer, 'int', 'long', pointer]),
     setKeyLog: library.func('SSL_CTX_set_keylog_callback', 'void', [pointer, keyLogType]),
+    setTickets: library.func('SSL_CTX_set_num_tickets', 'int', [pointer, 'size_t']),
     open: library.func('SSL_new', pointer, [pointer]),
     free: library.func('SSL_free', 'void', [pointer]),
     setBios: library.func('SSL_set_bio', 'void', [pointer, pointer, pointer]),
@@ -98,8 +107,10 @@ function load(): Calls | undefined {
     clearErrors: library.func('ERR_clear_error', 'void', []),
     lengthOf: library.func('strlen', 'size_t', [pointer]),
     copy: library.func('memcpy', pointer, ['void *', pointer, 'size_t']),
+    sizeOf: library.func('malloc_usable_size', 'size_t', [pointer]),
     memory: library.func('BIO_s_mem', pointer, [])(),
     keyLog: native.register((_session: unknown, line: unknown) => speaking?.hear(Number(line)), keyLogType),
+    search: new SecretSearch(),
   };
 }
 
@@ -134,6 +145,7 @@ export class OpenSslContext {
   /** Whose SSL_CTX it is, for as long as this is there. */
   readonly owner: SecureContext;
   readonly #address: bigint;
+  #isTelling = false;
 
   private constructor(calls: Calls, owner: SecureContext, address: bigint) {
     this.#calls = calls;
@@ -150,11 +162,19 @@ export class OpenSslContext {
     if (calls === undefined) return undefined;
     const address = addressOf(owner);
     if (address === undefined || calls.controlContext(address, setMinVersion, version13, 0) !== 1) return undefined;
+    if (calls.setTickets(address, ticketCount) !== 1) return undefined;
     return new OpenSslContext(calls, owner, address);
   }
 
-  /** Whether secrets are told, which takes a tenth of a handshake: each of the five is printed, octet by octet, before anybody is asked. */
+  /** Secrets are read where OpenSSL has them; before, the key log tells them (openssl-secrets.ts). */
+  get readsSecrets(): boolean {
+    return this.#calls.search.found !== undefined;
+  }
+
+  /** Whether secrets are told, of sessions that begin as of those that have begun. */
   set tellsSecrets(tells: boolean) {
+    if (tells === this.#isTelling) return;
+    this.#isTelling = tells;
     this.#calls.setKeyLog(this.#address, tells ? this.#calls.keyLog : null);
   }
 
@@ -173,9 +193,9 @@ export class OpenSslHandshake {
   #session: number;
   readonly #received: number;
   readonly #toSend: number;
-  /** Traffic secrets, when they are known. */
-  clientSecret: Buffer | undefined;
-  serverSecret: Buffer | undefined;
+  /** As the key log told them. */
+  #clientSecret: Buffer | undefined;
+  #serverSecret: Buffer | undefined;
   /** Why it has failed. */
   error: Error | undefined;
 
@@ -198,7 +218,8 @@ export class OpenSslHandshake {
     calls.clearErrors();
     calls.writeBio(this.#received, octets, octets.length);
     speaking = this;
-    this.context.tellsSecrets = true;
+    // Until it is known where they are: then they are read there.
+    this.context.tellsSecrets = !this.context.readsSecrets;
     const status = calls.handshake(session);
     speaking = undefined;
     if (status === 1) return 'done';
@@ -227,6 +248,39 @@ export class OpenSslHandshake {
     return this.#session === 0 ? '' : (this.#calls.serverName(this.#session, hostName) ?? '');
   }
 
+  /**
+   * Once it is done, and before it is freed.
+   * @param bytes of each: those of the suite's hash
+   * @returns undefined when they were not told
+   */
+  secrets(bytes: number): TrafficSecrets | undefined {
+    const { search, copy } = this.#calls;
+    const session = this.#session;
+    const places = search.found;
+    if (places !== undefined && session !== 0) {
+      const read = (at: number): Buffer => {
+        const secret = Buffer.allocUnsafeSlow(bytes);
+        copy(secret, session + at, bytes);
+        return secret;
+      };
+      return { client: read(places.client), server: read(places.server) };
+    }
+    const [client, server] = [this.#clientSecret, this.#serverSecret];
+    if (client === undefined || server === undefined) return undefined;
+    if (!search.isOver && session !== 0) this.#search({ client, server });
+    return { client, server };
+  }
+
+  #search(secrets: TrafficSecrets): void {
+    const { search, copy, sizeOf } = this.#calls;
+    const bytes = sizeOf(this.#session);
+    if (bytes < objectBytes.least || bytes > objectBytes.most) return;
+    const object = Buffer.allocUnsafeSlow(bytes);
+    copy(object, this.#session, bytes);
+    search.look(object, secrets);
+    object.fill(0);
+  }
+
   /** @param line its address, of a key log file: label, the client's random, the secret in hexadecimal */
   hear(line: number): void {
     const calls = this.#calls;
@@ -234,10 +288,10 @@ export class OpenSslHandshake {
     if (length >= maxLineBytes) return;
     calls.copy(heard, line, length);
     if (heard.toString('latin1', 0, serverLabel.length) === serverLabel) {
-      this.serverSecret = secretOf(length);
+      this.#serverSecret = secretOf(length);
       // What follows in this turn is for exporters alone.
       this.context.tellsSecrets = false;
-    } else if (heard.toString('latin1', 0, clientLabel.length) === clientLabel) this.clientSecret = secretOf(length);
+    } else if (heard.toString('latin1', 0, clientLabel.length) === clientLabel) this.#clientSecret = secretOf(length);
     heard.fill(0, 0, length);
   }
 

@@ -182,7 +182,7 @@ export interface ServiceContext {
    * takes longer than 30 s.
    * @param buffered octets read after STARTTLS's line end in the same read. They came before the handshake and may be an attacker's
    *   (CVE-2011-0411), so anything but the start of a TLS record ends the connection.
-   * @param mayMove TLS 1.3 shall be able to go to another process; the handshake costs more then
+   * @param mayMove TLS 1.3 shall be able to go to another process, also where Node does its handshake, which costs more then
    */
   startTls(connection: AcceptedConnection, buffered: Buffer, mayMove?: boolean): Promise<{ readonly stream: Duplex; readonly peer: Peer }>;
   readonly anvil: AnvilClient;

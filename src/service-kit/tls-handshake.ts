@@ -1,5 +1,7 @@
-// The handshake of TLS, by Node in memory: its records come and go through here, so that after a handshake of TLS 1.3 all is known that the records
-// behind it need (tls-stream.ts). With older versions, and suites that are not known here, Node's stream goes on over the same wire.
+// The handshake of TLS: without Node where it can be (openssl-handshake.ts), else by Node, either in memory or in place.
+//
+// In memory its records come and go through here, so that after a handshake of TLS 1.3 all is known that the records behind it need (tls-stream.ts); with
+// older versions, and suites that are not known here, Node's stream goes on over the same wire. In place Node has the socket, which costs less.
 import type { Duplex } from 'node:stream';
 import { TLSSocket, type TLSSocketOptions } from 'node:tls';
 import { Direction } from '#protocol/tls/direction.js';
@@ -9,6 +11,7 @@ import { asNodeSocket, type ClientSocket } from './open-socket.js';
 import type { OpenSslContext } from './openssl.js';
 import { type QuickFacts, shakeHandsQuickly } from './openssl-handshake.js';
 import { type Done, PartsStream, whenTaken } from './parts-stream.js';
+import { continueReading, stopReading } from './reading.js';
 import { handshakeError, type TlsError, timeoutError } from './tls-error.js';
 import { type TlsParts, TlsStream } from './tls-stream.js';
 
@@ -20,43 +23,58 @@ export interface Shaken<Facts> {
 }
 
 export interface HandshakeOptions<Facts> {
+  /** Nobody reads it, and `stopReading` was called. */
   readonly socket: ClientSocket;
-  readonly tls: TLSSocketOptions;
+  /** Of the client, before. */
+  readonly received: Buffer;
+  /** Asked where Node has to do it. */
+  readonly tlsOptions: () => TLSSocketOptions;
   readonly timeoutMs: number;
   /** Asked once, after the handshake. */
   readonly factsOf: (stream: TLSSocket) => Facts;
 }
 
-export interface MovableOptions<Facts> extends HandshakeOptions<Facts> {
-  /** For TLS 1.3 without Node, which costs less; with the same settings as `tls`. */
+export interface ShakeOptions<Facts> extends HandshakeOptions<Facts> {
+  /** For TLS 1.3 without Node, which costs less; with the same settings as `tlsOptions`. */
   readonly quick: { readonly context: OpenSslContext; readonly factsOf: (facts: QuickFacts) => Facts } | undefined;
+  /** Where Node has to do it, TLS 1.3 shall still be able to leave this process. */
+  readonly mayMove: boolean;
 }
 
 /**
  * Does the server's part of a handshake.
  * @throws TlsError `handshake`, `timeout`; destroying the socket is the caller's
  */
-export function shakeHands<Facts>(options: MovableOptions<Facts>): Promise<Shaken<Facts>> {
-  const { quick, socket, timeoutMs } = options;
-  if (quick === undefined) return new Handshake(options, nothing).done;
+export function shakeHands<Facts>(options: ShakeOptions<Facts>): Promise<Shaken<Facts>> {
+  const { quick, socket, received, timeoutMs } = options;
+  if (quick === undefined) return shakeHandsByNode(options, received);
   return new Promise((resolve, reject) => {
     shakeHandsQuickly({
       socket,
+      received,
       context: quick.context,
       timeoutMs,
       onDone: ({ stream, facts }) => resolve({ stream, facts: quick.factsOf(facts) }),
-      onForeign: (received) => resolve(new Handshake(options, received).done),
+      onForeign: (all) => resolve(shakeHandsByNode(options, all)),
       onFailure: reject,
     });
   });
 }
 
-/**
- * The same, all of it by Node: the stream cannot leave this process.
- * @throws TlsError `handshake`, `timeout`; destroying the socket is the caller's
- */
-export function shakeHandsInPlace<Facts>({ socket, tls, timeoutMs, factsOf }: HandshakeOptions<Facts>): Promise<Shaken<Facts>> {
-  const stream = new TLSSocket(asNodeSocket(socket), tls);
+/** @param received of the client, instead of that in `options` */
+function shakeHandsByNode<Facts>(options: ShakeOptions<Facts>, received: Buffer): Promise<Shaken<Facts>> {
+  return options.mayMove ? new Handshake(options, received).done : shakeHandsInPlace(options, received);
+}
+
+/** All of it by Node: the stream cannot leave this process. */
+function shakeHandsInPlace<Facts>(
+  { socket, tlsOptions, timeoutMs, factsOf }: HandshakeOptions<Facts>,
+  received: Buffer,
+): Promise<Shaken<Facts>> {
+  const rest = stopReading(socket);
+  const all = rest.length === 0 ? received : Buffer.concat([received, rest]);
+  if (all.length > 0) socket.unshift(all);
+  const stream = new TLSSocket(asNodeSocket(socket), tlsOptions());
   return new Promise((resolve, reject) => {
     let failure: unknown;
     const finish = (error: TlsError | undefined): void => {
@@ -101,7 +119,7 @@ class Handshake<Facts> {
   #reject: (error: unknown) => void = ignore;
 
   /** @param received from the socket, before */
-  constructor({ socket, tls, timeoutMs, factsOf }: HandshakeOptions<Facts>, received: Buffer) {
+  constructor({ socket, tlsOptions, timeoutMs, factsOf }: HandshakeOptions<Facts>, received: Buffer) {
     this.#socket = socket;
     this.#factsOf = factsOf;
     this.done = new Promise((resolve, reject) => {
@@ -109,7 +127,7 @@ class Handshake<Facts> {
       this.#reject = reject;
     });
     this.#wire = new Wire(socket);
-    this.#engine = new TLSSocket(this.#wire, tls);
+    this.#engine = new TLSSocket(this.#wire, tlsOptions());
     this.#engine.on('keylog', this.#onKey);
     this.#engine.on('secure', this.#onSecure);
     // Stays: an error always comes with 'close', which is where roles look.
@@ -122,6 +140,8 @@ class Handshake<Facts> {
     socket.on('data', this.#onData);
     socket.on('end', this.#onClose);
     socket.on('close', this.#onClose);
+    continueReading(socket);
+    socket.resume();
     if (socket.destroyed) this.#onClose();
     else if (received.length > 0) this.#onData(received);
   }

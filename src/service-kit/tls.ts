@@ -14,11 +14,11 @@ import type { TlsFacts } from '#ipc/peer.js';
 import type { ClientSocket } from './open-socket.js';
 import { OpenSslContext } from './openssl.js';
 import type { QuickFacts } from './openssl-handshake.js';
-import { continueReading, stopReading } from './reading.js';
+import { stopReading } from './reading.js';
 import { tlsSettings } from './settings.js';
 import { replaceTicketKey, TicketKeys, ticketKeyBytes, ticketKeyNames } from './ticket-keys.js';
 import { TlsError } from './tls-error.js';
-import { type MovableOptions, type Shaken, shakeHands, shakeHandsInPlace } from './tls-handshake.js';
+import { type Shaken, type ShakeOptions, shakeHands } from './tls-handshake.js';
 
 type TlsValues = SettingsOf<typeof tlsSettings>;
 
@@ -165,7 +165,7 @@ export interface UpgradeRequest {
   /** Read before the handshake; only the start of a TLS record is accepted. */
   readonly buffered: Buffer;
   readonly timeoutMs?: number;
-  /** Where it is TLS 1.3, a `TlsStream`; else Node's own, whose handshake costs less. */
+  /** Where Node does the handshake of TLS 1.3: a `TlsStream`, which costs more, instead of Node's own. */
   readonly mayMove: boolean;
 }
 
@@ -179,21 +179,15 @@ export async function upgradeToTls({ socket, contexts, facts, buffered, timeoutM
     // CVE-2011-0411: commands that came in plaintext behind STARTTLS must not be carried out as if they had been encrypted.
     if (early.length > 0 && early[0] !== 0x16) throw new TlsError('injected', 'plaintext was sent before the TLS handshake');
     const values = contexts.values(facts);
-    if (!mayMove && early.length > 0) socket.unshift(early);
-    const options = {
+    return await shakeHands({
       socket,
-      tls: handshakeOptions(contexts, facts, values),
+      received: early,
+      tlsOptions: () => handshakeOptions(contexts, facts, values),
       timeoutMs: timeoutMs ?? handshakeTimeoutMs,
-      factsOf: (stream: TLSSocket) => tlsFactsOf(stream, values),
-      quick: quickOptions(mayMove ? contexts.quick(facts) : undefined),
-    };
-    const shaken = mayMove ? shakeHands(options) : shakeHandsInPlace(options);
-    if (mayMove) {
-      if (early.length > 0) socket.unshift(early);
-      continueReading(socket);
-      socket.resume();
-    }
-    return await shaken;
+      factsOf: (stream) => tlsFactsOf(stream, values),
+      quick: quickOptions(contexts.quick(facts)),
+      mayMove,
+    });
   } catch (error) {
     socket.destroy();
     throw error;
@@ -221,7 +215,7 @@ function handshakeOptions(contexts: TlsContexts, facts: ConnectionFacts, values:
   return options;
 }
 
-function quickOptions(context: OpenSslContext | undefined): MovableOptions<TlsFacts>['quick'] {
+function quickOptions(context: OpenSslContext | undefined): ShakeOptions<TlsFacts>['quick'] {
   return context === undefined ? undefined : { context, factsOf: quickFactsOf };
 }
 

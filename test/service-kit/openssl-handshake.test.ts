@@ -94,8 +94,8 @@ describe('A handshake without Node', { skip: !isThere }, () => {
   }
 
   /** A ticket of this connection, which is over then. */
-  async function ticketOf(contexts: TlsContexts, mayMove: boolean): Promise<Buffer> {
-    const stream = await shake(contexts, {}, mayMove);
+  async function ticketOf(contexts: TlsContexts): Promise<Buffer> {
+    const stream = await shake(contexts);
     const session = once(tls ?? stream, 'session');
     await talk(stream);
     const [ticket] = (await session) as [Buffer];
@@ -146,12 +146,61 @@ describe('A handshake without Node', { skip: !isThere }, () => {
     assert.equal(contextsOf({ ssl_verify_client_cert: 'yes' }).quick(facts), undefined);
   });
 
-  it('is left to Node with a suite that is not known here', async () => {
-    const suite = 'TLS_AES_128_CCM_SHA256';
-    const stream = await shake(contextsOf({ ssl_cipher_suites: suite }), { ciphers: suite });
-    assert.ok(!(stream instanceof TlsStream));
+  for (const suite of ['TLS_AES_256_GCM_SHA384', 'TLS_AES_128_GCM_SHA256', 'TLS_CHACHA20_POLY1305_SHA256'])
+    it(`knows the secrets of ${suite} also when they are told by OpenSSL no more`, async () => {
+      const contexts = contextsOf();
+      for (let turn = 0; turn < 5; turn += 1) {
+        const stream = await shake(contexts, { ciphers: suite });
+        assert.ok(stream instanceof TlsStream);
+        assert.equal(tls?.getCipher().name, suite);
+        await talk(stream);
+        tls?.destroy();
+        stream.destroy();
+        await open();
+      }
+      const context = contexts.quick(facts);
+      assert.ok(context !== undefined);
+      assert.ok(context.readsSecrets);
+    });
+
+  it('sends one ticket', async () => {
+    let count = 0;
+    const stream = shake(contextsOf());
+    tls?.on('session', () => {
+      count += 1;
+    });
+    await talk(await stream);
+    assert.equal(count, 1);
+  });
+
+  it('is what TLS 1.3 gets also where the connection stays', async () => {
+    const stream = await shake(contextsOf(), {}, false);
+    assert.ok(stream instanceof TlsStream);
     await talk(stream);
   });
+
+  for (const mayMove of [true, false]) {
+    const where = mayMove ? '' : ', where the connection stays';
+    it(`is left to Node with a suite that is not known here${where}`, async () => {
+      const suite = 'TLS_AES_128_CCM_SHA256';
+      const stream = await shake(contextsOf({ ssl_cipher_suites: suite }), { ciphers: suite }, mayMove);
+      assert.ok(!(stream instanceof TlsStream));
+      await talk(stream);
+    });
+
+    it(`is left to Node with TLS 1.2${where}`, async () => {
+      const stream = await shake(contextsOf(), { maxVersion: 'TLSv1.2' }, mayMove);
+      assert.ok(!(stream instanceof TlsStream));
+      assert.equal(tls?.getProtocol(), 'TLSv1.2');
+      await talk(stream);
+    });
+
+    it(`is left to Node with TLS 1.2 that comes octet by octet${where}`, async () => {
+      const stream = await shake(contextsOf(), { maxVersion: 'TLSv1.2', socket: new Crumbs(client) }, mayMove);
+      assert.equal(tls?.getProtocol(), 'TLSv1.2');
+      await talk(stream);
+    });
+  }
 
   it('is left to Node when nothing can be agreed on, which tells the client', async () => {
     const contexts = contextsOf({ ssl_cipher_suites: 'TLS_AES_256_GCM_SHA384' });
@@ -187,30 +236,36 @@ describe('A handshake without Node', { skip: !isThere }, () => {
   }
 
   for (const [first, second] of [
-    [true, true],
-    [true, false],
-    [false, true],
-  ] as const) {
-    const name = (mayMove: boolean): string => (mayMove ? 'this' : 'Node');
-    it(`resumes with ${name(second)} what ${name(first)} began, also when the key of the tickets has changed`, async () => {
+    ['this', 'this'],
+    ['this', 'Node'],
+    ['Node', 'this'],
+  ] as const)
+    it(`resumes with ${second} what ${first} began, also when the key of the tickets has changed`, async () => {
       const [oldKey, newKey] = [randomBytes(48), randomBytes(48)];
-      const contexts = contextsOf({}, oldKey);
-      const ticket = await ticketOf(contexts, first);
-      await talk(await shake(contexts, { session: ticket }, second));
+      const made = {
+        this: contextsOf({}, oldKey),
+        // Names that may decide are Node's.
+        Node: contextsOf({}, oldKey, 'other.example'),
+      };
+      const replaceKeys = (keys: Buffer): void => {
+        for (const contexts of [made.this, made.Node]) contexts.replaceTicketKeys(keys);
+      };
+      assert.equal(made.Node.quick(facts), undefined);
+      const ticket = await ticketOf(made[first]);
+      await talk(await shake(made[second], { session: ticket }));
       assert.ok(tls?.isSessionReused());
       tls?.destroy();
       await open();
-      contexts.replaceTicketKeys(Buffer.concat([newKey, oldKey]));
-      await talk(await shake(contexts, { session: ticket }, second));
+      replaceKeys(Buffer.concat([newKey, oldKey]));
+      await talk(await shake(made[second], { session: ticket }));
       assert.ok(tls?.isSessionReused());
       const renewed = await (async () => {
         tls?.destroy();
         await open();
-        return await ticketOf(contexts, first);
+        return await ticketOf(made[first]);
       })();
-      contexts.replaceTicketKeys(newKey);
-      await talk(await shake(contexts, { session: renewed }, second));
+      replaceKeys(newKey);
+      await talk(await shake(made[second], { session: renewed }));
       assert.ok(tls?.isSessionReused());
     });
-  }
 });
