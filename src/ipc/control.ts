@@ -125,6 +125,11 @@ export type RoutedMessage =
       readonly pid: number;
       /** Names the reserved client slot. Goes along with the hand-off; the mail process reports it in `arrived` and `left`. */
       readonly ticket: number;
+      /**
+       * The answer, ticket included, holds for further connections of the same user for so long after it was asked for, ms. No slot is reserved for those:
+       * the mail process may refuse them. Left out: it holds once.
+       */
+      readonly leaseMs?: number | undefined;
     }
   /** `full`: no process has room and none may be started, for 10 s. `failed`: no such service, it cannot be started (or not in 30 s), or it is stopping. */
   | { readonly kind: 'routed'; readonly id: number; readonly outcome: 'full' | 'failed'; readonly reason: string };
@@ -140,6 +145,8 @@ export interface RouteMessage {
   /** As auth says (`roost_uid`, `roost_gid`), undefined when it says nothing: then mail_uid and mail_gid hold. Checked against first_valid_uid and so on. */
   readonly uid: number | undefined;
   readonly gid: number | undefined;
+  /** The sender can use an answer several times (`leaseMs`). */
+  readonly takesLease?: boolean | undefined;
 }
 
 /**
@@ -154,7 +161,7 @@ export interface StatusMessage {
   readonly served: number;
   /** It takes no new clients any more (service_count reached, or told to stop). */
   readonly isDraining: boolean;
-  /** Tickets whose connection arrived, and whose client has gone, since the last status. */
+  /** Tickets whose connection arrived, and whose client has gone, since the last status; as often as that happened. */
   readonly arrived: readonly number[];
   readonly left: readonly number[];
   /** Clients that the process has turned away since the last status, for lack of room or because of load. */

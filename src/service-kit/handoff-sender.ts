@@ -18,6 +18,7 @@ import { continueReading, forgetPause, stopReading } from './reading.js';
 import { Relay } from './relay.js';
 import { RelayedStream } from './relayed-stream.js';
 import type { HandoffOutcome, OpenedSession, PassWait } from './role.js';
+import { type Route, RouteLeases } from './route-leases.js';
 import { RoutePatience } from './route-patience.js';
 import { type RelayHandle, StreamLink } from './stream-link.js';
 import { TlsStream } from './tls-stream.js';
@@ -26,8 +27,6 @@ const connectTimeoutMs = 5_000;
 const descriptorTimeoutMs = 5_000;
 /** A busy mail process may need this long to look at its sockets. */
 const replyTimeoutMs = 20_000;
-
-type Route = Extract<RoutedMessage, { readonly outcome: 'ok' }>;
 
 /** How one attempt with one process ended. */
 type Attempt =
@@ -58,6 +57,7 @@ export class HandoffSender {
   readonly #log: Logger;
   readonly #links = new LinkTable<MailLink>((path, onClose) => MailLink.open(path, onClose));
   readonly #streamLinks = new LinkTable<StreamLink>(openStreamLink);
+  readonly #leases = new RouteLeases();
 
   constructor(control: ControlLink, log: Logger) {
     this.#control = control;
@@ -68,7 +68,7 @@ export class HandoffSender {
   async send(job: HandoffJob): Promise<HandoffOutcome> {
     const { stream } = job;
     const readAhead = Buffer.concat([job.buffered, stopReadingClient(stream)]);
-    const outcome = await this.#tryRoutes(job, () => readAhead);
+    const outcome = (await this.#tryLease(job, readAhead)) ?? (await this.#tryRoutes(job, () => readAhead));
     if (outcome.kind === 'passed' || stream.destroyed) return outcome;
     // Read on, so that the end of the connection is seen; what the client still says goes nowhere.
     continueReadingClient(stream);
@@ -114,21 +114,42 @@ export class HandoffSender {
   async #tryRoutes(job: HandoffJob, takeAhead: () => Buffer, signal?: AbortSignal): Promise<HandoffOutcome> {
     const patience = new RoutePatience();
     for (;;) {
-      const route = await this.#route(job.request, signal);
+      const askedAtMs = performance.now();
+      const takesLease = job.isDescriptorOnly !== true;
+      const route = await this.#route(job.request, { signal, takesLease });
       if (route.outcome !== 'ok') return { kind: route.outcome === 'full' ? 'full' : 'failed', reason: route.reason };
+      if (takesLease) this.#leases.keep(job.request, route, askedAtMs);
       const attempt = await this.#attempt(job, takeAhead(), route);
       if (attempt.kind === 'passed') return { kind: 'passed', pid: route.pid };
-      const reason = `${job.request.service} process ${route.pid}: ${attempt.reason}`;
+      this.#leases.forget(job.request, route);
+      const reason = failureText(job, route, attempt);
       this.#control.send({ kind: 'route-failed', ticket: route.ticket, reason: attempt.reason });
       if (attempt.kind === 'failed' || !(await patience.allowsAnother(attempt.isRefused))) return { kind: 'failed', reason };
       this.#log.debug('handoff.again', `Hand-off is tried again: ${reason}`);
     }
   }
 
-  async #route(request: HandoffRequest, signal?: AbortSignal): Promise<RoutedMessage> {
+  /** Where the user went a moment ago. @returns undefined when the master is to be asked, as nothing is known or nobody was taken there */
+  async #tryLease(job: HandoffJob, readAhead: Buffer): Promise<HandoffOutcome | undefined> {
+    const route = this.#leases.find(job.request, performance.now());
+    if (route === undefined) return undefined;
+    const attempt = await this.#attempt(job, readAhead, route);
+    if (attempt.kind === 'passed') return { kind: 'passed', pid: route.pid };
+    this.#leases.forget(job.request, route);
+    const reason = failureText(job, route, attempt);
+    if (attempt.kind === 'failed') return { kind: 'failed', reason };
+    this.#log.debug('handoff.again', `Hand-off is tried again: ${reason}`);
+    return undefined;
+  }
+
+  async #route(
+    request: HandoffRequest,
+    { signal, takesLease = false }: { readonly signal?: AbortSignal | undefined; readonly takesLease?: boolean } = {},
+  ): Promise<RoutedMessage> {
     const { service, user, fields } = request;
     try {
-      const asked = this.#control.route({ service, user, uid: idOf(fields['roost_uid']), gid: idOf(fields['roost_gid']) });
+      const ids = { uid: idOf(fields['roost_uid']), gid: idOf(fields['roost_gid']) };
+      const asked = this.#control.route({ service, user, uid: ids.uid, gid: ids.gid, takesLease });
       return signal === undefined ? await asked : await this.#unless(signal, asked);
     } catch (error) {
       if (!(error instanceof ChannelError)) throw error;
@@ -231,7 +252,7 @@ export class HandoffSender {
   async open(request: HandoffRequest, signal: AbortSignal): Promise<OpenedSession> {
     const patience = new RoutePatience();
     for (;;) {
-      const route = await this.#route(request, signal);
+      const route = await this.#route(request, { signal });
       if (route.outcome !== 'ok') return { kind: route.outcome === 'full' ? 'full' : 'failed', reason: route.reason };
       const opened = await this.#connect(route, request, Buffer.alloc(0));
       if (opened instanceof Socket) {
@@ -406,6 +427,10 @@ function failedAttempt(error: unknown): Attempt {
   return code === 'gone' || code === 'closed' || code === 'broken'
     ? { kind: 'again', reason, isRefused: false }
     : { kind: 'failed', reason };
+}
+
+function failureText({ request }: HandoffJob, { pid }: Route, attempt: Exclude<Attempt, { kind: 'passed' }>): string {
+  return `${request.service} process ${pid}: ${attempt.reason}`;
 }
 
 function idOf(text: string | undefined): number | undefined {

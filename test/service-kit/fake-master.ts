@@ -167,13 +167,14 @@ export class FakeMaster {
     return toy;
   }
 
-  /** Routes all hand-offs of `login` to `mail`. */
-  route(login: Toy, mail: () => Toy): void {
+  /** Routes all hand-offs of `login` to `mail`; each answer holds for `leaseMs`. */
+  route(login: Toy, mail: () => Toy, leaseMs?: number): void {
     let ticket = 0;
     login.onRoute = ({ id }) => {
       ticket += 1;
       const { sockets, pid } = mail();
-      return { kind: 'routed', id, outcome: 'ok', path: sockets?.path ?? '', descriptorPath: sockets?.descriptorPath ?? '', pid, ticket };
+      const paths = { path: sockets?.path ?? '', descriptorPath: sockets?.descriptorPath ?? '' };
+      return { kind: 'routed', id, outcome: 'ok', ...paths, pid, ticket, leaseMs };
     };
   }
 

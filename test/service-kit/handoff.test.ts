@@ -216,6 +216,75 @@ describe('hand-off', () => {
     await login.clients(0);
   });
 
+  const routesOf = (login: Toy): number => login.messages.filter(({ kind }) => kind === 'route').length;
+  /** Longer than a test takes. */
+  const longLeaseMs = 600_000;
+
+  async function logIn(port: number, user: string): Promise<{ readonly client: LineClient; readonly pid: number }> {
+    const client = master.connect(port);
+    client.send(`LOGIN ${user}\n`);
+    const [, pid] = await client.expect(new RegExp(`welcome ${user} to (\\d+)`));
+    return { client, pid: Number(pid) };
+  }
+
+  for (const descriptors of [true, false])
+    it(`asks once for all sessions of a user while the answer holds, connections ${descriptors ? 'handed off' : 'relayed'}`, async () => {
+      const { port, login, mail } = await pair({ descriptors });
+      master.route(login, () => mail, longLeaseMs);
+      for (let session = 0; session < 3; session += 1) assert.equal((await logIn(port, 'anna')).pid, mail.pid);
+      assert.equal(routesOf(login), 1);
+      await mail.clients(3);
+      assert.deepEqual(
+        mail.statuses.flatMap(({ arrived }) => arrived),
+        [1, 1, 1],
+      );
+      await logIn(port, 'berta');
+      assert.equal(routesOf(login), 2);
+    });
+
+  it('asks for each session when the answer does not hold any more', async () => {
+    const { port, login, mail } = await pair();
+    master.route(login, () => mail, 0);
+    await logIn(port, 'anna');
+    await logIn(port, 'anna');
+    assert.equal(routesOf(login), 2);
+  });
+
+  it('asks the master for another process when the one that the answer named is full', async () => {
+    const { port, login, mail } = await pair({ mailLimit: 1 });
+    const other = master.start({ role: 'mail' });
+    await other.ready();
+    master.route(login, () => mail, longLeaseMs);
+    assert.equal((await logIn(port, 'anna')).pid, mail.pid);
+    master.route(login, () => other, longLeaseMs);
+    assert.equal((await logIn(port, 'anna')).pid, other.pid);
+    assert.equal((await logIn(port, 'anna')).pid, other.pid);
+    assert.equal(routesOf(login), 2);
+    // Nothing was reserved, so nothing is given back.
+    assert.deepEqual(
+      login.messages.filter(({ kind }) => kind === 'route-failed'),
+      [],
+    );
+  });
+
+  for (const [what, end] of [
+    ['has been killed', (mail: Toy) => mail.process.kill('SIGKILL')],
+    ['was told to stop', (mail: Toy) => mail.send({ kind: 'stop', clients: 'finish', reason: 'test' })],
+  ] as const)
+    it(`asks the master for another process when the one that the answer named ${what}`, async () => {
+      const { port, login, mail } = await pair();
+      const other = master.start({ role: 'mail' });
+      await other.ready();
+      master.route(login, () => mail, longLeaseMs);
+      const { client } = await logIn(port, 'anna');
+      master.route(login, () => other, longLeaseMs);
+      end(mail);
+      client.socket.destroy();
+      await mail.exited();
+      assert.equal((await logIn(port, 'anna')).pid, other.pid);
+      assert.equal(routesOf(login), 2);
+    });
+
   it('tries another process when the first one is gone or full', async () => {
     const { port, login, mail } = await pair();
     const full = master.start({ role: 'mail', clientLimit: 1 });

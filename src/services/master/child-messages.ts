@@ -36,6 +36,7 @@ export function parseMessage(value: unknown): ChildMessage | undefined {
         user: text(fields['user']),
         uid: fields['uid'] === undefined ? undefined : count(fields['uid']),
         gid: fields['gid'] === undefined ? undefined : count(fields['gid']),
+        takesLease: fields['takesLease'] === true,
       };
     case 'metrics':
       return { kind: 'metrics', id: count(fields['id']), format: fields['format'] === 'openmetrics' ? 'openmetrics' : 'text' };

@@ -43,6 +43,7 @@ export type RouteAnswer =
       readonly path: string;
       readonly descriptorPath: string;
       readonly ticket: number;
+      readonly leaseMs: number | undefined;
     }
   | { readonly kind: 'refused'; readonly outcome: 'full' | 'failed'; readonly reason: string };
 
@@ -256,7 +257,7 @@ export class Pool {
         this.#killSilent(decision.process, decision.afterMs);
         return;
       case 'answer':
-        this.#answer(decision.request, decision.process, decision.ticket);
+        this.#answer(decision);
         return;
       case 'refuse':
         this.#countRefused(1);
@@ -428,7 +429,7 @@ export class Pool {
     process.child.kill('SIGKILL');
   }
 
-  #answer(request: number, id: number, ticket: number): void {
+  #answer({ request, process: id, ticket, leaseMs }: Extract<Decision, { kind: 'answer' }>): void {
     const process = this.#children.get(id);
     const sockets = process?.privateSockets;
     if (process === undefined || sockets === undefined) {
@@ -436,7 +437,7 @@ export class Pool {
       return;
     }
     const { path, descriptorPath } = sockets;
-    this.#owner.onAnswer(request, { kind: 'process', process: id, pid: process.child.pid, path, descriptorPath, ticket });
+    this.#owner.onAnswer(request, { kind: 'process', process: id, pid: process.child.pid, path, descriptorPath, ticket, leaseMs });
   }
 
   #dropPending(): void {

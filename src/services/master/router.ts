@@ -45,7 +45,7 @@ export class Router {
     }
     this.#lastRequest += 1;
     this.#open.set(this.#lastRequest, { asker, askerId: message.id, pool });
-    pool.route({ request: this.#lastRequest, user: message.user, key: keyOf(identity) });
+    pool.route({ request: this.#lastRequest, user: message.user, key: keyOf(identity), takesLease: message.takesLease });
   }
 
   /** The pool has decided. */
@@ -57,11 +57,11 @@ export class Router {
       open.asker.child.send({ kind: 'routed', id, outcome: answer.outcome, reason: answer.reason });
       return;
     }
-    const { path, descriptorPath, pid, ticket, process } = answer;
+    const { path, descriptorPath, pid, ticket, process, leaseMs } = answer;
     this.#tickets.set(ticket, { pool: open.pool, process });
     // Maps keep insertion order: the oldest goes. By then it has arrived or expired.
     if (this.#tickets.size > maxTickets) for (const oldest of this.#tickets.keys()) if (this.#tickets.delete(oldest)) break;
-    open.asker.child.send({ kind: 'routed', id, outcome: 'ok', path, descriptorPath, pid, ticket });
+    open.asker.child.send({ kind: 'routed', id, outcome: 'ok', path, descriptorPath, pid, ticket, leaseMs });
   }
 
   /** The hand-off for this ticket failed. */

@@ -66,7 +66,7 @@ describe('What a child says', () => {
   it('is taken when it has the right form', () => {
     const status = { kind: 'status', clients: 1, served: 2, isDraining: false, arrived: [3], left: [] };
     assert.deepEqual(parseMessage(status), { ...status, isIdleRefused: false, oldestPreAuthAtMs: undefined });
-    const route = { kind: 'route', id: 1, service: 'imap', user: 'anna', uid: 5, gid: 6 };
+    const route = { kind: 'route', id: 1, service: 'imap', user: 'anna', uid: 5, gid: 6, takesLease: true };
     assert.deepEqual(parseMessage(route), route);
   });
 

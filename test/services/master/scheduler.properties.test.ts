@@ -22,7 +22,7 @@ interface Simulated {
 type Step =
   | { readonly kind: 'route'; readonly user: number; readonly key: number }
   | { readonly kind: 'connect'; readonly count: number }
-  | { readonly kind: 'becomeReady' | 'arrive' | 'arriveNot' | 'leave' | 'kill' | 'crash'; readonly pick: number }
+  | { readonly kind: 'becomeReady' | 'arrive' | 'arriveNot' | 'again' | 'leave' | 'kill' | 'crash'; readonly pick: number }
   | { readonly kind: 'time'; readonly ms: number };
 
 const pick = fc.nat(1_000);
@@ -32,6 +32,7 @@ const stepArbitrary: fc.Arbitrary<Step> = fc.oneof(
   { weight: 5, arbitrary: fc.record({ kind: fc.constant('becomeReady' as const), pick }) },
   { weight: 5, arbitrary: fc.record({ kind: fc.constant('arrive' as const), pick }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('arriveNot' as const), pick }) },
+  { weight: 5, arbitrary: fc.record({ kind: fc.constant('again' as const), pick }) },
   { weight: 4, arbitrary: fc.record({ kind: fc.constant('leave' as const), pick }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constantFrom('kill' as const, 'crash' as const), pick }) },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('time' as const), ms: fc.constantFrom(5, 20, 200, 2_000, 12_000, 61_000) }) },
@@ -63,6 +64,11 @@ class Simulation {
   /** Answers on their way: the login process has them, the mail process does not know yet. */
   readonly flying: { readonly process: number; readonly ticket: number; readonly sinceMs: number }[] = [];
   readonly openRoutes = new Map<number, number>();
+  /** Answers that hold for others of the same user, as login processes keep them. */
+  readonly leases: { readonly process: number; readonly ticket: number; readonly user: string; readonly untilMs: number }[] = [];
+  /** Of all tickets. */
+  readonly users = new Map<number, string>();
+  readonly #askedBy = new Map<number, string>();
   backlog = 0;
   readonly #queue: Decision[] = [];
   #isApplying = false;
@@ -83,7 +89,8 @@ class Simulation {
       case 'route': {
         this.#last += 1;
         this.openRoutes.set(this.#last, this.now);
-        this.apply(this.scheduler.route(this.now, { request: this.#last, user: `u${step.user}`, key: `k${step.key}` }));
+        this.#askedBy.set(this.#last, `u${step.user} k${step.key}`);
+        this.apply(this.scheduler.route(this.now, { request: this.#last, user: `u${step.user}`, key: `k${step.key}`, takesLease: true }));
         return;
       }
       case 'connect':
@@ -104,6 +111,11 @@ class Simulation {
       case 'arriveNot': {
         const flight = this.flying.splice(step.pick % Math.max(1, this.flying.length), 1)[0];
         if (flight !== undefined) this.apply(this.scheduler.routeFailed(this.now, flight.process, flight.ticket));
+        return;
+      }
+      case 'again': {
+        const lease = this.leases.filter(({ untilMs }) => untilMs > this.now)[step.pick % Math.max(1, this.leases.length)];
+        if (lease !== undefined) this.#take(lease);
         return;
       }
       case 'leave': {
@@ -236,15 +248,20 @@ class Simulation {
     const process = flight === undefined ? undefined : this.processes.get(flight.process);
     // Login processes give a hand-off up long before its reservation ends.
     if (flight === undefined || process === undefined || this.now - flight.sinceMs >= 30_000) return;
-    if (!this.#canTake(process)) {
-      assert.ok(this.usesListener, 'a reserved slot was taken');
-      return;
-    }
-    process.sessions.push(flight.ticket);
-    process.arrived.push(flight.ticket);
+    const isTaken = this.#take(flight);
+    assert.ok(isTaken || this.usesListener, 'a reserved slot was taken');
+  }
+
+  /** @returns false when the process is full, and refuses it */
+  #take({ process: id, ticket }: { readonly process: number; readonly ticket: number }): boolean {
+    const process = this.processes.get(id);
+    if (process === undefined || !this.#canTake(process)) return false;
+    process.sessions.push(ticket);
+    process.arrived.push(ticket);
     process.served += 1;
     this.report(process);
     this.exitIfSpent(process);
+    return true;
   }
 
   /** Connections that processes accept themselves may take a slot between a route's answer and its arrival. */
@@ -273,6 +290,7 @@ class Simulation {
         assert.ok(this.processes.get(decision.process)?.isReady, 'answers name processes that are ready');
         assert.ok(this.openRoutes.delete(decision.request), 'each route is answered once');
         this.flying.push({ process: decision.process, ticket: decision.ticket, sinceMs: this.now });
+        this.#sent(decision);
         return;
       case 'refuse': {
         const since = this.openRoutes.get(decision.request);
@@ -287,6 +305,21 @@ class Simulation {
         return;
     }
   }
+
+  /** Whoever has sessions, or can come without asking, goes where these are, as long as there is room and it has not changed. */
+  #sent({ request, process, ticket, leaseMs }: Extract<Decision, { kind: 'answer' }>): void {
+    const user = this.#askedBy.get(request) ?? '';
+    this.users.set(ticket, user);
+    const holders = this.leases.filter((lease) => lease.user === user && lease.untilMs > this.now).map((lease) => lease.process);
+    const hasRoom = this.scheduler.processes.some(({ id, free }) => holders.includes(id) && free > 0);
+    if (this.checksAffinity && hasRoom) assert.ok(holders.includes(process), `${user} has a lease elsewhere`);
+    if (leaseMs === undefined) return;
+    assert.equal(this.limits.serviceCount, 0);
+    this.leases.push({ process, ticket, user, untilMs: this.now + leaseMs });
+  }
+
+  /** Answers were given while nothing else was happening. */
+  checksAffinity = false;
 
   #pick(at: number, accepts: (process: Simulated) => boolean): Simulated | undefined {
     const candidates = [...this.processes.values()].filter(accepts);
@@ -304,6 +337,9 @@ function run(limits: PoolLimits, steps: readonly Step[]): Simulation {
   for (const step of steps) simulation.step(step);
   return simulation;
 }
+
+/** Room enough for leases, which are no reservations. */
+const wideLimits = limitsArbitrary.map((limits) => ({ ...limits, clientLimit: limits.clientLimit + 18, serviceCount: 0 }));
 
 const runs = { numRuns: 300 };
 const steps = fc.array(stepArbitrary, { maxLength: 80 });
@@ -325,6 +361,27 @@ describe('The scheduler, whatever happens', () => {
         simulation.passTime(75_000);
         simulation.settle();
         assert.equal(simulation.openRoutes.size, 0);
+      }),
+      runs,
+    );
+  });
+
+  it('keeps client_limit and process_limit, and sends users to where they are, while answers are used again', () => {
+    fc.assert(
+      fc.property(wideLimits, routedSteps, (limits, events) => {
+        const simulation = new Simulation(limits);
+        simulation.usesListener = true;
+        simulation.checksAffinity = true;
+        for (const step of events) if (step.kind !== 'arriveNot') simulation.step(step);
+        simulation.settle();
+        for (const process of simulation.processes.values()) {
+          if (!process.isReady) continue;
+          process.left.push(...process.sessions.splice(0));
+          simulation.report(process);
+        }
+        simulation.passTime(75_000);
+        assert.ok(simulation.scheduler.processes.every(({ load }) => load === 0));
+        assert.ok(simulation.scheduler.processes.every((process) => ['u0', 'u1', 'u2', 'u3', 'u4'].every((user) => !process.serves(user))));
       }),
       runs,
     );

@@ -1,6 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Decision, PoolLimits, ProcessStatus } from '#services/master/schedule/decisions.js';
+import {
+  type Decision,
+  leaseArrivalMs,
+  leaseMs,
+  leastFreeToLease,
+  type PoolLimits,
+  type ProcessStatus,
+} from '#services/master/schedule/decisions.js';
 import { Scheduler } from '#services/master/schedule/scheduler.js';
 
 const limits: PoolLimits = {
@@ -33,9 +40,17 @@ class World {
     return this.scheduler.tick(this.now);
   }
 
-  route(user = 'anna', key = ''): { readonly request: number; readonly decisions: Decision[] } {
+  route(user = 'anna', key = '', takesLease?: boolean): { readonly request: number; readonly decisions: Decision[] } {
     this.#request += 1;
-    return { request: this.#request, decisions: this.scheduler.route(this.now, { request: this.#request, user, key }) };
+    const route = { request: this.#request, user, key, ...(takesLease === undefined ? {} : { takesLease }) };
+    return { request: this.#request, decisions: this.scheduler.route(this.now, route) };
+  }
+
+  /** The process that the user is sent to, which must be there. */
+  sent(user: string, takesLease?: boolean): Extract<Decision, { kind: 'answer' }> {
+    const [answer] = of('answer', this.route(user, '', takesLease).decisions);
+    assert.ok(answer);
+    return answer;
   }
 
   status(process: number, change: Partial<ProcessStatus> = {}): Decision[] {
@@ -550,5 +565,82 @@ describe('A retired scheduler', () => {
     assert.deepEqual(world.scheduler.retire(), [{ request, user: 'anna', key: '' }]);
     assert.deepEqual(world.scheduler.exited(world.now, start?.process ?? 0, 'ok'), []);
     assert.ok(!world.scheduler.wantsListening(world.now));
+  });
+});
+
+describe('A route that holds for others of the same user', () => {
+  /** Two processes with room, of which the second one has a client more. */
+  function world(change: Partial<PoolLimits> = {}): { readonly world: World; readonly first: number; readonly second: number } {
+    const made = new World({ clientLimit: 100, processMinAvail: 2, ...change });
+    const [first, second] = of('start', made.after(0));
+    assert.ok(first !== undefined && second !== undefined);
+    made.status(first.process);
+    made.status(second.process, { clients: 1, served: 1 });
+    return { world: made, first: first.process, second: second.process };
+  }
+
+  it('is given to who can use it, by a process with room', () => {
+    const { world: made, first } = world();
+    const answer = made.sent('anna', true);
+    assert.deepEqual([answer.process, answer.leaseMs], [first, leaseMs]);
+    assert.equal(made.sent('anna').leaseMs, undefined);
+  });
+
+  for (const [what, change] of [
+    ['with little room', { clientLimit: leastFreeToLease }],
+    ['with a service_count', { serviceCount: 1_000 }],
+  ] as const)
+    it(`is not given by a process ${what}`, () => assert.equal(world(change).world.sent('anna', true).leaseMs, undefined));
+
+  it('reserves one place, whoever takes it', () => {
+    const { world: made, first } = world();
+    const { ticket } = made.sent('anna', true);
+    const load = (): number | undefined => made.scheduler.processes.find(({ id }) => id === first)?.load;
+    assert.equal(load(), 1);
+    made.status(first, { clients: 3, served: 3, arrived: [ticket, ticket, ticket] });
+    assert.equal(load(), 3);
+    made.status(first, { clients: 0, served: 3, left: [ticket, ticket, ticket] });
+    assert.equal(load(), 0);
+  });
+
+  it('keeps the user there until others cannot come any more', () => {
+    const { world: made, first, second } = world();
+    const { ticket } = made.sent('anna', true);
+    made.status(first, { clients: 1, served: 1, arrived: [ticket] });
+    made.status(first, { clients: 9, served: 9, left: [ticket] });
+    made.after(leaseMs + leaseArrivalMs - 1);
+    assert.equal(made.sent('anna').process, first);
+    const other = world();
+    const { ticket: used } = other.world.sent('anna', true);
+    other.world.status(other.first, { clients: 1, served: 1, arrived: [used] });
+    other.world.status(other.first, { clients: 9, served: 9, left: [used] });
+    other.world.after(leaseMs + leaseArrivalMs);
+    assert.equal(other.world.sent('anna').process, second);
+  });
+
+  it('keeps the user there as long as one of the sessions lasts', () => {
+    const { world: made, first, second } = world();
+    const { ticket } = made.sent('anna', true);
+    made.status(first, { clients: 9, served: 9, arrived: [ticket, ticket] });
+    made.status(first, { clients: 8, served: 9, left: [ticket] });
+    made.after(60_000);
+    const next = made.sent('anna');
+    assert.equal(next.process, first);
+    made.status(first, { clients: 8, served: 10, arrived: [next.ticket], left: [ticket, next.ticket] });
+    assert.equal(made.sent('anna').process, second);
+  });
+
+  it('ends where the hand-off failed, without the sessions that have arrived', () => {
+    const { world: made, first, second } = world();
+    const { ticket } = made.sent('anna', true);
+    made.status(first, { clients: 9, served: 9, arrived: [ticket] });
+    made.scheduler.routeFailed(made.now, first, ticket);
+    assert.equal(made.sent('anna').process, first);
+    const other = world();
+    const unused = other.world.sent('anna', true).ticket;
+    other.world.scheduler.routeFailed(other.world.now, other.first, unused);
+    other.world.status(other.first, { clients: 9, served: 9 });
+    assert.equal(other.world.sent('anna').process, second);
+    assert.notEqual(first, second);
   });
 });

@@ -23,6 +23,8 @@ export interface RouteRequest {
   readonly user: string;
   /** Only processes with the same key can serve it: the uid and gid they run with. */
   readonly key: string;
+  /** The asker can use the answer again for the same user. */
+  readonly takesLease?: boolean | undefined;
 }
 
 /** Numbers of a child's status message. */
@@ -45,7 +47,14 @@ export type Decision =
   | { readonly kind: 'idle-exit'; readonly process: number }
   /** No first status within the time limit. */
   | { readonly kind: 'kill'; readonly process: number; readonly afterMs: number }
-  | { readonly kind: 'answer'; readonly request: number; readonly process: number; readonly ticket: number }
+  /** `leaseMs`: it holds for so long for others of the same user, for whom nothing is reserved. */
+  | {
+      readonly kind: 'answer';
+      readonly request: number;
+      readonly process: number;
+      readonly ticket: number;
+      readonly leaseMs?: number | undefined;
+    }
   | { readonly kind: 'refuse'; readonly request: number; readonly outcome: 'full' | 'failed'; readonly reason: string }
   /** Login service: make this process end its oldest client that has not logged in. */
   | { readonly kind: 'push-out'; readonly process: number }
@@ -57,6 +66,12 @@ export type Decision =
 
 /** A reservation whose connection never arrived is given back after this. */
 export const reservationMs = 30_000;
+/** Further connections of a user go where the last one went, without a question, for this long after it. */
+export const leaseMs = 5_000;
+/** The process tells of those up to this much later; until then their user counts as one that it serves. */
+export const leaseArrivalMs = 5_000;
+/** Nothing is reserved for them, so there are leases only as long as a process has at least so much room. */
+export const leastFreeToLease = 16;
 /** Processes being started at the same time, for one service. */
 export const maxStarting = 10;
 /** After a decision about waiting connections the listeners are left alone this long, so that processes can take what they were given. */

@@ -1,9 +1,15 @@
 // The scheduler's picture of one process: its clients, and the slots promised to connections on their way.
-import { type PoolLimits, type ProcessStatus, reservationMs } from './decisions.js';
+import { leaseArrivalMs, leaseMs, leastFreeToLease, type PoolLimits, type ProcessStatus, reservationMs } from './decisions.js';
 
 interface Reservation {
   readonly user: string;
   readonly expiresAtMs: number;
+}
+
+interface Arrived {
+  readonly user: string;
+  /** More than one where the ticket was leased. */
+  count: number;
 }
 
 /** starting: no first status yet. leaving: told to exit when idle, and has not answered. draining: takes no clients any more. */
@@ -24,8 +30,11 @@ export class PoolProcess {
   readonly #limits: PoolLimits;
   /** Slots whose connections have not arrived, by ticket; the first of them expires first. */
   readonly #reserved = new Map<number, Reservation>();
-  /** Users of connections that have, by ticket. */
-  readonly #arrived = new Map<number, string>();
+  /** Tickets with which others of the same user may come; the first of them expires first. */
+  readonly #leased = new Map<number, Reservation>();
+  /** Connections that have arrived and not left, by ticket. */
+  readonly #arrived = new Map<number, Arrived>();
+  /** How many reservations, leases and connections each user has. */
   readonly #users = new Map<string, number>();
 
   constructor(id: number, key: string, limits: PoolLimits, nowMs: number) {
@@ -64,7 +73,19 @@ export class PoolProcess {
 
   reserve(ticket: number, user: string, nowMs: number): void {
     this.#reserved.set(ticket, { user, expiresAtMs: nowMs + reservationMs });
-    this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
+    this.#hold(user);
+  }
+
+  /**
+   * Lets a reserved ticket be used several times. The user is kept here as long as that can be, so that nobody is sent elsewhere meanwhile.
+   * @returns for how long, ms; undefined where it may not be
+   */
+  lease(ticket: number, nowMs: number): number | undefined {
+    const user = this.#reserved.get(ticket)?.user;
+    if (user === undefined || this.#limits.serviceCount > 0 || this.free < leastFreeToLease) return undefined;
+    this.#leased.set(ticket, { user, expiresAtMs: nowMs + leaseMs + leaseArrivalMs });
+    this.#hold(user);
+    return leaseMs;
   }
 
   /** Its connection sets out only now. */
@@ -75,24 +96,19 @@ export class PoolProcess {
     this.#reserved.set(ticket, { user: found.user, expiresAtMs: nowMs + reservationMs });
   }
 
-  /** Forgets a ticket, whether or not its connection arrived. */
+  /** Nobody comes with this ticket any more. */
   drop(ticket: number): void {
-    const user = this.#reserved.get(ticket)?.user ?? this.#arrived.get(ticket);
-    if (user === undefined) return;
-    if (!this.#reserved.delete(ticket)) this.#arrived.delete(ticket);
-    const sessions = (this.#users.get(user) ?? 1) - 1;
-    if (sessions > 0) this.#users.set(user, sessions);
-    else this.#users.delete(user);
+    for (const tickets of [this.#reserved, this.#leased]) {
+      const found = tickets.get(ticket);
+      if (found === undefined) continue;
+      tickets.delete(ticket);
+      this.#letGo(found.user);
+    }
   }
 
   apply(status: ProcessStatus, nowMs: number): void {
-    for (const ticket of status.arrived) {
-      const found = this.#reserved.get(ticket);
-      if (found === undefined) continue;
-      this.#reserved.delete(ticket);
-      this.#arrived.set(ticket, found.user);
-    }
-    for (const ticket of status.left) this.drop(ticket);
+    for (const ticket of status.arrived) this.#arrive(ticket);
+    for (const ticket of status.left) this.#leave(ticket);
     if (this.clients > 0 && status.clients === 0) this.idleSinceMs = nowMs;
     this.clients = status.clients;
     this.served = status.served;
@@ -109,9 +125,12 @@ export class PoolProcess {
 
   /** Gives back promised slots whose connection never came. */
   expire(nowMs: number): void {
-    for (const [ticket, { expiresAtMs }] of this.#reserved) {
-      if (expiresAtMs > nowMs) return;
-      this.drop(ticket);
+    for (const tickets of [this.#reserved, this.#leased]) {
+      for (const [ticket, { user, expiresAtMs }] of tickets) {
+        if (expiresAtMs > nowMs) break;
+        tickets.delete(ticket);
+        this.#letGo(user);
+      }
     }
   }
 
@@ -119,5 +138,33 @@ export class PoolProcess {
   get nextExpiryMs(): number {
     for (const { expiresAtMs } of this.#reserved.values()) return expiresAtMs;
     return Number.POSITIVE_INFINITY;
+  }
+
+  #arrive(ticket: number): void {
+    const arrived = this.#arrived.get(ticket);
+    const user = this.#reserved.get(ticket)?.user ?? this.#leased.get(ticket)?.user ?? arrived?.user;
+    if (user === undefined) return;
+    // Whoever comes first takes the place of the one for whom it was reserved.
+    if (!this.#reserved.delete(ticket)) this.#hold(user);
+    if (arrived === undefined) this.#arrived.set(ticket, { user, count: 1 });
+    else arrived.count += 1;
+  }
+
+  #leave(ticket: number): void {
+    const arrived = this.#arrived.get(ticket);
+    if (arrived === undefined) return;
+    arrived.count -= 1;
+    if (arrived.count === 0) this.#arrived.delete(ticket);
+    this.#letGo(arrived.user);
+  }
+
+  #hold(user: string): void {
+    this.#users.set(user, (this.#users.get(user) ?? 0) + 1);
+  }
+
+  #letGo(user: string): void {
+    const count = (this.#users.get(user) ?? 1) - 1;
+    if (count > 0) this.#users.set(user, count);
+    else this.#users.delete(user);
   }
 }

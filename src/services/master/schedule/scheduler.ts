@@ -43,6 +43,8 @@ export interface ProcessView {
   readonly isCounted: boolean;
   readonly startedAtMs: number;
   readonly idleSinceMs: number;
+  /** It has sessions of the user, or may get some. */
+  serves(user: string): boolean;
 }
 
 export class Scheduler {
@@ -235,8 +237,10 @@ export class Scheduler {
       if (waiting.promised === undefined) waiting.promised = this.#promise(nowMs, waiting.route, isLate ? 'ready' : 'any', decisions);
       if (waiting.promised?.process.phase === 'ready') {
         // From here on the connection is on its way; how long the start took is not its fault.
-        waiting.promised.process.renew(waiting.promised.ticket, nowMs);
-        decisions.push({ kind: 'answer', request, process: waiting.promised.process.id, ticket: waiting.promised.ticket });
+        const { process, ticket } = waiting.promised;
+        process.renew(ticket, nowMs);
+        const leaseMs = waiting.route.takesLease === true ? process.lease(ticket, nowMs) : undefined;
+        decisions.push({ kind: 'answer', request, process: process.id, ticket, leaseMs });
       } else if (waiting.promised === undefined && isLate) {
         const isFull = this.processCount >= this.#limits.processLimit;
         const reason = isFull ? this.#limitText() : 'no process could be started';
