@@ -10,9 +10,11 @@
 // has what happened to names in order, and the device is flushed once. Who comes while one runs joins the next one.
 //
 // ext4 ends the writing of a page once the block's record has been changed (ext4_end_io), XFS likewise (xfs_end_ioend); both have fsync of a file
-// write what happened to its names. Others (btrfs, NFS, overlays) promise one of it or none, and get the two fsyncs.
-import { readFileSync, statSync } from 'node:fs';
+// write what happened to its names. Others (btrfs, NFS, overlays) promise one of it or none, and get the two fsyncs. So does an ext4 that was made
+// without a journal: there an fsync writes the file, its inode and the folder it was put into last (ext4_fsync_nojournal), and nothing of other names.
+import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
+import { basename } from 'node:path';
 import { arch, platform } from 'node:process';
 import { openNativeLibraries } from './native-calls.js';
 
@@ -32,7 +34,8 @@ export function keepsOrder(folder: string): boolean {
   if (device === undefined) return false;
   let answer = known.get(device);
   if (answer === undefined) {
-    answer = orderedTypes.has(typeOfDevice(device) ?? '');
+    const type = typeOfDevice(device) ?? '';
+    answer = orderedTypes.has(type) && (type !== 'ext4' || hasJournal(device));
     known.set(device, answer);
   }
   return answer;
@@ -51,16 +54,37 @@ function typeOfDevice(device: number): string | undefined {
 
 /** @param device as stat(2) has it @returns the type of the file system of that device */
 export function typeIn(mountInfo: string, device: number): string | undefined {
-  const number = BigInt(device);
-  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn);
-  const minor = (number & 0xffn) | ((number >> 12n) & ~0xffn);
+  const number = deviceText(device);
   for (const line of mountInfo.split('\n')) {
     const fields = line.split(' ');
-    if (fields[2] !== `${major}:${minor}`) continue;
+    if (fields[2] !== number) continue;
     const dash = fields.indexOf('-', 6);
     if (dash > 0) return fields[dash + 1];
   }
   return undefined;
+}
+
+/** `major:minor` */
+function deviceText(device: number): string {
+  const number = BigInt(device);
+  const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & ~0xfffn);
+  const minor = (number & 0xffn) | ((number >> 12n) & ~0xffn);
+  return `${major}:${minor}`;
+}
+
+/**
+ * Whether the ext4 on this device has a journal: `journal_task` is the number of the thread that writes it, or `<none>`.
+ * @param device as stat(2) has it
+ * @param sys where sysfs is mounted
+ * @returns false also where the kernel does not say
+ */
+export function hasJournal(device: number, sys = '/sys'): boolean {
+  try {
+    const name = basename(readlinkSync(`${sys}/dev/block/${deviceText(device)}`));
+    return /^\d+\n?$/.test(readFileSync(`${sys}/fs/ext4/${name}/journal_task`, 'latin1'));
+  } catch {
+    return false;
+  }
 }
 
 /** The fsyncs of one file system's files, one at a time. */
@@ -131,6 +155,11 @@ function load(): WriteOut | undefined {
         else reject(error ?? Object.assign(new Error('EIO: octets could not be written, sync_file_range'), { code: 'EIO' }));
       });
     });
+}
+
+/** @returns the call, where the file system of this folder keeps the order */
+export function orderedWriteOut(folder: string): WriteOut | undefined {
+  return keepsOrder(folder) ? nativeWriteOut() : undefined;
 }
 
 /** Loads the call at the first use. @returns undefined where there is none */

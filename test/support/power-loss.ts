@@ -3,6 +3,8 @@
 // Names (link, rename, unlink, mkdir) reach the disk in order, and no later than the next fsync of anything. Contents reach it when the file itself is
 // fsynced; whatever was written since is lost, and a file that never was is empty. What was sent to the device before (sync_file_range) reaches it with
 // the next fsync of anything. Kernels write more than that; a promise has to hold without it.
+//
+// Without a journal (`isOrdered` false) an fsync is about what it is called for alone: a folder's names, or a file's contents.
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { join } from 'node:path';
@@ -19,6 +21,15 @@ interface Names {
   readonly folders: readonly string[];
 }
 
+/** @returns `before`, with the names of one folder as they are in `now` */
+function namesWith(before: Names, now: Names, folder: string): Names {
+  const isIn = (path: string): boolean => (path.includes('/') ? path.slice(0, path.lastIndexOf('/')) : '') === folder;
+  return {
+    files: new Map([...[...before.files].filter(([path]) => !isIn(path)), ...[...now.files].filter(([path]) => isIn(path))]),
+    folders: [...before.folders.filter((path) => !isIn(path)), ...now.folders.filter(isIn)],
+  };
+}
+
 function idOf(path: string): Id {
   const { ino, birthtimeNs } = statSync(path, { bigint: true });
   return `${ino}.${birthtimeNs}`;
@@ -27,6 +38,7 @@ function idOf(path: string): Id {
 /** Watches one folder and all below it. */
 export class PowerLoss {
   readonly #root: string;
+  readonly #isOrdered: boolean;
   readonly #contents = new Map<Id, Buffer>();
   readonly #onDevice = new Map<Id, Buffer>();
   #names: Names;
@@ -36,8 +48,9 @@ export class PowerLoss {
   syncs = 0;
 
   /** Everything there is now is on the disk. */
-  constructor(root: string) {
+  constructor(root: string, isOrdered = true) {
     this.#root = root;
+    this.#isOrdered = isOrdered;
     this.#names = this.#listing();
     for (const [path, id] of this.#names.files) this.#contents.set(id, readFileSync(join(root, path)));
   }
@@ -106,6 +119,11 @@ export class PowerLoss {
     const isFile = statSync(path).isFile();
     const id = idOf(path);
     const contents = isFile ? readFileSync(path) : undefined;
+    if (!this.#isOrdered)
+      return () => {
+        if (contents !== undefined) this.#contents.set(id, contents);
+        else this.#names = namesWith(this.#names, names, path.slice(this.#root.length + 1));
+      };
     return () => {
       for (const [other, sent] of onDevice) this.#contents.set(other, sent);
       if (contents !== undefined) this.#contents.set(id, contents);

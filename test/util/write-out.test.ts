@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { closeSync, mkdtempSync, openSync, rmSync, statSync, writeSync } from 'node:fs';
+import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, symlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { JournalSync, keepsOrder, nativeWriteOut, typeIn } from '#util/write-out.js';
+import { hasJournal, JournalSync, keepsOrder, nativeWriteOut, typeIn } from '#util/write-out.js';
 
 const mounts = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw,discard
 23 22 0:5 / /dev rw,nosuid - devtmpfs devtmpfs rw
@@ -25,6 +25,30 @@ describe('The type of a file system', () => {
   it('of /proc keeps no order, nor does what is not there', () => {
     assert.equal(keepsOrder('/proc'), false);
     assert.equal(keepsOrder('/no/such/folder'), false);
+  });
+});
+
+describe('An ext4', () => {
+  it('keeps no order where it was made without a journal, or the kernel does not say', () => {
+    const sys = mkdtempSync(join(tmpdir(), 'roost-sys-'));
+    try {
+      mkdirSync(join(sys, 'dev/block'), { recursive: true });
+      for (const [number, name, task] of [
+        ['254:0', 'vda', '<none>\n'],
+        ['254:17', 'vdb1', '312\n'],
+        ['7:3', 'loop3', undefined],
+      ] as const) {
+        symlinkSync(`../../devices/virtual/block/${name}`, join(sys, 'dev/block', number));
+        mkdirSync(join(sys, 'fs/ext4', name), { recursive: true });
+        if (task !== undefined) writeFileSync(join(sys, 'fs/ext4', name, 'journal_task'), task);
+      }
+      assert.equal(hasJournal(254 * 256, sys), false);
+      assert.equal(hasJournal(254 * 256 + 17, sys), true);
+      assert.equal(hasJournal(7 * 256 + 3, sys), false);
+      assert.equal(hasJournal(8 * 256, sys), false);
+    } finally {
+      rmSync(sys, { recursive: true });
+    }
   });
 });
 

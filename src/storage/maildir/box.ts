@@ -10,7 +10,7 @@ import { type FilePermissions, permissionsIn } from '#util/file-permissions.js';
 import { Mutex } from '#util/keyed-mutex.js';
 import { Roster } from '#util/roster.js';
 import { SharedRun } from '#util/shared-run.js';
-import { type JournalSync, journalOf, keepsOrder, type WriteOut } from '#util/write-out.js';
+import { type JournalSync, journalOf, type WriteOut } from '#util/write-out.js';
 import { ChangeNotifier } from '../change-notifier.js';
 import type { MailboxPaths } from '../driver.js';
 import { StorageError } from '../errors.js';
@@ -247,7 +247,7 @@ export class MaildirBox {
 
   /** How a message's octets get to the disk before it has its name; undefined: by fsync. */
   get writeOut(): WriteOut | undefined {
-    this.#writeOut ??= { call: this.options.fsync !== 'never' && keepsOrder(this.paths.mailDir) ? this.options.writeOut() : undefined };
+    this.#writeOut ??= { call: this.options.fsync === 'never' ? undefined : this.options.writeOut(this.paths.mailDir) };
     return this.#writeOut.call;
   }
   #writeOut: { readonly call: WriteOut | undefined } | undefined;

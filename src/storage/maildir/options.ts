@@ -1,5 +1,5 @@
 import type { Logger } from '#log/logger.js';
-import { nativeWriteOut, type WriteOut } from '#util/write-out.js';
+import { orderedWriteOut, type WriteOut } from '#util/write-out.js';
 import { defaultTmpScanMs } from './clean-tmp.js';
 import { nativeRenames, type OpenFolderRenames } from './folder-renames.js';
 
@@ -8,8 +8,8 @@ export type FsyncMode = 'optimized' | 'always' | 'never';
 
 export interface MaildirOptions {
   readonly fsync: FsyncMode;
-  /** Used where the file system keeps the order; without it each message is fsynced before it gets its name. */
-  readonly writeOut: () => WriteOut | undefined;
+  /** For files in this folder, where its file system keeps the order; without it each message is fsynced before it gets its name. */
+  readonly writeOut: (folder: string) => WriteOut | undefined;
   /** For many files of one folder. */
   readonly openRenames: OpenFolderRenames;
   /** Longest wait for dovecot-uidlist.lock (mail_max_lock_timeout). */
@@ -42,7 +42,7 @@ export interface MaildirOptions {
 
 export const defaultMaildirOptions: Omit<MaildirOptions, 'log'> = {
   fsync: 'optimized',
-  writeOut: nativeWriteOut,
+  writeOut: orderedWriteOut,
   openRenames: nativeRenames,
   lockTimeoutMs: 30_000,
   maxKeywordLength: 50,
