@@ -19,6 +19,8 @@ export interface AuthConnectionOptions {
   readonly log: Logger;
   /** Logins are to be sealed, not kept at auth to be claimed. */
   readonly takesClaims?: boolean;
+  /** Of logins that may be repeated, a seal for those that follow is wanted as well. */
+  readonly repeats?: boolean;
   /** Client process id, unique per connection to auth; the mail process names it when it claims the login. */
   readonly clientPid?: number;
 }
@@ -96,6 +98,7 @@ class AuthConnection implements AuthClient {
       fields.push(`session=${request.sessionId}`);
       if (request.clientId !== undefined) fields.push(`client_id=${request.clientId}`);
       if (this.#options.takesClaims === true) fields.push('roost_claim');
+      if (this.#options.repeats === true) fields.push('roost_again');
       if (request.initialResponse !== undefined) fields.push(`resp=${request.initialResponse.toString('base64')}`);
       const line = encodeTabLine(fields);
       const step = this.#expect(id, line);
@@ -208,8 +211,9 @@ class AuthConnection implements AuthClient {
     const resp = parameters.get('resp');
     const user = parameters.get('user') ?? '';
     const claim = parameters.get('roost_claim');
+    const claimAgain = parameters.get('roost_again');
     const keepMs = parseId(parameters.get('roost_keep'));
-    for (const own of ['resp', 'user', 'roost_claim', 'roost_keep']) parameters.delete(own);
+    for (const own of ['resp', 'user', 'roost_claim', 'roost_again', 'roost_keep']) parameters.delete(own);
     return {
       kind: 'ok',
       user,
@@ -217,6 +221,7 @@ class AuthConnection implements AuthClient {
       authPid: this.#ready?.serverPid ?? 0,
       cookie: this.#ready?.cookie ?? '',
       claim,
+      claimAgain,
       keepMs,
       finalData: resp === undefined ? undefined : decodeBase64(resp),
       fields: Object.fromEntries(parameters),

@@ -5,14 +5,17 @@
 //   identity   `uid:gid` as the userdb gave them, either part empty where it gave none
 //   epoch      16 random octets in base64, those of one auth process
 //   fields     base64: number (6 octets, big-endian, from 1), AES-256-GCM of the fields as JSON, tag (16 octets)
-//   number     of the login, from 1
+//   number     of the login, from 1; 0: for all logins of the user that this login process lets in with the same proof for a while
 //   until      when the token is no good any more, ms since the epoch
-//   seal       HMAC-SHA-256 of all parts before it and of the connection that the token is for (ClaimFacts)
+//   seal       HMAC-SHA-256 of all parts before it and of the connection that the token is for (ClaimFacts; with the number 0, of the login process)
 // Both keys are HMAC-SHA-256 of the epoch, and what the key is for, under the identity's key, so that a number, which is the nonce, is used once with one
 // key. A process that runs as one user has the keys of that user's identity only.
 //
 // A user who logs in again mostly has the same fields, so auth encrypts them once and a mail process decrypts them once: for each login there is one seal
 // to be made and checked. What a login process can learn from that is whether the fields have changed.
+//
+// A token with the number 0 lets a login process that remembers a login (pre-auth/remembered-logins.ts) bring others of the same user without asking auth. One
+// that was taken over could do so without a client, until the token ends: but it has seen the password, with which it could log in anyway.
 import { createCipheriv, createDecipheriv, createHmac, createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
 import { type ClaimKeys, claimKeyOf } from '#ipc/claim-keys.js';
 import type { HandoffRequest } from '#ipc/peer.js';
@@ -35,6 +38,8 @@ const maxKeys = 1_000;
 /** Fields that are kept, sealed or opened. */
 const maxKeptFields = 1_000;
 const cipherName = 'aes-256-gcm';
+/** Of tokens that may be used again. */
+const repeatedNumber = 0;
 
 /** What a token is good for: it is refused with any other connection. */
 export interface ClaimFacts {
@@ -44,6 +49,9 @@ export interface ClaimFacts {
   readonly authId: number;
   readonly sessionId: string;
 }
+
+/** What a token that may be used again is good for. */
+export type RepeatedFacts = Omit<ClaimFacts, 'authId' | 'sessionId'>;
 
 export interface SealedClaim extends ClaimFacts {
   readonly fields: Readonly<Record<string, string>>;
@@ -72,13 +80,22 @@ export class ClaimSealer {
   }
 
   seal(claim: SealedClaim): string {
+    this.#lastLogin += 1;
+    return this.#seal(claim, this.#lastLogin, connectionText(claim));
+  }
+
+  /** For other logins of the same user through the same login process. */
+  sealAgain(claim: Omit<SealedClaim, 'authId' | 'sessionId'>): string {
+    return this.#seal(claim, repeatedNumber, repeatedText(claim));
+  }
+
+  #seal(claim: Pick<SealedClaim, 'fields' | 'untilMs'>, number: number, boundTo: string): string {
     const identity = claimIdentityOf(claim.fields);
     const keys = this.#keys.get(identity) ?? this.#keys.add(identity, epochKeys(claimKeyOf(this.#secret, identity), this.#epoch));
     const fields = JSON.stringify(claim.fields);
     const sealed = this.#sealed.get(fields) ?? this.#sealed.add(fields, `${identity}.${this.#epoch}.${this.#encrypt(keys.fields, fields)}`);
-    this.#lastLogin += 1;
-    const parts = `${sealed}.${this.#lastLogin}.${claim.untilMs}`;
-    return `${parts}.${keys.seal.of(sealedText(parts, claim))}`;
+    const parts = `${sealed}.${number}.${claim.untilMs}`;
+    return `${parts}.${keys.seal.of(`${parts}\n${boundTo}`)}`;
   }
 
   #encrypt(key: KeyObject, text: string): string {
@@ -91,7 +108,7 @@ export class ClaimSealer {
   }
 }
 
-/** Opens tokens, each once. */
+/** Opens tokens, each once unless it may be used again. */
 export class ClaimOpener {
   readonly #claimKeys: ClaimKeys;
   readonly #nowMs: () => number;
@@ -119,8 +136,11 @@ export class ClaimOpener {
     const keys = this.#keysOf(identity, epoch);
     const parts = token.slice(0, token.length - seal.length - 1);
     // Everything that follows depends on this: what passes was written by auth, for this connection.
-    if (keys === undefined || !isSameSeal(keys.seal.of(sealedText(parts, facts)), seal)) return undefined;
-    if (Number(untilText) < this.#nowMs() || !this.#numbersOf(epoch).use(Number(numberText))) return undefined;
+    const isRepeated = numberText === String(repeatedNumber);
+    const boundTo = isRepeated ? repeatedText(facts) : connectionText(facts);
+    if (keys === undefined || !isSameSeal(keys.seal.of(`${parts}\n${boundTo}`), seal)) return undefined;
+    if (Number(untilText) < this.#nowMs()) return undefined;
+    if (!isRepeated && !this.#numbersOf(epoch).use(Number(numberText))) return undefined;
     const name = parts.slice(0, parts.length - numberText.length - untilText.length - 2);
     return { user: facts.user, fields: this.#opened.get(name) ?? this.#opened.add(name, this.#decrypt(keys.fields, sealed)) };
   }
@@ -185,9 +205,13 @@ function epochKeys(key: Buffer, epoch: string): EpochKeys {
   return { fields: createSecretKey(keyFor('fields')), seal: new Mac(keyFor('seal')) };
 }
 
-/** Numbers and base64 have no line ends in them, and JSON shows where each text ends. */
-function sealedText(parts: string, { user, service, loginPid, authId, sessionId }: ClaimFacts): string {
-  return `${parts}\n${JSON.stringify([user, service, loginPid, authId, sessionId])}`;
+/** Follows the parts: numbers and base64 have no line ends in them, and JSON shows where each text ends. */
+function connectionText({ user, service, loginPid, authId, sessionId }: ClaimFacts): string {
+  return JSON.stringify([user, service, loginPid, authId, sessionId]);
+}
+
+function repeatedText({ user, service, loginPid }: RepeatedFacts): string {
+  return JSON.stringify([user, service, loginPid]);
 }
 
 /** For processes that were started without keys: every login is claimed at auth. */

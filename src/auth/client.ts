@@ -12,6 +12,8 @@ export type AuthStep =
       readonly cookie: string;
       /** The login, sealed for a mail process (claim-token.ts); undefined when it has to be claimed at auth. */
       readonly claim?: string | undefined;
+      /** A seal that is good for all logins with the same proof while it may be taken as right; undefined when there is none. */
+      readonly claimAgain?: string | undefined;
       /** The same proof may be taken as right for this long without asking, ms. */
       readonly keepMs?: number | undefined;
       readonly finalData: Buffer | undefined;

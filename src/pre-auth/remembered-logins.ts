@@ -1,6 +1,7 @@
-// Direct mode: logins that succeeded a moment ago, so that a client that opens several connections at once is asked about once. Kept is an
-// HMAC of all that the answer depended on, under a key of this process, and what auth said: never the password. Auth says how long it holds, at
-// most as long as it takes itself to notice that a password was changed; failures are not remembered.
+// Logins that succeeded a moment ago, so that a client that opens several connections at once is asked about once. Kept is an HMAC of all that the
+// answer depended on, under a key of this process, and what auth said: never the password. Auth says how long it holds, at most as long as it takes itself
+// to notice that a password was changed; failures are not remembered. A login process, which may know nothing of the user, keeps a seal of auth's for
+// the logins that follow (auth/claim-token.ts), a mail process in direct mode the user.
 import { randomBytes } from 'node:crypto';
 import type { AuthClient, AuthExchange, AuthRequest, AuthStep, UserFields } from '#auth/client.js';
 import { Mac } from '#util/mac.js';
@@ -47,11 +48,22 @@ export class RememberedLogins {
   /** Remembers a step that auth has given, if auth allows it. */
   keep(step: SuccessStep, user: UserFields): void {
     const name = this.#names.get(step);
-    if (name === undefined || step.keepMs === undefined || step.keepMs <= 0 || this.#users.has(step)) return;
+    if (name === undefined || !mayKeep(step) || this.#users.has(step)) return;
     this.#users.set(step, user);
+    this.#remember(name, step);
+  }
+
+  /** The same for who passes the login on: those that follow get the seal that auth has made for them, and none without. */
+  keepSealed(step: SuccessStep): void {
+    const name = this.#names.get(step);
+    if (name !== undefined && mayKeep(step) && step.claimAgain !== undefined)
+      this.#remember(name, Object.assign({}, step, { claim: step.claimAgain }));
+  }
+
+  #remember(name: string, step: SuccessStep): void {
     const nowMs = this.#nowMs();
     this.#logins.delete(name);
-    this.#logins.set(name, { step, untilMs: nowMs + step.keepMs });
+    this.#logins.set(name, { step, untilMs: nowMs + (step.keepMs ?? 0) });
     // In order of insertion, so the first young one ends the search.
     for (const [old, { untilMs }] of this.#logins) {
       if (untilMs > nowMs && this.#logins.size <= maxRemembered) break;
@@ -83,6 +95,10 @@ export class RememberedLogins {
     const facts = [service, mechanism, remoteIp, localIp, localPort, isSecured, isTrusted, tls ?? ''];
     return this.#mac.of(`${JSON.stringify(facts)}\0${response.toString('latin1')}`);
   }
+}
+
+function mayKeep({ keepMs }: SuccessStep): boolean {
+  return keepMs !== undefined && keepMs > 0;
 }
 
 function remembered(step: SuccessStep): AuthExchange {

@@ -2,11 +2,20 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { type ClaimFacts, ClaimOpener, ClaimSealer, claimIdentityOf, claimLifetimeMs, UsedNumbers } from '#auth/claim-token.js';
+import {
+  type ClaimFacts,
+  ClaimOpener,
+  ClaimSealer,
+  claimIdentityOf,
+  claimLifetimeMs,
+  type RepeatedFacts,
+  UsedNumbers,
+} from '#auth/claim-token.js';
 import { claimKeysOf } from '#ipc/claim-keys.js';
 
 const nowMs = 1_700_000_000_000;
 const facts: ClaimFacts = { user: 'anna', service: 'imap', loginPid: 71, authId: 5, sessionId: 'abc' };
+const repeated: RepeatedFacts = { user: 'anna', service: 'imap', loginPid: 71 };
 const anna = { uid: '1000', gid: '100', home: '/home/anna' };
 
 function world(fields: Readonly<Record<string, string>> = anna) {
@@ -16,6 +25,7 @@ function world(fields: Readonly<Record<string, string>> = anna) {
     secret,
     sealer,
     seal: () => sealer.seal({ ...facts, fields, untilMs: nowMs + claimLifetimeMs }),
+    sealAgain: () => sealer.sealAgain({ ...repeated, fields, untilMs: nowMs + claimLifetimeMs }),
     opener: (atMs = nowMs) => new ClaimOpener({ secret: secret.toString('base64') }, () => atMs),
   };
 }
@@ -173,5 +183,41 @@ describe('used numbers', () => {
     assert.equal(used.use(5), false);
     assert.ok(used.use(far + 4));
     assert.equal(used.use(far + 4), false);
+  });
+});
+
+describe('a login sealed for those that follow', () => {
+  it('is opened for each connection of the same user, by the same login process', () => {
+    const { sealAgain, opener } = world();
+    const process = opener();
+    const token = sealAgain();
+    for (const sessionId of ['one', 'two', 'one'])
+      assert.deepEqual(process.open(token, { ...repeated, sessionId, authId: 9 }), { user: 'anna', fields: anna });
+  });
+
+  for (const change of [{ user: 'bob' }, { service: 'pop3' }, { loginPid: 72 }]) {
+    it(`is refused with another connection: ${JSON.stringify(change)}`, () => {
+      const { sealAgain, opener } = world();
+      assert.equal(opener().open(sealAgain(), { ...facts, ...change }), undefined);
+    });
+  }
+
+  it('is good until the end of its lifetime and no longer', () => {
+    const { sealAgain, opener } = world();
+    assert.ok(opener(nowMs + claimLifetimeMs).open(sealAgain(), facts));
+    assert.equal(opener(nowMs + claimLifetimeMs + 1).open(sealAgain(), facts), undefined);
+  });
+
+  it('is not made of one that is good once, nor the other way round', () => {
+    const { seal, sealAgain, opener } = world();
+    const process = opener();
+    for (const [token, number] of [
+      [seal(), '0'],
+      [sealAgain(), '1'],
+    ] as const) {
+      const parts = token.split('.');
+      parts[3] = number;
+      assert.equal(process.open(parts.join('.'), facts), undefined);
+    }
   });
 });

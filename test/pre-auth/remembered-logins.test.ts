@@ -105,6 +105,57 @@ describe('logins that succeeded a moment ago', () => {
     });
   }
 
+  describe('in a login process', () => {
+    const sealed = (claimAgain: string | undefined) => {
+      const auth = world();
+      const state = { asked: 0 };
+      const client = auth.logins.wrap({
+        mechanisms: () => Promise.resolve([]),
+        begin: () => {
+          state.asked += 1;
+          const step: AuthStep = {
+            kind: 'ok',
+            user: 'anna',
+            authId: state.asked,
+            authPid: 7,
+            cookie: 'c',
+            finalData: undefined,
+            fields: { roost_uid: '7' },
+            keepMs: 1_000,
+            claim: `once ${state.asked}`,
+            claimAgain,
+          };
+          return { next: () => Promise.resolve(step), respond: () => Promise.resolve(step), cancel: () => undefined };
+        },
+        close: () => undefined,
+      });
+      const logIn = async (): Promise<readonly [claim: string | undefined, fields: unknown]> => {
+        const step = await client.begin(request).next();
+        if (step.kind !== 'ok') return assert.fail('refused');
+        auth.logins.keepSealed(step);
+        return [step.claim, step.fields];
+      };
+      return { auth, state, logIn };
+    };
+
+    it('get the seal that was made for them, as long as auth allows it', async () => {
+      const { auth, state, logIn } = sealed('again');
+      const fields = { roost_uid: '7' };
+      assert.deepEqual(await logIn(), ['once 1', fields]);
+      for (const _ of [2, 3]) assert.deepEqual(await logIn(), ['again', fields]);
+      auth.state.nowMs += 1_000;
+      assert.deepEqual(await logIn(), ['once 2', fields]);
+      assert.equal(state.asked, 2);
+    });
+
+    it('are not remembered without one', async () => {
+      const { state, logIn } = sealed(undefined);
+      await logIn();
+      await logIn();
+      assert.equal(state.asked, 2);
+    });
+  });
+
   it('are at most ten thousand', async () => {
     const { state, logIn } = world();
     const nth = (number: number): AuthRequest => ({ ...request, initialResponse: Buffer.from(`\0user${number}\0pwd`) });

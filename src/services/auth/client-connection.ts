@@ -23,6 +23,8 @@ import type { FinishedRequests } from './finished-requests.js';
 const maxOpenRequests = 50_000;
 /** Half a line of the protocol. */
 const maxClaimCharacters = 8_192;
+/** Beside it in the same line. */
+const maxAgainCharacters = 4_096;
 
 export interface ClientConnectionContext {
   readonly exchange: ExchangeContext;
@@ -61,6 +63,8 @@ interface OpenRequest {
   readonly isLoginless: boolean;
   /** AUTH had `roost_claim`: the login is sealed into the answer. */
   readonly takesClaim: boolean;
+  /** AUTH had `roost_again`: one for logins that follow is sealed as well. */
+  readonly takesClaimAgain: boolean;
   penalty: number;
   tried: string;
   timeout: { cancel(): void } | undefined;
@@ -170,6 +174,7 @@ export class ClientConnection {
       isGone: false,
       isLoginless: parameters.has('nologin'),
       takesClaim: parameters.has('roost_claim'),
+      takesClaimAgain: parameters.has('roost_again'),
       penalty: 0,
       tried: respAt < 0 ? '' : (args[respAt] ?? ''),
       timeout: undefined,
@@ -288,7 +293,13 @@ export class ClientConnection {
       } else extra.push(`roost_claim=${claim}`);
       const { keepMs = 0 } = this.#context;
       // What depends on the moment, or speaks for somebody else, is asked for each time.
-      if (keepMs > 0 && claim !== undefined && state.masterUser === '' && state.delayUntilMs === 0) extra.push(`roost_keep=${keepMs}`);
+      if (keepMs > 0 && claim !== undefined && state.masterUser === '' && state.delayUntilMs === 0) {
+        extra.push(`roost_keep=${keepMs}`);
+        const again = request.takesClaimAgain
+          ? this.#sealAgain(request, { user: state.user, fields, loginPid: clientPid }, keepMs)
+          : undefined;
+        if (again !== undefined) extra.push(`roost_again=${again}`);
+      }
       // For the master's choice of a process; login processes only.
       for (const name of ['uid', 'gid']) if (fields.has(name)) extra.push(`roost_${name}=${fields.get(name)}`);
     }
@@ -315,6 +326,17 @@ export class ClientConnection {
       untilMs: Date.now() + claimLifetimeMs,
     });
     return claim === undefined || claim.length > maxClaimCharacters ? undefined : claim;
+  }
+
+  /** Undefined as above. */
+  #sealAgain(
+    { facts }: OpenRequest,
+    { user, fields, loginPid }: { readonly user: string; readonly fields: ReadonlyMap<string, string>; readonly loginPid: number },
+    keepMs: number,
+  ): string | undefined {
+    const untilMs = Date.now() + keepMs + claimLifetimeMs;
+    const again = this.#context.claims?.sealAgain({ user, service: facts.service, loginPid, fields: Object.fromEntries(fields), untilMs });
+    return again === undefined || again.length > maxAgainCharacters ? undefined : again;
   }
 
   #failLate(request: OpenRequest, step: Extract<ExchangeStep, { kind: 'fail' }>): void {

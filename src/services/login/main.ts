@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import type { Duplex } from 'node:stream';
 import { connectAuth } from '#auth/auth-connection.js';
 import type { HandoffRequest } from '#ipc/peer.js';
-import { type LoginResult, PreAuthClocks } from '#pre-auth/options.js';
+import { type LoginResult, PreAuthClocks, type PreAuthOptions } from '#pre-auth/options.js';
+import { RememberedLogins } from '#pre-auth/remembered-logins.js';
 import { loginSettings } from '#pre-auth/settings.js';
 import { startPreAuth } from '#pre-auth/start.js';
 import { refusalText, refuseOverUserLimit } from '#pre-auth/user-limit.js';
@@ -67,7 +68,15 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
     settings: [loginSettings, tlsSettings],
     rehearsal: rehearsals[protocol],
     start(context) {
-      const authClient = connectAuth({ path: join(context.baseDir, 'login', 'login'), log: context.log, takesClaims: true });
+      const path = join(context.baseDir, 'login', 'login');
+      const logins = new RememberedLogins(Date.now);
+      const authClient = logins.wrap(connectAuth({ path, log: context.log, takesClaims: true, repeats: true }));
+      const onLogin =
+        (connection: AcceptedConnection): PreAuthOptions['onLogin'] =>
+        (stream, buffered, request, login) => {
+          logins.keepSealed(login);
+          return handOver(context, connection, stream, buffered, request);
+        };
       const clocks = new PreAuthClocks();
       context.onConnection(
         (connection) => {
@@ -78,7 +87,7 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
             authClient,
             clocks,
             movesTls: true,
-            onLogin: (stream, buffered, request) => handOver(context, connection, stream, buffered, request),
+            onLogin: onLogin(connection),
           });
         },
         { refusal: (_listener, reason) => refusalText(protocol, reason) },
@@ -93,7 +102,7 @@ function loginRole(protocol: 'imap' | 'pop3'): Role {
             authClient,
             clocks,
             movesTls: true,
-            onLogin: (stream, buffered, request) => handOver(context, connection, stream, buffered, request),
+            onLogin: onLogin(connection),
           });
         });
       }

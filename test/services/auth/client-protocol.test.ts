@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { createHmac } from 'node:crypto';
-import { describe, it } from 'node:test';
+import { createHmac, randomBytes } from 'node:crypto';
+import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
-import { createFixture, plainResponse } from './fixture.js';
+import { ClaimOpener, ClaimSealer } from '#auth/claim-token.js';
+import { createFixture, type FixtureOptions, plainResponse } from './fixture.js';
 
 const greetingLines = 9;
 
@@ -84,6 +85,38 @@ describe('auth client protocol', () => {
       'FAIL\t4\treason=No such authentication request',
     ]);
   });
+
+  const again = async (t: TestContext, wanted: string, settings: FixtureOptions['settings'] = {}) => {
+    const secret = randomBytes(32);
+    const fixture = createFixture(t, { claims: new ClaimSealer(secret), settings });
+    const wire = fixture.client(true);
+    await wire.take(greetingLines);
+    wire.send(`VERSION\t1\t1\nCPID\t71\nAUTH\t1\tPLAIN\tservice=imap\tsession=one\t${wanted}\tresp=${plainResponse('bob', 'secret')}\n`);
+    const [line = ''] = await wire.take();
+    const fields = new Map(line.split('\t').map((field) => [field.split('=')[0] ?? '', field.slice(field.indexOf('=') + 1)]));
+    assert.equal(line.split('\t')[0], 'OK');
+    return { fields, opener: new ClaimOpener({ secret: secret.toString('base64') }, Date.now) };
+  };
+
+  it('seals a login for the connection, and one for those that follow where that is wanted', async (t) => {
+    const { fields, opener } = await again(t, 'roost_claim\troost_again');
+    const facts = { user: 'bob', service: 'imap', loginPid: 71, authId: 1, sessionId: 'one' };
+    const bob = { user: 'bob', fields: { uid: '1000', gid: '1001', home: '/home/bob' } };
+    assert.deepEqual(opener.open(fields.get('roost_claim') ?? '', facts), bob);
+    for (const sessionId of ['two', 'three'])
+      assert.deepEqual(opener.open(fields.get('roost_again') ?? '', { ...facts, sessionId, authId: 9 }), bob);
+    assert.equal(fields.get('roost_keep'), '1000');
+  });
+
+  for (const [what, wanted, settings] of [
+    ['who does not ask for it', 'roost_claim', {}],
+    ['who takes no sealed logins', 'roost_again', {}],
+    ['anybody while nothing is cached', 'roost_claim\troost_again', { auth_cache_size: 0 }],
+  ] as const)
+    it(`seals nothing for logins that follow for ${what}`, async (t) => {
+      const { fields } = await again(t, wanted, settings);
+      assert.equal(fields.has('roost_again'), false);
+    });
 
   it('refuses a login whose user no userdb knows with a temporary failure', async (t) => {
     const fixture = createFixture(t, { userdbs: [] });

@@ -3,6 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { ClaimSealer } from '#auth/claim-token.js';
 import type { PenaltyStore } from '#auth/penalty.js';
 import type { SettingsOf } from '#config/define.js';
 import type { Section } from '#config/settings-source.js';
@@ -46,6 +47,7 @@ export interface FixtureOptions {
   readonly passdbs?: readonly Readonly<Record<string, string>>[];
   readonly userdbs?: readonly Readonly<Record<string, string>>[];
   readonly penaltyStore?: PenaltyStore;
+  readonly claims?: ClaimSealer;
   readonly clock?: Clock;
 }
 
@@ -119,6 +121,7 @@ export function createFixture(t: TestContext, options: FixtureOptions = {}): Fix
     ),
     log: silentLogger,
     penaltyStore: options.penaltyStore,
+    claims: options.claims,
     nowMs: () => clock.nowMs,
     delay: (ms, then) => {
       const timer = { ms, then };
