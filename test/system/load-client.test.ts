@@ -4,15 +4,17 @@ import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import type { Endpoint } from '../bench/load/line-connection.js';
 import { compile, nativeProgram } from '../bench/load/native-build.js';
 import { NativeLoad, type Played } from '../bench/load/native-client.js';
 import { heldPlans, loginPlans, request, requestWithLiteral, type WorkerPlan } from '../bench/load/plan.js';
 import { ScriptLoad } from '../bench/load/script-client.js';
+import { certificate } from '../bench/peers/certificate.js';
 import type { Peer } from '../bench/peers/peer.js';
 import { startStub } from '../bench/peers/stub.js';
 
@@ -21,7 +23,7 @@ const longMs = 60_000;
 const program = await nativeProgram();
 const skip = program === undefined ? 'no g++ here' : false;
 // Where Python or the openssl program is installed, it is.
-const tlsSkip = skip || (hasOpenSsl() ? false : 'no libssl.so.3 here');
+const tlsSkip = skip || (hasOpenSsl() ? false : 'no libcrypto.so.3 here');
 const userOf = (worker: number): string => `user${worker}`;
 
 /** What the server says to a command; undefined: nothing. */
@@ -40,14 +42,11 @@ const okay: Answer = (tag) => `${tag} OK done\r\n`;
 async function serve(answer: Answer = okay, { greeting = '* OK ready\r\n', replyTimeoutMs = longMs } = {}): Promise<World> {
   const commands: string[] = [];
   const sent: string[] = [];
-  const sockets = new Set<Socket>();
-  const server: Server = createServer((socket) => {
-    sockets.add(socket);
+  const server = createServer((socket) => {
     const own = sent.push('') - 1;
     let pending = '';
     socket.setNoDelay(true);
     socket.on('error', () => socket.destroy());
-    socket.on('close', () => sockets.delete(socket));
     socket.write(greeting);
     socket.on('data', (chunk) => {
       sent[own] += chunk.toString('latin1');
@@ -62,20 +61,8 @@ async function serve(answer: Answer = okay, { greeting = '* OK ready\r\n', reply
       }
     });
   });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  assert.ok(typeof address === 'object' && address !== null);
-  return {
-    endpoint: { host: '127.0.0.1', port: address.port, tls: false, replyTimeoutMs },
-    commands,
-    sent,
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
-    },
-  };
+  const { endpoint, [Symbol.asyncDispose]: close } = await listening(server, false);
+  return { endpoint: { ...endpoint, replyTimeoutMs }, commands, sent, [Symbol.asyncDispose]: close };
 }
 
 interface Client {
@@ -293,9 +280,112 @@ describe('the load client in C++ and the stub', { skip }, () => {
   it('tells of a server that does not speak TLS', { skip: tlsSkip }, async () => {
     await using world = await serve();
     const text = await failure(play(await native({ ...world.endpoint, tls: true }, loginPlans(1, userOf)), 5));
-    assert.match(text, /^greeting: error:.*SSL/);
+    assert.match(text, /^greeting: TLS: the server sends something else/);
   });
 });
+
+describe('the load client in C++ over TLS', { skip: tlsSkip }, () => {
+  const one = loginPlans(1, userOf);
+
+  async function failureOver(endpoint: Endpoint): Promise<string> {
+    return failure(play(await native(endpoint, one), 5));
+  }
+
+  it('refuses a server that has no TLS 1.3', async () => {
+    await using world = await serveTls({ maxVersion: 'TLSv1.2' });
+    assert.match(await failureOver(world.endpoint), /^greeting: TLS: the server has chosen version 0 and suite \d+/);
+  });
+
+  it('refuses a server that wants another group', async () => {
+    await using world = await serveTls({ ecdhCurve: 'P-384' });
+    assert.equal(await failureOver(world.endpoint), 'greeting: TLS: the server wants no X25519');
+  });
+
+  it('refuses a server that asks for its certificate', async () => {
+    await using world = await serveTls({ requestCert: true });
+    assert.equal(await failureOver(world.endpoint), 'greeting: TLS: an unexpected message of the handshake: 13');
+  });
+
+  it('refuses a server that wants another cipher', async () => {
+    await using world = await serveTls({ ciphers: 'TLS_CHACHA20_POLY1305_SHA256' });
+    assert.match(await failureOver(world.endpoint), /^greeting: TLS: the server has chosen version 772 and suite 4867/);
+  });
+
+  it('tells of an alert', async () => {
+    await using world = await serveTls({ sigalgs: 'ed25519' });
+    assert.equal(await failureOver(world.endpoint), 'greeting: TLS: alert 40');
+  });
+
+  it('notices every changed octet of the encrypted handshake', async () => {
+    // After the ServerHello and the ChangeCipherSpec, which are plain: the records of the handshake, and the greeting.
+    for (const at of [300, 700, 760, 1_000]) {
+      await using world = await serveTls({});
+      await using changed = await passOn(world.endpoint, at);
+      assert.match(await failureOver(changed.endpoint), /^greeting: TLS: /, `octet ${at}`);
+    }
+  });
+
+  it('plays on when records are cut anywhere', async () => {
+    await using world = await serveTls({});
+    await using cut = await passOn(world.endpoint, undefined);
+    assert.equal((await play(await native(cut.endpoint, one), 3)).sessions.length, 3);
+  });
+});
+
+/** Answers OK to everything over TLS. */
+async function serveTls(options: TlsOptions): Promise<Pick<World, 'endpoint'> & AsyncDisposable> {
+  const server = createTlsServer({ ...certificate(), ...options }, (socket) => {
+    socket.on('error', () => socket.destroy());
+    socket.write('* OK ready\r\n');
+    socket.on('data', (chunk) => {
+      for (const [, tag] of chunk.toString('latin1').matchAll(/^(t\d+) /gm)) socket.write(`${tag} OK done\r\n`);
+    });
+  });
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  return listening(server, true);
+}
+
+/** Passes octets on, those of the server seven at a time, or with one of them changed. */
+function passOn(to: Endpoint, changedAt: number | undefined): Promise<Pick<World, 'endpoint'> & AsyncDisposable> {
+  const server = createServer((socket) => {
+    const other = connect(to.port, to.host);
+    let at = 0;
+    socket.setNoDelay(true);
+    for (const each of [socket, other]) {
+      each.on('error', () => each.destroy());
+      each.on('close', () => (each === socket ? other : socket).destroy());
+    }
+    socket.on('data', (chunk) => other.write(chunk));
+    other.on('data', (chunk) => {
+      const index = changedAt === undefined ? -1 : changedAt - at;
+      if (index >= 0 && index < chunk.length) chunk.writeUInt8(chunk.readUInt8(index) ^ 1, index);
+      at += chunk.length;
+      if (changedAt !== undefined) socket.write(chunk);
+      else for (let octet = 0; octet < chunk.length; octet += 7) socket.write(chunk.subarray(octet, octet + 7));
+    });
+  });
+  return listening(server, true);
+}
+
+async function listening(server: Server, tls: boolean): Promise<Pick<World, 'endpoint'> & AsyncDisposable> {
+  const sockets = new Set<Socket>();
+  server.on('connection', (socket: Socket) => {
+    sockets.add(socket);
+    socket.on('close', () => sockets.delete(socket));
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  assert.ok(typeof address === 'object' && address !== null);
+  return {
+    endpoint: { host: '127.0.0.1', port: address.port, tls },
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
 
 describe('compiling the load client', () => {
   it('says so when there is no compiler', async () => {
@@ -324,7 +414,7 @@ async function inFolder(work: (folder: string) => Promise<void>): Promise<void> 
 
 function hasOpenSsl(): boolean {
   const { stdout } = spawnSync('/sbin/ldconfig', ['-p'], { encoding: 'utf8' });
-  return stdout?.includes('libssl.so.3 ') === true;
+  return stdout?.includes('libcrypto.so.3 ') === true;
 }
 
 function sum(values: readonly number[]): number {

@@ -13,14 +13,9 @@
 #include <cerrno>
 #include <cstring>
 
-#include "openssl.h"
-
 namespace load {
 
 namespace {
-
-/** One write of TLS takes an int. */
-constexpr std::size_t mostAtOnce = 1 << 20;
 
 bool isLater() { return errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR || errno == EINPROGRESS; }
 
@@ -50,28 +45,29 @@ bool Connection::open(int poll, std::uint32_t key, std::uint16_t port, bool isTl
   event.events = EPOLLIN;
   event.data.u32 = key_;
   if (epoll_ctl(poll_, EPOLL_CTL_ADD, descriptor_, &event) < 0) return failBySystem("epoll_ctl");
+  isTls_ = isTls;
   if (!isTls) return true;
-  const OpenSsl& ssl = openSsl();
-  ssl_ = ssl.newSession(ssl.context);
-  if (ssl_ == nullptr || ssl.setDescriptor(ssl_, descriptor_) != 1) return fail(takeSslError());
-  ssl.setConnectState(ssl_);
-  return true;
+  if (tls_ == nullptr) tls_ = std::make_unique<TlsClient>();
+  tls_->begin(unsent_);
+  return flush();
 }
 
 void Connection::close() {
-  if (ssl_ != nullptr) openSsl().freeSession(ssl_);
-  ssl_ = nullptr;
   // What is closed is watched no more.
   if (descriptor_ >= 0) ::close(descriptor_);
   descriptor_ = -1;
   unsent_.clear();
-  readWantsWrite_ = false;
   isWatchedForWriting_ = false;
 }
 
 bool Connection::send(std::string_view head, std::string_view body) {
-  if (ssl_ != nullptr || !unsent_.empty()) {
-    // One record of TLS for both.
+  if (isTls_) {
+    // One record for both.
+    plain_.assign(head).append(body);
+    tls_->seal(plain_, unsent_);
+    return flush();
+  }
+  if (!unsent_.empty()) {
     unsent_.append(head).append(body);
     return flush();
   }
@@ -89,34 +85,19 @@ bool Connection::send(std::string_view head, std::string_view body) {
 
 bool Connection::flush() {
   std::size_t sent = 0;
-  bool isBlocked = false;
-  while (sent < unsent_.size() && !isBlocked) {
-    const std::size_t length = std::min(unsent_.size() - sent, mostAtOnce);
-    if (ssl_ != nullptr) {
-      const OpenSsl& ssl = openSsl();
-      const int result = ssl.write(ssl_, unsent_.data() + sent, static_cast<int>(length));
-      if (result > 0) {
-        sent += static_cast<std::size_t>(result);
-        continue;
-      }
-      const int reason = ssl.errorOf(ssl_, result);
-      if (reason == sslSystemCall && errno != 0) return failBySystem("send");
-      if (reason != sslWantsWrite && reason != sslWantsRead) return fail(takeSslError());
-      isBlocked = true;
-    } else {
-      const ssize_t result = ::send(descriptor_, unsent_.data() + sent, length, MSG_NOSIGNAL);
-      if (result < 0 && !isLater()) return failBySystem("send");
-      isBlocked = result < 0;
-      if (!isBlocked) sent += static_cast<std::size_t>(result);
-    }
+  while (sent < unsent_.size()) {
+    const ssize_t result = ::send(descriptor_, unsent_.data() + sent, unsent_.size() - sent, MSG_NOSIGNAL);
+    if (result < 0 && !isLater()) return failBySystem("send");
+    if (result < 0) break;
+    sent += static_cast<std::size_t>(result);
   }
   unsent_.erase(0, sent);
   return true;
 }
 
 Arrival Connection::read(char* octets, std::size_t room, std::size_t& length) {
-  if (ssl_ != nullptr) return readTls(octets, room, length);
-  const ssize_t result = recv(descriptor_, octets, room, 0);
+  // TLS may add what it has kept of a record.
+  const ssize_t result = recv(descriptor_, octets, room / 2, 0);
   if (result == 0) return Arrival::ended;
   if (result < 0) {
     if (isLater()) return Arrival::nothing;
@@ -124,40 +105,25 @@ Arrival Connection::read(char* octets, std::size_t room, std::size_t& length) {
     return Arrival::failed;
   }
   length = static_cast<std::size_t>(result);
-  return Arrival::octets;
+  return isTls_ ? readTls(octets, room, length) : Arrival::octets;
 }
 
+/** @param length of the records that have come; becomes that of what they say */
 Arrival Connection::readTls(char* octets, std::size_t room, std::size_t& length) {
-  const OpenSsl& ssl = openSsl();
-  errno = 0;
-  const int result = ssl.read(ssl_, octets, static_cast<int>(room));
-  readWantsWrite_ = false;
-  if (result > 0) {
-    length = static_cast<std::size_t>(result);
-    return Arrival::octets;
+  plain_.clear();
+  if (!tls_->take({octets, length}, plain_, unsent_)) {
+    fail(tls_->error());
+    return Arrival::failed;
   }
-  switch (ssl.errorOf(ssl_, result)) {
-    case sslWantsRead:
-      return Arrival::nothing;
-    case sslWantsWrite:
-      readWantsWrite_ = true;
-      return Arrival::nothing;
-    case sslHasEnded:
-      return Arrival::ended;
-    case sslSystemCall:
-      if (errno != 0) failBySystem("connect or read");
-      else fail(takeSslError());
-      return Arrival::failed;
-    default:
-      fail(takeSslError());
-      return Arrival::failed;
-  }
+  if (!flush()) return Arrival::failed;
+  length = std::min(plain_.size(), room);
+  std::memcpy(octets, plain_.data(), length);
+  if (length > 0) return Arrival::octets;
+  return tls_->hasEnded() ? Arrival::ended : Arrival::nothing;
 }
-
-bool Connection::hasMore() const { return ssl_ != nullptr && openSsl().hasPending(ssl_) == 1; }
 
 void Connection::watch() {
-  const bool wants = !unsent_.empty() || readWantsWrite_;
+  const bool wants = !unsent_.empty();
   if (wants == isWatchedForWriting_ || descriptor_ < 0) return;
   epoll_event event{};
   event.events = EPOLLIN | (wants ? EPOLLOUT : 0U);

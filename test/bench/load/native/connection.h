@@ -3,12 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 
-namespace load {
+#include "tls_client.h"
 
-struct Ssl;
+namespace load {
 
 /** What a read has found. */
 enum class Arrival { octets, nothing, ended, failed };
@@ -21,7 +22,7 @@ class Connection {
   ~Connection() { close(); }
 
   /**
-   * Begins to connect; TLS handshakes are made by the reads and writes that follow.
+   * Begins to connect; TLS handshakes go on in the reads that follow.
    * @param key what epoll tells of events of this connection
    * @returns false when that fails at once, `error()` says why
    */
@@ -30,13 +31,12 @@ class Connection {
   void close();
   bool isOpen() const { return descriptor_ >= 0; }
 
-  /** Sends both parts as one. @returns false when the connection has failed */
+  /** Sends both parts as one; over TLS not before the handshake is over. @returns false when the connection has failed */
   bool send(std::string_view head, std::string_view body);
   /** Goes on with what could not be sent. @returns false when the connection has failed */
   bool flush();
+  /** @param room twice what is read at once */
   Arrival read(char* octets, std::size_t room, std::size_t& length);
-  /** Octets that have come are left inside TLS, of which the kernel tells no more. */
-  bool hasMore() const;
   /** Tells the kernel whether there is something to send. Once after each event. */
   void watch();
 
@@ -50,10 +50,11 @@ class Connection {
   int poll_ = -1;
   int descriptor_ = -1;
   std::uint32_t key_ = 0;
-  Ssl* ssl_ = nullptr;
+  bool isTls_ = false;
+  /** Made for the first connection with TLS, used again by the next ones. */
+  std::unique_ptr<TlsClient> tls_;
+  std::string plain_;
   std::string unsent_;
-  /** A read of TLS has something to send. */
-  bool readWantsWrite_ = false;
   bool isWatchedForWriting_ = false;
   std::string error_;
 };

@@ -11,7 +11,7 @@
 #include <stdexcept>
 
 #include "clock.h"
-#include "openssl.h"
+#include "crypto.h"
 
 namespace load {
 
@@ -32,7 +32,7 @@ Course unlimited() {
 
 Load::Load(const Script& script) : script_(script), poll_(epoll_create1(EPOLL_CLOEXEC)) {
   if (poll_ < 0) throw std::runtime_error(std::string("epoll_create1: ") + std::strerror(errno));
-  if (script.isTls) openSsl();
+  if (script.isTls) openCrypto();
   std::uint32_t key = 0;
   for (const WorkerScript& own : script.workers) workers_.emplace_back(script_, own, poll_, key++);
 }

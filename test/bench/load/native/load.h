@@ -12,7 +12,7 @@ namespace load {
 
 class Load {
  public:
-  /** @throws std::runtime_error where the kernel gives no epoll, or TLS is wanted and OpenSSL missing */
+  /** @throws std::runtime_error where the kernel gives no epoll, or TLS is wanted and libcrypto missing */
   explicit Load(const Script& script);
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;

@@ -48,8 +48,7 @@ void Worker::connect(Course& course) {
   commandStart_ = stepStart_ = nowNs();
   scanner_.expect("");
   if (!connection_.open(poll_, key_, script_.port, script_.isTls)) return fail(course, connection_.error());
-  // TLS begins with the client; a plain connection is silent until the greeting.
-  if (script_.isTls) onReady(course);
+  connection_.watch();
 }
 
 void Worker::send(Course& course, Stage stage, std::string_view command) {
@@ -75,24 +74,21 @@ const std::string& Worker::request() const {
 void Worker::onReady(Course& course) {
   if (!isBusy()) return disregard();
   if (!connection_.flush()) return fail(course, commandName() + ": " + connection_.error());
-  do {
-    std::size_t length = 0;
-    switch (connection_.read(block, sizeof block, length)) {
-      case Arrival::octets:
-        if (scanner_.take(block, length)) return onReply(course);
-        break;
-      case Arrival::nothing:
-        connection_.watch();
-        return;
-      case Arrival::ended:
-        // Whoever says goodbye may be gone before it is answered.
-        if (stage_ == Stage::logout) return onAnswered(course);
-        return fail(course, commandName() + ": connection closed by the server");
-      case Arrival::failed:
-        if (stage_ == Stage::logout) return onAnswered(course);
-        return fail(course, commandName() + ": " + connection_.error());
-    }
-  } while (connection_.hasMore());
+  std::size_t length = 0;
+  switch (connection_.read(block, sizeof block, length)) {
+    case Arrival::octets:
+      if (scanner_.take(block, length)) return onReply(course);
+      [[fallthrough]];
+    case Arrival::nothing:
+      return connection_.watch();
+    case Arrival::ended:
+      // Whoever says goodbye may be gone before it is answered.
+      if (stage_ == Stage::logout) return onAnswered(course);
+      return fail(course, commandName() + ": connection closed by the server");
+    case Arrival::failed:
+      if (stage_ == Stage::logout) return onAnswered(course);
+      return fail(course, commandName() + ": " + connection_.error());
+  }
 }
 
 /** A held connection between two requests: news of the mailbox, or its end, of which the next request tells. */
