@@ -10,6 +10,7 @@ import { ForkCalls, type ForkRequest } from '#ipc/fork-calls.js';
 import { encodeFrame } from '#ipc/frame.js';
 import { canPassDescriptors, forgetSender } from '#ipc/handle-pass.js';
 import { type TemplateMessage, templateArgument, templateRequest } from '#ipc/template.js';
+import { forgoKernelSyncs } from '#util/disk-syncs.js';
 import { forgoPolling } from './polling.js';
 
 const logFds = [1, 2] as const;
@@ -39,6 +40,7 @@ export async function becomeCopy(title: string, rehearse: () => Promise<void>): 
   storeNoRandomness();
   canPassDescriptors();
   forgoPolling();
+  forgoKernelSyncs();
   await rehearse();
   process.title = `${title} [template]`;
   forgetSender();

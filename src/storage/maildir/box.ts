@@ -5,6 +5,7 @@
 import { statSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
+import type { DiskSyncs } from '#util/disk-syncs.js';
 import { LockOwner } from '#util/dot-lock.js';
 import { type FilePermissions, permissionsIn } from '#util/file-permissions.js';
 import { Mutex } from '#util/keyed-mutex.js';
@@ -22,7 +23,7 @@ import { KeyFile } from '../index/key-file.js';
 import { modSeqRecord, stampsRecord } from '../index/log-record.js';
 import { freshModSeq, type IndexOptions, MailboxIndex } from '../index/mailbox-index.js';
 import { firstCachedNames } from './cached-names.js';
-import { syncFd, syncPath } from './file-calls.js';
+import { syncPath } from './file-calls.js';
 import type { NameMaker } from './file-name.js';
 import { UidListFile } from './list-file.js';
 import type { Numbering } from './numbering.js';
@@ -101,9 +102,9 @@ export class MaildirBox {
       () => `${names.next()}.lock`,
     );
     this.list = new UidListFile(paths.controlDir, this.#lockOwner, options.lockTimeoutMs, log);
-    this.syncNew = new SharedRun(() => syncPath(this.newDir, 'folder'));
-    this.syncCur = new SharedRun(() => syncPath(this.curDir, 'folder'));
-    this.syncList = new SharedRun(() => this.list.sync());
+    this.syncNew = new SharedRun(() => syncPath(this.newDir, 'folder', this.syncs));
+    this.syncCur = new SharedRun(() => syncPath(this.curDir, 'folder', this.syncs));
+    this.syncList = new SharedRun(() => this.list.sync(this.syncs));
     this.index = MailboxIndex.empty(this.#indexOptions());
   }
 
@@ -252,9 +253,15 @@ export class MaildirBox {
   }
   #writeOut: { readonly call: WriteOut | undefined } | undefined;
 
+  get syncs(): DiskSyncs {
+    this.#syncs ??= this.options.syncs();
+    return this.#syncs;
+  }
+  #syncs: DiskSyncs | undefined;
+
   /** Makes files that were written out durable once they have their names. */
   get journal(): JournalSync {
-    this.#journal ??= journalOf(this.tmpDir, syncFd);
+    this.#journal ??= journalOf(this.tmpDir, (fd) => this.syncs.file(fd));
     return this.#journal;
   }
   #journal: JournalSync | undefined;

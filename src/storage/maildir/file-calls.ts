@@ -1,7 +1,8 @@
 // File system calls of the store: stamps, folder listings, and system errors turned into storage errors.
-import { closeSync, fdatasync, fstatSync, fsync, openSync, readdir, statSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, readdir, statSync } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
+import type { DiskSyncs } from '#util/disk-syncs.js';
 import { type StorageCode, StorageError } from '../errors.js';
 import type { FileStamp } from '../index/index-state.js';
 import { NameList } from './name-list.js';
@@ -75,31 +76,15 @@ async function listLargeFolder(path: string): Promise<NameList> {
   }
 }
 
-export function syncFd(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    fsync(fd, (error) => {
-      if (error === null || error === undefined) resolve();
-      else reject(error);
-    });
-  });
-}
-
 /** fsync of a folder, or fdatasync of a file, by path. EINVAL means that the file system cannot. */
-export function syncPath(path: string, kind: 'folder' | 'file'): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let fd: number;
-    try {
-      // What is synced was written a moment ago: its name is in the kernel's memory.
-      fd = openSync(path, 'r');
-    } catch (error) {
-      reject(error);
-      return;
-    }
-    const call = kind === 'folder' ? fsync : fdatasync;
-    call(fd, (error) => {
-      closeSync(fd);
-      if (error === null || error === undefined || errnoOf(error) === 'EINVAL') resolve();
-      else reject(error);
-    });
-  });
+export async function syncPath(path: string, kind: 'folder' | 'file', syncs: DiskSyncs): Promise<void> {
+  // What is synced was written a moment ago: its name is in the kernel's memory.
+  const fd = openSync(path, 'r');
+  try {
+    await (kind === 'folder' ? syncs.file(fd) : syncs.data(fd));
+  } catch (error) {
+    if (errnoOf(error) !== 'EINVAL') throw error;
+  } finally {
+    closeSync(fd);
+  }
 }

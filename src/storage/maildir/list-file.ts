@@ -1,9 +1,10 @@
 // The dovecot-uidlist of one mailbox as a file. Everything that writes needs the dot lock, which the caller holds.
-import { closeSync, fdatasync, ftruncateSync, openSync, writeSync } from 'node:fs';
+import { closeSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Logger } from '#log/logger.js';
 import { writeFileAtomic } from '#util/atomic-file.js';
 import { errnoOf } from '#util/coded-error.js';
+import type { DiskSyncs } from '#util/disk-syncs.js';
 import { type DotLock, DotLockError, type LockOwner, takeDotLock } from '#util/dot-lock.js';
 import type { FilePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
@@ -114,12 +115,14 @@ export class UidListFile {
   }
 
   /** Makes what was appended durable. */
-  async sync(): Promise<void> {
+  async sync(syncs: DiskSyncs): Promise<void> {
     const open = this.#open;
-    if (open === undefined) return syncPath(this.path, 'file');
+    if (open === undefined) return syncPath(this.path, 'file', syncs);
     open.users += 1;
     try {
-      await syncData(open.fd);
+      await syncs.data(open.fd);
+    } catch (error) {
+      if (errnoOf(error) !== 'EINVAL') throw error;
     } finally {
       this.#unused(open);
     }
@@ -177,15 +180,6 @@ export class UidListFile {
     }
     return this.stamp();
   }
-}
-
-function syncData(fd: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    fdatasync(fd, (error) => {
-      if (error === null || error === undefined || errnoOf(error) === 'EINVAL') resolve();
-      else reject(error);
-    });
-  });
 }
 
 function takeBack(fd: number, count: number): void {

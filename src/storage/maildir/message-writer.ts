@@ -11,7 +11,7 @@ import { errnoOf } from '#util/coded-error.js';
 import { givePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import type { MaildirBox } from './box.js';
-import { storageErrorOf, syncFd } from './file-calls.js';
+import { storageErrorOf } from './file-calls.js';
 
 /** Octets gathered before they are written. */
 const flushBytes = 128 * 1024;
@@ -68,7 +68,8 @@ export class TemporaryMessage {
       if (this.#fd < 0) await this.#open();
       if (this.#pendingBytes > 0) this.#writeNow();
       futimesSync(this.#fd, this.#dateSeconds, this.#dateSeconds);
-      if (this.#box.options.fsync !== 'never') await (writeOut ?? syncFd)(this.#fd);
+      if (writeOut !== undefined) await writeOut(this.#fd);
+      else if (this.#box.options.fsync !== 'never') await this.#box.syncs.file(this.#fd);
       this.#needsSync = writeOut !== undefined;
     } catch (error) {
       throw storageErrorOf(error, `write ${this.path}`);

@@ -1,4 +1,5 @@
 import type { Logger } from '#log/logger.js';
+import { type DiskSyncs, diskSyncs } from '#util/disk-syncs.js';
 import { orderedWriteOut, type WriteOut } from '#util/write-out.js';
 import { defaultTmpScanMs } from './clean-tmp.js';
 import { nativeRenames, type OpenFolderRenames } from './folder-renames.js';
@@ -10,6 +11,8 @@ export interface MaildirOptions {
   readonly fsync: FsyncMode;
   /** For files in this folder, where its file system keeps the order; without it each message is fsynced before it gets its name. */
   readonly writeOut: (folder: string) => WriteOut | undefined;
+  /** How the disk is waited for. */
+  readonly syncs: () => DiskSyncs;
   /** For many files of one folder. */
   readonly openRenames: OpenFolderRenames;
   /** Longest wait for dovecot-uidlist.lock (mail_max_lock_timeout). */
@@ -43,6 +46,7 @@ export interface MaildirOptions {
 export const defaultMaildirOptions: Omit<MaildirOptions, 'log'> = {
   fsync: 'optimized',
   writeOut: orderedWriteOut,
+  syncs: diskSyncs,
   openRenames: nativeRenames,
   lockTimeoutMs: 30_000,
   maxKeywordLength: 50,

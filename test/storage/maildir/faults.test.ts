@@ -9,6 +9,7 @@ import { setImmediate } from 'node:timers/promises';
 import { StorageError } from '#storage/errors.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { plainRenames } from '#storage/maildir/folder-renames.js';
+import { poolSyncs } from '#util/disk-syncs.js';
 import type { WriteOut } from '#util/write-out.js';
 import { addMessage, append, contentOf, deleted, flagged, flagsAt, never, openView, seen, sync } from '../../contract/world.js';
 import { FailingFiles, type Fault } from '../../support/failing-files.js';
@@ -205,6 +206,7 @@ async function play(fault: Fault | undefined): Promise<number> {
     fsync: 'optimized',
     lockTimeoutMs: 1_000,
     writeOut: () => writeOut,
+    syncs: () => poolSyncs,
     openRenames: plainRenames,
   });
   const [a, b] = [await world.create('A'), await world.create('B')];

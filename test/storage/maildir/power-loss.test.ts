@@ -11,6 +11,7 @@ import { unlimitedQuota } from '#storage/driver.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { createMaildirDriver } from '#storage/maildir/driver.js';
 import type { FsyncMode, MaildirOptions } from '#storage/maildir/options.js';
+import { poolSyncs } from '#util/disk-syncs.js';
 import type { WriteOut } from '#util/write-out.js';
 import {
   addFlags,
@@ -102,7 +103,7 @@ async function withModel(
   options: Partial<MaildirOptions> = { writeOut: () => writeOut },
   isOrdered = true,
 ): Promise<void> {
-  await using world = await MaildirWorld.make({ fsync, ...options });
+  await using world = await MaildirWorld.make({ fsync, syncs: () => poolSyncs, ...options });
   const [a, b] = [await world.create('A'), await world.create('B')];
   model = new PowerLoss(world.root, isOrdered);
   try {
