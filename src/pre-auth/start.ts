@@ -4,6 +4,7 @@ import type { Duplex } from 'node:stream';
 import type { AuthExchange, AuthMechanism, AuthStep } from '#auth/client.js';
 import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import { closeWhenHeard } from '#service-kit/close-when-heard.js';
+import { writeTo } from '#service-kit/parts-stream.js';
 import type { AcceptedConnection, ClientHandle } from '#service-kit/role.js';
 import type { Deadline } from '#util/deadlines.js';
 import { type AttemptRecord, disconnectReason } from './disconnect-reason.js';
@@ -406,7 +407,7 @@ class PreAuthSession implements ClientHandle {
 
   #write(text: string): void {
     if (text === '' || this.#isHandshaking || !this.#stream.writable) return;
-    this.#stream.write(text);
+    writeTo(this.#stream, text);
     if (this.#stream.writableLength > maxUnsentBytes) this.#finish('Disconnected: Client does not read');
   }
 

@@ -83,6 +83,8 @@ export class SocketStream extends PartsStream implements Polled {
   readonly serial: number;
   interest = 0;
   #wantsMore = false;
+  /** Since the octets that were read last. */
+  #hasAsked = false;
   #isStopped = false;
   /** What the kernel had no room for, and whom to tell when it has. */
   #unsent: readonly Buffer[] | undefined;
@@ -201,6 +203,7 @@ export class SocketStream extends PartsStream implements Polled {
 
   override _read(): void {
     this.#wantsMore = true;
+    this.#hasAsked = true;
     this.#update();
   }
 
@@ -226,10 +229,12 @@ export class SocketStream extends PartsStream implements Polled {
     for (let reads = 0; reads < maxReads && this.#fd >= 0 && this.#wantsMore && !this.#isStopped; reads += 1) {
       const count = recv(this.#fd, received, octetsAtOnce, flag.dontWait);
       if (count > 0) {
-        this.#wantsMore = false;
         // Who has enough asks for more later, or from within.
-        if (this.push(Buffer.from(received.subarray(0, count)))) this.#wantsMore = true;
-        if (!this.#wantsMore) this.#update();
+        this.#hasAsked = false;
+        if (!this.pass(Buffer.from(received.subarray(0, count))) && !this.#hasAsked) {
+          this.#wantsMore = false;
+          this.#update();
+        }
         if (count < octetsAtOnce) return;
       } else if (count === 0) {
         this.#wantsMore = false;
@@ -241,6 +246,13 @@ export class SocketStream extends PartsStream implements Polled {
         return;
       }
     }
+  }
+
+  override sendNow(parts: readonly Buffer[]): readonly Buffer[] {
+    const rest = this.#trySend(parts);
+    if (!(rest instanceof Error)) return rest ?? none;
+    this.destroy(rest);
+    return none;
   }
 
   protected override send(parts: readonly Buffer[], done: Done): void {
@@ -327,6 +339,8 @@ export class SocketStream extends PartsStream implements Polled {
     process.nextTick(() => this.emit('close', error !== null));
   }
 }
+
+const none: readonly Buffer[] = [];
 
 /** As Node's own: `read ECONNRESET`. */
 function systemError(call: string, code: string): Error {

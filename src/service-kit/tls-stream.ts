@@ -10,6 +10,7 @@ import { parseKeyUpdate, RecordSealer } from '#protocol/tls/sealer.js';
 import type { ClientSocket } from './open-socket.js';
 import { type Done, PartsStream, whenTaken } from './parts-stream.js';
 import { continueReading, forgetPause, stopReading } from './reading.js';
+import { SocketStream } from './socket-stream.js';
 
 /** In a row, of records that say nothing; others are as patient. */
 const maxIdleRecords = 32;
@@ -42,6 +43,9 @@ export class TlsStream extends PartsStream {
   readonly #outgoing: Direction;
   readonly #opener: RecordOpener;
   readonly #sealer: RecordSealer;
+  /** What of the parts that `send` is given next could not be sent at once: a record must not be sealed twice. */
+  #sealed: readonly Buffer[] | undefined;
+  #hasSaidEnd = false;
   #idleRecords = 0;
   /** The other end has said that it says nothing more (close_notify), or the connection has ended. */
   #hasEnded = false;
@@ -99,7 +103,7 @@ export class TlsStream extends PartsStream {
   #take({ type, content }: OpenedRecord): boolean {
     if (type === contentTypes.applicationData && content.length > 0) {
       this.#idleRecords = 0;
-      return this.push(content);
+      return this.pass(content);
     }
     this.#idleRecords += 1;
     if (this.#idleRecords > maxIdleRecords) throw new RecordError('unexpectedMessage', 'too many records that say nothing');
@@ -185,14 +189,39 @@ export class TlsStream extends PartsStream {
     if (this.socket.isPaused()) this.socket.resume();
   }
 
+  override sendNow(parts: readonly Buffer[]): readonly Buffer[] {
+    const { socket } = this;
+    if (!(socket instanceof SocketStream) || !socket.isClear) return parts;
+    const left = socket.sendNow([this.#sealer.seal(parts)]);
+    if (left.length === 0) return left;
+    this.#sealed = left;
+    return parts;
+  }
+
   protected override send(parts: readonly Buffer[], done: Done): void {
     const { socket } = this;
-    socket.write(this.#sealer.seal(parts));
+    const sealed = this.#sealed ?? [this.#sealer.seal(parts)];
+    this.#sealed = undefined;
+    for (const part of sealed) socket.write(part);
     whenTaken(socket, done);
   }
 
+  /**
+   * Says that nothing more is said (close_notify), if the kernel takes it at once. To be destroyed then, which closes the connection.
+   * @returns false when it did not: `end` is to be called
+   */
+  sayEnd(): boolean {
+    const { socket } = this;
+    if (!(socket instanceof SocketStream) || !this.isClear || !socket.isClear) return false;
+    const left = socket.sendNow([this.#sealer.alert('closeNotify')]);
+    this.#hasSaidEnd = true;
+    for (const part of left) socket.write(part);
+    return left.length === 0;
+  }
+
   override _final(done: Done): void {
-    if (this.socket.writable) this.socket.end(this.#sealer.alert('closeNotify'), () => done());
+    if (this.#hasSaidEnd) this.socket.end(() => done());
+    else if (this.socket.writable) this.socket.end(this.#sealer.alert('closeNotify'), () => done());
     else done();
   }
 

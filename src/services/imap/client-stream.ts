@@ -3,7 +3,9 @@ import { type Duplex, Transform } from 'node:stream';
 import { constants, createDeflateRaw, type DeflateRaw } from 'node:zlib';
 import { closeWhenHeard } from '#service-kit/close-when-heard.js';
 import { isClientSocket } from '#service-kit/open-socket.js';
+import { PartsStream } from '#service-kit/parts-stream.js';
 import { RelayedStream } from '#service-kit/relayed-stream.js';
+import { TlsStream } from '#service-kit/tls-stream.js';
 import { Inflater } from './inflater.js';
 import type { RawLog } from './rawlog.js';
 
@@ -232,7 +234,8 @@ export class ClientStream {
     }
     const target = this.#deflate ?? this.#stream;
     const [only] = parts;
-    if (parts.length === 1 && only !== undefined) target.write(only);
+    if (target instanceof PartsStream) target.writeAll(parts);
+    else if (parts.length === 1 && only !== undefined) target.write(only);
     else {
       target.cork();
       for (const part of parts) target.write(part);
@@ -361,7 +364,7 @@ export class ClientStream {
     if (this.#isClosed) return;
     const deflate = this.#deflate;
     // Closing sends the end as well, once the kernel has everything; only TLS and compression have last words of their own.
-    if (deflate === undefined && this.#stream.writableLength === 0 && isPlain(this.#stream)) {
+    if (deflate === undefined && this.#stream.writableLength === 0 && hasNoLastWords(this.#stream)) {
       this.destroy();
       return;
     }
@@ -394,6 +397,7 @@ export class ClientStream {
   }
 }
 
-function isPlain(stream: Duplex): boolean {
-  return isClientSocket(stream) || stream instanceof RelayedStream;
+/** Or they have been said. */
+function hasNoLastWords(stream: Duplex): boolean {
+  return isClientSocket(stream) || stream instanceof RelayedStream || (stream instanceof TlsStream && stream.sayEnd());
 }
