@@ -173,6 +173,8 @@ export interface MailboxView extends AsyncDisposable {
   /** Stable id of the message content (Maildir base name or the GUID in the uidlist); copies and moved messages keep it. EMAILID is made from it (object-id.ts). */
   guidAt(seq: number): string;
 
+  /** Before many calls of `modSeqAt` and `guidAt` for messages that are not prepared: the first of them would wait, with the whole process, for a file. */
+  complete?(signal: AbortSignal): Promise<void>;
   /**
    * Makes the given needs of these messages (ascending, at most 1,000) readable by the accessors below, until the next call or sync.
    * An accessor whose need was not prepared throws (a programming error).

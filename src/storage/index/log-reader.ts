@@ -28,7 +28,7 @@ export function parseLogHeader(bytes: Buffer): { readonly logId: number; readonl
 }
 
 /** Less than asked for where the file ends. */
-export function readRange(fd: number, from: number, to: number): Buffer {
+export function readRange(fd: number, from: number, to: number): Buffer<ArrayBuffer> {
   const bytes = Buffer.allocUnsafeSlow(Math.max(0, to - from));
   let filled = 0;
   while (filled < bytes.length) {

@@ -333,6 +333,15 @@ export function applyRecord(state: IndexState, bytes: Buffer): Applied {
   }
 }
 
+/** Whether to apply it is up to columns that may not have been read yet. */
+export function needsWholeColumns(bytes: Buffer): boolean {
+  return (
+    bytes.readUInt32LE(8) === recordKind.flags &&
+    bytes.length >= recordHeaderBytes + 8 &&
+    bytes.readDoubleLE(recordHeaderBytes) < Number.MAX_SAFE_INTEGER
+  );
+}
+
 function readTables(state: IndexState, reader: ByteReader): { readonly sets: number[]; readonly suffixes: number[] } {
   const sets = Array.from({ length: reader.u16() }, () => {
     const names = Array.from({ length: reader.u16() }, () => reader.text());
@@ -381,6 +390,7 @@ function applyFlags(state: IndexState, reader: ByteReader): Applied {
   const { sets, suffixes } = readTables(state, reader);
   const count = reader.u32();
   const columns = state.columns;
+  const isConditional = unlessAbove < Number.MAX_SAFE_INTEGER;
   const modSeq = state.highestModSeq + 1;
   let changed = false;
   let row = -1;
@@ -393,13 +403,13 @@ function applyFlags(state: IndexState, reader: ByteReader): Applied {
     reader.u16();
     // Rows come in UID order, mostly neighbours.
     row = row + 1 < columns.length && columns.uid[row + 1] === uid ? row + 1 : columns.rowOf(uid);
-    if (row < 0 || columns.isDead(row) || (columns.modSeq[row] as number) > unlessAbove) continue;
-    columns.suffix[row] = suffix;
+    if (row < 0 || columns.isDead(row) || (isConditional && (columns.modSeq[row] as number) > unlessAbove)) continue;
+    columns.setSuffix(row, suffix);
     columns.bits[row] = ((columns.bits[row] as number) & ~rowBit.inNew) | (bits & rowBit.inNew);
     if (columns.flags[row] === flags && columns.keywordSet[row] === keywordSet) continue;
     columns.flags[row] = flags;
     columns.keywordSet[row] = keywordSet;
-    columns.modSeq[row] = modSeq;
+    columns.setModSeq(row, modSeq);
     changed = true;
   }
   if (!changed) return quiet;
@@ -421,7 +431,7 @@ function applyExpunge(state: IndexState, reader: ByteReader): Applied {
       if (columns.isDead(row)) continue;
       const uid = columns.uid[row] as number;
       state.markDead(row);
-      columns.modSeq[row] = modSeq;
+      columns.setModSeq(row, modSeq);
       if (runLast > 0 && uid !== runLast + 1) state.history.add(modSeq, runFirst, runLast);
       if (runLast === 0 || uid !== runLast + 1) runFirst = uid;
       runLast = uid;
@@ -458,10 +468,10 @@ function applySizes(state: IndexState, reader: ByteReader): Applied {
     const internalDate = reader.u32();
     const saveDate = reader.u32();
     if (row < 0) continue;
-    if (size !== unknown32) columns.size[row] = size;
-    if (virtualSize !== unknown32) columns.virtualSize[row] = virtualSize;
-    if (internalDate !== unknown32) columns.internalDate[row] = internalDate;
-    if (saveDate !== unknown32) columns.saveDate[row] = saveDate;
+    if (size !== unknown32) columns.set('size', row, size);
+    if (virtualSize !== unknown32) columns.set('virtualSize', row, virtualSize);
+    if (internalDate !== unknown32) columns.set('internalDate', row, internalDate);
+    if (saveDate !== unknown32) columns.set('saveDate', row, saveDate);
     if (size !== unknown32 && virtualSize !== unknown32) {
       const bits = columns.bits[row] as number;
       columns.bits[row] = size === virtualSize ? bits | rowBit.asStored : bits & ~rowBit.asStored;

@@ -11,34 +11,24 @@
 // A record that was cut off (crash, full disk) is skipped; the state before it is right, so whoever meets it compacts. When a process starts and
 // finds valid records behind a broken one, it cannot know what was lost, and the index is built anew from the Maildir.
 import { closeSync, fstatSync, mkdirSync, renameSync, unlinkSync, writeSync, writevSync } from 'node:fs';
-import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
 import { type DotLock, takeDotLock, tryDotLock } from '#util/dot-lock.js';
-import { type FilePermissions, privatePermissions } from '#util/file-permissions.js';
+import { privatePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import { appendBehind } from './append-behind.js';
 import { bootId } from './boot-id.js';
 import { type OpenLog, openLog, openLogId, writeParts } from './index-files.js';
-import { type IndexLimits, IndexState } from './index-state.js';
-import { type LoadedIndex, loadIndex } from './load-index.js';
+import type { IndexOptions } from './index-options.js';
+import { IndexState } from './index-state.js';
+import { type LoadedIndex, loadIndex, wholeBelowBytes } from './load-index.js';
 import { encodeLogHeader, logHeaderBytes, nextRecord, readRange, recordAt } from './log-reader.js';
 import { type Applied, applyRecord, modSeqRecord, sealRecord } from './log-record.js';
 import { applyNewRows, type NewRows, newRowsRecords } from './new-rows.js';
 import { encodeSnapshot } from './snapshot.js';
 
-export interface IndexOptions extends IndexLimits {
-  /** The log is compacted above this and above a quarter of the snapshot; 128 KB unless told. */
-  readonly compactLogBytes?: number;
-  /** Folder of the index files; undefined: in memory only. */
-  readonly folder: string | undefined;
-  /** It is the mailbox itself: where it is missing the mailbox is gone, and making it would bring back its name. */
-  readonly isFolderGiven?: boolean;
-  /** Of the files and, with the right to enter it, of the folder; private unless told. */
-  readonly permissions?: () => FilePermissions;
-  readonly log: Logger;
-}
-
 const defaultCompactLogBytes = 128 * 1024;
+/** A log that is so small a part of its snapshot is left as it is. */
+const closingPart = 32;
 /** Between seal and renames a process writes one snapshot; on a busy machine it may have to wait for its turn. */
 const sealWaitMs = 10_000;
 /** Logs in a row that are replaced before a record gets into them: something is wrong. */
@@ -91,17 +81,40 @@ export class MailboxIndex {
     return placeholder;
   }
 
-  /** Reads the files; where they are missing or unusable, the index is empty and `isBuilding`. */
-  static async open(options: IndexOptions): Promise<MailboxIndex> {
+  /**
+   * Reads the files; where they are missing or unusable, the index is empty and `isBuilding`.
+   * @param isWhole nothing is left for later
+   */
+  static async open(options: IndexOptions, isWhole = false): Promise<MailboxIndex> {
     if (options.folder === undefined) return new MailboxIndex(options, undefined);
-    const loaded = await loadIndex(options.folder, options, options.log);
+    const { lateAboveBytes = wholeBelowBytes, storage } = options;
+    const loading = isWhole ? {} : { lateAboveBytes, ...(storage === undefined ? {} : { storage }) };
+    const loaded = await loadIndex(options.folder, options, options.log, loading);
     const index = new MailboxIndex(options, loaded);
     if (loaded !== undefined && (loaded.isTorn || !loaded.bootId.equals(bootId()))) {
+      if (!(await index.complete())) {
+        index.close();
+        return MailboxIndex.open(options, true);
+      }
       // What the kernel had not written, or what was cut off, may have told clients about higher modseqs.
       index.append([modSeqRecord(freshModSeq())]);
       index.compact();
     } else index.#compactIfLarge();
     return index;
+  }
+
+  /** All columns of the state have been read. */
+  get isWhole(): boolean {
+    return this.state.columns.isWhole;
+  }
+
+  /** Reads the columns that were left for later. @returns false when they are damaged: the index has to be read, or made, anew */
+  async complete(): Promise<boolean> {
+    const { columns } = this.state;
+    if (columns.isWhole) return true;
+    if (!(await columns.complete())) return this.state.columns !== columns && this.complete();
+    if (columns === this.state.columns) this.#compactIfLarge();
+    return true;
   }
 
   /** The state has to be made from the Maildir, then published. */
@@ -166,9 +179,9 @@ export class MailboxIndex {
       // A peer that opened the mailbox at the same moment is publishing: two states side by side would give out different modseqs.
       const lock = await takeDotLock(`${folder}/roost.index`, { timeoutMs: publishWaitMs });
       try {
-        const theirs = await loadIndex(folder, this.#options, this.#options.log, true);
+        const theirs = await loadIndex(folder, this.#options, this.#options.log, { isLocked: true });
         if (theirs !== undefined && !theirs.isTorn && theirs.state.uidValidity === this.state.uidValidity) {
-          this.state = theirs.state;
+          this.#takeState(theirs.state);
           this.#use(theirs);
         } else this.#writeFiles(randomLogId());
       } finally {
@@ -198,8 +211,18 @@ export class MailboxIndex {
     }
   }
 
-  /** Positions of cache records are worth keeping: done when a mailbox is given up. */
+  /**
+   * Before a mailbox is given up: what the next opener would have to apply before a client has its answer becomes part of the snapshot. Sooner than while
+   * it is open, and not so soon that each short session writes a large snapshot.
+   */
+  compactBeforeClosing(): void {
+    const log = this.#log;
+    if (log === undefined || !this.isWhole) return;
+    if (log.position > Math.max(this.#options.compactLogBytes ?? defaultCompactLogBytes, this.#snapshotBytes / closingPart)) this.compact();
+  }
+
   close(): void {
+    this.state.columns.giveUp();
     if (this.#log !== undefined) closeSync(this.#log.fd);
     this.#log = undefined;
   }
@@ -397,9 +420,14 @@ export class MailboxIndex {
       return false;
     }
     // What we knew and the new files do not (a change not yet scanned there) is found by the next scan.
-    this.state = loaded.state;
+    this.#takeState(loaded.state);
     this.#use(loaded);
     return true;
+  }
+
+  #takeState(state: IndexState): void {
+    this.state.columns.giveUp();
+    this.state = state;
   }
 
   #replaceLog(log: OpenLog): void {
@@ -429,6 +457,8 @@ export class MailboxIndex {
 
   #compactIfLarge(): void {
     const log = this.#log;
+    // What has not been read is not worth waiting for: `complete` asks again.
+    if (!this.isWhole) return;
     if (log !== undefined && log.position > Math.max(this.#options.compactLogBytes ?? defaultCompactLogBytes, this.#snapshotBytes / 4))
       this.compact();
   }

@@ -2,15 +2,20 @@
 //
 // Three sections with a checksum each follow a fixed header: texts (keywords, suffixes, history), columns, file names. Little-endian; a machine of
 // the other kind keeps its indexes in memory. Anything unexpected makes the reader refuse the file, and the index is rebuilt.
-import { crc32 } from '#util/crc32.js';
+//
+// The columns have checksums of their own in three parts, so that a mailbox can be opened with those a client is told about first (late-columns.ts).
+import { crc32, joinedCrc32 } from '#util/crc32.js';
 import { ByteReader, ByteWriter } from './byte-writer.js';
-import { type Columns, rowBit } from './columns.js';
+import { type Columns, type EarlyColumns, rowBit } from './columns.js';
 import { type IndexLimits, IndexState } from './index-state.js';
+import { LateColumns, type LateSource } from './late-columns.js';
 import { readStamps, writeStamps } from './log-record.js';
 
 export const snapshotMagic = 'ROOSTIX1';
 export const snapshotVersion = 1;
 export const snapshotHeaderBytes = 256;
+/** Earlier programs left zero there. */
+const hasPartCrcs = 1;
 
 /** What ties a snapshot to the log that continues it. */
 export interface LogPosition {
@@ -26,7 +31,18 @@ export interface SnapshotHeader extends LogPosition {
   readonly textCrc: number;
   readonly columnCrc: number;
   readonly heapCrc: number;
+  /** Undefined in files of earlier programs. */
+  readonly partCrcs: PartCrcs | undefined;
   readonly bytes: Buffer;
+}
+
+/** Checksums of parts of the column section. */
+interface PartCrcs {
+  readonly uids: number;
+  readonly keywordSets: number;
+  readonly flags: number;
+  /** Of modseqs, keyword sets and files, as if these followed on each other. */
+  readonly late: number;
 }
 
 const align8 = (value: number): number => (value + 7) & ~7;
@@ -58,10 +74,42 @@ function elementBytes(name: (typeof columnOrder)[number]): number {
 }
 
 export function columnBytesFor(rows: number): number {
-  let bytes = 0;
-  for (const name of columnOrder) bytes += align8(rows * elementBytes(name));
-  return bytes;
+  return placesOf(rows).end;
 }
+
+/** Where the parts of the column section begin, in it. */
+interface ColumnPlaces {
+  /** Behind the modseqs. */
+  readonly uids: number;
+  readonly keywordSets: number;
+  /** Suffixes, names, sizes, dates. */
+  readonly files: number;
+  /** Flags and bits. */
+  readonly flags: number;
+  readonly end: number;
+}
+
+export function placesOf(rows: number): ColumnPlaces {
+  const starts = new Map<string, number>();
+  let end = 0;
+  for (const name of columnOrder) {
+    starts.set(name, end);
+    end += align8(rows * elementBytes(name));
+  }
+  return {
+    uids: starts.get('uid') ?? 0,
+    keywordSets: starts.get('keywordSet') ?? 0,
+    files: starts.get('suffix') ?? 0,
+    flags: starts.get('flags') ?? 0,
+    end,
+  };
+}
+
+/** Octets of a part, each column and its padding, as `encodeColumns` makes them. */
+const partOf = (first: (typeof columnOrder)[number], end?: (typeof columnOrder)[number]): [number, number | undefined] => [
+  columnOrder.indexOf(first) * 2,
+  end === undefined ? undefined : columnOrder.indexOf(end) * 2,
+];
 
 /** The whole file, to be written before the state changes. Dead rows of the state are left out. */
 export function encodeSnapshot(state: IndexState, position: LogPosition, bootId: Buffer): Buffer[] {
@@ -90,13 +138,31 @@ export function encodeSnapshot(state: IndexState, position: LogPosition, bootId:
   writeStamps(stamps, state.stamps);
   stamps.finish().copy(header, 96);
   header.writeUInt32LE(crc32(text), 176);
-  header.writeUInt32LE(
-    columns.reduce((seed, part) => crc32(part, seed), 0),
-    180,
-  );
+  writeColumnCrcs(header, columns);
   header.writeUInt32LE(crc32(heap.bytes), 184);
   header.writeUInt32LE(crc32(header), 16);
   return [header, text, ...columns, heap.bytes];
+}
+
+/** The checksum of the whole section is that of its parts one behind the other: nothing is gone through twice. */
+function writeColumnCrcs(header: Buffer, columns: readonly Buffer[]): void {
+  const crcOf = (parts: readonly Buffer[]): { readonly crc: number; readonly octets: number } => ({
+    crc: parts.reduce((seed, part) => crc32(part, seed), 0),
+    octets: parts.reduce((sum, part) => sum + part.length, 0),
+  });
+  const modSeqs = crcOf(columns.slice(...partOf('modSeq', 'uid')));
+  const uids = crcOf(columns.slice(...partOf('uid', 'keywordSet')));
+  const keywordSets = crcOf(columns.slice(...partOf('keywordSet', 'suffix')));
+  const files = crcOf(columns.slice(...partOf('suffix', 'flags')));
+  const flags = crcOf(columns.slice(...partOf('flags')));
+  const joined = (...parts: readonly { readonly crc: number; readonly octets: number }[]): number =>
+    parts.reduce((crc, part) => joinedCrc32(crc, part.crc, part.octets), 0);
+  header.writeUInt32LE(joined(modSeqs, uids, keywordSets, files, flags), 180);
+  header.writeUInt32LE(uids.crc, 188);
+  header.writeUInt32LE(keywordSets.crc, 192);
+  header.writeUInt32LE(flags.crc, 196);
+  header.writeUInt32LE(joined(modSeqs, keywordSets, files), 200);
+  header.writeUInt32LE(hasPartCrcs, 204);
 }
 
 /** Undefined when all rows are live. */
@@ -211,6 +277,15 @@ export function parseSnapshotHeader(bytes: Buffer, fileBytes: number): SnapshotH
     textCrc: header.readUInt32LE(176),
     columnCrc: header.readUInt32LE(180),
     heapCrc: header.readUInt32LE(184),
+    partCrcs:
+      header.readUInt32LE(204) === hasPartCrcs
+        ? {
+            uids: header.readUInt32LE(188),
+            keywordSets: header.readUInt32LE(192),
+            flags: header.readUInt32LE(196),
+            late: header.readUInt32LE(200),
+          }
+        : undefined,
     bytes: header,
   };
   return fileBytes === snapshotHeaderBytes + parsed.textBytes + parsed.columnBytes + parsed.heapBytes ? parsed : undefined;
@@ -228,7 +303,22 @@ export function decodeSnapshot(
   heap: Buffer<ArrayBuffer>,
   limits: IndexLimits,
 ): IndexState | undefined {
-  if (crc32(text) !== header.textCrc || crc32(columns) !== header.columnCrc || crc32(heap) !== header.heapCrc) return undefined;
+  if (crc32(columns) !== header.columnCrc || crc32(heap) !== header.heapCrc) return undefined;
+  const state = decodeWithoutColumns(header, text, limits);
+  if (state === undefined) return undefined;
+  const { rows } = header;
+  const places = placesOf(rows);
+  const [uid] = columnsAt(['uid'], columns.subarray(places.uids), rows);
+  const [keywordSet] = columnsAt(['keywordSet'], columns.subarray(places.keywordSets), rows);
+  const [flags, bits] = columnsAt(['flags', 'bits'], columns.subarray(places.flags), rows);
+  const late = lateColumnsOf(rows, columns.subarray(0, places.uids), columns.subarray(places.keywordSets, places.flags), heap);
+  takeColumns(state, { uid, keywordSet, flags, bits } as EarlyColumns, late);
+  return state;
+}
+
+/** The state of a snapshot but for its columns. @returns undefined when the checksum or a value is wrong */
+export function decodeWithoutColumns(header: SnapshotHeader, text: Buffer, limits: IndexLimits): IndexState | undefined {
+  if (crc32(text) !== header.textCrc) return undefined;
   const { bytes } = header;
   const state = new IndexState(limits, bytes.readDoubleLE(48));
   try {
@@ -243,18 +333,56 @@ export function decodeSnapshot(
   state.cacheId = bytes.readUInt32LE(68);
   state.cacheLength = bytes.readDoubleLE(72);
   state.stamps = readStamps(new ByteReader(bytes, 96));
-  const { rows } = header;
-  let at = 0;
-  for (const name of columnOrder) {
-    Object.assign(state.columns, { [name]: viewOf(name, columns, at, rows) });
-    at += align8(rows * elementBytes(name));
-  }
-  state.columns.length = rows;
-  state.columns.capacity = rows;
-  state.columns.heap = heap;
-  state.columns.heapLength = heap.length;
-  state.liveCount = rows;
   return state;
+}
+
+/** Octets of the columns that a mailbox is opened with, each part in memory of its own. */
+export interface EarlyParts {
+  readonly uids: Buffer;
+  /** Undefined where there is but one set. */
+  readonly keywordSets: Buffer | undefined;
+  readonly flags: Buffer;
+}
+
+/**
+ * Adds the columns to a state that has none.
+ * @param late where the others are
+ * @returns false when a checksum is wrong
+ */
+export function takeEarlyColumns(state: IndexState, { rows, partCrcs }: SnapshotHeader, parts: EarlyParts, late: LateSource): boolean {
+  const isRight = (part: Buffer, crc: number | undefined): boolean => crc32(part) === crc;
+  if (!isRight(parts.uids, partCrcs?.uids) || !isRight(parts.flags, partCrcs?.flags)) return false;
+  if (parts.keywordSets !== undefined && !isRight(parts.keywordSets, partCrcs?.keywordSets)) return false;
+  const [uid] = columnsAt(['uid'], parts.uids, rows);
+  const [flags, bits] = columnsAt(['flags', 'bits'], parts.flags, rows);
+  const keywordSet = parts.keywordSets === undefined ? new Uint32Array(rows) : columnsAt(['keywordSet'], parts.keywordSets, rows)[0];
+  takeColumns(state, { uid, keywordSet, flags, bits } as EarlyColumns, late);
+  return true;
+}
+
+function takeColumns(state: IndexState, early: EarlyColumns, late: LateColumns | LateSource): void {
+  state.columns.take(early, late);
+  state.liveCount = early.uid.length;
+}
+
+/** @param modSeqs octets of that column, `others` of those from the keyword sets on, which come with the early columns */
+export function lateColumnsOf(rows: number, modSeqs: Buffer, others: Buffer, heap: Buffer<ArrayBuffer>): LateColumns {
+  const late = new LateColumns();
+  Object.assign(late, { modSeq: viewOf('modSeq', modSeqs, 0, rows), heap });
+  const names = columnOrder.slice(columnOrder.indexOf('keywordSet'), columnOrder.indexOf('flags'));
+  for (const [index, column] of columnsAt(names, others, rows).entries())
+    if (index > 0) Object.assign(late, { [names[index] as string]: column });
+  return late;
+}
+
+/** Neighbouring columns. */
+function columnsAt(names: readonly (typeof columnOrder)[number][], bytes: Buffer, rows: number): TypedArray[] {
+  let at = 0;
+  return names.map((name) => {
+    const column = viewOf(name, bytes, at, rows);
+    at += align8(rows * elementBytes(name));
+    return column;
+  });
 }
 
 function decodeText(state: IndexState, text: Buffer): void {

@@ -18,13 +18,15 @@ import { StorageError } from '../errors.js';
 import { HeaderKeys } from '../header-keys.js';
 import { CacheFile } from '../index/cache-file.js';
 import { rowBit } from '../index/columns.js';
+import type { IndexOptions } from '../index/index-options.js';
 import type { FileStamp, IndexState, Stamps } from '../index/index-state.js';
 import { KeyFile } from '../index/key-file.js';
 import { modSeqRecord, stampsRecord } from '../index/log-record.js';
-import { freshModSeq, type IndexOptions, MailboxIndex } from '../index/mailbox-index.js';
+import { freshModSeq, MailboxIndex } from '../index/mailbox-index.js';
 import { firstCachedNames } from './cached-names.js';
 import { syncPath } from './file-calls.js';
 import type { NameMaker } from './file-name.js';
+import { LateReading } from './late-reading.js';
 import { UidListFile } from './list-file.js';
 import type { Numbering } from './numbering.js';
 import type { MaildirOptions } from './options.js';
@@ -61,6 +63,7 @@ export class MaildirBox {
   readonly notifier = new ChangeNotifier();
   readonly quickReads = new QuickReads();
   readonly quiet = new QuietTime();
+  readonly lateReading = new LateReading();
   readonly headerKeys = new HeaderKeys();
   readonly syncNew: SharedRun;
   readonly syncCur: SharedRun;
@@ -136,17 +139,39 @@ export class MaildirBox {
     if (this.index.needsReload && (await this.index.reload())) this.changed();
   }
 
-  /** Reads the index from disk; where there is none, `build` makes its first state from the folder. */
+  /**
+   * Reads the index from disk, as much of it as a mailbox is opened with (late-columns.ts); where there is none, `build` makes its first state from
+   * the folder.
+   */
   async load(build: () => Promise<void>, signal: AbortSignal): Promise<void> {
-    await this.mutex.run(() => this.loadHeld(build), signal);
+    await this.mutex.run(() => (this.isLoaded ? undefined : this.#readIndex(build)), signal);
   }
 
-  /** The same for a caller that holds the mutex: the memory may have been given to others while it waited. */
+  /** The same, and all of it, for a caller that holds the mutex: the memory may have been given to others while it waited. */
   async loadHeld(build: () => Promise<void>): Promise<void> {
-    if (this.isLoaded) return;
+    if (!this.isLoaded) await this.#readIndex(build);
+    if (await this.index.complete()) return;
+    // Views go on in the new state. What is damaged is found, and told, when the files are read as at a first opening.
+    this.checkExists();
+    this.#giveUpMemory();
+    await this.#readIndex(build, true);
+    this.changed();
+  }
+
+  /** Waits for the columns that a mailbox can be opened without. @returns false when they are damaged: `loadHeld` makes them anew */
+  async complete(): Promise<boolean> {
+    const { index } = this;
+    if (index.isWhole) return true;
+    const isWhole = await index.complete();
+    // Expunged rows that were there from the start.
+    if (isWhole && this.index === index) this.compactIfPossible();
+    return isWhole;
+  }
+
+  async #readIndex(build: () => Promise<void>, isWhole = false): Promise<void> {
     this.#permissions = undefined;
     this.#curInode = statSync(this.curDir, { throwIfNoEntry: false })?.ino ?? 0;
-    this.index = await MailboxIndex.open(this.#indexOptions());
+    this.index = await MailboxIndex.open(this.#indexOptions(), isWhole);
     if (this.index.isBuilding) {
       await build();
       await this.index.publish();
@@ -166,7 +191,7 @@ export class MaildirBox {
   /** Lets the next opener find what was cached without looking through it. */
   saveCachePositions(minimumBytes = Math.max(cachePositionsBytes, this.state.cacheLength * cachePositionsPart)): void {
     const { cache, index } = this;
-    if (cache === undefined || cache.unindexedBytes(index.state) < minimumBytes) return;
+    if (cache === undefined || !index.isWhole || cache.unindexedBytes(index.state) < minimumBytes) return;
     index.compact();
     cache.indexed(index.state);
   }
@@ -175,7 +200,7 @@ export class MaildirBox {
   tidyCache(): void {
     const { cache } = this;
     const { state } = this.index;
-    if (cache === undefined || !this.isLoaded || !cache.isSuspicious(state)) return;
+    if (cache === undefined || !this.isLoaded || !this.index.isWhole || !cache.isSuspicious(state)) return;
     const isCurrent = (): boolean => this.isLoaded && !this.isDeleted && this.cache === cache && this.index.state === state;
     this.background(
       cache.compact(state, isCurrent).then(() => {
@@ -192,13 +217,21 @@ export class MaildirBox {
 
   /** Frees the memory of a mailbox whose sessions are all parked. Its watches stay. */
   unloadIfParked(): void {
-    if (this.isLoaded && this.views.size === 0 && !this.mutex.isHeld && this.#background.size === 0) this.unload();
+    if (!this.isLoaded || this.views.size > 0 || this.mutex.isHeld) return;
+    if (this.#background.size === 0) this.unload();
+    else this.#isUnloadedAfterwards = true;
   }
 
   /** Gives up what can be read again; the last scalars stay for who still asks. */
   unload(): void {
-    this.quiet.stop();
     this.saveCachePositions(cachePositionsBytes / 16);
+    if (this.isLoaded) this.index.compactBeforeClosing();
+    this.#giveUpMemory();
+  }
+
+  #giveUpMemory(): void {
+    this.quiet.stop();
+    this.lateReading.stop();
     this.#lockOwner[Symbol.dispose]();
     this.list.close();
     this.cache?.close();
@@ -227,7 +260,9 @@ export class MaildirBox {
         return now().indexDir === now().mailDir;
       },
       permissions: () => this.permissions,
+      storage: this.quickReads.storage,
       ...(this.options.compactLogBytes === undefined ? {} : { compactLogBytes: this.options.compactLogBytes }),
+      ...(this.options.lateAboveBytes === undefined ? {} : { lateAboveBytes: this.options.lateAboveBytes }),
       log: this.log,
     };
   }
@@ -277,6 +312,12 @@ export class MaildirBox {
   get permissions(): FilePermissions {
     this.#permissions ??= permissionsIn(this.paths.mailDir);
     return this.#permissions;
+  }
+
+  /** @throws StorageError `unavailable` while nothing, or not everything, is known of the messages */
+  checkLoaded(): void {
+    this.index.checkLoaded();
+    if (!this.isLoaded) throw new StorageError('unavailable', `${this.paths.mailDir} is being read`);
   }
 
   checkExists(): void {
@@ -388,7 +429,7 @@ export class MaildirBox {
   compactIfPossible(): void {
     this.tidyCache();
     const { state } = this.index;
-    if (!state.hasDeadRows) return;
+    if (!state.hasDeadRows || !this.index.isWhole) return;
     for (const { numbering } of this.views) if (numbering.state !== state || !numbering.allowsCompaction) return;
     state.columns.compact();
     for (const { numbering } of this.views) numbering.compacted();
@@ -402,9 +443,16 @@ export class MaildirBox {
   background(work: Promise<void>, doing: string): void {
     const guarded = work
       .catch((error: unknown) => this.log.error('maildir.background', `Could not ${doing} in ${this.paths.mailDir}`, { error }))
-      .finally(() => this.#background.delete(guarded));
+      .finally(() => {
+        this.#background.delete(guarded);
+        if (this.#background.size > 0 || !this.#isUnloadedAfterwards) return;
+        this.#isUnloadedAfterwards = false;
+        this.unloadIfParked();
+      });
     this.#background.add(guarded);
   }
+  /** It was to be given up while there was work. */
+  #isUnloadedAfterwards = false;
   readonly #background = new Set<Promise<void>>();
 
   async settled(): Promise<void> {

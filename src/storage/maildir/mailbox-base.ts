@@ -7,7 +7,7 @@ import { flagBit, type MailboxStatus, type ModSeq, type Uid } from '../types.js'
 import { MaildirAppend } from './append.js';
 import type { MaildirBox } from './box.js';
 import { learnFacts } from './message-files.js';
-import { inMemory, refresh } from './reconcile.js';
+import { inMemory, refresh, wholeIndex } from './reconcile.js';
 
 /** What the driver does for its mailboxes. */
 export interface MailboxHost {
@@ -65,8 +65,10 @@ export abstract class MaildirMailboxBase implements Mailbox {
 
   async status(options: { readonly size: boolean }, signal: AbortSignal): Promise<MailboxStatus> {
     // Its memory may be given to other mailboxes while it is looked at.
-    do await this.fresh(signal);
-    while (!this.box.isLoaded);
+    do {
+      await this.fresh(signal);
+      if (options.size) await wholeIndex(this.box, signal);
+    } while (!this.box.isLoaded);
     const { state } = this.box;
     let unseen = 0;
     let deleted = 0;

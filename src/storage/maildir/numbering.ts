@@ -200,8 +200,10 @@ export class Numbering {
     const { state } = this;
     const row = state.columns.rowOf(uid);
     if (row < 0) return { uid, flags: 0, keywords: [], modSeq: undefined };
-    const { flags, modSeq } = state.columns;
-    return { uid, flags: flags[row] as number, keywords: state.keywordsOf(row), modSeq: modSeq[row] as number };
+    const { flags, isWhole } = state.columns;
+    // A state whose modseqs were not read yet may have been given up because they cannot be.
+    const modSeq = isWhole ? (state.columns.modSeq[row] as number) : undefined;
+    return { uid, flags: flags[row] as number, keywords: state.keywordsOf(row), modSeq };
   }
 
   /** Gives up the state; only the UIDs stay, as ranges. Until `resume` the messages are ghosts: their UIDs are known and nothing else. */

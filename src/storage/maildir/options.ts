@@ -39,6 +39,8 @@ export interface MaildirOptions {
   readonly maxExpungeHistory: number;
   /** Size of the index log at which it is compacted, if it is also a quarter of the snapshot; undefined: the default. */
   readonly compactLogBytes?: number;
+  /** Size of a snapshot above which a part of it is read later; undefined: the default. */
+  readonly lateAboveBytes?: number;
   /** For work that belongs to no session (recently used mailboxes, watches). */
   readonly log: Logger;
 }

@@ -43,6 +43,9 @@ const fewArrivals = 64;
 /** A folder of this size has room for some hundred names at most, whatever its file system counts. */
 const fewNamesBytes = 4096;
 
+/** For who waits for the mailbox while nobody waits for him. */
+const restTimeoutMs = 60_000;
+
 /** How long a look at the folder lasts for those who do not ask for news. Dovecot lets 5 s pass. */
 const lagMs = 1000;
 
@@ -65,7 +68,7 @@ export async function refresh(box: MaildirBox, signal: AbortSignal, mayLag = fal
   const { stamps } = box.state;
   if (findOutdated(box, nowMs) !== undefined) await inMemory(box, () => refreshHeld(box, undefined, signal), signal);
   else if (stamps.newRecheckAtMs === 0) box.quiet.found(nowMs, stamps.curRecheckAtMs, () => box.watchedFolders);
-  else if (hasUnknownArrivals(box)) {
+  else if (await hasUnknownArrivals(box, signal)) {
     const order = { inNew: true, inCur: false, list: false, keywords: false };
     await inMemory(box, () => reconcile(box, order, undefined, signal), signal);
   }
@@ -77,7 +80,7 @@ export async function refresh(box: MaildirBox, signal: AbortSignal, mayLag = fal
  * by other means and asks must find it. Bounded: of a folder with more names than a few, which read-write sessions do not leave behind, only those are
  * read.
  */
-function hasUnknownArrivals(box: MaildirBox): boolean {
+async function hasUnknownArrivals(box: MaildirBox, signal: AbortSignal): Promise<boolean> {
   let names: readonly string[] | undefined;
   try {
     const size = statSync(box.newDir).size;
@@ -86,6 +89,7 @@ function hasUnknownArrivals(box: MaildirBox): boolean {
     // Whatever is wrong, the next look reports it.
   }
   if (names === undefined || names.length > fewArrivals) return false;
+  if (names.length > 0) await wholeIndex(box, signal);
   const lookup = new LinearLookup(box.state.columns);
   return names.some((name) => !name.startsWith('.') && lookup.find(name, baseLength(name)) < 0);
 }
@@ -110,6 +114,23 @@ export function inMemory<Result>(box: MaildirBox, work: () => Promise<Result>, s
     await box.loadHeld(() => refreshHeld(box, undefined, signal));
     return await work();
   }, signal);
+}
+
+/** Waits until the whole index is in memory, not only what a mailbox is opened with. */
+export async function wholeIndex(box: MaildirBox, signal: AbortSignal): Promise<void> {
+  if (box.isLoaded && (await box.complete())) return;
+  await inMemory(box, async () => undefined, signal);
+}
+
+/** The same soon, with nobody waiting for it. */
+export function readRestSoon(box: MaildirBox): void {
+  if (box.index.isWhole) return;
+  box.lateReading.begin(() => {
+    if (!box.isLoaded || box.isDeleted) return;
+    wholeIndex(box, AbortSignal.timeout(restTimeoutMs)).catch((error: unknown) =>
+      box.log.warning('index.rest', `Could not read all of the index of ${box.paths.mailDir}`, { error }),
+    );
+  });
 }
 
 /** The same as `refresh` for a caller that holds the mutex, and the dot lock if given. */

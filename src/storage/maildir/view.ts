@@ -17,6 +17,7 @@ import type {
   ViewChanges,
 } from '../mailbox.js';
 import type { SearchQuery } from '../search.js';
+import { isOfFlags } from '../search-flags.js';
 import { evaluateSearch } from '../search-run.js';
 import type { HeaderKeyFound, HeaderWanted, MessageFact } from '../search-source.js';
 import { flagBit, type MessageNeeds, type ModSeq, type Uid } from '../types.js';
@@ -34,7 +35,7 @@ import { headerOutcomes } from './key-scan.js';
 import { MaildirMailboxBase } from './mailbox-base.js';
 import { expungedError, learnFacts, openReader, peekMessage } from './message-files.js';
 import { Numbering } from './numbering.js';
-import { refresh } from './reconcile.js';
+import { readRestSoon, refresh, wholeIndex } from './reconcile.js';
 import type { Contents } from './summaries.js';
 import { claimRecent, takeNew } from './take-new.js';
 import { ViewNews } from './view-news.js';
@@ -77,6 +78,7 @@ export class MaildirView implements MailboxView {
     view.#news.noteRecent(firstRecent, box.state.highestUid);
     view.#news.start(view.recentCount);
     box.compactIfPossible();
+    readRestSoon(box);
     return view;
   }
 
@@ -91,6 +93,7 @@ export class MaildirView implements MailboxView {
     view.numbering.takeOver([...numbersOf(suspended.uids)], suspended.uidNext);
     view.#news.resume(suspended);
     box.views.add(view);
+    readRestSoon(box);
     return view;
   }
 
@@ -166,6 +169,10 @@ export class MaildirView implements MailboxView {
   guidAt(seq: number): string {
     const row = this.numbering.rowAt(seq);
     return row < 0 ? '' : guidOf(this.numbering.state, row);
+  }
+
+  async complete(signal: AbortSignal): Promise<void> {
+    await this.#ready(signal);
   }
 
   async prepare(seqs: readonly number[], needs: MessageNeeds, signal: AbortSignal): Promise<readonly number[]> {
@@ -279,7 +286,7 @@ export class MaildirView implements MailboxView {
   }
 
   async search(query: SearchQuery, signal: AbortSignal): Promise<number[]> {
-    await this.#ready(signal);
+    await (isOfFlags(query) ? this.#loaded(signal) : this.#ready(signal));
     return evaluateSearch(query, this, signal);
   }
 
@@ -336,12 +343,14 @@ export class MaildirView implements MailboxView {
   }
 
   async sync(options: SyncOptions, signal: AbortSignal): Promise<ViewChanges> {
-    await this.#ready(signal);
+    await this.#loaded(signal);
     const box = this.#box;
     await refresh(box, signal, options.mayLag);
     if (!this.isReadOnly || box.options.emptyNew) await takeNew(box, signal);
+    // Which messages have changed, their modseqs tell.
+    if (!box.index.isWhole && box.state.highestModSeq > this.#news.syncedModSeq) await wholeIndex(box, signal);
     // Given up while others were waited for: all messages would be told as gone.
-    box.index.checkLoaded();
+    box.checkLoaded();
     this.#checkState();
     // From here on without a pause: what is reported is one moment's state.
     this.#prepared = nothingPrepared;
@@ -429,10 +438,18 @@ export class MaildirView implements MailboxView {
     this.#news.moveTo(state);
   }
 
-  async #ready(signal: AbortSignal): Promise<void> {
+  /** What a view is opened with is in memory: UIDs, flags, keywords. */
+  async #loaded(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     this.#box.checkExists();
     while (!this.#box.isLoaded) await this.mailbox.ready(signal);
+    this.#checkState();
+  }
+
+  /** Everything is. */
+  async #ready(signal: AbortSignal): Promise<void> {
+    await this.#loaded(signal);
+    while (!this.#box.isLoaded || !this.#box.index.isWhole) await wholeIndex(this.#box, signal);
     this.#checkState();
   }
 

@@ -18,6 +18,12 @@ type File = (typeof files)[number];
 const isFullRun = process.env['ROOST_TORN_ALL'] === '1';
 const masks = isFullRun ? [0x01, 0x02, 0x04, 0x08, 0x10, 0x20, 0x40, 0x80, 0x55, 0xff] : [0x55];
 const lanes = 4;
+/** How the snapshot is read; as small as it is here, all of it at once. */
+const readings = [
+  { how: '', options: {} },
+  { how: ', a part of the snapshot read later,', options: { lateAboveBytes: 0 } },
+] as const;
+type Reading = (typeof readings)[number];
 const timeout = isFullRun ? 900_000 : 240_000;
 
 interface Attempt {
@@ -53,8 +59,8 @@ async function describeMailbox(mailbox: Mailbox): Promise<string[]> {
 }
 
 /** A mailbox whose snapshot, log and cache all hold something. */
-async function makeSample(): Promise<Sample> {
-  const world = await MaildirWorld.make({}, memoryFolder());
+async function makeSample({ options }: Reading): Promise<Sample> {
+  const world = await MaildirWorld.make(options, memoryFolder());
   const mailbox = await world.create('box');
   await fill(mailbox, 3, { flags: seen });
   await describeMailbox(mailbox);
@@ -106,10 +112,10 @@ function restore(sample: Sample): void {
 }
 
 /** Several mailboxes at once, each its share of the positions: most of the time an open waits for one of the small files. */
-async function everywhere(file: File, attempts: (bytes: Buffer) => Iterable<Attempt>): Promise<void> {
+async function everywhere(file: File, reading: Reading, attempts: (bytes: Buffer) => Iterable<Attempt>): Promise<void> {
   await Promise.all(
     Array.from({ length: lanes }, async (_, lane) => {
-      const sample = await makeSample();
+      const sample = await makeSample(reading);
       await using _world = sample.world;
       const bytes = sample.contents.get(file) ?? Buffer.alloc(0);
       assert.ok(bytes.length > 64);
@@ -146,23 +152,23 @@ function* zeroedTails(bytes: Buffer): Iterable<Attempt> {
   }
 }
 
-for (const file of files) {
-  describe(`${file}`, () => {
-    it('may be broken at any octet', { timeout }, () => everywhere(file, brokenOctets));
+for (const [file, reading] of files.flatMap((file) => readings.map((reading) => [file, reading] as const))) {
+  describe(`${file}${reading.how}`, () => {
+    it('may be broken at any octet', { timeout }, () => everywhere(file, reading, brokenOctets));
 
-    it('may be cut at any length', { timeout }, () => everywhere(file, cuts));
+    it('may be cut at any length', { timeout }, () => everywhere(file, reading, cuts));
 
-    it('may end in zeros from any octet on', { timeout, skip: !isFullRun }, () => everywhere(file, zeroedTails));
+    it('may end in zeros from any octet on', { timeout, skip: !isFullRun }, () => everywhere(file, reading, zeroedTails));
 
     it('may be deleted', async () => {
-      const sample = await makeSample();
+      const sample = await makeSample(reading);
       await using _world = sample.world;
       await rm(join(sample.folder, file));
       await openBroken(sample, 'deleted');
     });
 
     it('may be deleted while the mailbox is open', async () => {
-      const sample = await makeSample();
+      const sample = await makeSample(reading);
       await using world = sample.world;
       const mailbox = await world.open('box');
       await using view = await openView(mailbox);

@@ -43,12 +43,13 @@ async function run(session: Session, command: FetchCommand, call: CommandCall): 
   }
   if (usesModSeq) session.useModSeqs();
   const plan = planFetch(session, command.items, call.isUid, command.changedSince !== undefined);
+  const listing = listingItems(plan);
+  if (usesModSeq || listing === undefined) await session.view.complete?.(call.signal);
   const progress: Progress = { skipped: 0, failed: 0 };
   // RFC 9394 3.4: the part is taken first, whatever changed of it is reported.
   const part = command.partial === undefined ? numbersOf(ranges) : partialOf([...numbersOf(ranges)], command.partial);
   const limited = limitSeqs(session, session.view, changedOf(session, part, command.changedSince));
   const seqs = limited.part;
-  const listing = listingItems(plan);
   const isWhole = command.partial === undefined && command.changedSince === undefined && limited.code === undefined;
   if (listing !== undefined) await writeListing(session, isWhole ? { runs: ranges } : { seqs }, listing, call.signal);
   else {
