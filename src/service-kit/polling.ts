@@ -39,7 +39,9 @@ export class Poller {
   readonly #errno: () => number;
   readonly #fd: number;
   readonly #handle: { ref(): void; unref(): void };
-  readonly #watched = new Map<number, Polled>();
+  /** By descriptor. Not in a Map: what has gone would be kept by its old tables (util/cell-map.ts). */
+  readonly #watched: (Polled | undefined)[] = [];
+  #count = 0;
   readonly #event = Buffer.from(new ArrayBuffer(layout.size));
   readonly #events = Buffer.from(new ArrayBuffer(layout.size * maxEvents));
   #lastSerial = 0;
@@ -83,11 +85,15 @@ export class Poller {
     if (this.#control(this.#fd, what, fd, this.#event) < 0 && what !== command.remove) throw this.#error(`epoll_ctl(${fd})`);
     polled.interest = events;
     if (events === 0) {
-      this.#watched.delete(fd);
-      if (this.#watched.size === 0) this.#handle.unref();
+      this.#watched[fd] = undefined;
+      this.#count -= 1;
+      if (this.#count === 0) this.#handle.unref();
     } else if (before === 0) {
-      this.#watched.set(fd, polled);
-      if (this.#watched.size === 1) this.#handle.ref();
+      // One after the other: an array with holes in it would become a table.
+      while (this.#watched.length <= fd) this.#watched.push(undefined);
+      this.#watched[fd] = polled;
+      this.#count += 1;
+      if (this.#count === 1) this.#handle.ref();
     }
   }
 
@@ -104,7 +110,7 @@ export class Poller {
     const count = this.#wait(this.#fd, events, maxEvents, 0);
     for (let index = 0; index < count; index += 1) {
       const at = index * layout.size;
-      const polled = this.#watched.get(events.readInt32LE(at + layout.data));
+      const polled = this.#watched[events.readInt32LE(at + layout.data)];
       // Not any more, or another connection by now: one of the events before has changed it.
       if (polled?.serial === events.readUInt32LE(at + layout.data + 4)) polled.onReady(events.readUInt32LE(at));
     }
