@@ -387,10 +387,11 @@ export class ClientConnection {
   }
 }
 
-/** A line for the debug log: what a client sent to prove itself is hidden. */
+/** A line for the debug log: what a client sent to prove itself is hidden, and what lets it in later. */
 function maskLine(command: string, args: readonly string[]): string {
   const shown = args.map((arg, index) => {
-    if (arg.startsWith('resp=')) return 'resp=<hidden>';
+    const secret = /^(?:resp|roost_claim|roost_again)=/.exec(arg);
+    if (secret !== null) return `${secret[0]}<hidden>`;
     return command === 'COOKIE' || (command === 'CONT' && index === 1) ? '<hidden>' : arg;
   });
   return [command, ...shown].join(' ').slice(0, 1000);

@@ -3,6 +3,7 @@ import { createHmac, randomBytes } from 'node:crypto';
 import { describe, it, type TestContext } from 'node:test';
 import fc from 'fast-check';
 import { ClaimOpener, ClaimSealer } from '#auth/claim-token.js';
+import { type Logger, silentLogger } from '#log/logger.js';
 import { createFixture, type FixtureOptions, plainResponse } from './fixture.js';
 
 const greetingLines = 9;
@@ -86,9 +87,9 @@ describe('auth client protocol', () => {
     ]);
   });
 
-  const again = async (t: TestContext, wanted: string, settings: FixtureOptions['settings'] = {}) => {
+  const again = async (t: TestContext, wanted: string, settings: FixtureOptions['settings'] = {}, log = silentLogger) => {
     const secret = randomBytes(32);
-    const fixture = createFixture(t, { claims: new ClaimSealer(secret), settings });
+    const fixture = createFixture(t, { claims: new ClaimSealer(secret), settings, log });
     const wire = fixture.client(true);
     await wire.take(greetingLines);
     wire.send(`VERSION\t1\t1\nCPID\t71\nAUTH\t1\tPLAIN\tservice=imap\tsession=one\t${wanted}\tresp=${plainResponse('bob', 'secret')}\n`);
@@ -106,6 +107,19 @@ describe('auth client protocol', () => {
     for (const sessionId of ['two', 'three'])
       assert.deepEqual(opener.open(fields.get('roost_again') ?? '', { ...facts, sessionId, authId: 9 }), bob);
     assert.equal(fields.get('roost_keep'), '1000');
+  });
+
+  it('shows neither the password nor a seal in the debug log', async (t) => {
+    const shown: string[] = [];
+    const log: Logger = Object.create(silentLogger, {
+      isDebug: { value: true },
+      debug: { value: (_event: string, text: string) => shown.push(text) },
+    });
+    const { fields } = await again(t, 'roost_claim\troost_again', {}, log);
+    const text = shown.join('\n');
+    assert.match(text, /client in: AUTH.* resp=<hidden>\n.*client passdb out: OK.* roost_claim=<hidden> .*roost_again=<hidden>/);
+    for (const secret of [plainResponse('bob', 'secret'), fields.get('roost_claim') ?? '', fields.get('roost_again') ?? ''])
+      assert.ok(secret !== '' && !text.includes(secret));
   });
 
   for (const [what, wanted, settings] of [

@@ -7,7 +7,7 @@ import type { ClaimSealer } from '#auth/claim-token.js';
 import type { PenaltyStore } from '#auth/penalty.js';
 import type { SettingsOf } from '#config/define.js';
 import type { Section } from '#config/settings-source.js';
-import { silentLogger } from '#log/logger.js';
+import { type Logger, silentLogger } from '#log/logger.js';
 import { type Authenticator, createAuthenticator } from '#services/auth/authenticator.js';
 import { ClientConnection } from '#services/auth/client-connection.js';
 import { type MasterAccess, MasterConnection } from '#services/auth/master-protocol.js';
@@ -48,6 +48,7 @@ export interface FixtureOptions {
   readonly userdbs?: readonly Readonly<Record<string, string>>[];
   readonly penaltyStore?: PenaltyStore;
   readonly claims?: ClaimSealer;
+  readonly log?: Logger;
   readonly clock?: Clock;
 }
 
@@ -119,7 +120,7 @@ export function createFixture(t: TestContext, options: FixtureOptions = {}): Fix
     userdbs: (options.userdbs ?? [{ driver: 'passwd-file', args: 'PATH' }]).map((values, index) =>
       section('userdb', place(values), 20 + index),
     ),
-    log: silentLogger,
+    log: options.log ?? silentLogger,
     penaltyStore: options.penaltyStore,
     claims: options.claims,
     nowMs: () => clock.nowMs,
