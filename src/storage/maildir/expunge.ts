@@ -6,6 +6,7 @@ import { unknown32 } from '../index/columns.js';
 import { expungeRecord, stampsRecord } from '../index/log-record.js';
 import type { MaildirBox } from './box.js';
 import { storageErrorOf } from './file-calls.js';
+import { looksForRenamed, renamedError } from './message-files.js';
 import { pathOfRow, rescanHeld } from './reconcile.js';
 
 export interface Freed {
@@ -18,6 +19,7 @@ const unlinksPerLook = 16;
 /**
  * Removes the messages for which `isWanted` says so now. Those already gone are passed over.
  * @param uids ascending
+ * @throws StorageError `in-use` when peers rename files faster than they can be looked for
  */
 export async function expungeMessages(
   box: MaildirBox,
@@ -27,11 +29,16 @@ export async function expungeMessages(
 ): Promise<Freed> {
   return box.mutex.run(async () => {
     await box.catchUp();
-    const first = await removeFiles(box, uids, isWanted);
-    if (first.missed.length === 0) return first.freed;
-    await rescanHeld(box, undefined, signal);
-    const second = await removeFiles(box, first.missed, isWanted);
-    return { octets: first.freed.octets + second.freed.octets, messages: first.freed.messages + second.freed.messages };
+    let { freed, missed } = await removeFiles(box, uids, isWanted);
+    // A look tells which of them are gone, and what those are called now that a peer has renamed, who may do so again meanwhile.
+    for (let looks = 0; missed.length > 0; looks += 1) {
+      if (looks === looksForRenamed) throw renamedError(box, missed.length);
+      await rescanHeld(box, undefined, signal);
+      const more = await removeFiles(box, missed, isWanted);
+      freed = { octets: freed.octets + more.freed.octets, messages: freed.messages + more.freed.messages };
+      missed = more.missed;
+    }
+    return freed;
   }, signal);
 }
 

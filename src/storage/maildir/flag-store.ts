@@ -16,6 +16,7 @@ import { pathIn } from './file-name.js';
 import { type FolderRenames, plainRenames } from './folder-renames.js';
 import { knownLetters, lettersOf } from './keyword-mapping.js';
 import { ensureLetters } from './letters.js';
+import { looksForRenamed, renamedError } from './message-files.js';
 import { refreshHeld, rescanHeld } from './reconcile.js';
 
 export interface StoreOutcome {
@@ -87,15 +88,16 @@ class FlagStore {
   async run(uids: ArrayLike<number>, signal: AbortSignal): Promise<StoreOutcome> {
     const box = this.#box;
     const builder = new FlagsRecordBuilder(box.state, uids.length);
-    const missed = await this.#apply(uids, builder);
+    let missed = await this.#apply(uids, builder);
     let modSeq = this.#log(builder);
-    if (missed.length > 0) {
-      // Somebody renamed or removed them: find out, and once more.
+    // Somebody renamed or removed them: find out, and once more.
+    for (let looks = 0; missed.length > 0; looks += 1) {
+      if (looks === looksForRenamed) throw renamedError(box, missed.length);
       await rescanHeld(box, undefined, signal);
-      const second = new FlagsRecordBuilder(box.state, missed.length);
+      const more = new FlagsRecordBuilder(box.state, missed.length);
       this.#stamps = box.state.stamps;
-      this.#expunged.push(...(await this.#apply(missed, second)));
-      modSeq = this.#log(second) ?? modSeq;
+      missed = await this.#apply(missed, more);
+      modSeq = this.#log(more) ?? modSeq;
     }
     if (box.options.fsync === 'always' && modSeq !== undefined) await box.syncCur.request();
     return { modified: this.#modified.sort(ascending), expunged: this.#expunged.sort(ascending), modSeq };

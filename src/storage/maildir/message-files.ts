@@ -34,6 +34,15 @@ export function expungedError(uid: number): StorageError {
   return new StorageError('expunged', `message ${uid} was expunged`, { clientText: 'Some of the requested messages no longer exist.' });
 }
 
+/** For messages that are to be changed and whose files are not where they were: others rename, too. */
+export const looksForRenamed = 10;
+
+/** After so many looks. What is there must not be taken for gone. */
+export function renamedError({ paths: { mailDir } }: MaildirBox, count: number): StorageError {
+  const clientText = 'Mailbox is being changed by others';
+  return new StorageError('in-use', `${count} messages of ${mailDir} were renamed each time they were to be changed`, { clientText });
+}
+
 /**
  * Opens the file of a message wherever it is now.
  * @returns undefined when the message is gone

@@ -8,7 +8,7 @@ import { addRecord, expungeRecord, FlagsRecordBuilder, stampsRecord } from '#sto
 import type { MailboxView } from '#storage/mailbox.js';
 import { MaildirMailbox } from '#storage/maildir/mailbox.js';
 import { flagBit } from '#storage/types.js';
-import { append, contentOf, fill, never, openView, rejectsWith, seen, sync, uidsOf } from '../../contract/world.js';
+import { addFlags, append, contentOf, fill, never, openView, rejectsWith, seen, sync, uidsOf } from '../../contract/world.js';
 import { onListing, onWrite } from '../../support/file-hooks.js';
 import { MaildirWorld } from './world.js';
 
@@ -330,4 +330,61 @@ describe('A change by another process that comes while a sync takes new messages
       await peer.close();
     });
   }
+});
+
+describe('A message whose file is renamed while it is changed', () => {
+  /** As a peer does that changes flags: each listing is out of date before its reader has it. @returns after so many listings, no more */
+  const renameAtListings = (folder: string, times: number): void => {
+    let left = times;
+    const flip = (): void => {
+      const [name] = readdirSync(folder);
+      if (name !== undefined) renameSync(join(folder, name), join(folder, name.endsWith('S') ? name.slice(0, -1) : `${name}S`));
+    };
+    flip();
+    onListing((path, names) => {
+      if (path === folder && left > 0) {
+        left -= 1;
+        flip();
+      }
+      return names;
+    });
+  };
+
+  it('gets its flags all the same', async () => {
+    await using world = await MaildirWorld.make();
+    const mailbox = await world.create('A');
+    await fill(mailbox, 1);
+    await using view = await openView(mailbox);
+    const folder = join(world.paths('A').mailDir, 'cur');
+    renameAtListings(folder, 4);
+    assert.deepEqual((await addFlags(view, [1], flagBit.flagged)).expunged, []);
+    assert.match(readdirSync(folder).join(), /:2,F/);
+  });
+
+  it('is removed by an expunge all the same', async () => {
+    await using world = await MaildirWorld.make();
+    const mailbox = await world.create('A');
+    await fill(mailbox, 1);
+    await using view = await openView(mailbox);
+    const folder = join(world.paths('A').mailDir, 'cur');
+    renameAtListings(folder, 4);
+    assert.equal(await view.expunge([view.uidAt(1)], never, 'any'), 1);
+    assert.deepEqual(readdirSync(folder), []);
+    assert.deepEqual(
+      (await sync(view)).expunged.map(({ uid }) => uid),
+      [1],
+    );
+  });
+
+  it('is not said to be gone while it cannot be got hold of', async () => {
+    await using world = await MaildirWorld.make();
+    const mailbox = await world.create('A');
+    await fill(mailbox, 1);
+    await using view = await openView(mailbox);
+    const folder = join(world.paths('A').mailDir, 'cur');
+    renameAtListings(folder, Number.POSITIVE_INFINITY);
+    await rejectsWith(view.expunge([view.uidAt(1)], never, 'any'), 'in-use');
+    onListing(undefined);
+    assert.equal(await view.expunge([view.uidAt(1)], never, 'any'), 1);
+  });
 });
