@@ -344,8 +344,10 @@ export class StressSession {
     return messages.filter(({ uid }) => uid > 0).map(({ uid }) => view.ledger.beginWrite(uid, values));
   }
 
+  /** Before its saving was acknowledged, nothing is known about who may have marked and expunged it. */
   mayBeGone(view: ClientView, message: KnownMessage): boolean {
-    return view.ledger.facts(message.uid).mayBeGone;
+    const facts = view.ledger.facts(message.uid);
+    return facts.mayBeGone || !facts.isAcknowledged;
   }
 
   /** All UIDs, unless something new came meanwhile. */

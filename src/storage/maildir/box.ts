@@ -439,6 +439,12 @@ export class MaildirBox {
     return stampsRecord(stamps);
   }
 
+  /** What it does with the messages needs them in memory; who waits for it is told of its failure. */
+  keepWhile(work: Promise<unknown>): void {
+    const nothing = (): void => undefined;
+    this.background(work.then(nothing, nothing), 'go on');
+  }
+
   /** Work that nobody waits for: its failure is logged, `close` waits for it. */
   background(work: Promise<void>, doing: string): void {
     const guarded = work

@@ -1,6 +1,7 @@
 import type { Logger } from '#log/logger.js';
 import type { OpenMailboxOptions, QuotaGuard } from '../driver.js';
 import { rowBit } from '../index/columns.js';
+import type { IndexState } from '../index/index-state.js';
 import { modSeqRecord } from '../index/log-record.js';
 import type { AppendTransaction, Mailbox, MailboxView, ReplacedMessage, SuspendedView } from '../mailbox.js';
 import { flagBit, type MailboxStatus, type ModSeq, type Uid } from '../types.js';
@@ -64,17 +65,19 @@ export abstract class MaildirMailboxBase implements Mailbox {
   }
 
   async status(options: { readonly size: boolean }, signal: AbortSignal): Promise<MailboxStatus> {
-    // Its memory may be given to other mailboxes while it is looked at.
+    // Its memory may be given to other mailboxes while it is looked at, and a peer's new index may come.
+    let size: number | undefined;
+    let { state } = this.box;
     do {
       await this.fresh(signal);
       if (options.size) await wholeIndex(this.box, signal);
-    } while (!this.box.isLoaded);
-    const { state } = this.box;
+      if (!this.box.isLoaded) continue;
+      ({ state } = this.box);
+      if (options.size) size = await this.#size(state, signal);
+    } while (!this.box.isLoaded || this.box.state !== state);
     let unseen = 0;
     let deleted = 0;
     let recent = 0;
-    let size: number | undefined;
-    if (options.size) size = await this.#size(signal);
     const { flags, bits, uid, length } = state.columns;
     for (let row = 0; row < length; row += 1) {
       if (((bits[row] as number) & rowBit.dead) !== 0) continue;
@@ -147,11 +150,15 @@ export abstract class MaildirMailboxBase implements Mailbox {
     await refresh(this.box, signal);
   }
 
-  async #size(signal: AbortSignal): Promise<number> {
-    const { state } = this.box;
+  /** Nobody is given its memory meanwhile. @returns nonsense when the box has another state afterwards */
+  async #size(state: IndexState, signal: AbortSignal): Promise<number> {
+    const { box } = this;
     const uids: number[] = [];
     for (let row = 0; row < state.columns.length; row += 1) if (!state.columns.isDead(row)) uids.push(state.columns.uid[row] as number);
-    await learnFacts(this.box, uids, { size: true, internalDate: false, saveDate: false }, signal);
+    const learning = learnFacts(box, uids, { size: true, internalDate: false, saveDate: false }, signal);
+    box.keepWhile(learning);
+    await learning;
+    this.#host.released(box);
     let size = 0;
     for (const uid of uids) {
       const row = state.columns.rowOf(uid);

@@ -1,5 +1,7 @@
 // Mailboxes whose memory goes to others while they are being opened.
 import assert from 'node:assert/strict';
+import { rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { fill, never, openView, sync, uidsOf } from '../../contract/world.js';
 import { MaildirWorld } from './world.js';
@@ -29,5 +31,26 @@ describe('Mailboxes of a process that keeps one idle mailbox in memory', () => {
       assert.equal(uidsOf(view).length, index + 1);
     };
     for (let round = 0; round < 20; round += 1) await Promise.all(Array.from({ length: 24 }, (_, turn) => work(round * 7 + turn)));
+  });
+
+  it('keep it until their sizes are counted', async () => {
+    await using world = await MaildirWorld.make({ idleMailboxes: 1 });
+    await world.create('A');
+    await world.create('B');
+    await world.create('C');
+    const { mailDir } = world.paths('A');
+    const text = 'Subject: without its size in the name\n\n';
+    for (let number = 1; number <= 60; number += 1) writeFileSync(join(mailDir, 'cur', `17000000${number}.M1P1.host:2,`), text);
+    for (let round = 0; round < 5; round += 1) {
+      await world.restart();
+      rmSync(join(mailDir, 'roost.index'));
+      const mailbox = await world.open('A');
+      let isCounted = false;
+      const status = mailbox.status({ size: true }, never).finally(() => {
+        isCounted = true;
+      });
+      while (!isCounted) for (const name of ['B', 'C']) await world.open(name);
+      assert.deepEqual([(await status).messages, (await status).size], [60, 60 * (text.length + 2)]);
+    }
   });
 });
