@@ -107,6 +107,7 @@ export class SoakAccounting {
     if (!isLoggedIn) {
       const kill = isDirect ? killedOf(kind) : killedOf(`${kind}-login`, kind);
       if (kill !== undefined) return `broken by a kill of ${kill.service} before login`;
+      if (this.#wasShakingHands(attempt)) return `cut off by ${kind} in a TLS handshake that outlasted the grace time`;
       return this.#wasCutOff(isDirect ? kind : `${kind}-login`, openedAtMs, brokenAtMs)
         ? `cut off by ${kind}-login at the end of the grace time`
         : undefined;
@@ -130,6 +131,12 @@ export class SoakAccounting {
         : undefined;
     }
     return this.#explainSilence(attempt, killedOf);
+  }
+
+  /** A process that ends can say goodbye to such a client only when the handshake is over, for which it waits so long. */
+  #wasShakingHands({ security, port, serverPort }: Attempt): boolean {
+    const end = `Disconnected: Shutting down \\(disconnected before auth was ready[^\\n]*lport=${serverPort}, rport=${port}$`;
+    return security !== 'plain' && new RegExp(end, 'm').test(this.#readLog());
   }
 
   /** There is no line about the login: the process that writes it was killed between the login and the line. */
