@@ -67,6 +67,8 @@ async function use(world: MaildirWorld, name: string, whileOpen: () => Promise<v
   for (let seq = 1; seq <= view.count; seq += 1) flags |= view.systemFlagsAt(seq) | view.uidAt(seq) | view.keywordsAt(seq).length;
   assert.ok(flags > 0);
   await view.search({ kind: 'flags', system: 1 }, never);
+  // What is left for later when a mailbox is opened counts as well.
+  await view.prepare([1], { size: true }, never);
   await whileOpen();
   await view.search(
     {
