@@ -180,13 +180,16 @@ export class MailboxIndex {
       const lock = await takeDotLock(`${folder}/roost.index`, { timeoutMs: publishWaitMs });
       try {
         const theirs = await loadIndex(folder, this.#options, this.#options.log, { isLocked: true });
-        if (theirs !== undefined && !theirs.isTorn && theirs.state.uidValidity === this.state.uidValidity) {
+        if (theirs !== undefined && theirs.state.uidValidity === this.state.uidValidity) {
           this.#takeState(theirs.state);
           this.#use(theirs);
+          // A peer is just adding a record, or its last one was cut off: either way its clients have heard of modseqs that ours must not fall behind.
+          if (theirs.isTorn) this.append([modSeqRecord(freshModSeq())]);
         } else this.#writeFiles(randomLogId());
       } finally {
         lock.release();
       }
+      if (this.#hasBrokenRecord) this.compact();
     });
     this.#isBuilding = false;
   }

@@ -1,10 +1,14 @@
 // Processes that are the first to open a mailbox, all at the same moment.
 import assert from 'node:assert/strict';
-import { existsSync, renameSync, unlinkSync } from 'node:fs';
+import { appendFileSync, existsSync, mkdtempSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { type Logger, silentLogger } from '#log/logger.js';
 import { type MailboxDriver, unlimitedQuota } from '#storage/driver.js';
 import { openLog } from '#storage/index/index-files.js';
+import { modSeqRecord, resetRecord } from '#storage/index/log-record.js';
+import { MailboxIndex } from '#storage/index/mailbox-index.js';
 import type { Mailbox } from '#storage/mailbox.js';
 import { tryDotLock } from '#util/dot-lock.js';
 import { fill, never } from '../../contract/world.js';
@@ -67,6 +71,28 @@ describe('a mailbox without an index', () => {
       const opened = await openCounted(world, other.driver, lines);
       assert.ok(opened.highestModSeq >= highestModSeq, name);
       assert.deepEqual(lines, ['index.rebuilt'], name);
+    }
+  });
+});
+
+describe('an index that two processes make at the same moment', () => {
+  it('keeps the modseqs of who was first, also while that one adds a record', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'roost-first-'));
+    try {
+      const options = { folder, log: silentLogger, maxKeywordLength: 50, maxHistoryRanges: 10 };
+      const [late, early] = [await MailboxIndex.open(options), await MailboxIndex.open(options)];
+      for (const index of [late, early]) index.append([resetRecord(7, 'ab'.repeat(16))]);
+      await early.publish();
+      const told = early.state.highestModSeq + 5_000;
+      early.append([modSeqRecord(told)]);
+      appendFileSync(`${folder}/roost.index.log`, modSeqRecord(told + 1).subarray(0, 9));
+      await late.publish();
+      assert.ok(late.state.highestModSeq >= told, `${late.state.highestModSeq} < ${told}`);
+      const next = await MailboxIndex.open(options);
+      assert.ok(next.state.highestModSeq >= told, `${next.state.highestModSeq} < ${told}`);
+      for (const index of [late, early, next]) index.close();
+    } finally {
+      rmSync(folder, { recursive: true });
     }
   });
 });
