@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, Socket } from 'node:net';
 import { describe, it } from 'node:test';
+import type { InheritedListener } from '#ipc/control.js';
 import { closeDescriptor, duplicateDescriptor, openSocketPair } from '#ipc/handle-pass.js';
 import { ListeningSockets } from '#ipc/listening-socket.js';
 import { asNodeSocket } from '#service-kit/open-socket.js';
@@ -19,6 +20,10 @@ function poller(): Poller {
   return opened;
 }
 
+function factsOf(fd: number, port: number): InheritedListener {
+  return { fd, kind: 'inet', name: 'test', isTls: false, backlog: 8, keepAliveMs: 0, isHaproxy: false, address: '127.0.0.1', port };
+}
+
 /** Ours, and Node's at the other end. */
 function pair(allowHalfOpen = false): { readonly ours: SocketStream; readonly theirs: Socket } {
   const [near, far] = openSocketPair();
@@ -32,19 +37,8 @@ async function overTcp(
 ): Promise<{ readonly ours: SocketStream; readonly theirs: Socket; readonly port: number }> {
   const fd = calls.listenInet(host, 0, { backlog: 1 });
   const port = calls.portOf(fd);
-  const facts = {
-    fd,
-    kind: 'inet' as const,
-    name: 'test',
-    isTls: false,
-    backlog: 1,
-    keepAliveMs: 0,
-    isHaproxy: false,
-    address: host,
-    port,
-  };
   const accepted = new Promise<SocketStream>((resolve) => {
-    const listener: PolledListener = new PolledListener(facts, poller(), (socket) => {
+    const listener: PolledListener = new PolledListener(factsOf(fd, port), poller(), (socket) => {
       listener.setOpen(false);
       closeDescriptor(fd);
       resolve(socket);
@@ -288,17 +282,7 @@ describe('PolledListener', () => {
   it('does not ask again and again while descriptors are short', async () => {
     const fd = calls.listenInet('127.0.0.1', 0, { backlog: 8 });
     const port = calls.portOf(fd);
-    const facts = {
-      fd,
-      kind: 'inet' as const,
-      name: 'test',
-      isTls: false,
-      backlog: 8,
-      keepAliveMs: 0,
-      isHaproxy: false,
-      address: '',
-      port,
-    };
+    const facts = factsOf(fd, port);
     let isShort = true;
     let asked = 0;
     const accepting = {
@@ -316,12 +300,13 @@ describe('PolledListener', () => {
     listener.setOpen(true);
     const client = connect(port, '127.0.0.1');
     while (asked === 0) await turn();
-    for (let count = 0; count < 20; count += 1) await turn();
-    assert.equal(asked, 1);
+    const askedAtMs = performance.now();
+    for (let count = 0; count < 200; count += 1) await turn();
+    // Once a tenth of a second, however long the turns took.
+    const most = 2 + (performance.now() - askedAtMs) / 100;
+    assert.ok(asked <= most, `${asked} times`);
     isShort = false;
     while (taken.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
-    // The connection, and that there is no other.
-    assert.ok(asked <= 3);
     listener.setOpen(false);
     for (const each of [...taken, client]) each.destroy();
     closeDescriptor(fd);
@@ -330,17 +315,7 @@ describe('PolledListener', () => {
   it('takes no further connection once it was closed from within', async () => {
     const fd = calls.listenInet('127.0.0.1', 0, { backlog: 8 });
     const port = calls.portOf(fd);
-    const facts = {
-      fd,
-      kind: 'inet' as const,
-      name: 'test',
-      isTls: false,
-      backlog: 8,
-      keepAliveMs: 0,
-      isHaproxy: false,
-      address: '',
-      port,
-    };
+    const facts = factsOf(fd, port);
     const taken: SocketStream[] = [];
     const listener: PolledListener = new PolledListener(facts, poller(), (socket) => {
       listener.setOpen(false);
