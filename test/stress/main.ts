@@ -1,10 +1,12 @@
-// node dist-test/stress/main.js --seconds 600 --sessions 20 [--seed 7] [--target server-one,server-many]
+// node dist-test/stress/main.js --seconds 600 --sessions 20 [--seed 7] [--target server-one,server-many] [--only COPY,MOVE,APPEND] [--mailboxes 1]
 import { cpSync, createWriteStream, mkdtempSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { runStress, StressFailure } from './run.js';
+import { runStress } from './run.js';
+import { stepNames } from './steps.js';
 import { openTarget, type StressTarget } from './targets.js';
+import { StressFailure } from './verdict.js';
 
 const { values } = parseArgs({
   options: {
@@ -13,6 +15,10 @@ const { values } = parseArgs({
     seed: { type: 'string', default: process.env['ROOST_STRESS_SEED'] ?? String(Date.now() % 100_000) },
     /** For each server; several with commas. */
     target: { type: 'string', default: process.env['ROOST_STRESS_TARGET'] ?? 'server-one,server-many' },
+    /** No other steps than these (steps.ts). */
+    only: { type: 'string' },
+    /** How many of the target's mailboxes are used. */
+    mailboxes: { type: 'string' },
     /** A file for everything that is sent and received. */
     trace: { type: 'string' },
   },
@@ -41,6 +47,14 @@ function notable(log: string): string {
     .join('\n');
 }
 
+function namesOf(list: string): ReadonlySet<string> {
+  const names = new Set(list.toUpperCase().split(','));
+  for (const name of names)
+    if (!stepNames.has(name)) throw new Error(`there is no step ${name}; there are ${[...stepNames].sort().join(', ')}`);
+  return names;
+}
+
+const only = values.only === undefined ? undefined : namesOf(values.only);
 const trace = values.trace === undefined ? undefined : createWriteStream(values.trace);
 
 for (const name of values.target.split(',')) {
@@ -53,6 +67,8 @@ for (const name of values.target.split(',')) {
       seconds: Number(values.seconds),
       ...target,
       connect: target.connect,
+      mailboxes: target.mailboxes.slice(0, values.mailboxes === undefined ? undefined : Number(values.mailboxes)),
+      ...(only !== undefined && { only }),
       ...(trace !== undefined && { trace: (session: string, line: string) => trace.write(`${session} ${line}\n`) }),
       progress: (seconds, commands) => {
         const memory = target.memory?.();

@@ -11,6 +11,7 @@ import { seededRandom } from './random.js';
 import { StressSession } from './session.js';
 import type { SidePlay } from './side-play.js';
 import { step } from './steps.js';
+import { Verdict } from './verdict.js';
 
 const progressMs = 30_000;
 /** Of a session with as few extensions as there are. */
@@ -24,6 +25,8 @@ export interface StressOptions {
   /** The run ends after this time or, without it, after `steps` commands of each session. */
   readonly seconds?: number;
   readonly steps?: number;
+  /** Names of steps (steps.ts): no others. */
+  readonly only?: ReadonlySet<string>;
   /** Shared by all sessions; they exist and are empty. */
   readonly mailboxes: readonly string[];
   /** See SessionOptions; true unless told. */
@@ -50,23 +53,17 @@ export interface StressResult {
   readonly messages: number;
 }
 
-export class StressFailure extends Error {
-  override readonly name = 'StressFailure';
-}
-
 /** @throws StressFailure with the seed and the last lines of every session */
 export async function runStress(options: StressOptions): Promise<StressResult> {
   const sessions: StressSession[] = [];
   const clients: LineClient[] = [];
-  let failure: StressFailure | undefined;
-  const fail = (reason: string): never => {
-    failure ??= new StressFailure(
-      `${reason}\n\nROOST_STRESS_SEED=${options.seed} ROOST_STRESS_SESSIONS=${options.sessions}\n\n${histories(sessions, reason)}`,
-    );
-    throw failure;
-  };
+  const verdict = new Verdict({
+    repeat: `ROOST_STRESS_SEED=${options.seed} ROOST_STRESS_SESSIONS=${options.sessions}`,
+    sessions,
+    states: options.states,
+  });
   const clock = new Clock();
-  const ledgers = options.mailboxes.map((name) => new MailboxLedger(name, clock, fail));
+  const ledgers = options.mailboxes.map((name) => new MailboxLedger(name, clock, (reason) => verdict.contradict(reason)));
   const connect = async (index: number): Promise<StressSession> => {
     const client = await options.connect(index);
     clients.push(client);
@@ -82,7 +79,8 @@ export async function runStress(options: StressOptions): Promise<StressResult> {
       index,
       trace: options.trace === undefined ? undefined : (line) => options.trace?.(`s${index}`, line),
       isStrict: options.isStrict ?? true,
-      fail,
+      only: options.only,
+      fail: (reason, failed) => verdict.fail(reason, failed),
     });
     sessions.push(session);
     await session.start();
@@ -100,15 +98,17 @@ export async function runStress(options: StressOptions): Promise<StressResult> {
     const plays = Object.entries(options.sidePlays ?? {}).map(async ([name, play], index) => {
       const random = seededRandom(options.seed * 1_000 + 900 + index);
       const trace = options.trace === undefined ? undefined : (line: string) => options.trace?.(name, line);
-      beside += await play({ random, signal: others.signal, fail: (reason) => fail(`${name}, ${reason}`), trace });
+      beside += await play({ random, signal: others.signal, fail: (reason) => verdict.fail(`${name}, ${reason}`), trace });
     });
     // Judged below; without this it would be nobody's if it failed first.
     for (const play of plays) play.catch(() => undefined);
     const work = Promise.all(
       sessions.map(async (session) => {
         for (let count = 0; options.steps === undefined ? Date.now() < untilMs : count < options.steps; count++) {
-          if (failure !== undefined) return;
-          await step(session);
+          if (verdict.failure !== undefined) return;
+          await step(session).catch((error: unknown) => {
+            throw verdict.of(error, session);
+          });
         }
       }),
     );
@@ -126,23 +126,10 @@ export async function runStress(options: StressOptions): Promise<StressResult> {
       messages: ledgers.reduce((sum, { messages }) => sum + messages.size, 0),
     };
   } catch (error) {
-    if (failure !== undefined || !(error instanceof Error)) throw failure ?? error;
-    return fail(`${error.stack ?? error.message}\n${options.states?.() ?? ''}`);
+    throw verdict.of(error);
   } finally {
     for (const client of clients) client.close();
   }
-}
-
-function histories(sessions: readonly StressSession[], reason: string): string {
-  const uid = /UID (\d+)/.exec(reason)?.[1];
-  return sessions
-    .map((session) => {
-      const last = session.history.slice(reason.startsWith(`${session.name}:`) ? -40 : -12);
-      // What was said about the message in question may be further back.
-      const about = uid === undefined ? [] : session.journal.filter((line) => new RegExp(`\\b${uid}\\b|NO \\[`).test(line)).slice(-12);
-      return `--- ${session.name}${about.length > 0 ? `\nabout UID ${uid}:\n${about.join('\n')}\nlast:` : ''}\n${last.join('\n')}`;
-    })
-    .join('\n');
 }
 
 /** All is quiet now: a fresh session, all old ones and the folder agree with everything acknowledged. */

@@ -1,5 +1,7 @@
 // One client that runs random commands and checks every line it gets.
 import type { LineClient } from '../support/line-client.js';
+import { type Chosen, chooseMessages } from './choose-messages.js';
+import { Exchanges } from './exchanges.js';
 import { KeptResults } from './kept-results.js';
 import { allFlags, type FlagWrite, type MailboxLedger } from './ledger.js';
 import { type Profile, profileOf } from './profile.js';
@@ -23,8 +25,10 @@ export interface SessionOptions {
   readonly isStrict: boolean;
   /** Hears every line, both ways. */
   readonly trace: ((line: string) => void) | undefined;
+  /** Of the steps, by name (steps.ts); all when undefined. */
+  readonly only: ReadonlySet<string> | undefined;
   /** Ends the whole run. */
-  readonly fail: (reason: string) => never;
+  readonly fail: (reason: string, session: StressSession) => never;
 }
 
 /** What a client keeps of a mailbox between two visits. */
@@ -35,8 +39,7 @@ interface Cached {
 
 export class StressSession {
   readonly name: string;
-  /** The last lines. */
-  readonly history: string[] = [];
+  readonly exchanges = new Exchanges();
   /** Every command that writes, with its tagged reply and COPYUID: what a failure at the end has to be searched in. */
   readonly journal: string[] = [];
   commands = 0;
@@ -68,15 +71,18 @@ export class StressSession {
   }
 
   fail(reason: string): never {
-    return this.options.fail(`${this.name}: ${reason}`);
+    return this.options.fail(reason, this);
   }
 
-  #remember(line: string): void {
+  #hear(line: string): void {
+    this.exchanges.hear(line);
+    this.#note(`< ${line}`);
+  }
+
+  #note(line: string): void {
     this.options.trace?.(line);
-    this.history.push(line.length > 240 ? `${line.slice(0, 240)}...` : line);
-    if (this.history.length > 80) this.history.splice(0, 40);
     if (/^> (APPEND|COPY|MOVE|CLOSE|EXPUNGE|STORE|UID (?!FETCH))|COPYUID|APPENDUID|^< t\d+ NO|^< \* VANISHED/.test(line))
-      this.journal.push(this.history.at(-1) ?? '');
+      this.journal.push(line.slice(0, 240));
   }
 
   /** Only UIDs are safe to use: numbers change at any time, or are not there at all. */
@@ -109,7 +115,7 @@ export class StressSession {
     for (;;) {
       const line = await this.#client.line();
       if (line === undefined) this.fail(`connection closed in ${shown}`);
-      this.#remember(`< ${line}`);
+      this.#hear(line);
       const [tag = ''] = line.split(' ', 1);
       const text = pending.get(tag);
       if (text === undefined) {
@@ -130,7 +136,8 @@ export class StressSession {
     this.#lines = [];
     this.view?.toldFlags.clear();
     if (this.view !== undefined) this.view.fetched = [];
-    this.#remember(`> ${shown}`);
+    this.exchanges.begin(shown, this.view);
+    this.#note(`> ${shown}`);
   }
 
   #tagged(reply: string, shown: string): string {
@@ -310,24 +317,9 @@ export class StressSession {
     if (surplus.length > 0) this.fail(`after QRESYNC from ${cached.modSeq} the client still has UID ${surplus.slice(0, 9).join(',')}`);
   }
 
-  /** A random set in one of the two numberings, and the messages in it. */
-  some(view: ClientView, onlyKnown = false): { readonly uid: string; readonly set: string; readonly messages: readonly KnownMessage[] } {
-    const { random } = this.options;
-    const known = view.messages.filter(({ uid }) => uid > 0);
-    if (known.length > 0 && (this.usesUids || random(2) === 0)) {
-      const first = this.any(known).uid;
-      const last = first + random(6);
-      // The client may not have been told all UIDs of the range: name those it knows.
-      const messages = known.filter(({ uid }) => uid >= first && uid <= last);
-      return { uid: 'UID ', set: messages.map(({ uid }) => uid).join(','), messages };
-    }
-    if (this.usesUids) return { uid: 'UID ', set: '1:*', messages: view.messages };
-    // Numbers of messages that were announced and not fetched yet are used by reading commands only.
-    const unknown = view.messages.findIndex(({ uid }) => uid === 0);
-    const count = unknown > 0 && (onlyKnown || random(4) > 0) ? unknown : view.messages.length;
-    const first = 1 + random(count);
-    const last = Math.min(count, first + random(random(12) === 0 ? 60 : 5));
-    return { uid: '', set: `${first}:${last}`, messages: view.messages.slice(first - 1, last) };
+  /** A random set, and the messages in it. @param onlyKnown see ChoiceOptions */
+  some(view: ClientView, onlyKnown = false): Chosen {
+    return chooseMessages(view, { random: this.options.random, usesUids: this.usesUids, onlyKnown });
   }
 
   /** A message whose UID the client knows. */
@@ -350,14 +342,18 @@ export class StressSession {
     return facts.mayBeGone || !facts.isAcknowledged;
   }
 
-  /** All UIDs, unless something new came meanwhile. */
+  /** All UIDs, unless something new came meanwhile. Of a limited session (RFC 9738) the latest, and more with each call. */
   async learnUids(view: ClientView): Promise<void> {
-    let last = 0;
-    for (let page = 0; page < 50 && view.messages.some(({ uid }) => uid === 0); page++) {
-      const reply = await this.run(`UID FETCH ${last === 0 ? '1:*' : `1:${last - 1}`} (FLAGS MODSEQ)`);
-      if (this.profile.messageLimit === undefined) return;
-      last = this.limitedTo(reply);
-      if (last <= 1) return;
+    const { messageLimit } = this.profile;
+    for (let page = 0, last = 0; page < 50; page++) {
+      const at = view.messages.findLastIndex(({ uid }) => uid === 0);
+      if (at < 0) return;
+      const next = messageLimit === undefined ? 0 : (view.messages[at + 1]?.uid ?? 0);
+      // Those in between are gone, and this client is not told yet.
+      if (page > 0 && next === last) return;
+      last = next;
+      const reply = await this.run(`UID FETCH ${next === 0 ? '1:*' : `1:${next - 1}`} (FLAGS MODSEQ)`);
+      if (messageLimit === undefined || this.limitedTo(reply) <= 1) return;
     }
   }
 
@@ -407,7 +403,7 @@ export class StressSession {
     for (;;) {
       const line = await this.#client.line();
       if (line === undefined) this.fail('closed in IDLE');
-      this.#remember(`< ${line}`);
+      this.#hear(line);
       if (line.startsWith(`${tag} `)) return void this.#tagged(line.slice(tag.length + 1), 'IDLE');
       if (!line.startsWith('+')) this.#untagged(line, { name: 'IDLE', isUid: false });
       else if (!isDone) {

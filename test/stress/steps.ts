@@ -20,60 +20,64 @@ const search: Step = async (session) => {
   if (session.view !== undefined) await checkSearch(session, session.view, session.options.random, session.usesUids);
 };
 
-/** With how often each comes. */
-const steps: readonly (readonly [number, Step])[] = [
-  [10, append],
-  [4, replace],
-  [4, catenate],
-  [2, urlAuth],
-  [16, fetchFlags],
-  [8, fetchText],
-  [4, fetchBinary],
-  [4, fetchChanged],
-  [3, fetchPart],
-  [18, store],
-  [7, search],
-  [3, checkSort],
-  [2, checkThread],
-  [3, checkPart],
-  [3, checkSaved],
-  [3, checkMultiSearch],
-  [3, checkKept],
-  [8, expunge],
-  [5, (session) => copy(session, 'COPY')],
-  [3, (session) => copy(session, 'MOVE')],
-  [4, (session) => session.run('NOOP')],
-  [3, (session) => session.idle()],
-  [3, (session) => session.status()],
-  [2, (session) => session.leave()],
-  [2, (session) => session.select()],
-  [2, (session) => session.run('UID FETCH 1:* (FLAGS MODSEQ)')],
-  [3, pipeline],
-  [3, ownMailbox],
-  [1, metadata],
-  [1, async (session) => (session.profile.notify === undefined ? undefined : session.notify())],
+/** Each with its name, and how often it comes. */
+type Weighted = readonly (readonly [weight: number, name: string, step: Step])[];
+
+const steps: Weighted = [
+  [10, 'APPEND', append],
+  [4, 'REPLACE', replace],
+  [4, 'CATENATE', catenate],
+  [2, 'URLAUTH', urlAuth],
+  [16, 'FETCH', fetchFlags],
+  [8, 'FETCH-TEXT', fetchText],
+  [4, 'FETCH-BINARY', fetchBinary],
+  [4, 'FETCH-CHANGED', fetchChanged],
+  [3, 'FETCH-PARTIAL', fetchPart],
+  [18, 'STORE', store],
+  [7, 'SEARCH', search],
+  [3, 'SORT', checkSort],
+  [2, 'THREAD', checkThread],
+  [3, 'SEARCH-PARTIAL', checkPart],
+  [3, 'SEARCH-SAVE', checkSaved],
+  [3, 'ESEARCH', checkMultiSearch],
+  [3, 'SEARCH-UPDATE', checkKept],
+  [8, 'EXPUNGE', expunge],
+  [5, 'COPY', (session) => copy(session, 'COPY')],
+  [3, 'MOVE', (session) => copy(session, 'MOVE')],
+  [4, 'NOOP', (session) => session.run('NOOP')],
+  [3, 'IDLE', (session) => session.idle()],
+  [3, 'STATUS', (session) => session.status()],
+  [2, 'CLOSE', (session) => session.leave()],
+  [2, 'SELECT', (session) => session.select()],
+  [2, 'FETCH-ALL', (session) => session.run('UID FETCH 1:* (FLAGS MODSEQ)')],
+  [3, 'PIPELINE', pipeline],
+  [3, 'CREATE', ownMailbox],
+  [1, 'METADATA', metadata],
+  [1, 'NOTIFY', async (session) => (session.profile.notify === undefined ? undefined : session.notify())],
 ];
 
 /** Of sessions with a message limit: nothing that has to be about all messages. */
-const limitedSteps: typeof steps = [
-  [12, limitedFetch],
-  [12, limitedSearch],
-  [6, limitedStore],
-  [4, limitedCopy],
-  [10, append],
-  [4, catenate],
-  [8, expunge],
-  [5, (session) => copy(session, 'COPY')],
-  [3, (session) => copy(session, 'MOVE')],
-  [12, store],
-  [8, fetchText],
-  [4, fetchBinary],
-  [4, (session) => session.run('NOOP')],
-  [3, (session) => session.idle()],
-  [3, (session) => session.status()],
-  [2, (session) => session.leave()],
-  [3, ownMailbox],
+const limitedSteps: Weighted = [
+  [12, 'FETCH-ALL', limitedFetch],
+  [12, 'SEARCH', limitedSearch],
+  [6, 'STORE', limitedStore],
+  [4, 'COPY', limitedCopy],
+  [10, 'APPEND', append],
+  [4, 'CATENATE', catenate],
+  [8, 'EXPUNGE', expunge],
+  [5, 'COPY', (session) => copy(session, 'COPY')],
+  [3, 'MOVE', (session) => copy(session, 'MOVE')],
+  [12, 'STORE', store],
+  [8, 'FETCH-TEXT', fetchText],
+  [4, 'FETCH-BINARY', fetchBinary],
+  [4, 'NOOP', (session) => session.run('NOOP')],
+  [3, 'IDLE', (session) => session.idle()],
+  [3, 'STATUS', (session) => session.status()],
+  [2, 'CLOSE', (session) => session.leave()],
+  [3, 'CREATE', ownMailbox],
 ];
+
+export const stepNames: ReadonlySet<string> = new Set([...steps, ...limitedSteps].map(([, name]) => name));
 
 /** One random command, or a few that belong together. */
 export async function step(session: StressSession): Promise<void> {
@@ -83,9 +87,13 @@ export async function step(session: StressSession): Promise<void> {
 
 function choose(session: StressSession): Step {
   if (session.view?.messages.length === 0) return append;
-  const own = session.profile.messageLimit === undefined ? steps : limitedSteps;
-  let choice = session.options.random(own.reduce((total, [weight]) => total + weight, 0));
-  for (const [weight, step] of own) {
+  const { only, random } = session.options;
+  const own = (session.profile.messageLimit === undefined ? steps : limitedSteps).filter(([, name]) => only?.has(name) ?? true);
+  const total = own.reduce((sum, [weight]) => sum + weight, 0);
+  // Nothing of what was asked for can be done by this kind of session.
+  if (total === 0) return (session) => session.run('NOOP');
+  let choice = random(total);
+  for (const [weight, , step] of own) {
     if (choice < weight) return step;
     choice -= weight;
   }
