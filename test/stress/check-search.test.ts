@@ -15,15 +15,15 @@ function expunge(view: ClientView): void {
   view.expunge(1, command);
 }
 
-/** A client that knows UID 7 as \Seen sends UID SEARCH DELETED. @param told what it hears beside the result */
-async function search(found: string, told: (view: ClientView) => void): Promise<void> {
+/** A client that knows UID 7, as \Seen unless told, sends UID SEARCH DELETED. @param told what it hears beside the result */
+async function search(found: string, told: (view: ClientView) => void, { isAcknowledged = true, known = '\\Seen' } = {}): Promise<void> {
   const clock = new Clock();
   const ledger = new MailboxLedger('INBOX', clock, fail);
-  const flags = new Map(allFlags.map((flag) => [flag, flag === '\\Seen']));
-  ledger.noteSaved(7, undefined, flags, [clock.tick(), clock.tick()], 1);
+  const flags = new Map(allFlags.map((flag) => [flag, flag === known]));
+  if (isAcknowledged) ledger.noteSaved(7, undefined, flags, [clock.tick(), clock.tick()], 1);
   const view = new ClientView(ledger, { isQresync: false, isUidOnly: false, shrinksAnytime: false }, fail);
   view.exists(1);
-  view.fetch(1, '(UID 7 FLAGS (\\Seen))');
+  view.fetch(1, `(UID 7 FLAGS (${known}))`);
   const choices = [4, 0, 1];
   const run = async (text: string): Promise<string> => {
     assert.equal(text, 'UID SEARCH DELETED');
@@ -44,6 +44,12 @@ describe('the judgement on SEARCH', () => {
   it('knows nothing of the last flags of a message that is expunged with the reply', async () => {
     await search(' 7', expunge);
     await search('', expunge);
+  });
+
+  it('takes a message whose saving is still to be acknowledged as one that somebody may have expunged', async () => {
+    const nothing = (): void => undefined;
+    await search('', nothing, { isAcknowledged: false, known: '\\Deleted' });
+    await assert.rejects(search('', nothing, { known: '\\Deleted' }), /did not find UID 7/);
   });
 
   it('takes a message for what it was told to be in between', async () => {
