@@ -60,7 +60,8 @@ export class CacheFile {
   readonly #permissions: FilePermissions;
   readonly #firstNames: readonly string[];
   readonly #now: () => number;
-  #lengthInSnapshot = 0;
+  /** Undefined while nobody has asked for anything: the state says what the snapshot does. */
+  #lengthInSnapshot: number | undefined;
   #intact = new IntactRange();
   readonly #waste = new CacheWaste();
   #isCompacting = false;
@@ -84,9 +85,10 @@ export class CacheFile {
 
   /** Octets that the next opener would have to look through. */
   unindexedBytes(state: IndexState): number {
-    return state.cacheLength - this.#lengthInSnapshot;
+    return this.#lengthInSnapshot === undefined ? 0 : state.cacheLength - this.#lengthInSnapshot;
   }
 
+  /** The state is that of the snapshot. */
   indexed(state: IndexState): void {
     this.#lengthInSnapshot = state.cacheLength;
   }

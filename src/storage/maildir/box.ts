@@ -136,7 +136,9 @@ export class MaildirBox {
   /** Brings in what peers wrote to the index, new files included. The caller holds the mutex. */
   async catchUp(): Promise<void> {
     if (this.index.catchUp()) this.changed();
-    if (this.index.needsReload && (await this.index.reload())) this.changed();
+    if (!this.index.needsReload || !(await this.index.reload())) return;
+    this.cache?.indexed(this.state);
+    this.changed();
   }
 
   /**

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
 import { describe, it } from 'node:test';
 import { MaildirMailbox } from '#storage/maildir/mailbox.js';
-import { addFlags, append, expunge, fill, flagged, nextCall, openView, seen, sync, uidsOf } from '../../contract/world.js';
+import { addFlags, append, expunge, fill, flagged, never, nextCall, openView, seen, sync, uidsOf } from '../../contract/world.js';
 import { MaildirWorld } from './world.js';
 
 describe('A parked view', () => {
@@ -59,6 +60,26 @@ describe('A parked view', () => {
     await sync(active);
     assert.deepEqual((await sync(parked)).expunged, [{ seq: 1, uid: 1 }]);
     assert.deepEqual(uidsOf(parked), [2]);
+  });
+
+  it('leaves the snapshot as it is when nobody has read the cache', async () => {
+    await using world = await MaildirWorld.make();
+    const mailbox = await world.create('box');
+    const text = `Subject: ${'x'.repeat(3000)}\r\n\r\nx\r\n`;
+    for (let count = 0; count < 100; count += 1) await append(mailbox, text);
+    const view = await openView(mailbox);
+    const seqs = Array.from({ length: view.count }, (_, index) => index + 1);
+    await view.prepare(seqs, { envelope: true, headers: ['subject'] }, never);
+    view.park();
+    await view[Symbol.asyncDispose]();
+    await world.restart();
+    const folder = world.paths('box').indexDir;
+    assert.ok(statSync(`${folder}/roost.cache`).size > 256 * 1024);
+    const { ino } = statSync(`${folder}/roost.index`);
+    const again = await openView(await world.open('box'));
+    again.park();
+    assert.equal(statSync(`${folder}/roost.index`).ino, ino);
+    await again[Symbol.asyncDispose]();
   });
 
   it('may be closed as it is', async () => {
