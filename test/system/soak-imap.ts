@@ -2,7 +2,7 @@
 import type { LineClient } from '../support/line-client.js';
 import { Broken, goodbye, Refused } from './soak-attempt.js';
 import type { SoakConnection } from './soak-connection.js';
-import { messageText, type SoakMail } from './soak-mail.js';
+import { messageText, type SoakMailbox } from './soak-mail.js';
 
 /** Runs an IMAP command. @throws Refused, Broken */
 export async function imapCommand(client: LineClient, text: string): Promise<string[]> {
@@ -38,17 +38,15 @@ export async function imapLogin(connection: SoakConnection, user: string, passwo
 /** A session after login, up to LOGOUT. */
 export class ImapWork {
   readonly #client: LineClient;
-  readonly #user: string;
-  readonly #mail: SoakMail;
+  readonly #mailbox: SoakMailbox;
   readonly #random: (below: number) => number;
   readonly #own: { readonly uid: number; readonly token: string }[] = [];
   /** Changes of flags that were acknowledged. */
   stored = 0;
 
-  constructor(client: LineClient, user: string, mail: SoakMail, random: (below: number) => number) {
+  constructor(client: LineClient, mailbox: SoakMailbox, random: (below: number) => number) {
     this.#client = client;
-    this.#user = user;
-    this.#mail = mail;
+    this.#mailbox = mailbox;
     this.#random = random;
   }
 
@@ -68,23 +66,25 @@ export class ImapWork {
   }
 
   async #append(): Promise<void> {
-    const token = this.#mail.newToken();
+    const token = this.#mailbox.newToken();
     const text = messageText(token, this.#random);
-    const lines = await imapCommand(this.#client, `APPEND INBOX (\\Draft) {${text.length}+}\r\n${text}`);
+    const command = `APPEND INBOX (\\Draft) {${text.length}+}\r\n${text}`;
+    const lines = await this.#mailbox.telling([token], 'APPEND', () => imapCommand(this.#client, command));
     const code = /APPENDUID (\d+) (\d+)/.exec(lines.at(-1) ?? '');
     const uid = Number(code?.[2]);
-    this.#mail.of(this.#user).set(token, { uid, uidValidity: Number(code?.[1]), text, flags: '\\Draft', fate: 'kept' });
+    this.#mailbox.promise(token, { uid, uidValidity: Number(code?.[1]), text, flags: '\\Draft', fate: 'kept' });
     this.#own.push({ uid, token });
   }
 
   async #store(): Promise<void> {
     const own = this.#own[this.#random(Math.max(1, this.#own.length))];
-    const message = this.#mail.of(this.#user).get(own?.token ?? '');
+    const message = this.#mailbox.get(own?.token ?? '');
     if (own === undefined || message === undefined) return;
     const flags = ['\\Answered', '\\Flagged', '\\Seen', 'kw1'].filter(() => this.#random(2) === 0).join(' ');
     message.flags = undefined;
     try {
-      await imapCommand(this.#client, `UID STORE ${own.uid} FLAGS (${flags})`);
+      const command = `UID STORE ${own.uid} FLAGS (${flags})`;
+      await this.#mailbox.telling([own.token], command, () => imapCommand(this.#client, command));
     } catch (error) {
       // A POP3 client has deleted it meanwhile.
       if (message.fate !== 'kept' && error instanceof Refused && error.message.includes('[EXPUNGEISSUED]')) return;
@@ -97,13 +97,13 @@ export class ImapWork {
   /** A message is read as it was sent, not a part of somebody else's. */
   async #fetch(): Promise<void> {
     const own = this.#own[this.#random(Math.max(1, this.#own.length))];
-    const message = this.#mail.of(this.#user).get(own?.token ?? '');
+    const message = this.#mailbox.get(own?.token ?? '');
     if (own === undefined || message === undefined) return;
     const lines = await imapCommand(this.#client, `UID FETCH ${own.uid} BODY.PEEK[]`);
     const line = lines.find((text) => text.includes(' FETCH ') && text.includes('BODY[]'));
     if (line === undefined && message.fate !== 'kept') return;
     if (line?.includes(`{${message.text.length}}\r\n${message.text}`) !== true)
-      throw new Error(`${own.token} of ${this.#user} was read as ${JSON.stringify((line ?? lines.at(-1) ?? '').slice(0, 200))}`);
+      throw new Error(`${own.token} of ${this.#mailbox.user} was read as ${JSON.stringify((line ?? lines.at(-1) ?? '').slice(0, 200))}`);
   }
 
   async #idle(): Promise<void> {

@@ -1,4 +1,6 @@
 // What the server has acknowledged in a soak, and what is there in the end.
+import type { Attempt } from './soak-attempt.js';
+import { nameOf, SoakStories } from './soak-story.js';
 
 /** A message of which something was promised. */
 export interface Promised {
@@ -14,6 +16,7 @@ export interface Promised {
 }
 
 export class SoakMail {
+  readonly stories = new SoakStories();
   /** By user, then by token. */
   readonly #promised: ReadonlyMap<string, Map<string, Promised>>;
   #made = 0;
@@ -29,6 +32,11 @@ export class SoakMail {
 
   of(user: string): Map<string, Promised> {
     return this.#promised.get(user) ?? new Map();
+  }
+
+  /** The mailbox of a user, as one connection changes it. */
+  by(user: string, attempt: Attempt): SoakMailbox {
+    return new SoakMailbox(this, user, attempt);
   }
 
   get all(): readonly Promised[] {
@@ -50,6 +58,7 @@ export class SoakMail {
     }
     for (const [token, promised] of this.of(user)) {
       const message = found.get(token);
+      this.stories.note(token, message === undefined ? 'not there in the end' : `there in the end: UID ${message.uid} (${message.flags})`);
       if (message === undefined) {
         if (promised.fate === 'kept')
           problems.push(`${token} of ${user} is lost (${promised.uid === undefined ? 'delivered' : `UID ${promised.uid}`})`);
@@ -65,6 +74,51 @@ export class SoakMail {
   }
 }
 
+/** What one connection does with the messages of a user, as it is promised and told. */
+export class SoakMailbox {
+  readonly user: string;
+  readonly #mail: SoakMail;
+  readonly #attempt: Attempt;
+
+  constructor(mail: SoakMail, user: string, attempt: Attempt) {
+    this.user = user;
+    this.#mail = mail;
+    this.#attempt = attempt;
+  }
+
+  newToken(): string {
+    return this.#mail.newToken();
+  }
+
+  get(token: string): Promised | undefined {
+    return this.#mail.of(this.user).get(token);
+  }
+
+  promise(token: string, promised: Promised): void {
+    this.#mail.of(this.user).set(token, promised);
+  }
+
+  /** Does something with messages and tells of it, however it ends. */
+  async telling<Answer extends string | readonly string[] | undefined>(
+    tokens: readonly string[],
+    what: string,
+    work: () => Promise<Answer>,
+  ): Promise<Answer> {
+    const note = (text: string): void => {
+      for (const token of tokens) this.#mail.stories.note(token, `${nameOf(this.#attempt)}: ${text}`);
+    };
+    note(`${what} ...`);
+    try {
+      const answer = await work();
+      note(`${what}: ${(typeof answer === 'string' ? answer : answer?.at(-1)) ?? 'done'}`);
+      return answer;
+    } catch (error) {
+      note(`${what}: failed, ${error instanceof Error ? error.message : String(error)}`);
+      throw error;
+    }
+  }
+}
+
 export function messageText(token: string, random: (below: number) => number): string {
   // Some are larger than what a relay lets be on its way, and than what it takes before it gets a socket of its own.
   const repeats = random(60) === 0 ? 130_000 : random(300);
@@ -74,6 +128,11 @@ export function messageText(token: string, random: (below: number) => number): s
 /** '' when there is none. */
 export function tokenIn(text: string): string {
   return /^Subject: (\S+)\r$/m.exec(text)?.[1] ?? '';
+}
+
+/** Of a message that a problem is about. */
+export function tokenNamedIn(problem: string): string | undefined {
+  return /\bsoak-\d+\b/.exec(problem)?.[0];
 }
 
 function sorted(flags: string): string {

@@ -36,8 +36,9 @@ const soak = new Soak({
 });
 const result = await soak.run();
 if (values.log !== undefined) writeFileSync(values.log, soak.log);
-console.log(JSON.stringify({ seed: values.seed, ...result, problems: undefined }, undefined, 2));
+console.log(JSON.stringify({ seed: values.seed, ...result, problems: undefined, stories: undefined }, undefined, 2));
 for (const problem of result.problems.slice(0, 50)) console.log(problem);
+for (const story of result.stories) console.log(story);
 console.log(`${result.problems.length} problems`);
 if (result.problems.length > 0) {
   console.log(

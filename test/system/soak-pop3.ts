@@ -2,7 +2,7 @@
 import type { LineClient } from '../support/line-client.js';
 import { Broken, Refused } from './soak-attempt.js';
 import type { SoakConnection } from './soak-connection.js';
-import { type Promised, type SoakMail, tokenIn } from './soak-mail.js';
+import { type Promised, type SoakMailbox, tokenIn } from './soak-mail.js';
 
 /** @throws Refused, Broken */
 export async function pop3Login(connection: SoakConnection, user: string, password: string, withStls: boolean): Promise<void> {
@@ -16,23 +16,24 @@ export async function pop3Login(connection: SoakConnection, user: string, passwo
 }
 
 /** A session after login, up to QUIT. @throws Refused, Broken */
-export async function pop3Work(client: LineClient, user: string, mail: SoakMail, random: (below: number) => number): Promise<void> {
+export async function pop3Work(client: LineClient, mailbox: SoakMailbox, random: (below: number) => number): Promise<void> {
   const count = Number(/^\+OK (\d+)/.exec(await say(client, 'STAT'))?.[1]);
-  const deleted: Promised[] = [];
+  const deleted = new Map<string, Promised>();
   for (let step = random(5); step > 0 && count > 0; step--) {
     const number = 1 + random(count);
-    const promised = await retrieve(client, user, mail, number);
-    if (promised === undefined || deleted.includes(promised) || random(2) === 0) continue;
-    await say(client, `DELE ${number}`);
-    deleted.push(promised);
+    const token = await retrieve(client, mailbox, number);
+    const promised = mailbox.get(token ?? '');
+    if (token === undefined || promised === undefined || deleted.has(token) || random(2) === 0) continue;
+    await mailbox.telling([token], `DELE ${number}`, () => say(client, `DELE ${number}`));
+    deleted.set(token, promised);
   }
-  for (const promised of deleted) if (promised.fate === 'kept') promised.fate = 'leaving';
-  await say(client, 'QUIT');
-  for (const promised of deleted) promised.fate = 'gone';
+  for (const promised of deleted.values()) if (promised.fate === 'kept') promised.fate = 'leaving';
+  await mailbox.telling([...deleted.keys()], 'QUIT', () => say(client, 'QUIT'));
+  for (const promised of deleted.values()) promised.fate = 'gone';
 }
 
-/** @returns undefined when it is not known, or gone since another client deleted it */
-async function retrieve(client: LineClient, user: string, mail: SoakMail, number: number): Promise<Promised | undefined> {
+/** @returns its token; undefined when it is not known, or gone since another client deleted it */
+async function retrieve(client: LineClient, mailbox: SoakMailbox, number: number): Promise<string | undefined> {
   client.raw(`RETR ${number}\r\n`);
   const first = await client.line();
   if (first === undefined) throw new Broken('closed in RETR');
@@ -49,11 +50,13 @@ async function retrieve(client: LineClient, user: string, mail: SoakMail, number
     lines.push(line);
   }
   const text = `${lines.join('\r\n')}\r\n`;
-  const promised = mail.of(user).get(tokenIn(text));
+  const token = tokenIn(text);
+  const promised = mailbox.get(token);
   // Its sender may not have had the answer yet.
   if (promised === undefined) return undefined;
-  if (!text.endsWith(promised.text)) throw new Error(`message ${number} of ${user} was read as ${JSON.stringify(text.slice(0, 200))}`);
-  return promised;
+  if (!text.endsWith(promised.text))
+    throw new Error(`message ${number} of ${mailbox.user} was read as ${JSON.stringify(text.slice(0, 200))}`);
+  return token;
 }
 
 async function say(client: LineClient, command: string): Promise<string> {

@@ -2,7 +2,7 @@
 //
 // Every connection that ends early is accounted for: by a refusal in words of the protocol, or by a kill of a process in its path shortly before.
 // In the end each mailbox holds what was acknowledged: every message once, under its UID, with its flags.
-import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -15,9 +15,11 @@ import { SoakAccounting } from './soak-accounting.js';
 import type { Attempt, SoakKind } from './soak-attempt.js';
 import { SoakConnection } from './soak-connection.js';
 import { deliver } from './soak-delivery.js';
+import { SoakFiles } from './soak-files.js';
 import { ImapWork, imapCommand, imapLogin } from './soak-imap.js';
-import { SoakMail } from './soak-mail.js';
+import { SoakMail, tokenNamedIn } from './soak-mail.js';
 import { pop3Login, pop3Work } from './soak-pop3.js';
+import { maildirOf, ownUidOf, passwdEntry, soakPassword } from './soak-users.js';
 
 export interface SoakOptions {
   readonly seconds: number;
@@ -68,14 +70,14 @@ export interface SoakResult extends SoakProgress {
   readonly reloads: number;
   readonly accounted: Readonly<Record<string, number>>;
   readonly problems: readonly string[];
+  /** What happened to the messages that the problems name. */
+  readonly stories: readonly string[];
 }
 
+const mostStories = 5;
 const extensionMs = 1_000;
 const longestExtensionMs = 120_000;
 const slowestKillEveryMs = 3_000;
-const password = 'secret';
-/** As root, of every four users one has the first, one the second: imap, imap-hibernate and deliver run as them. The others share mail_uid. */
-const ownUids = [20_101, 20_102];
 const listenerNames = ['imap', 'imaps', 'pop3', 'pop3s', 'smtps', 'lmtps'] as const;
 /** Clients by their number, eight and eight. */
 const kinds: readonly SoakKind[] = ['imap', 'imap', 'imap', 'imap', 'imap', 'pop3', 'lmtp', 'smtp'];
@@ -89,6 +91,9 @@ export class Soak {
   /** Of direct mode, and for deliveries with TLS from the first octet. */
   readonly #extraPorts = freePorts(listenerNames);
   readonly #tickets: Buffer[] = [];
+  readonly #files = new SoakFiles();
+  /** Of users with uids of their own. */
+  #homes = '';
   #server: RunningRoost | undefined;
   #isOver = false;
   #killEveryMs: number;
@@ -106,20 +111,21 @@ export class Soak {
   }
 
   async run(): Promise<SoakResult> {
-    const homes = mkdtempSync(join(tmpdir(), 'roost-soak-'));
-    chmodSync(homes, 0o755);
+    this.#homes = mkdtempSync(join(tmpdir(), 'roost-soak-'));
+    chmodSync(this.#homes, 0o755);
     try {
-      return await this.#run(homes);
+      return await this.#run();
     } finally {
-      rmSync(homes, { recursive: true, force: true, maxRetries: 3 });
+      this.#files.close();
+      rmSync(this.#homes, { recursive: true, force: true, maxRetries: 3 });
     }
   }
 
-  async #run(homes: string): Promise<SoakResult> {
+  async #run(): Promise<SoakResult> {
     const { seconds, clients, until } = this.#options;
     await using server = await startRoost({
       protocols: ['imap', 'pop3', 'lmtp', 'smtp'],
-      users: Object.fromEntries(this.#users.map((user, index) => [user, passwdEntry(homes, user, index)])),
+      users: Object.fromEntries(this.#users.map((user, index) => [user, passwdEntry(this.#homes, user, index)])),
       settings: {
         mail_max_userip_connections: '0',
         auth_failure_delay: '0',
@@ -154,7 +160,22 @@ export class Soak {
       reloads: this.#reloads,
       accounted: this.#accounting.accounted,
       problems: this.#accounting.problems,
+      stories: this.#stories(),
     };
+  }
+
+  /** Of the messages with which something is wrong. */
+  #stories(): readonly string[] {
+    const { kills, reloads, problems } = this.#accounting;
+    const disturbances = [
+      ...kills.map(({ atMs, service, pid }) => ({ atMs, text: `kill of ${service} ${pid}` })),
+      ...reloads.map((atMs) => ({ atMs, text: 'reload' })),
+    ];
+    const tokens = new Set(problems.flatMap((problem) => tokenNamedIn(problem) ?? []));
+    return [...tokens].slice(0, mostStories).map((token) => {
+      const user = this.#users.find((name) => this.#mail.of(name).has(token)) ?? '';
+      return this.#mail.stories.tell(token, { user, files: this.#files.of(user, token), disturbances, log: this.log });
+    });
   }
 
   #progress(): SoakProgress {
@@ -262,16 +283,18 @@ export class Soak {
     const { kind, security } = attempt;
     const connection = await SoakConnection.open(this.#port(attempt), attempt, random(2) === 0 ? this.#tickets.at(-1) : undefined);
     const withStartTls = security === 'starttls';
+    const mailbox = this.#mail.by(user, attempt);
+    this.#files.watch(user, maildirOf(user, this.#homes, this.#running));
     try {
       if (kind === 'lmtp' || kind === 'smtp') {
-        await deliver(connection, { hello: kind === 'lmtp' ? 'LHLO' : 'EHLO', user, withStartTls }, this.#mail, random);
+        await deliver(connection, { hello: kind === 'lmtp' ? 'LHLO' : 'EHLO', mailbox, withStartTls }, random);
         return;
       }
-      await (kind === 'imap' ? imapLogin : pop3Login)(connection, user, password, withStartTls);
+      await (kind === 'imap' ? imapLogin : pop3Login)(connection, user, soakPassword, withStartTls);
       attempt.isLoggedIn = true;
       this.#logins += 1;
-      if (kind === 'pop3') await pop3Work(connection.client, user, this.#mail, random);
-      else await this.#imapWork(new ImapWork(connection.client, user, this.#mail, random));
+      if (kind === 'pop3') await pop3Work(connection.client, mailbox, random);
+      else await this.#imapWork(new ImapWork(connection.client, mailbox, random));
     } finally {
       connection.close();
       if (connection.ticket !== undefined) this.#tickets.splice(0, 1, connection.ticket);
@@ -339,7 +362,7 @@ export class Soak {
       };
       const connection = await SoakConnection.open(this.#port(attempt), attempt, undefined);
       try {
-        await imapLogin(connection, user, password, false);
+        await imapLogin(connection, user, soakPassword, false);
         return connection;
       } catch (error) {
         connection.close();
@@ -348,18 +371,4 @@ export class Soak {
       }
     }
   }
-}
-
-function ownUidOf(userIndex: number): number | undefined {
-  return process.getuid?.() === 0 ? ownUids[userIndex % 4] : undefined;
-}
-
-/** Fields of the passwd-file after the name. */
-function passwdEntry(homes: string, user: string, index: number): string {
-  const uid = ownUidOf(index);
-  if (uid === undefined) return password;
-  const home = join(homes, user);
-  mkdirSync(home, { mode: 0o700 });
-  chownSync(home, uid, uid);
-  return `{PLAIN}${password}:${uid}:${uid}::${home}::`;
 }
