@@ -4,7 +4,7 @@ import type { AccountNamespace } from './account-namespace.js';
 import { compilePattern } from './list/pattern.js';
 import { type ConfiguredMailbox, hasWildcard, visibleName } from './list/visible-list.js';
 import type { MailboxView } from './mailbox.js';
-import { flagBit, type Uid } from './types.js';
+import type { Uid } from './types.js';
 import type { MailUser } from './user.js';
 
 /** A log-out does not take longer than this. */
@@ -46,9 +46,7 @@ async function expireMailbox(user: MailUser, name: string, rule: ConfiguredMailb
   const expired = await findExpired(view, rule, signal);
   if (expired.length === 0) return;
   const uids = expired.map((seq): Uid => view.uidAt(seq));
-  const change = { mode: 'add', flags: { system: flagBit.deleted, keywords: [] }, unchangedSince: undefined } as const;
-  await view.store(expired, change, { silent: true }, signal);
-  await view.expunge(uids, signal);
+  await view.expunge(uids, signal, 'any');
   await view.sync({ allowExpunge: true }, signal);
 }
 

@@ -210,7 +210,7 @@ export interface MailboxView extends AsyncDisposable {
   store(seqs: readonly number[], change: StoreChange, options: { readonly silent: boolean }, signal: AbortSignal): Promise<StoreResult>;
   /**
    * Expunges messages of this view marked \Deleted now: all of them, or only those among `uids` (UID EXPUNGE). Seen at the next sync.
-   * @param mark `any`: also without the mark (RFC 8508 3.4: nobody sees the replaced message marked first)
+   * @param mark `any`: also without the mark, which others may see (RFC 8508 3.4) and take off again at any moment
    * @returns how many there were; none that somebody else expunged
    */
   expunge(uids: readonly Uid[] | undefined, signal: AbortSignal, mark?: 'marked' | 'any'): Promise<number>;

@@ -10,14 +10,12 @@ export const expunge: CommandSpec = {
   takesQuery: true,
   format: 'flow',
   async run(call) {
-    const [{ namesMailbox, namesMessages, parseQuery }, { forEachUser }, { forEachSelection }, { AdminError }, { flagBit }] =
-      await Promise.all([
-        import('../query.js'),
-        import('../mail/each-user.js'),
-        import('../mail/select-messages.js'),
-        import('../exit-codes.js'),
-        import('#storage/types.js'),
-      ]);
+    const [{ namesMailbox, namesMessages, parseQuery }, { forEachUser }, { forEachSelection }, { AdminError }] = await Promise.all([
+      import('../query.js'),
+      import('../mail/each-user.js'),
+      import('../mail/select-messages.js'),
+      import('../exit-codes.js'),
+    ]);
     const query = parseQuery(call.args, Date.now());
     const refuse = (text: string): Error => new AdminError('usage', `expunge: To avoid accidents, ${text}`);
     if (!namesMailbox(query)) throw refuse('search query must contain MAILBOX in all search branches');
@@ -28,9 +26,7 @@ export const expunge: CommandSpec = {
       const emptied: string[] = [];
       await forEachSelection(account, query, { readOnly: false }, async ({ mailbox, view, seqs }) => {
         const uids = seqs.map((seq) => view.uidAt(seq));
-        const change = { mode: 'add', flags: { system: flagBit.deleted, keywords: [] }, unchangedSince: undefined } as const;
-        await view.store(seqs, change, { silent: true }, account.signal);
-        await view.expunge(uids, account.signal);
+        await view.expunge(uids, account.signal, 'any');
         await view.sync({ allowExpunge: true }, account.signal);
         if (view.count === 0) emptied.push(mailbox.name);
       });

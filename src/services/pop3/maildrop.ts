@@ -161,8 +161,8 @@ export class Maildrop {
     const seqs = this.#marked(this.#deleted);
     if (options.expunges) {
       const uids: Uid[] = seqs.map((seq) => this.#view.uidAt(seq));
-      await this.#store(seqs, flagBit.deleted, noKeywords, signal);
-      await this.#view.expunge(uids, signal);
+      // An IMAP client that stores flags at that moment would take the mark off again.
+      await this.#view.expunge(uids, signal, 'any');
     } else {
       const { system, keywords } = parseFlag(this.#options.deletedFlag);
       await this.#store(seqs, system, keywords, signal);

@@ -24,7 +24,7 @@ async function start(messages: readonly string[], overrides: Partial<SessionOpti
   const [serverSide, clientSide] = duplexPair();
   const connection = new Pop3Connection(serverSide, silentLogger, { fixesNul: false });
   const end = connection.serve(session, never).finally(() => connection.close());
-  return { world, mailbox, session, connection, end, client: new LineClient(clientSide) };
+  return { world, mailbox, view, session, connection, end, client: new LineClient(clientSide) };
 }
 
 const two = ['Subject: one\r\n\r\nline 1\r\n.line 2\r\nline 3\r\n', 'Subject: two\r\n\r\nbody'];
@@ -111,6 +111,23 @@ describe('POP3 session', () => {
     assert.match(await client.line(), /^\+OK/);
     await end;
     assert.deepEqual(await world.messages('anna'), ['Subject: three\r\n\r\n']);
+  });
+
+  it('deletes at QUIT also what another client takes the \\Deleted mark off meanwhile', async () => {
+    const { client, mailbox, view, end, world } = await start(two);
+    await using other = await mailbox.openView({ readOnly: false }, never);
+    const flags = { system: flagBit.flagged, keywords: [] };
+    const expunge = view.expunge.bind(view);
+    view.expunge = async (...wanted) => {
+      // As STORE FLAGS does, which replaces all flags.
+      await other.store([2], { mode: 'replace', flags, unchangedSince: undefined }, { silent: true }, never);
+      return expunge(...wanted);
+    };
+    client.send('DELE 2\r\nQUIT\r\n');
+    await client.line();
+    assert.equal(await client.line(), '+OK Logging out, messages deleted.');
+    await end;
+    assert.deepEqual(await world.messages('anna'), [two[0]]);
   });
 
   const bad: readonly (readonly [string, RegExp])[] = [
