@@ -5,14 +5,12 @@
 // It begins once the process has been at rest for a while, works less than half of the time, gives way where the processors are taken, and ends at
 // once when a client comes. Then it goes on at the next rest.
 
-import { readdirSync, rmdirSync, unlinkSync } from 'node:fs';
-import { join } from 'node:path';
 import type { Logger } from '#log/logger.js';
-import { Slicer } from '#util/deadline.js';
 import { openNativeLibraries } from '#util/native-calls.js';
 import type { ControlLink } from './control-link.js';
 import { collectAll } from './idle-memory.js';
-import { closeFolder, openFolder, Stage, type StageOptions } from './rehearsal-stage.js';
+import { closeFolder, openFolder, removeAbandoned, removeFolder } from './rehearsal-folder.js';
+import { Stage, type StageOptions } from './rehearsal-stage.js';
 import type { Practice, Rehearsal, Role } from './role.js';
 
 /** After the start, or the last client, and for each process a part more, so that they do not all begin at once. */
@@ -29,7 +27,6 @@ const maxTries = 5;
 const lateMs = 10;
 const longestPauseMs = 100;
 const lastWordsMs = 1_000;
-const removalSliceMs = 2;
 /** Longest time of a session, on a machine with other work for its processors. */
 const sessionTimeoutMs = 120_000;
 
@@ -148,6 +145,7 @@ export class Practising {
       if (performance.now() > deadlineMs) stage.close();
     }, sessionTimeoutMs).unref();
     try {
+      await removeAbandoned(signal);
       await practice.prepare?.(folder, signal);
       signal.throwIfAborted();
       await stage.open(serve);
@@ -169,17 +167,6 @@ export class Practising {
     const facts = { sessions: this.#index, cpuMs: Math.round(this.#cpuMs), tookMs: Math.round(performance.now() - startedAtMs) };
     log.debug('service.practised', `Practised ${facts.sessions} sessions in ${facts.tookMs} ms, ${facts.cpuMs} ms of CPU`, facts);
   }
-}
-
-/** With all that is in it, a few files at a time, as a client may wait. */
-async function removeFolder(folder: string, slicer = new Slicer(removalSliceMs)): Promise<void> {
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) await removeFolder(path, slicer);
-    else unlinkSync(path);
-    if (slicer.isDue) await slicer.pause();
-  }
-  rmdirSync(folder);
 }
 
 /** Lets other work run: pauses as long as the work since the last pause took, and longer where processors are short. */

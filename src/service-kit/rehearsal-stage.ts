@@ -2,10 +2,8 @@
 // the real server. Its sockets are in a folder that only this user may enter. Login processes, which may write nowhere, have names instead that are in
 // no file system: whoever found one of those could only log in to what forgets him at once.
 import { randomBytes } from 'node:crypto';
-import { lstatSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { connect, createServer, type Server, Socket } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import { ClaimSealer } from '#auth/claim-token.js';
 import { FramedChannel } from '#ipc/channel.js';
 import type { ChildMessage, InheritedListener, MasterMessage, PrivateSockets, StartMessage } from '#ipc/control.js';
@@ -21,12 +19,6 @@ import type { Rehearsal, RehearsalLine, Role } from './role.js';
 
 /** Longest time that anything may take. */
 export const stageTimeoutMs = 20_000;
-/** What folders of rehearsals are named after, in the folder for such things. */
-const folderPrefix = 'roost-rehearsal-';
-/** What processes that were killed have left there is removed after this. */
-const abandonedMs = 3_600_000;
-/** With what follows it, names of sockets stay below the 107 octets that they may have. */
-const longestParentBytes = 60;
 const stageClientLimit = 16;
 const tailBytes = 4_096;
 const longestPosition = 60;
@@ -52,33 +44,6 @@ export interface StageOptions {
   readonly pace?: () => Promise<void>;
 }
 
-/** @returns a folder that is nobody else's; '' where there can be none, or its sockets' names would be too long */
-export function openFolder(): string {
-  const parent = tmpdir();
-  if (Buffer.byteLength(parent) > longestParentBytes) return '';
-  try {
-    removeAbandoned(parent);
-    return mkdtempSync(join(parent, folderPrefix));
-  } catch {
-    return '';
-  }
-}
-
-/** Nobody else can have made a folder of ours, nor put anything into it. */
-function removeAbandoned(parent: string): void {
-  for (const name of readdirSync(parent)) {
-    if (!name.startsWith(folderPrefix)) continue;
-    const path = join(parent, name);
-    // Another process may be quicker.
-    const found = lstatSync(path, { throwIfNoEntry: false });
-    if (found?.isDirectory() === true && found.uid === process.getuid?.() && Date.now() - found.mtimeMs > abandonedMs) closeFolder(path);
-  }
-}
-
-export function closeFolder(folder: string): void {
-  if (folder !== '') rmSync(folder, { recursive: true, force: true });
-}
-
 export class Stage {
   readonly #role: Role;
   readonly #rehearsal: Rehearsal;
@@ -100,7 +65,7 @@ export class Stage {
   #served: Promise<void> = Promise.resolve();
   #position = '';
 
-  /** @param folder of openFolder */
+  /** @param folder of openFolder (rehearsal-folder.ts) */
   constructor(role: Role, rehearsal: Rehearsal, folder: string, options: StageOptions) {
     this.#role = role;
     this.#rehearsal = rehearsal;

@@ -1,6 +1,7 @@
 // A template plays one session before anybody has a copy of it made. What V8 compiles and learns on the way, and what Node loads, every copy then has.
 import type { ControlLink } from './control-link.js';
-import { closeFolder, openFolder, Stage, stageTimeoutMs } from './rehearsal-stage.js';
+import { closeFolder, openFolder, removeAbandoned } from './rehearsal-folder.js';
+import { Stage, stageTimeoutMs } from './rehearsal-stage.js';
 import type { Role } from './role.js';
 
 /** Names of what the event loop waits for: requests to the thread pool, and what is on its way through sockets. */
@@ -28,6 +29,7 @@ export async function rehearse(role: Role, serve: (control: ControlLink) => Prom
     stage.close();
     closeFolder(folder);
   }
+  if (folder !== '') await removeAbandoned();
   await settled();
 
   async function play(open: Stage, run: typeof serve): Promise<void> {

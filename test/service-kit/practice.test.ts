@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, readlinkSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { FakeMaster, until } from './fake-master.js';
 
@@ -41,6 +42,30 @@ describe('A process that practises', () => {
     await client.expect(/bye/);
     await until(() => /Practised 40 sessions/.test(toy.log), 'practice', longMs);
     assert.equal(toy.status?.served, 1);
+  });
+
+  it('removes what one that was killed has left, and leaves that of one that lives', async () => {
+    const first = master.start({ practises: true }, [master.listen()]);
+    await until(() => folders().length > 0, 'practice has begun', longMs);
+    const left = folders();
+    first.process.kill('SIGKILL');
+    await first.exited();
+    assert.deepEqual(folders(), left);
+    const namespace = readlinkSync('/proc/self/ns/pid').replace(/\D/g, '');
+    const kept: string[] = [];
+    for (const [name, owner] of [
+      ['alive', `${namespace}-${process.pid}`],
+      ['elsewhere', `1-${first.pid}`],
+      ['unknown', ''],
+    ] as const) {
+      const folder = join(master.folder, `roost-rehearsal-${name}`);
+      mkdirSync(folder);
+      if (owner !== '') symlinkSync(owner, join(folder, 'process'));
+      kept.push(`roost-rehearsal-${name}`);
+    }
+    const second = master.start({ practises: true });
+    await until(() => /Practised 40 sessions/.test(second.log), 'practice', longMs);
+    assert.deepEqual(folders().sort(), kept);
   });
 
   it('leaves nothing behind when it is stopped meanwhile', async () => {

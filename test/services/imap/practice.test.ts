@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createLogger, type LoggerOptions } from '#log/logger.js';
-import { closeFolder, openFolder, Stage } from '#service-kit/rehearsal-stage.js';
+import { closeFolder, openFolder } from '#service-kit/rehearsal-folder.js';
+import { Stage } from '#service-kit/rehearsal-stage.js';
 import { run } from '#service-kit/run-service.js';
 import { role } from '#services/imap/main.js';
 
