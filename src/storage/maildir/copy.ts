@@ -14,7 +14,7 @@ import { expungeMessages } from './expunge.js';
 import { storageErrorOf, syncPath } from './file-calls.js';
 import { sizedName } from './file-name.js';
 import { guidOf } from './guid.js';
-import { expungedError, learnFacts } from './message-files.js';
+import { expungedError, learnFacts, looksForRenamed, renamedError } from './message-files.js';
 import { type IncomingMessage, type MoveSource, type Placed, placeMessages } from './place.js';
 import { pathOfRow, rescanHeld } from './reconcile.js';
 import { extensionField } from './uid-list.js';
@@ -33,9 +33,6 @@ export interface Copied {
   readonly targetUids: readonly number[];
 }
 
-/** Looks for messages whose files have other names by now. */
-const mostLooks = 4;
-
 /**
  * Places copies of the messages in `target`, all or none.
  * @throws StorageError `expunged` when one of them is gone
@@ -51,7 +48,7 @@ export async function copyMessages(source: CopySource, target: MaildirBox, signa
       return { uidValidity: placed.uidValidity, sourceUids: uids, targetUids: placed.uids };
     } catch (error) {
       if (how === 'link' && cannotLink(error)) how = 'copy';
-      else if (causeOf(error) === 'ENOENT' && attempt < mostLooks && target.orGone(error) === error)
+      else if (causeOf(error) === 'ENOENT' && attempt <= looksForRenamed && target.orGone(error) === error)
         await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
       else throw target.orGone(error);
     }
@@ -61,7 +58,7 @@ export async function copyMessages(source: CopySource, target: MaildirBox, signa
 /**
  * Moves the messages to `target`, each wholly or not at all (RFC 6851 3.3); the source's index no longer has those that were moved.
  * @returns those that were moved: others are gone, because somebody was faster
- * @throws StorageError `expunged` when all are gone
+ * @throws StorageError `expunged` when all are gone; `in-use` when peers rename them faster than they can be looked for
  */
 export async function moveMessages(source: CopySource, target: MaildirBox, signal: AbortSignal): Promise<Copied> {
   const { box, uids } = source;
@@ -71,8 +68,8 @@ export async function moveMessages(source: CopySource, target: MaildirBox, signa
   const targetUids: number[] = [];
   let uidValidity = 0;
   let left = uids;
-  for (let look = 1; left.length > 0 && look <= mostLooks; look += 1) {
-    if (look > 1) await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
+  for (let looks = 0; left.length > 0 && looks <= looksForRenamed; looks += 1) {
+    if (looks > 0) await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
     left = left.filter((uid) => isLive(box, uid));
     const moving = new Map(left.map((uid) => [describe(source, uid, target, 'rename'), uid] as const));
     try {
@@ -91,7 +88,7 @@ export async function moveMessages(source: CopySource, target: MaildirBox, signa
       break;
     }
   }
-  if (sourceUids.length === 0) throw expungedError(uids[0] ?? 0);
+  if (sourceUids.length === 0) throw left.length > 0 ? renamedError(box, left.length) : expungedError(uids[0] ?? 0);
   return { uidValidity, sourceUids, targetUids };
 }
 

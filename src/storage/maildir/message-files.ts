@@ -34,35 +34,36 @@ export function expungedError(uid: number): StorageError {
   return new StorageError('expunged', `message ${uid} was expunged`, { clientText: 'Some of the requested messages no longer exist.' });
 }
 
-/** For messages that are to be changed and whose files are not where they were: others rename, too. */
+/** For messages whose files are not where they were: others rename, too. */
 export const looksForRenamed = 10;
 
 /** After so many looks. What is there must not be taken for gone. */
 export function renamedError({ paths: { mailDir } }: MaildirBox, count: number): StorageError {
   const clientText = 'Mailbox is being changed by others';
-  return new StorageError('in-use', `${count} messages of ${mailDir} were renamed each time they were to be changed`, { clientText });
+  return new StorageError('in-use', `${count} messages of ${mailDir} were renamed each time they were looked for`, { clientText });
 }
 
 /**
  * Opens the file of a message wherever it is now.
  * @returns undefined when the message is gone
+ * @throws StorageError `in-use` when peers rename it faster than it can be looked for
  */
 export async function openByUid(box: MaildirBox, uid: number, signal: AbortSignal): Promise<number | undefined> {
-  for (let attempt = 1; ; attempt += 1) {
+  for (let looks = 0; ; looks += 1) {
     const row = box.state.columns.rowOf(uid);
     if (row < 0 || box.state.columns.isDead(row)) return undefined;
     try {
       return await openFile(pathOfRow(box, row), box.quickReads.storage);
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw storageErrorOf(error, `open message ${uid} in ${box.paths.mailDir}`);
-      // Renamed or removed by somebody else. A name that keeps changing is given up after a few looks.
-      if (attempt === 4) return undefined;
+      // Renamed or removed by somebody else.
+      if (looks === looksForRenamed) throw renamedError(box, 1);
       await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
     }
   }
 }
 
-/** A reader of the message. @throws StorageError `expunged` */
+/** A reader of the message. @throws StorageError `expunged`; `in-use` as `openByUid` */
 export async function openReader(box: MaildirBox, uid: number, signal: AbortSignal, structures?: StructureStore): Promise<MessageReader> {
   const quick = readQuickly(box, uid);
   if (quick !== undefined) return new MemoryMessageReader(quick.bytes, quick.storedSize);

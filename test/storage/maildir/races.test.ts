@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, readdirSync, readFileSync, renameSync, statSync, unlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, it } from 'node:test';
+import type { StorageCode } from '#storage/errors.js';
 import { noStamps } from '#storage/index/index-state.js';
 import { addRecord, expungeRecord, FlagsRecordBuilder, stampsRecord } from '#storage/index/log-record.js';
 import type { MailboxView } from '#storage/mailbox.js';
@@ -387,4 +388,28 @@ describe('A message whose file is renamed while it is changed', () => {
     onListing(undefined);
     assert.equal(await view.expunge([view.uidAt(1)], never, 'any'), 1);
   });
+
+  const others: readonly {
+    readonly done: string;
+    readonly code: StorageCode;
+    readonly work: (view: MailboxView, world: MaildirWorld) => Promise<unknown>;
+  }[] = [
+    { done: 'read', code: 'in-use', work: (view) => contentOf(view, 1) },
+    { done: 'copied', code: 'unavailable', work: async (view, world) => view.copy([1], await world.open('B'), never) },
+    { done: 'moved', code: 'in-use', work: async (view, world) => view.move([1], await world.open('B'), never) },
+  ];
+  for (const { done, code, work } of others) {
+    it(`is not said to be gone either when it is to be ${done}`, async () => {
+      await using world = await MaildirWorld.make();
+      const mailbox = await world.create('A');
+      await fill(mailbox, 1);
+      await world.create('B');
+      await using view = await openView(mailbox);
+      const folder = join(world.paths('A').mailDir, 'cur');
+      renameAtListings(folder, Number.POSITIVE_INFINITY);
+      await rejectsWith(work(view, world), code);
+      renameAtListings(folder, 6);
+      await work(view, world);
+    });
+  }
 });
