@@ -2,28 +2,26 @@
 import { Buffer } from 'node:buffer';
 import { putDecimal } from './put-text.js';
 
-/** Shorter lists are joined: making a buffer costs more. */
-const fewNumbers = 32;
 /** Digits of 2^32-1, and a separator. */
 const mostOctets = 11;
 const blockBytes = 16_384;
+/** What one call of the kernel's takes well. */
+const replyBlockBytes = 65_536;
 const space = 0x20;
 const comma = 0x2c;
 const colon = 0x3a;
 
-/** `1 2 3` @param numbers 0 to 2^32-1 */
-export function joinNumbers(numbers: ArrayLike<number>): string {
+/** ` 1 2 3`: each with a space before it, in blocks of octets. @param numbers 0 to 2^32-1 */
+export function spacedNumbers(numbers: ArrayLike<number>): Buffer[] {
   const { length } = numbers;
-  if (length < fewNumbers) return Array.prototype.join.call(numbers, ' ');
-  const block = Buffer.allocUnsafe(Math.min(blockBytes, length * mostOctets));
-  let text = '';
-  let next = 0;
-  while (next < length) {
-    const end = Math.min(length, next + Math.floor(block.length / mostOctets));
-    text += block.toString('latin1', 0, putNumbers(block, numbers, next, end));
+  const blocks: Buffer[] = [];
+  for (let next = 0; next < length; ) {
+    const end = Math.min(length, next + Math.floor(replyBlockBytes / mostOctets));
+    const block = Buffer.allocUnsafe((end - next) * mostOctets);
+    blocks.push(block.subarray(0, putNumbers(block, numbers, next, end)));
     next = end;
   }
-  return text.slice(0, -1);
+  return blocks;
 }
 
 /** Pairs in the order given: `3,1:2` for [3, 1, 2] (COPYUID keeps the order of copies). @param numbers 0 to 2^32-1 */
@@ -54,13 +52,12 @@ export function formatNumbers(numbers: ArrayLike<number>): string {
   return (text + block.toString('latin1', 0, at)).slice(0, -1);
 }
 
-/** Each with a space behind it. @returns octets */
+/** Each with a space before it. @returns octets */
 function putNumbers(block: Buffer, numbers: ArrayLike<number>, from: number, to: number): number {
   let at = 0;
   for (let index = from; index < to; index += 1) {
-    at = putDecimal(block, at, numbers[index] as number);
     block[at] = space;
-    at += 1;
+    at = putDecimal(block, at + 1, numbers[index] as number);
   }
   return at;
 }

@@ -40,6 +40,7 @@ function largeSession(): Line[] {
     'SEARCH FLAGGED UNSEEN',
     'UID SEARCH FLAGGED UNSEEN',
     'UID SEARCH UNSEEN',
+    'UID SEARCH ALL',
     'UID SEARCH RETURN (ALL) UNSEEN',
     `UID FETCH 1:1000 (UID RFC822.SIZE FLAGS ${headerFields})`,
     'SEARCH 1:1000 TEXT "nowhere to be found"',
@@ -51,6 +52,8 @@ function largeSession(): Line[] {
     'SEARCH SUBJECT "number 7"',
     'UID FETCH 1:* (FLAGS)',
     'SEARCH FLAGGED UNSEEN',
+    'UID SEARCH UNSEEN',
+    'UID SEARCH SEEN',
     'LOGOUT',
   ];
 }

@@ -55,8 +55,11 @@ function namedBy(found: readonly number[], returns: SearchReturn): readonly numb
 export function uidsOf(view: MailboxView, seqs: readonly number[]): ArrayLike<number> {
   const columns = seqs.length === 0 ? undefined : view.flagColumns?.(1, view.count);
   if (columns === undefined) return seqs.map((seq) => view.uidAt(seq));
-  const { uid } = columns;
-  const uids = new Uint32Array(seqs.length);
+  return gather(columns.uid, seqs, new Uint32Array(seqs.length));
+}
+
+/** Arrays only: V8 throws away what it has compiled for objects when it learns something new of their kind, with the next large mailbox waiting. */
+function gather(uid: Uint32Array, seqs: readonly number[], uids: Uint32Array): Uint32Array {
   for (let index = 0; index < uids.length; index += 1) uids[index] = uid[(seqs[index] as number) - 1] as number;
   return uids;
 }

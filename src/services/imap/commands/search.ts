@@ -1,7 +1,7 @@
 // SEARCH (RFC 9051 6.4.4, RFC 3501 6.4.4, RFC 4731, RFC 5182, RFC 7162 3.1.5, RFC 9394).
 import { parseSearch, type SearchCommand } from '#protocol/imap/commands/search.js';
 import { encodeString } from '#protocol/imap/encoder.js';
-import { joinNumbers } from '#util/number-text.js';
+import { spacedNumbers } from '#util/number-text.js';
 import { type CommandCall, row } from '../command-spec.js';
 import { limitSearch, withLimit } from '../message-limit.js';
 import { bad, type Outcome, ok } from '../outcome.js';
@@ -47,7 +47,9 @@ function writeOldReply(session: Session, found: readonly number[], command: Sear
   const { view } = session;
   const numbers = call.isUid ? uidsOf(view, found) : found;
   const modSeq = command.program.usesModSeq && found.length > 0 ? ` (MODSEQ ${highestModSeq(view, found)})` : '';
-  session.text(`* SEARCH${numbers.length === 0 ? '' : ` ${joinNumbers(numbers)}`}${modSeq}\r\n`);
+  session.text('* SEARCH');
+  for (const block of spacedNumbers(numbers)) session.output.octets(block);
+  session.text(`${modSeq}\r\n`);
 }
 
 export const searchRow = row({
