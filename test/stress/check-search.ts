@@ -51,9 +51,7 @@ export async function checkSearch(session: Searcher, view: ClientView, random: (
     if (uid !== '' && (message.uid === 0 || (byUid && !wasKnown))) continue;
     // Gone before the command was over: what had changed in it until then, SEARCH could see and nobody tells any more.
     if (view.gone.has(message.uid)) continue;
-    const facts = view.ledger.facts(message.uid);
-    // Before its saving was acknowledged, nothing is known about who may have marked and expunged it.
-    const mayBeGone = message.uid === 0 || facts.mayBeGone || !facts.isAcknowledged;
+    const mayBeGone = message.uid === 0 || view.ledger.mayBeGone(message.uid);
     const isHit = hits.has(message);
     const wanted = expected(key, flags, message.flags);
     if (wanted === undefined || isHit === wanted || (mayBeGone && !isHit)) continue;
@@ -61,7 +59,7 @@ export async function checkSearch(session: Searcher, view: ClientView, random: (
     if (flagsTold(view, message).some((told) => expected(key, told, told) === isHit)) continue;
     // Changed and changed back while SEARCH looked at it.
     const [flag, isSet] = flagKeys[key] ?? ['', true];
-    if (flag !== '' && view.ledger.wasWritten(facts, flag, isHit === isSet, start)) continue;
+    if (flag !== '' && view.ledger.wasWritten(view.ledger.facts(message.uid), flag, isHit === isSet, start)) continue;
     session.fail(
       `SEARCH ${key} ${isHit ? 'found' : 'did not find'} UID ${message.uid}, whose flags were (${flags}), now (${message.flags})`,
     );

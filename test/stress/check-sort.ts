@@ -84,5 +84,5 @@ export async function checkSaved(session: StressSession): Promise<void> {
   const told = new Set(view.fetched.filter(({ items }) => items.has('RFC822.SIZE')).map(({ message }) => message.uid));
   for (const uid of told) if (!saved.has(uid)) session.fail(`$ has UID ${uid}, which ${key} did not find`);
   for (const uid of saved)
-    if (!told.has(uid) && reply.startsWith('OK') && !view.ledger.facts(uid).mayBeGone) session.fail(`$ has lost UID ${uid} of ${key}`);
+    if (!told.has(uid) && reply.startsWith('OK') && !view.ledger.mayBeGone(uid)) session.fail(`$ has lost UID ${uid} of ${key}`);
 }

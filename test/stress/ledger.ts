@@ -122,6 +122,12 @@ export class MailboxLedger {
     facts.whyGone = why;
   }
 
+  /** Before its saving was acknowledged, nothing is known about who may have marked and expunged it. */
+  mayBeGone(uid: number): boolean {
+    const facts = this.facts(uid);
+    return facts.mayBeGone || !facts.isAcknowledged;
+  }
+
   /** A new message, saved between two moments. `flags` undefined: any. @param floor UIDNEXT known when the command began */
   noteSaved(
     uid: number,

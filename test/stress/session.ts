@@ -336,10 +336,8 @@ export class StressSession {
     return messages.filter(({ uid }) => uid > 0).map(({ uid }) => view.ledger.beginWrite(uid, values));
   }
 
-  /** Before its saving was acknowledged, nothing is known about who may have marked and expunged it. */
   mayBeGone(view: ClientView, message: KnownMessage): boolean {
-    const facts = view.ledger.facts(message.uid);
-    return facts.mayBeGone || !facts.isAcknowledged;
+    return view.ledger.mayBeGone(message.uid);
   }
 
   /** All UIDs, unless something new came meanwhile. Of a limited session (RFC 9738) the latest, and more with each call. */

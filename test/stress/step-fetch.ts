@@ -103,10 +103,8 @@ export async function fetchPart(session: StressSession): Promise<void> {
     if (message.uid > first && !told.has(message.uid) && !session.mayBeGone(view, message))
       session.fail(`FETCH PARTIAL of the last ${count} leaves out UID ${message.uid}, but not ${first}`);
   // What is left out is left out because enough is above it: messages, and ghosts whose end this client was not told of yet.
-  const below = Math.max(0, ...known.map(({ uid }) => (told.has(uid) || view.ledger.facts(uid).mayBeGone ? 0 : uid)));
-  const ghosts = [...view.ledger.messages.values()].filter(
-    (facts) => facts.uid > below && !told.has(facts.uid) && (facts.mayBeGone || !facts.isAcknowledged),
-  ).length;
+  const below = Math.max(0, ...known.map(({ uid }) => (told.has(uid) || view.ledger.mayBeGone(uid) ? 0 : uid)));
+  const ghosts = [...view.ledger.messages.values()].filter(({ uid }) => uid > below && !told.has(uid) && view.ledger.mayBeGone(uid)).length;
   if (below > 0 && told.size + ghosts < count)
     session.fail(`FETCH PARTIAL of the last ${count} gave ${told.size}, with ${ghosts} that may be gone, and not UID ${below}`);
 }
