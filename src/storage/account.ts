@@ -229,6 +229,12 @@ export class Account implements MailUser {
     if (own.size > 0) await this.#options.attributes.change(owner, own, signal);
   }
 
+  async keepAttribute(mailboxName: string, name: string, value: Buffer, signal: AbortSignal): Promise<Buffer> {
+    const owner = await this.#attributeOwner(mailboxName, signal);
+    const shared = isPersonal(name) ? undefined : await this.#sharedAttributesOf(mailboxName, signal);
+    return (shared ?? this.#options.attributes).keep(owner, name, value, signal);
+  }
+
   /** Undefined where everything is the user's own. */
   async #sharedAttributesOf(mailboxName: string | undefined, signal: AbortSignal): Promise<AttributeStore | undefined> {
     return mailboxName === undefined ? undefined : (await this.#names.resolve(mailboxName, signal)).at.attributes;

@@ -21,6 +21,8 @@ export interface AttributeStore {
   read(owner: string): Promise<Attributes>;
   /** All or nothing. @throws StorageError `limit` past the limits below */
   change(owner: string, changes: AttributeChanges, signal: AbortSignal): Promise<void>;
+  /** Sets a value where there is none. @returns the one that holds, for all who do so at once the same. @throws StorageError as `change` */
+  keep(owner: string, name: string, value: Buffer, signal: AbortSignal): Promise<Buffer>;
   /** Forgets all values of an owner that is gone. */
   remove(owner: string): Promise<void>;
   /** Folder in which every change shows; undefined for attributes in memory. */
@@ -93,17 +95,33 @@ export function createAttributeFiles(folder: string, lockTimeoutMs = defaultLock
       throw asStorageError(error, path);
     }
   };
+  /** @param plan of what there is under the lock; undefined changes nothing */
+  const rewrite = async (owner: string, plan: (before: Attributes) => AttributeChanges | undefined, signal: AbortSignal): Promise<void> => {
+    const path = pathOf(owner);
+    try {
+      await mkdir(folder, { recursive: true, mode: 0o700 });
+    } catch (error) {
+      throw asStorageError(error, folder);
+    }
+    const produce = async (): Promise<string | undefined> => {
+      const before = await read(owner);
+      const changes = plan(before);
+      return changes === undefined ? undefined : format(applyChanges(before, changes));
+    };
+    await rewriteLocked(path, produce, lockTimeoutMs, signal);
+  };
   return {
     folder,
     read,
-    async change(owner, changes, signal) {
-      const path = pathOf(owner);
-      try {
-        await mkdir(folder, { recursive: true, mode: 0o700 });
-      } catch (error) {
-        throw asStorageError(error, folder);
-      }
-      await rewriteLocked(path, async () => format(applyChanges(await read(owner), changes)), lockTimeoutMs, signal);
+    change: (owner, changes, signal) => rewrite(owner, () => changes, signal),
+    async keep(owner, name, value, signal) {
+      let held: Buffer | undefined;
+      const plan = (before: Attributes): AttributeChanges | undefined => {
+        held = before.get(name);
+        return held === undefined ? new Map([[name, value]]) : undefined;
+      };
+      await rewrite(owner, plan, signal);
+      return held ?? value;
     },
     async remove(owner) {
       const path = pathOf(owner);
@@ -119,13 +137,20 @@ export function createAttributeFiles(folder: string, lockTimeoutMs = defaultLock
 export function createMemoryAttributes(): AttributeStore {
   const all = new Map<string, Attributes>();
   const notifier = new ChangeNotifier();
-  const read = async (owner: string): Promise<Attributes> => all.get(owner) ?? nothing;
+  const valuesOf = (owner: string): Attributes => all.get(owner) ?? nothing;
+  const change = (owner: string, changes: AttributeChanges): void => {
+    // Without a pause: what others change meanwhile would be lost.
+    all.set(owner, applyChanges(valuesOf(owner), changes));
+    notifier.changed();
+  };
   return {
-    read,
+    read: async (owner) => valuesOf(owner),
     watch: (onChange) => notifier.watch(onChange),
-    async change(owner, changes) {
-      all.set(owner, applyChanges(await read(owner), changes));
-      notifier.changed();
+    change: async (owner, changes) => change(owner, changes),
+    async keep(owner, name, value) {
+      const held = valuesOf(owner).get(name);
+      if (held === undefined) change(owner, new Map([[name, value]]));
+      return held ?? value;
     },
     async remove(owner) {
       all.delete(owner);

@@ -65,6 +65,8 @@ export interface MailUser extends AsyncDisposable {
   readAttributes(mailboxName: string | undefined, signal: AbortSignal): Promise<Attributes>;
   /** All or nothing. @throws StorageError `limit`, `not-found` */
   changeAttributes(mailboxName: string | undefined, changes: AttributeChanges, signal: AbortSignal): Promise<void>;
+  /** Gives an attribute of a mailbox a value unless it has one. @returns what it has: the same for all sessions @throws StorageError `limit`, `not-found` */
+  keepAttribute(mailboxName: string, name: string, value: Buffer, signal: AbortSignal): Promise<Buffer>;
   /** Access control list of a mailbox; empty when it has none. @throws StorageError `not-found` */
   readAcl(mailboxName: string, signal: AbortSignal): Promise<readonly AclEntry[]>;
   /** @param rights letters of RFC 4314; undefined removes the entry @throws StorageError `not-found` */

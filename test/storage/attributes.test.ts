@@ -34,6 +34,21 @@ for (const [kind, makeStore] of Object.entries(stores)) {
       assert.equal((await store.read('0a1b')).size, 0);
     });
 
+    it('lose no change of several sessions at once, who all have the first value of what each would set', async (test) => {
+      const store = makeStore(test);
+      const kept = await Promise.all(
+        Array.from({ length: 10 }, async (_, index) => {
+          await store.change('account', new Map([[`n${index}`, Buffer.from('x')]]), never);
+          return store.keep('account', 'key', Buffer.from(`of ${index}`), never);
+        }),
+      );
+      const [first] = kept;
+      assert.deepEqual(kept, Array(10).fill(first));
+      const values = await store.read('account');
+      assert.deepEqual(values.get('key'), first);
+      assert.equal(values.size, 11);
+    });
+
     it('take as much as the limits say and nothing more', async (test) => {
       const store = makeStore(test);
       const isLimit = (error: unknown): boolean => error instanceof StorageError && error.code === 'limit';

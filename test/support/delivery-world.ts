@@ -192,6 +192,7 @@ export class DeliveryWorld {
       setSpecialUse: unsupported,
       readAttributes: unsupported,
       changeAttributes: unsupported,
+      keepAttribute: unsupported,
       readAcl: unsupported,
       setAcl: unsupported,
       quotaRoots: async () => [],

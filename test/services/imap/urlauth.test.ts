@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { createMemoryAccount } from '#storage/memory/account.js';
+import { makeStore } from '../../storage/support/store-world.js';
+import { mailConfig } from '../../support/imap-storages.js';
 import { createImapWorld } from '../../support/imap-world.js';
 
 const message = 'Subject: one\r\n\r\nbody\r\n';
@@ -26,6 +28,19 @@ describe('IMAP URLAUTH', () => {
     assert.deepEqual(await other.ok(`URLFETCH "${url}"`), [`* URLFETCH ${url} {6}\r\nbody\r\n`]);
     assert.match((await other.run('RESETKEY INBOX INTERNAL')).join(), /^OK \[URLMECH INTERNAL\]/);
     assert.deepEqual(await client.ok(`URLFETCH "${url}"`), [`* URLFETCH ${url} NIL`]);
+  });
+
+  it('makes the key of a mailbox once, however many ask for the first URL at the same time', async (test) => {
+    const store = makeStore(test, mailConfig);
+    for (const openUser of [createMemoryAccount({ name: 'anna' }), () => store.open({}, { user: 'anna' })]) {
+      await using made = await createImapWorld({ settings: { imap_urlauth_host: 'mail.test' }, openUser: async () => openUser() });
+      const clients = await Promise.all(Array.from({ length: 6 }, async () => (await made.connect()).client));
+      await clients[0]?.ok(`APPEND INBOX {${message.length}+}\r\n${message}`);
+      const replies = await Promise.all(clients.map((client) => client.ok(`GENURLAUTH "${rump(';URLAUTH=authuser')}" INTERNAL`)));
+      const urls = replies.map(([line = '']) => line.slice('* GENURLAUTH '.length).replaceAll('"', ''));
+      assert.equal(new Set(urls).size, 1, urls.join('\n'));
+      for (const client of clients) assert.match((await client.ok(`URLFETCH "${urls[0]}"`)).join(), /body/);
+    }
   });
 
   it('fetches nothing for a changed URL, a wrong token, an expired one, or one for somebody else', async () => {

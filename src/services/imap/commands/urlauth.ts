@@ -38,9 +38,8 @@ async function keyFor(session: Session, mailbox: string, signal: AbortSignal): P
     await demandRights(session, mailbox, 'r', signal);
     const known = await keyOf(session.user, mailbox, signal);
     if (known !== undefined) return known;
-    const key = randomBytes(keyBytes);
-    await session.user.changeAttributes(mailbox, new Map([[keyAttribute, key]]), signal);
-    return key;
+    // Of several sessions that make one at the same time all have the first: the URLs of the others could never be followed.
+    return await session.user.keepAttribute(mailbox, keyAttribute, randomBytes(keyBytes), signal);
   } catch (error) {
     if (error instanceof StorageError && ['not-found', 'not-selectable', 'invalid-name'].includes(error.code)) return undefined;
     throw error;
