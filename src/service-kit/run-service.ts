@@ -1,5 +1,6 @@
 // The main program of every child process: start message, role, signals, exit code.
 import { createLogger, type Logger, type LoggerOptions } from '#log/logger.js';
+import { allocateYoung } from './allocate-young.js';
 import { becomeUser } from './become-user.js';
 import { collectLater } from './collect-later.js';
 import { compileSooner } from './compile-sooner.js';
@@ -86,6 +87,7 @@ export async function run(
   if (start.serviceCount === 0) {
     compileSooner(role.name);
     collectLater();
+    allocateYoung();
   }
   if (start.practises === true) {
     practising = new Practising({

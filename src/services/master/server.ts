@@ -7,6 +7,7 @@ import { ListenError, ListeningSockets } from '#ipc/listening-socket.js';
 import { LogFiles } from '#log/files.js';
 import { createLogger } from '#log/logger.js';
 import { Syslog } from '#log/syslog.js';
+import { allocateYoung } from '#service-kit/allocate-young.js';
 import { compileSooner } from '#service-kit/compile-sooner.js';
 import { settingsGroups } from '#services/registry.js';
 import { isBackground, tellStarter } from './background.js';
@@ -86,6 +87,7 @@ export async function runServer(options: ServerOptions): Promise<number> {
   }
   process.title = plan.instanceName;
   compileSooner('master');
+  allocateYoung();
   options.onReady?.(plan);
   tellStarter();
   await master.stopped;
