@@ -1,6 +1,7 @@
 // Refusals that login processes and mail processes in direct mode share.
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { HandoffRequest } from '#ipc/peer.js';
+import type { SettingsSource } from '#config/settings-source.js';
+import type { HandoffRequest, Peer } from '#ipc/peer.js';
 import { goodbyeMs } from '#service-kit/anvil-client.js';
 import type { ServiceContext } from '#service-kit/role.js';
 import type { LoginResult } from './options.js';
@@ -18,15 +19,20 @@ export async function refuseOverUserLimit(
   context: Pick<ServiceContext, 'settings' | 'anvil'>,
   { user, peer, service }: HandoffRequest,
 ): Promise<LoginResult | undefined> {
-  const facts = { localIp: peer.localIp, remoteIp: peer.remoteIp };
-  const limit = context.settings.forConnection(facts).get(loginSettings).mail_max_userip_connections;
-  if (limit === 0 || !Number.isFinite(limit) || peer.remoteIp === '') return undefined;
+  const limit = userLimit(context.settings, peer);
+  if (limit === undefined) return undefined;
   if ((await context.anvil.lookup(user, peer.remoteIp, service)) < limit) return undefined;
   // One that has just ended may not have been told yet.
   await sleep(goodbyeMs + slackMs);
   if ((await context.anvil.lookup(user, peer.remoteIp, service)) < limit) return undefined;
   const text = `Maximum number of connections from user+IP exceeded (mail_max_userip_connections=${limit})`;
   return { kind: 'refused', refusal: 'user-limit', clientText: text, logText: text };
+}
+
+/** mail_max_userip_connections as it holds for this client; undefined for no limit. */
+export function userLimit(settings: SettingsSource, { localIp, remoteIp }: Pick<Peer, 'localIp' | 'remoteIp'>): number | undefined {
+  const limit = settings.forConnection({ localIp, remoteIp }).get(loginSettings).mail_max_userip_connections;
+  return limit === 0 || !Number.isFinite(limit) || remoteIp === '' ? undefined : limit;
 }
 
 /** What a client is told that the process turns away at the door: the whole line. */

@@ -20,9 +20,17 @@ export const goodbyeMs = 50;
 const maxLineOctets = 8192;
 const noPenalty: AnvilPenalty = { value: 0, lastSeconds: 0 };
 
+/**
+ * Sessions that no limit counts are announced when they have lasted one to two of these: most clients that come often are gone before, and telling of one's
+ * begin and end costs a tenth of its login. Until then anvil has to ask (`TELL`).
+ */
+const passingMs = 50;
+
 interface Announced {
   readonly session: AnvilSession;
   readonly onKick: () => void;
+  /** Of the turns of `passingMs`, that in which it began. */
+  readonly turn: number;
 }
 
 interface Question {
@@ -39,6 +47,12 @@ export class AnvilConnection implements AnvilClient {
   readonly #path: string;
   readonly #log: Logger;
   readonly #sessions = new CellMap<string, Announced>();
+  /** Those among them that anvil does not know. */
+  readonly #untold = new CellMap<string, Announced>();
+  #turn = 0;
+  #turnTimer: NodeJS.Timeout | undefined;
+  /** anvil knows on this connection that there may be such. */
+  #hasSaidLater = false;
   #socket: Socket | undefined;
   /** Answers come in the order of the questions. */
   #questions: Question[] = [];
@@ -57,21 +71,54 @@ export class AnvilConnection implements AnvilClient {
     this.#log = log;
   }
 
-  connect(session: AnvilSession, onKick: () => void): () => void {
-    const announced = { session, onKick };
-    this.#sessions.set(session.sessionId, announced);
+  connect(session: AnvilSession, onKick: () => void, mayWait = false): () => void {
+    const { sessionId } = session;
+    const announced = { session, onKick, turn: this.#turn };
+    this.#sessions.set(sessionId, announced);
     const isConnected = this.#socket !== undefined;
     const socket = this.#open();
     // A fresh connection announces all sessions, this one included.
-    if (isConnected) this.#write(socket, connectLine(session));
+    if (isConnected && mayWait) this.#tellLater(announced);
+    else if (isConnected) this.#write(socket, connectLine(session));
     return () => {
-      if (this.#sessions.get(session.sessionId) !== announced) return;
-      this.#sessions.take(session.sessionId);
+      if (this.#sessions.get(sessionId) !== announced) return;
+      this.#sessions.take(sessionId);
+      if (this.#untold.get(sessionId) === announced) {
+        this.#untold.take(sessionId);
+        return;
+      }
       // A connection that is still to be made will announce those that are there then.
       if (this.#socket === undefined) return;
       this.#goodbyes += encodeTabLine(['DISCONNECT', String(process.pid), anvilIdent(session), session.sessionId]);
       this.#goodbyeTimer ??= setTimeout(() => this.#write(this.#socket, ''), goodbyeMs).unref();
     };
+  }
+
+  #tellLater(announced: Announced): void {
+    this.#untold.set(announced.session.sessionId, announced);
+    if (!this.#hasSaidLater) {
+      this.#hasSaidLater = true;
+      this.#write(this.#socket, 'LATER\n');
+    }
+    this.#turnTimer ??= setTimeout(() => this.#endTurn(), passingMs).unref();
+  }
+
+  #endTurn(): void {
+    const lasting = this.#takeUntold((turn) => turn < this.#turn);
+    this.#turn += 1;
+    this.#turnTimer = this.#untold.size === 0 ? undefined : setTimeout(() => this.#endTurn(), passingMs).unref();
+    if (lasting !== '') this.#write(this.#socket, lasting);
+  }
+
+  /** Lines that announce those that are meant, who are told of with them. */
+  #takeUntold(isMeant: (turn: number) => boolean): string {
+    let lines = '';
+    for (const [sessionId, { session, turn }] of this.#untold.entries()) {
+      if (!isMeant(turn)) continue;
+      this.#untold.take(sessionId);
+      lines += connectLine(session);
+    }
+    return lines;
   }
 
   async lookup(user: string, remoteIp: string, service: string): Promise<number> {
@@ -105,6 +152,7 @@ export class AnvilConnection implements AnvilClient {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#retry);
+    clearTimeout(this.#turnTimer);
     this.#write(this.#socket, '');
     this.#socket?.end();
     this.#socket = undefined;
@@ -129,6 +177,7 @@ export class AnvilConnection implements AnvilClient {
     const socket = connect({ path: this.#path });
     this.#socket = socket;
     this.#received = '';
+    this.#hasSaidLater = false;
     socket.setEncoding('utf8');
     socket.unref();
     let problem = 'closed the connection';
@@ -144,6 +193,7 @@ export class AnvilConnection implements AnvilClient {
     socket.on('close', () => this.#lost(socket, problem));
     socket.write('VERSION\tanvil\t1\t0\n');
     for (const [, { session }] of this.#sessions.entries()) socket.write(connectLine(session));
+    this.#untold.takeAll();
     return socket;
   }
 
@@ -177,6 +227,10 @@ export class AnvilConnection implements AnvilClient {
     if (verb === 'VERSION') return;
     if (verb === 'KICK') {
       this.kick(new Set(fields.slice(1)));
+      return;
+    }
+    if (verb === 'TELL') {
+      this.#write(this.#socket, `${this.#takeUntold(() => true)}${encodeTabLine(['TOLD', ...fields.slice(1)])}`);
       return;
     }
     const question = this.#questions.shift();

@@ -90,8 +90,9 @@ export interface AnvilClient {
   /**
    * Counts a session until the returned function is called. It is announced again when anvil was restarted.
    * @param onKick an administrator ends this session
+   * @param mayWait no limit counts it, and it goes to no other process soon: it is announced when it has lasted for a moment, or when anvil asks
    */
-  connect(session: AnvilSession, onKick: () => void): () => void;
+  connect(session: AnvilSession, onKick: () => void, mayWait?: boolean): () => void;
   /** Sessions of this user from this address in this service; 0 when anvil does not answer. */
   lookup(user: string, remoteIp: string, service: string): Promise<number>;
   penalty(address: string): Promise<AnvilPenalty>;

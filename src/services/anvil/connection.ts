@@ -5,6 +5,7 @@ import type { Logger } from '#log/logger.js';
 import { NetworkList } from '#service-kit/addresses.js';
 import { writeTogether } from '#util/write-together.js';
 import type { KickedSessions } from './kicked-sessions.js';
+import type { LatePeers } from './late-peers.js';
 import type { Penalties } from './penalties.js';
 import { type KickFilter, matcherOf, type Sessions } from './sessions.js';
 
@@ -13,6 +14,7 @@ export const maxLineOctets = 8192;
 export interface AnvilState {
   readonly sessions: Sessions<AnvilPeer>;
   readonly kicked: KickedSessions;
+  readonly late: LatePeers<AnvilPeer>;
   readonly penalties: Penalties;
   readonly log: Logger;
   readonly nowMs: () => number;
@@ -22,12 +24,18 @@ export interface AnvilState {
 export type AnvilRights = 'all' | 'lookup';
 
 const restricted: ReadonlySet<string> = new Set(['VERSION', 'LOOKUP']);
+/** Whoever has not told of all sessions yet is asked first. */
+const needsAll: ReadonlySet<string> = new Set(['LOOKUP', 'CONNECT-DUMP', 'SESSION-DUMP', 'KICK-USER', 'KICK-SESSION']);
+/** Answers come in the order of the questions. */
+const answers: ReadonlySet<string> = new Set([...needsAll, 'PENALTY-GET', 'PENALTY-DUMP']);
 
 export class AnvilPeer {
   readonly #socket: Duplex;
   readonly #state: AnvilState;
   readonly #rights: AnvilRights;
   #received = '';
+  /** What waits until all have told, in order, and what came behind it and has an answer as well. */
+  #waiting: Promise<void> | undefined;
 
   constructor(socket: Duplex, state: AnvilState, rights: AnvilRights) {
     this.#socket = socket;
@@ -35,7 +43,15 @@ export class AnvilPeer {
     this.#rights = rights;
     socket.setEncoding('utf8');
     socket.on('data', (text: string) => this.#receive(text));
-    socket.on('close', () => state.sessions.forget(this));
+    socket.on('close', () => {
+      state.sessions.forget(this);
+      state.late.forget(this);
+    });
+  }
+
+  /** Asks it for all sessions that it has not told of. */
+  askForAll(question: number): void {
+    this.#write(encodeTabLine(['TELL', String(question)]));
   }
 
   kick(sessionIds: readonly string[]): void {
@@ -60,7 +76,21 @@ export class AnvilPeer {
     }
   }
 
-  #run([verb = '', ...values]: readonly string[]): void {
+  #run(fields: readonly string[]): void {
+    const [verb = ''] = fields;
+    const told = needsAll.has(verb) ? this.#state.late.ask() : undefined;
+    if (told === undefined && (this.#waiting === undefined || !answers.has(verb))) {
+      this.#runNow(fields);
+      return;
+    }
+    const waiting = Promise.all([this.#waiting, told]).then(() => {
+      if (this.#waiting === waiting) this.#waiting = undefined;
+      if (!this.#socket.destroyed) this.#runNow(fields);
+    });
+    this.#waiting = waiting;
+  }
+
+  #runNow([verb = '', ...values]: readonly string[]): void {
     const isAllowed = this.#rights === 'all' || restricted.has(verb);
     const command = isAllowed ? commands[verb] : undefined;
     const answer = command?.(this.#state, this, values);
@@ -101,6 +131,18 @@ const commands: Readonly<Record<string, Command>> = {
     if (pid === undefined || ident === undefined) return undefined;
     sessions.disconnect(peer, { ident, pid, sessionId });
     kicked.left({ ident, sessionId }, nowMs());
+    return '';
+  },
+
+  LATER({ late }, peer) {
+    late.add(peer);
+    return '';
+  },
+
+  TOLD({ late }, peer, [questionText]) {
+    const question = countOf(questionText);
+    if (question === undefined) return undefined;
+    late.told(peer, question);
     return '';
   },
 

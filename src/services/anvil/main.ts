@@ -3,6 +3,7 @@
 import type { Role } from '#service-kit/role.js';
 import { AnvilPeer, type AnvilState } from './connection.js';
 import { KickedSessions } from './kicked-sessions.js';
+import { LatePeers } from './late-peers.js';
 import { Penalties } from './penalties.js';
 import { Sessions } from './sessions.js';
 
@@ -13,6 +14,7 @@ export const role: Role = {
     const state: AnvilState = {
       sessions: new Sessions<AnvilPeer>(),
       kicked: new KickedSessions(),
+      late: new LatePeers<AnvilPeer>(),
       penalties: new Penalties(),
       log: context.log,
       nowMs: Date.now,

@@ -2,10 +2,12 @@
 import type { Duplex } from 'node:stream';
 import type { UserFields } from '#auth/client.js';
 import type { GoBack } from '#pre-auth/direct.js';
+import { userLimit } from '#pre-auth/user-limit.js';
 import { Handed } from '#service-kit/handed.js';
 import type { ClientHandle, HandedConnection } from '#service-kit/role.js';
 import type { FoldedSession, FoldOrder } from './folded-sessions.js';
 import { type ServedEnd, type ServedOptions, ServedSession, type SessionParts } from './served-session.js';
+import { imapSettings } from './settings.js';
 
 type StopReason = Parameters<ClientHandle['stop']>[0];
 
@@ -31,9 +33,11 @@ export class HandedSession implements ClientHandle {
     this.#release = handed.release;
     this.#goBack = goBack;
     const { user, sessionId, peer } = handed.request;
-    this.#disconnected = parts.context.anvil.connect({ user, remoteIp: peer.remoteIp, service: 'imap', sessionId }, () =>
-      this.stop('kicked'),
-    );
+    const { anvil, settings } = parts.context;
+    const mayWait =
+      userLimit(settings, peer) === undefined &&
+      settings.forConnection({ remoteIp: peer.remoteIp, localIp: peer.localIp }).get(imapSettings).imap_hibernate_timeout === 0;
+    this.#disconnected = anvil.connect({ user, remoteIp: peer.remoteIp, service: 'imap', sessionId }, () => this.stop('kicked'), mayWait);
     this.#serve(handed, { known });
   }
 

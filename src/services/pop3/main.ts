@@ -8,6 +8,7 @@ import type { SettingsOf } from '#config/define.js';
 import type { Logger } from '#log/logger.js';
 import { serveDirectly } from '#pre-auth/direct.js';
 import { loginSettings } from '#pre-auth/settings.js';
+import { userLimit } from '#pre-auth/user-limit.js';
 import type { ClientHandle, HandedConnection, Role, ServiceContext } from '#service-kit/role.js';
 import { tlsSettings } from '#service-kit/settings.js';
 import { StorageError } from '#storage/errors.js';
@@ -65,8 +66,12 @@ function startSession(parts: Parts, handed: HandedConnection, known: UserFields 
     title: `${user} ${handed.request.peer.remoteIp}`,
     stop: (reason) => connection.stop(reason === 'kicked' ? 'Disconnected by administrator' : 'Server shutting down'),
   };
-  const disconnected = parts.context.anvil.connect({ user, remoteIp: handed.request.peer.remoteIp, service: 'pop3', sessionId }, () =>
-    handle.stop('kicked'),
+  const { anvil, settings } = parts.context;
+  const { peer } = handed.request;
+  const disconnected = anvil.connect(
+    { user, remoteIp: peer.remoteIp, service: 'pop3', sessionId },
+    () => handle.stop('kicked'),
+    userLimit(settings, peer) === undefined,
   );
   void run({ parts, handed, connection, log, known }).finally(() => {
     disconnected();

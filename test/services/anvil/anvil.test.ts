@@ -138,6 +138,22 @@ describe('anvil', () => {
     await anvil.start();
   });
 
+  it('counts, lists and ends sessions that it has not been told of yet', async () => {
+    const [imap, login, admin] = [anvil.client(), anvil.client(), anvil.lines()];
+    const kicked: string[] = [];
+    imap.connect({ ...anna, sessionId: 'first' }, ignore);
+    await imap.lookup('', '', '');
+    for (const sessionId of ['s1', 's2']) imap.connect({ ...anna, sessionId }, () => kicked.push(sessionId), true);
+    assert.equal(await login.lookup('anna', '192.0.2.1', 'imap'), 3);
+    imap.connect({ ...anna, sessionId: 's3' }, () => kicked.push('s3'), true);
+    assert.deepEqual((await listSessions(anvil.folder)).map(({ sessionId }) => sessionId).sort(), ['first', 's1', 's2', 's3']);
+    imap.connect({ ...anna, user: 'bob', sessionId: 's4' }, () => kicked.push('s4'), true);
+    admin.send('KICK-USER\tbob\nPENALTY-GET\t192.0.2.8\nKICK-SESSION\ts2\n');
+    await admin.expect(/^1\n0 0\n1\n/);
+    await until(() => kicked.length === 2, 'two kicked');
+    assert.deepEqual(kicked, ['s4', 's2']);
+  });
+
   it('has sessions ended by the processes that serve them', async () => {
     const [imap, pop3, admin] = [anvil.client(), anvil.client(), anvil.lines()];
     const kicked: string[] = [];
