@@ -54,3 +54,12 @@ export function openLogId(path: string): number | undefined {
   closeSync(log.fd);
   return log.logId;
 }
+
+/** A millisecond, for what another process is in the middle of. */
+export function pause(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
+}
+
+export function randomLogId(): number {
+  return Math.floor(Math.random() * Number.MAX_SAFE_INTEGER) + 1;
+}

@@ -170,6 +170,7 @@ async function readBoth(files: BothFiles, limits: IndexLimits): Promise<LoadedIn
       bootId: Buffer.from(logHeader.bootId),
     };
   }
+  if (!Number.isInteger(header.offset)) return corrupt;
   if (header.offset < logHeaderBytes || header.offset > bytes.length) return 'the log is shorter than the snapshot says';
   if (bytes.length - header.offset > mostUnreadLogBytes && !(await state.columns.complete())) return corrupt;
   const applied = await applyAll(state, bytes, header.offset);

@@ -333,6 +333,12 @@ export function applyRecord(state: IndexState, bytes: Buffer): Applied {
   }
 }
 
+/** It says what is so of a message or a view, whatever else has happened: nothing is numbered by it. */
+export function isFact(bytes: Buffer): boolean {
+  const kind = bytes.readUInt32LE(8);
+  return kind === recordKind.sizes || kind === recordKind.recent;
+}
+
 /** Whether to apply it is up to columns that may not have been read yet. */
 export function needsWholeColumns(bytes: Buffer): boolean {
   return (

@@ -4,6 +4,10 @@
 // it, a process applies what lies between its position and the end of its own record, in file order, so all processes reach the same
 // state. What cannot be merged this way (UIDs) happens under the dot lock of dovecot-uidlist anyway.
 //
+// The state is what the log says up to a position, and nothing else: clients are told modseqs of it, which must be the same for all and for ever. So who
+// finds the log replaced more often than he can follow applies nothing, neither of the old log nor of his own, until `reload` has read the new
+// files; what cannot wait for that is written to the new log all the same, and comes into the state with it.
+//
 // Compaction, under roost.index.lock: append a seal, apply up to it, write a new snapshot and a new empty log, rename both into place. A record
 // behind a seal does not count; its writer finds the seal when it applies, changes over to the new log and appends once more. A process
 // that dies between seal and renames leaves a sealed log: whoever meets it writes the same snapshot and the log the seal names.
@@ -17,12 +21,13 @@ import { privatePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import { appendBehind } from './append-behind.js';
 import { bootId } from './boot-id.js';
-import { type OpenLog, openLog, openLogId, writeParts } from './index-files.js';
+import { type OpenLog, openLog, openLogId, pause, randomLogId, writeParts } from './index-files.js';
 import type { IndexOptions } from './index-options.js';
 import { IndexState } from './index-state.js';
 import { type LoadedIndex, loadIndex, wholeBelowBytes } from './load-index.js';
-import { encodeLogHeader, logHeaderBytes, nextRecord, readRange, recordAt } from './log-reader.js';
-import { type Applied, applyRecord, modSeqRecord, sealRecord } from './log-record.js';
+import { type LogRange, readLogRange } from './log-range.js';
+import { encodeLogHeader, logHeaderBytes, readRange } from './log-reader.js';
+import { type Applied, applyRecord, isFact, modSeqRecord, sealRecord } from './log-record.js';
 import { applyNewRows, type NewRows, newRowsRecords } from './new-rows.js';
 import { encodeSnapshot } from './snapshot.js';
 
@@ -33,6 +38,7 @@ const closingPart = 32;
 const sealWaitMs = 10_000;
 /** Logs in a row that are replaced before a record gets into them: something is wrong. */
 const mostAppends = 1000;
+const neverIn = 'every log is replaced before a record gets into it';
 /** Publishing takes as long as writing a snapshot. */
 const publishWaitMs = 10_000;
 
@@ -45,7 +51,7 @@ let placeholder: IndexState | undefined;
 
 export class MailboxIndex {
   state: IndexState;
-  /** Another process has made the files anew: `reload` before the next use. */
+  /** Another process has made the files anew: the state stays as it is until `reload`. */
   needsReload = false;
   readonly #options: IndexOptions;
   #log: OpenLog | undefined;
@@ -54,6 +60,8 @@ export class MailboxIndex {
   #isBuilding: boolean;
   #sealedTo: number | undefined;
   #hasBrokenRecord = false;
+  /** The log was deleted, not replaced, and nobody has made another one yet. */
+  #isRemoved = false;
   #isUnloaded = false;
 
   private constructor(options: IndexOptions, loaded: LoadedIndex | undefined) {
@@ -97,7 +105,7 @@ export class MailboxIndex {
         return MailboxIndex.open(options, true);
       }
       // What the kernel had not written, or what was cut off, may have told clients about higher modseqs.
-      index.append([modSeqRecord(freshModSeq())]);
+      await index.commit([modSeqRecord(freshModSeq())]);
       index.compact();
     } else index.#compactIfLarge();
     return index;
@@ -122,59 +130,67 @@ export class MailboxIndex {
     return this.#isBuilding;
   }
 
-  /** Applies what peers wrote. @returns true when anything may have changed, the state object included */
+  /** Applies what peers wrote. @returns true when anything may have changed */
   catchUp(): boolean {
     const log = this.#log;
     if (log === undefined || this.needsReload) return false;
     const stat = fstatSync(log.fd);
     if (stat.size === log.position && stat.nlink > 0) return false;
     const before = this.state.highestModSeq;
-    const state = this.state;
-    if (stat.size !== log.position) this.#readTo(log, stat.size, false);
+    const range = readLogRange(readRange(log.fd, log.position, stat.size), false);
+    if (stat.nlink === 0 && range.sealedTo === undefined) this.#replaceRemoved(log);
+    else this.#take(log, range);
     if (this.#sealedTo !== undefined) this.#changeOver();
-    else if (stat.nlink === 0) this.#reopen();
     if (this.#hasBrokenRecord) this.compact();
-    return this.state !== state || this.state.highestModSeq !== before;
+    return this.state.highestModSeq !== before;
   }
 
   /**
-   * Adds records to the log and applies them, behind those of peers.
+   * Adds records to the log at once and applies them, behind those of peers. Where the log has been replaced and `reload` must come first they are
+   * only written: for who does not need to know what became of them.
    *
    * Once loaded never fails: when the files cannot be written (disk full), the index goes on in memory, and the next process builds it anew.
-   * @returns one entry a record
    */
-  append(records: readonly Buffer[]): Applied[] {
+  append(records: readonly Buffer[]): void {
     this.checkLoaded();
     for (let attempt = 1; this.#log !== undefined; attempt += 1) {
-      if (attempt > mostAppends) {
-        this.#giveUpFiles(new Error('every log is replaced before a record gets into it'));
-        break;
-      }
-      if (this.needsReload) {
-        if (!this.#appendBehind(records)) continue;
-        break;
-      }
-      const applied = this.#tryAppend(this.#log, records);
-      if (applied !== undefined) {
-        this.#compactIfLarge();
-        return applied;
+      if (attempt > mostAppends) this.#giveUpFiles(new Error(neverIn));
+      else if (this.#tryAppend(this.#log, records) !== undefined) return;
+      else if (this.needsReload && this.#appendBehind(records)) break;
+    }
+    // What is numbered waits for its turn.
+    for (const record of records) if (this.#log === undefined || isFact(record)) applyRecord(this.state, record);
+  }
+
+  /**
+   * The same after the files have been read anew, where that is needed: `state` may be another object afterwards. One at a time.
+   * @returns one entry a record
+   */
+  async commit(records: readonly Buffer[]): Promise<Applied[]> {
+    this.checkLoaded();
+    for (let attempt = 1; this.#log !== undefined; attempt += 1) {
+      if (attempt > mostAppends) this.#giveUpFiles(new Error(neverIn));
+      else if (this.needsReload) await this.reload();
+      else {
+        const applied = this.#tryAppend(this.#log, records);
+        if (applied !== undefined) return applied;
       }
     }
     return records.map((record) => applyRecord(this.state, record));
   }
 
   /** Adds messages as records of the log; a state that is being built takes them as they are. */
-  addRows(rows: NewRows): void {
+  async addRows(rows: NewRows): Promise<void> {
     this.checkLoaded();
     if (this.#log === undefined) applyNewRows(this.state, rows);
-    else for (const record of newRowsRecords(this.state, rows)) this.append([record]);
+    else for (const record of newRowsRecords(this.state, rows)) await this.commit([record]);
   }
 
   /** Writes the state that was built. When a peer was faster, its files are taken instead. */
   async publish(): Promise<void> {
     const { folder } = this.#options;
     if (!this.#isBuilding || folder === undefined) return;
-    await this.#guarded(async () => {
+    try {
       if (this.#options.isFolderGiven !== true) mkdirSync(folder, { recursive: true, mode: 0o700 });
       // A peer that opened the mailbox at the same moment is publishing: two states side by side would give out different modseqs.
       const lock = await takeDotLock(`${folder}/roost.index`, { timeoutMs: publishWaitMs });
@@ -184,13 +200,15 @@ export class MailboxIndex {
           this.#takeState(theirs.state);
           this.#use(theirs);
           // A peer is just adding a record, or its last one was cut off: either way its clients have heard of modseqs that ours must not fall behind.
-          if (theirs.isTorn) this.append([modSeqRecord(freshModSeq())]);
+          if (theirs.isTorn) await this.commit([modSeqRecord(freshModSeq())]);
         } else this.#writeFiles(randomLogId());
       } finally {
         lock.release();
       }
       if (this.#hasBrokenRecord) this.compact();
-    });
+    } catch (error) {
+      this.#giveUpFiles(error);
+    }
     this.#isBuilding = false;
   }
 
@@ -198,14 +216,14 @@ export class MailboxIndex {
   compact(): void {
     const { folder } = this.#options;
     const log = this.#log;
-    if (log === undefined || folder === undefined) return;
+    if (log === undefined || folder === undefined || this.needsReload) return;
     let lock: DotLock | undefined;
     try {
       lock = tryDotLock(`${folder}/roost.index`);
       if (lock === undefined || fstatSync(log.fd).nlink === 0) return;
       const next = randomLogId();
       writeSync(log.fd, sealRecord(next));
-      this.#readTo(log, fstatSync(log.fd).size, true);
+      this.#readTo(log, true);
       this.#writeFiles(this.#sealedTo ?? next);
     } catch (error) {
       this.#giveUpFiles(error);
@@ -241,58 +259,86 @@ export class MailboxIndex {
     this.#snapshotBytes = loaded.snapshotBytes;
     this.#sealedTo = loaded.sealedTo;
     this.#hasBrokenRecord = false;
+    this.#isRemoved = false;
     if (this.#sealedTo !== undefined) this.#changeOver();
   }
 
-  /** @returns undefined when the records have to be appended again, to another log */
+  /** @returns undefined when the records have to be appended again, to another log, perhaps after `reload` */
   #tryAppend(log: OpenLog, records: readonly Buffer[]): Applied[] | undefined {
-    let written = 0;
+    if (this.needsReload) return undefined;
+    if (this.#isRemoved) {
+      this.#replaceRemoved(log);
+      return undefined;
+    }
     let total = 0;
     for (const record of records) total += record.length;
     try {
-      written = records.length === 1 ? writeSync(log.fd, records[0] as Buffer) : writevSync(log.fd, [...records]);
+      const written = records.length === 1 ? writeSync(log.fd, records[0] as Buffer) : writevSync(log.fd, [...records]);
       if (written !== total) throw new Error(`short write of ${written} of ${total} octets to the index log`);
     } catch (error) {
       this.#giveUpFiles(error);
       return undefined;
     }
     const stat = fstatSync(log.fd);
-    if (stat.size === log.position + total) {
+    let applied: Applied[];
+    if (stat.size === log.position + total && stat.nlink > 0) {
       log.position = stat.size;
-      const applied = records.map((record) => applyRecord(this.state, record));
-      if (stat.nlink === 0) this.#moveOn(records);
-      return applied;
+      applied = records.map((record) => applyRecord(this.state, record));
+    } else {
+      const range = readLogRange(readRange(log.fd, log.position, stat.size), true);
+      if (stat.nlink === 0 && range.sealedTo === undefined) {
+        this.#replaceRemoved(log);
+        return undefined;
+      }
+      applied = this.#take(log, range, records);
+      if (this.#sealedTo !== undefined) {
+        this.#changeOver();
+        return applied.length < records.length ? undefined : applied;
+      }
+      // Cut short or overwritten by something else than us: what we know is written anew.
+      const isLost = applied.length < records.length;
+      for (const record of records.slice(applied.length)) applied.push(applyRecord(this.state, record));
+      if (this.#hasBrokenRecord || isLost) this.compact();
     }
-    const applied = this.#readTo(log, stat.size, true, records);
-    if (this.#sealedTo !== undefined && applied.length < records.length) {
-      this.#changeOver();
-      return undefined;
-    }
-    if (this.#sealedTo !== undefined) this.#changeOver();
-    else if (stat.nlink === 0) this.#moveOn(records);
-    // Cut short or overwritten by something else than us: what we know is written anew.
-    const isLost = applied.length < records.length;
-    for (const record of records.slice(applied.length)) applied.push(applyRecord(this.state, record));
-    if (this.#hasBrokenRecord || isLost) this.compact();
+    this.#compactIfLarge();
     return applied;
   }
 
-  /** Records that have been applied here went to a log that was deleted: those who made another one get them, too. */
-  #moveOn(records: readonly Buffer[]): void {
-    this.#reopen();
-    for (let attempt = 1; this.needsReload && attempt <= mostAppends; attempt += 1) if (this.#appendBehind(records)) return;
+  /**
+   * The log has no name any more and no seal: it was deleted. Who is first writes the files anew, with all that is in it; who finds others there has to
+   * read those. Records that were written to it meanwhile are added once more, which changes nothing where they were seen.
+   */
+  #replaceRemoved(log: OpenLog): void {
+    const { folder } = this.#options;
+    if (folder === undefined) return;
+    this.#isRemoved = true;
+    const path = `${folder}/roost.index.log`;
+    let lock: DotLock | undefined;
+    try {
+      if (openLogId(path) === undefined) {
+        lock = tryDotLock(`${folder}/roost.index`);
+        if (lock === undefined) {
+          pause();
+          return;
+        }
+      }
+      if (openLogId(path) === undefined) {
+        this.#readTo(log, true);
+        this.#writeFiles(randomLogId());
+      } else this.needsReload = true;
+      this.#isRemoved = false;
+    } catch (error) {
+      this.#giveUpFiles(error);
+    } finally {
+      lock?.release();
+    }
   }
 
-  /**
-   * Writes records to a log that has taken the place of the one we know; `reload` will apply what came before them.
-   * @returns false to be called again: the log was being replaced once more
-   */
+  /** @returns false to be called again: the log is being replaced once more */
   #appendBehind(records: readonly Buffer[]): boolean {
     const { folder } = this.#options;
     try {
-      const log = folder === undefined ? undefined : openLog(`${folder}/roost.index.log`);
-      // Without a log nobody misses them: whoever makes a new one looks at the folder.
-      if (log === undefined || appendBehind(log.fd, records)) return true;
+      if (folder === undefined || appendBehind(`${folder}/roost.index.log`, records)) return true;
       pause();
       return false;
     } catch (error) {
@@ -301,36 +347,27 @@ export class MailboxIndex {
     }
   }
 
-  /**
-   * Applies what lies between the position and `end`.
-   * @param isWhole nobody is writing before `end` any more, so what looks incomplete there is torn
-   * @returns what became of `own`, as far as they were found
-   */
-  #readTo(log: OpenLog, end: number, isWhole: boolean, own: readonly Buffer[] = []): Applied[] {
-    const bytes = readRange(log.fd, log.position, end);
+  #readTo(log: OpenLog, isWhole: boolean): void {
+    this.#take(log, readLogRange(readRange(log.fd, log.position, fstatSync(log.fd).size), isWhole));
+  }
+
+  /** Applies what lies behind the position. @returns what became of `own`, as far as they were found */
+  #take(log: OpenLog, { records, length, sealedTo, torn }: LogRange, own: readonly Buffer[] = []): Applied[] {
     const results: Applied[] = [];
-    let at = 0;
-    while (this.#sealedTo === undefined) {
-      const found = recordAt(bytes, at);
-      if (found.kind === 'record') {
-        const applied = applyRecord(this.state, found.bytes);
-        if (applied.kind === 'sealed') this.#sealedTo = applied.nextLogId;
-        const mine = own[results.length];
-        if (mine?.equals(found.bytes) === true) results.push(applied);
-        at += found.bytes.length;
-        continue;
-      }
-      if (at >= bytes.length || (found.kind === 'more' && !isWhole)) break;
-      const next = nextRecord(bytes, at + 1);
-      if (next < 0) break;
+    for (const record of records) {
+      const applied = applyRecord(this.state, record);
+      if (own[results.length]?.equals(record) === true) results.push(applied);
+    }
+    for (const { at, octets } of torn) {
+      const offset = log.position + at;
       this.#options.log.warning('index.torn-record', `Skipped a torn record in ${this.#options.folder}/roost.index.log`, {
-        offset: log.position + at,
-        octets: next - at,
+        offset,
+        octets,
       });
       this.#hasBrokenRecord = true;
-      at = next;
     }
-    log.position += at;
+    log.position += length;
+    this.#sealedTo = sealedTo;
     return results;
   }
 
@@ -354,12 +391,12 @@ export class MailboxIndex {
       const log = openLog(`${folder}/roost.index.log`);
       if (log !== undefined && log.logId === next) {
         this.#replaceLog(log);
-        this.#readTo(log, fstatSync(log.fd).size, false);
+        this.#readTo(log, false);
         return;
       }
       if (log !== undefined) closeSync(log.fd);
       if (log !== undefined && log.logId !== this.#log?.logId) {
-        this.#reopen();
+        this.needsReload = true;
         return;
       }
       // The sealing process is between its two renames, or dead: then its lock is stale and the work is ours.
@@ -386,43 +423,22 @@ export class MailboxIndex {
     }
   }
 
-  /** The files were deleted or replaced behind our back: write them again from what we know, or take the new ones. */
-  #reopen(): void {
-    const { folder } = this.#options;
-    if (folder === undefined) return;
-    try {
-      const path = `${folder}/roost.index.log`;
-      if (openLogId(path) === undefined) {
-        const lock = tryDotLock(`${folder}/roost.index`);
-        if (lock === undefined) return;
-        try {
-          if (openLogId(path) === undefined) {
-            this.#writeFiles(randomLogId());
-            return;
-          }
-        } finally {
-          lock.release();
-        }
-      }
-    } catch (error) {
-      this.#giveUpFiles(error);
-      return;
-    }
-    this.needsReload = true;
-  }
-
   /** Takes files that another process has made anew. @returns true when the state object was replaced */
   async reload(): Promise<boolean> {
     const { folder } = this.#options;
     if (!this.needsReload || folder === undefined) return false;
-    this.needsReload = false;
     const loaded = await loadIndex(folder, this.#options, this.#options.log);
+    // Not before: until then nothing may be read from the old log, which has records behind its seal that count in no state.
+    this.needsReload = false;
+    if (this.#log === undefined) {
+      if (loaded !== undefined) closeSync(loaded.fd);
+      return false;
+    }
     if (loaded === undefined || loaded.state.uidValidity !== this.state.uidValidity) {
       if (loaded !== undefined) closeSync(loaded.fd);
       this.#giveUpFiles(new Error('the index was replaced by an unusable one'));
       return false;
     }
-    // What we knew and the new files do not (a change not yet scanned there) is found by the next scan.
     this.#takeState(loaded.state);
     this.#use(loaded);
     return true;
@@ -481,21 +497,4 @@ export class MailboxIndex {
       if (errnoOf(unlinkError) !== 'ENOENT') log.debug('index.unlink', 'Could not remove the index log', { error: unlinkError });
     }
   }
-
-  async #guarded(work: () => Promise<void>): Promise<void> {
-    try {
-      await work();
-    } catch (error) {
-      this.#giveUpFiles(error);
-    }
-  }
-}
-
-/** A millisecond, for what another process is in the middle of. */
-function pause(): void {
-  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1);
-}
-
-function randomLogId(): number {
-  return Math.floor(Math.random() * Number.MAX_SAFE_INTEGER) + 1;
 }

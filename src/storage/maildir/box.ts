@@ -24,6 +24,7 @@ import { KeyFile } from '../index/key-file.js';
 import { modSeqRecord, stampsRecord } from '../index/log-record.js';
 import { freshModSeq, MailboxIndex } from '../index/mailbox-index.js';
 import { firstCachedNames } from './cached-names.js';
+import { catchUp } from './commit.js';
 import { syncPath } from './file-calls.js';
 import type { NameMaker } from './file-name.js';
 import { LateReading } from './late-reading.js';
@@ -134,11 +135,8 @@ export class MaildirBox {
   }
 
   /** Brings in what peers wrote to the index, new files included. The caller holds the mutex. */
-  async catchUp(): Promise<void> {
-    if (this.index.catchUp()) this.changed();
-    if (!this.index.needsReload || !(await this.index.reload())) return;
-    this.cache?.indexed(this.state);
-    this.changed();
+  catchUp(): Promise<void> {
+    return catchUp(this);
   }
 
   /**
@@ -179,7 +177,7 @@ export class MaildirBox {
       await this.index.publish();
     } else if (findOutdated(this, 0) !== undefined) {
       // Perhaps the end of the log was lost with modseqs that clients have seen. That it is time to look again for what a change may hide says nothing.
-      this.index.append([modSeqRecord(freshModSeq())]);
+      await this.index.commit([modSeqRecord(freshModSeq())]);
     }
     const { indexDir } = this.paths;
     this.cache =

@@ -5,6 +5,7 @@ import { errnoOf } from '#util/coded-error.js';
 import { rowBit } from '../index/columns.js';
 import { renameRecord } from '../index/log-record.js';
 import type { MaildirBox } from './box.js';
+import { commit } from './commit.js';
 import { pathIn, withoutSizes } from './file-name.js';
 import { rewriteListing } from './listing.js';
 import { pathOfRow, refreshHeld, rememberList } from './reconcile.js';
@@ -34,13 +35,13 @@ async function correct(box: MaildirBox, uid: number): Promise<void> {
     const folder = ((state.columns.bits[row] as number) & rowBit.inNew) !== 0 ? box.newDir : box.curDir;
     try {
       const stamps = box.trackedChange(state.stamps, () => renameSync(pathOfRow(box, row), pathIn(folder, newName + suffix)));
-      box.index.append([renameRecord(uid, state.columns.extensionOf(row), newName), box.stampsRecordFor(stamps)]);
+      await commit(box, [renameRecord(uid, state.columns.extensionOf(row), newName), box.stampsRecordFor(stamps)]);
     } catch (error) {
       if (errnoOf(error) === 'ENOENT') return;
       throw error;
     }
     await rewriteListing(box, '');
-    rememberList(box);
+    await rememberList(box);
     box.log.warning('maildir.wrong-size', `Maildir filename has wrong S value, renamed the file from ${oldName} to ${newName}`, {
       mailDir: box.paths.mailDir,
       uid,

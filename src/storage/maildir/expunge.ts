@@ -5,6 +5,7 @@ import { Slicer } from '#util/deadline.js';
 import { unknown32 } from '../index/columns.js';
 import { expungeRecord, stampsRecord } from '../index/log-record.js';
 import type { MaildirBox } from './box.js';
+import { commit } from './commit.js';
 import { storageErrorOf } from './file-calls.js';
 import { looksForRenamed, renamedError } from './message-files.js';
 import { pathOfRow, rescanHeld } from './reconcile.js';
@@ -88,7 +89,7 @@ async function removeFiles(
   let messages = 0;
   for (const [first, last] of removed) messages += last - first + 1;
   if (messages > 0) {
-    box.index.append([expungeRecord(removed), stampsRecord(stamps)]);
+    await commit(box, [expungeRecord(removed), stampsRecord(stamps)]);
     box.changed();
     if (box.options.fsync === 'always') await Promise.all([box.syncCur.request(), box.syncNew.request()]);
   }

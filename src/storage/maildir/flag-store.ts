@@ -11,6 +11,7 @@ import { suffixText } from '../index/suffix-table.js';
 import type { StoreChange } from '../mailbox.js';
 import { flagBit } from '../types.js';
 import type { MaildirBox } from './box.js';
+import { commit } from './commit.js';
 import { storageErrorOf } from './file-calls.js';
 import { pathIn } from './file-name.js';
 import { type FolderRenames, plainRenames } from './folder-renames.js';
@@ -89,7 +90,7 @@ class FlagStore {
     const box = this.#box;
     const builder = new FlagsRecordBuilder(box.state, uids.length);
     let missed = await this.#apply(uids, builder);
-    let modSeq = this.#log(builder);
+    let modSeq = await this.#log(builder);
     // Somebody renamed or removed them: find out, and once more.
     for (let looks = 0; missed.length > 0; looks += 1) {
       if (looks === looksForRenamed) throw renamedError(box, missed.length);
@@ -97,7 +98,7 @@ class FlagStore {
       const more = new FlagsRecordBuilder(box.state, missed.length);
       this.#stamps = box.state.stamps;
       missed = await this.#apply(missed, more);
-      modSeq = this.#log(more) ?? modSeq;
+      modSeq = (await this.#log(more)) ?? modSeq;
     }
     if (box.options.fsync === 'always' && modSeq !== undefined) await box.syncCur.request();
     return { modified: this.#modified.sort(ascending), expunged: this.#expunged.sort(ascending), modSeq };
@@ -108,6 +109,9 @@ class FlagStore {
     const missed: number[] = [];
     const slicer = new Slicer();
     let next = 0;
+    // Ids are those of one state, and a look at the folder may have brought another.
+    this.#suffixes.clear();
+    this.#sets.clear();
     using renames = openRenames(this.#box, this.#box.curDir, uids.length);
     this.#renames = renames;
     while (next < uids.length) {
@@ -152,7 +156,8 @@ class FlagStore {
         else this.#renames?.rename(oldName, newName);
       } catch (error) {
         if (errnoOf(error) !== 'ENOENT') {
-          this.#log(builder);
+          // Those before it have been renamed.
+          if (builder.count > 0) box.index.append([builder.finish(), stampsRecord(this.#stamps)]);
           throw storageErrorOf(error, `change flags in ${box.paths.mailDir}`);
         }
         missed.push(uid);
@@ -181,9 +186,9 @@ class FlagStore {
     return suffix;
   }
 
-  #log(builder: FlagsRecordBuilder): number | undefined {
+  async #log(builder: FlagsRecordBuilder): Promise<number | undefined> {
     if (builder.count === 0) return undefined;
-    const [applied] = this.#box.index.append([builder.finish(), stampsRecord(this.#stamps)]);
+    const [applied] = await commit(this.#box, [builder.finish(), stampsRecord(this.#stamps)]);
     this.#box.changed();
     return applied?.kind === 'changed' ? applied.modSeq : undefined;
   }
@@ -265,7 +270,7 @@ export async function emptyNew(box: MaildirBox, signal: AbortSignal): Promise<vo
     if (next < uids.length) await slicer.pause();
   }
   const records = [stampsRecord(stamps)];
-  box.index.append(builder.count > 0 ? [builder.finish(), ...records] : records);
+  await commit(box, builder.count > 0 ? [builder.finish(), ...records] : records);
   if (missed > 0) await rescanHeld(box, undefined, signal);
   else await refreshHeld(box, undefined, signal);
 }

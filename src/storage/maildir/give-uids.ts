@@ -7,6 +7,7 @@ import { unknown32 } from '../index/columns.js';
 import { recentRecord } from '../index/log-record.js';
 import type { NewRows } from '../index/new-rows.js';
 import type { MaildirBox } from './box.js';
+import { addRows, commit } from './commit.js';
 import { storageErrorOf } from './file-calls.js';
 import { arrivalOf, baseLength, pathIn } from './file-name.js';
 import type { FoundFile, FoundFiles } from './found-files.js';
@@ -42,10 +43,10 @@ export async function giveUids(box: MaildirBox, files: FoundFiles, returned: Rea
   const order = joined(listed, unlisted);
   const saveDateOf = saveDates(box);
   if (saveDateOf === undefined) found.forgetArrivals();
-  box.index.addRows(found.rows(order, saveDateOf));
+  await addRows(box, found.rows(order, saveDateOf));
   if (box.unclaimed.size > 0) for (const index of order) box.unclaimed.delete(found.baseName(index));
   // Seen for the first time: what lies in cur/ has been taken by some reader before.
-  if (isFirst) box.index.append([recentRecord(found.firstRecent(order, box.state.uidNext))]);
+  if (isFirst) await commit(box, [recentRecord(found.firstRecent(order, box.state.uidNext))]);
 }
 
 /**

@@ -7,6 +7,7 @@ import { noStamp } from '../index/index-state.js';
 import { lettersRecord, stampsRecord } from '../index/log-record.js';
 import { foldKeyword } from '../keyword-table.js';
 import type { MaildirBox } from './box.js';
+import { commit } from './commit.js';
 import { isSameStamp, stampOf, storageErrorOf } from './file-calls.js';
 import { assignLetters, formatKeywordsFile, letterCount } from './keywords-file.js';
 import { reconcile } from './reconcile.js';
@@ -24,7 +25,7 @@ export async function ensureLetters(box: MaildirBox, keywords: readonly string[]
     const letters = assignLetters(box.state.letters, keywords);
     await writeLetters(box, letters);
     const stamp = stampOf(box.keywordsPath) ?? noStamp;
-    box.index.append([lettersRecord(letters), stampsRecord({ ...box.state.stamps, keywordsFile: stamp })]);
+    await commit(box, [lettersRecord(letters), stampsRecord({ ...box.state.stamps, keywordsFile: stamp })]);
   } finally {
     own?.release();
   }

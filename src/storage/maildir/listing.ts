@@ -5,6 +5,7 @@ import { rowBit } from '../index/columns.js';
 import { expungeRecord, headerRecord, resetRecord } from '../index/log-record.js';
 import { fewNames, LinearLookup, NameLookup } from '../index/name-lookup.js';
 import type { MaildirBox } from './box.js';
+import { commit } from './commit.js';
 import type { UidListRead } from './list-file.js';
 import { nextUidValidity } from './uid-validity.js';
 
@@ -16,7 +17,7 @@ export async function readListing(box: MaildirBox, lock: DotLock | undefined, si
   const list = await box.list.read();
   // What a peer wrote to the log before it wrote the list.
   await box.catchUp();
-  if (list?.header !== undefined && !list.needsRewrite && (lock !== undefined || !contradicts(box, list))) takeListing(box, list);
+  if (list?.header !== undefined && !list.needsRewrite && (lock !== undefined || !contradicts(box, list))) await takeListing(box, list);
   else await withLock(box, lock, signal, () => repairListing(box, signal));
 }
 
@@ -50,19 +51,20 @@ async function repairListing(box: MaildirBox, signal: AbortSignal): Promise<void
   const list = await box.list.read();
   const { state } = box;
   if (list?.header !== undefined && !list.needsRewrite) {
-    takeListing(box, list);
+    await takeListing(box, list);
     return;
   }
   if (list?.broken !== undefined) {
     box.log.error('maildir.broken-uidlist', `Broken file ${box.list.path} ${list.broken}`, { path: box.list.path, reason: list.broken });
   }
-  if (list?.header !== undefined) takeListing(box, list);
+  if (list?.header !== undefined) await takeListing(box, list);
   else if (state.uidValidity === 0) {
-    box.index.append([resetRecord(await nextUidValidity(box.paths.accountControlDir), randomBytes(16).toString('hex'))]);
+    await commit(box, [resetRecord(await nextUidValidity(box.paths.accountControlDir), randomBytes(16).toString('hex'))]);
   } else if (list === undefined) {
     box.log.warning('maildir.lost-uidlist', `${box.list.path} is gone; written anew from the index`, { path: box.list.path });
   }
-  if (state.guid === '') box.index.append([headerRecord(state.uidNext, randomBytes(16).toString('hex'), state.uidListExtras)]);
+  const { guid, uidNext, uidListExtras } = box.state;
+  if (guid === '') await commit(box, [headerRecord(uidNext, randomBytes(16).toString('hex'), uidListExtras)]);
   await rewriteListing(box, '');
 }
 
@@ -75,7 +77,7 @@ export async function rewriteListing(box: MaildirBox, more: string): Promise<voi
   box.listRead = await box.list.rewrite(header, state.columns, unclaimed + more, box.options.fsync !== 'never', box.permissions);
 }
 
-function takeListing(box: MaildirBox, list: UidListRead): void {
+async function takeListing(box: MaildirBox, list: UidListRead): Promise<void> {
   const { header } = list;
   if (header === undefined) return;
   const log: Buffer[] = [];
@@ -91,15 +93,15 @@ function takeListing(box: MaildirBox, list: UidListRead): void {
     const conflicts = conflictingUids(box, list);
     if (conflicts.length > 0) log.push(expungeRecord(conflicts.map((uid) => [uid, uid] as const)));
   }
+  if (log.length > 0) await commit(box, log.splice(0));
   const { state } = box;
-  if (log.length > 0) box.index.append(log.splice(0));
   if (state.guid !== header.guid || state.uidNext < header.uidNext || state.uidListExtras.join(' ') !== header.extras.join(' ')) {
     log.push(headerRecord(header.uidNext, header.guid === '' ? state.guid : header.guid, header.extras));
   }
   box.unclaimed = unclaimedOf(box, list);
   const renumbered = renumberedUids(box, box.unclaimed);
   if (renumbered.length > 0) log.push(expungeRecord(renumbered.map((uid) => [uid, uid] as const)));
-  if (log.length > 0) box.index.append(log);
+  if (log.length > 0) await commit(box, log);
   box.listRead = list.stamp;
 }
 

@@ -7,6 +7,7 @@ import type { AppendTransaction, Mailbox, MailboxView, ReplacedMessage, Suspende
 import { flagBit, type MailboxStatus, type ModSeq, type Uid } from '../types.js';
 import { MaildirAppend } from './append.js';
 import type { MaildirBox } from './box.js';
+import { commit } from './commit.js';
 import { learnFacts } from './message-files.js';
 import { inMemory, refresh, wholeIndex } from './reconcile.js';
 
@@ -109,7 +110,7 @@ export abstract class MaildirMailboxBase implements Mailbox {
     await this.ready(signal);
     const raise = async (): Promise<void> => {
       await this.box.catchUp();
-      this.box.index.append([modSeqRecord(this.box.state.highestModSeq + 1)]);
+      await commit(this.box, [modSeqRecord(this.box.state.highestModSeq + 1)]);
     };
     await inMemory(this.box, raise, signal);
   }

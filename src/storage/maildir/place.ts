@@ -15,6 +15,7 @@ import { type AddedMessage, addRecord, maxRowsPerRecord, stampsRecord } from '..
 import { parseSuffix, suffixText } from '../index/suffix-table.js';
 import { unseenRecords } from './adopt.js';
 import type { MaildirBox } from './box.js';
+import { commit } from './commit.js';
 import { isSameStamp, storageErrorOf } from './file-calls.js';
 import { pathIn } from './file-name.js';
 import { lettersOf } from './keyword-mapping.js';
@@ -209,7 +210,7 @@ async function placeLocked(
     );
     const records: Buffer[] = [];
     for (let at = 0; at < messages.length; at += maxRowsPerRecord) records.push(addRecord(messages.slice(at, at + maxRowsPerRecord)));
-    box.index.append([...records, stampsRecord(stamps)]);
+    await commit(box, [...records, stampsRecord(stamps)]);
     source?.moved(placed);
     return { uidValidity: state.uidValidity, uids: added.map(({ uid }) => uid), placed, hasAppended };
   } catch (error) {

@@ -16,10 +16,11 @@ import { putLatin1 } from '#util/put-text.js';
 import { StorageError } from '../errors.js';
 import { rowBit } from '../index/columns.js';
 import { noStamp, type Stamps } from '../index/index-state.js';
-import { expungeRecord, FlagsRecordBuilder, lettersRecord, resetRecord, stampsRecord } from '../index/log-record.js';
+import { expungeRecord, FlagsRecordBuilder, lettersRecord, stampsRecord } from '../index/log-record.js';
 import { LinearLookup } from '../index/name-lookup.js';
 import { adoptFiles, type ScanRead, unseenRecords } from './adopt.js';
 import { dirtyWindowMs, type MaildirBox } from './box.js';
+import { commit } from './commit.js';
 import { listFolder, stampOf } from './file-calls.js';
 import { baseLength, pathIn } from './file-name.js';
 import type { FoundFile } from './found-files.js';
@@ -170,7 +171,7 @@ async function readLetters(box: MaildirBox): Promise<boolean> {
   const letters = parseKeywordsFile(text);
   const isChanged = letters.join('\n') !== box.state.letters.join('\n');
   const records = [stampsRecord({ ...box.state.stamps, keywordsFile: stamp })];
-  box.index.append(isChanged ? [lettersRecord(letters), ...records] : records);
+  await commit(box, isChanged ? [lettersRecord(letters), ...records] : records);
   return isChanged;
 }
 
@@ -191,7 +192,7 @@ async function scanFolders(box: MaildirBox, order: ScanOrder, lock: DotLock | un
       // Nobody can add to the list now: what it names is in the folders, or gone.
       read = await scanUntilSettled(box, { ...order, inNew: true, inCur: true }, signal);
     }
-    rememberTimes(box, read);
+    await rememberTimes(box, read);
   } finally {
     own?.release();
   }
@@ -228,7 +229,7 @@ async function scanUntilSettled(box: MaildirBox, order: ScanOrder, signal: Abort
     // Before our own records bring in what peers wrote since.
     const modSeq = state.highestModSeq;
     const missing = result.missing.filter((row) => missedBefore.has(state.columns.uid[row] as number));
-    applyScan(
+    await applyScan(
       box,
       { ...result, missing: missing.length > mostLooks ? missing : missing.filter((row) => !isThere(box, row)) },
       modSeqAtStart,
@@ -260,7 +261,7 @@ function isSubset(part: ReadonlySet<number>, whole: ReadonlySet<number>): boolea
 }
 
 /** Flags and removals that the listing shows. */
-function applyScan(box: MaildirBox, result: ScanResult, modSeqAtStart: number, lettersChanged: boolean): void {
+async function applyScan(box: MaildirBox, result: ScanResult, modSeqAtStart: number, lettersChanged: boolean): Promise<void> {
   const { state } = box;
   const records: Buffer[] = [];
   const builder = new FlagsRecordBuilder(state, result.changed.length / 3, modSeqAtStart);
@@ -287,7 +288,7 @@ function applyScan(box: MaildirBox, result: ScanResult, modSeqAtStart: number, l
   if (result.missing.length > 0) {
     records.push(expungeRecord(result.missing.map((row) => [state.columns.uid[row] as number, state.columns.uid[row] as number] as const)));
   }
-  if (records.length > 0) box.index.append(records);
+  if (records.length > 0) await commit(box, records);
 }
 
 /**
@@ -339,7 +340,7 @@ export function putPathOfRow({ state, newDir, curDir }: MaildirBox, row: number,
   return true;
 }
 
-function rememberTimes(box: MaildirBox, { times, readAtMs, inNew, inCur, isSettled }: ScanRead): void {
+async function rememberTimes(box: MaildirBox, { times, readAtMs, inNew, inCur, isSettled }: ScanRead): Promise<void> {
   // What could not be made out is looked at again next time, the uidlist included.
   if (!isSettled) return;
   const { stamps } = box.state;
@@ -350,19 +351,13 @@ function rememberTimes(box: MaildirBox, { times, readAtMs, inNew, inCur, isSettl
     ...(inNew ? { newMtimeMs: times.newMtimeMs, newRecheckAtMs: recheckAt(times.newMtimeMs) } : {}),
     ...(inCur ? { curMtimeMs: times.curMtimeMs, curRecheckAtMs: recheckAt(times.curMtimeMs) } : {}),
   };
-  box.index.append([stampsRecord(next)]);
+  await commit(box, [stampsRecord(next)]);
   box.listRead = undefined;
 }
 
 /** The index now agrees with the uidlist last read or written. */
-export function rememberList(box: MaildirBox): void {
+export async function rememberList(box: MaildirBox): Promise<void> {
   if (box.listRead === undefined) return;
-  box.index.append([stampsRecord({ ...box.state.stamps, uidList: box.listRead })]);
-  box.listRead = undefined;
-}
-
-export function resetTo(box: MaildirBox, uidValidity: number, guid: string): void {
-  box.index.append([resetRecord(uidValidity, guid)]);
-  box.unclaimed.clear();
+  await commit(box, [stampsRecord({ ...box.state.stamps, uidList: box.listRead })]);
   box.listRead = undefined;
 }
