@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { Exchanges } from './exchanges.js';
+import { Exchanges, namesNumber, uidsIn } from './exchanges.js';
 import { Clock, MailboxLedger } from './ledger.js';
 import { ClientView } from './view.js';
 
@@ -67,5 +67,17 @@ describe('What is kept of a session for the report of a failure', () => {
     const exchanges = new Exchanges();
     exchanges.begin('x'.repeat(300), undefined);
     assert.equal(exchanges.tail(1), `> ${'x'.repeat(240)}...`);
+    // What a violation is found in is wanted whole.
+    exchanges.hear('y'.repeat(300));
+    assert.equal(exchanges.tail(1), `< ${'y'.repeat(300)}`);
+    exchanges.begin('z', undefined);
+    assert.equal(exchanges.tail(2), `< ${'y'.repeat(240)}...\n> z`);
+  });
+
+  it('is about the messages that the failure names, alone or in a range', () => {
+    assert.deepEqual(uidsIn('UID 7 is gone, UIDs 9,11:12 are not, UID 0 is none, UID 7'), [7, 9, 11, 12]);
+    assert.ok(namesNumber('< t1 OK [COPYUID 1795 5:8 20:23] Done', 7));
+    assert.ok(namesNumber('> UID STORE 7 +FLAGS ()', 7));
+    assert.ok(!namesNumber('< t7 OK [COPYUID 1795 5:6,8 70:73] Done', 7));
   });
 });

@@ -5,6 +5,8 @@ const keptExchanges = 20;
 /** A FETCH of a mailbox has thousands of replies: of each exchange the first and the last of them. */
 const keptLines = 12;
 const maxLineLength = 240;
+/** Of the last command. */
+const maxLastLength = 4_000;
 /** Of messages whose UIDs or sequence numbers follow each other. */
 const shownRuns = 24;
 
@@ -29,7 +31,9 @@ export class Exchanges {
   /** A command, or several that are sent at once. */
   begin(sent: string, view: ClientView | undefined): void {
     const known = view === undefined ? undefined : { name: view.ledger.name, uids: Uint32Array.from(view.messages, ({ uid }) => uid) };
-    this.#kept.push({ sent: cut(sent), known, first: [], last: [], leftOut: 0 });
+    const before = this.#kept.at(-1);
+    if (before !== undefined) this.#kept.splice(-1, 1, { ...before, first: before.first.map(short), last: before.last.map(short) });
+    this.#kept.push({ sent: short(sent), known, first: [], last: [], leftOut: 0 });
     if (this.#kept.length > keptExchanges) this.#kept.shift();
   }
 
@@ -37,8 +41,8 @@ export class Exchanges {
   hear(line: string): void {
     const exchange = this.#kept.at(-1);
     if (exchange === undefined) return;
-    if (exchange.first.length < keptLines) exchange.first.push(cut(line));
-    else exchange.last.push(cut(line));
+    if (exchange.first.length < keptLines) exchange.first.push(cut(line, maxLastLength));
+    else exchange.last.push(cut(line, maxLastLength));
     if (exchange.last.length <= keptLines) return;
     exchange.last.shift();
     exchange.leftOut += 1;
@@ -56,7 +60,7 @@ export class Exchanges {
   report(reason: string): string {
     const current = this.#kept.at(-1);
     if (current === undefined) return 'nothing was sent';
-    const uids = [...reason.matchAll(/\bUIDs? (\d+(?:[,:]\d+)*)/g)].flatMap((match) => (match[1] ?? '').split(/[,:]/).map(Number));
+    const uids = uidsIn(reason);
     return [
       `the command: ${current.sent}`,
       `the mailbox when it was sent: ${current.known === undefined ? 'none was selected' : describe(current.known, uids)}`,
@@ -66,8 +70,25 @@ export class Exchanges {
   }
 }
 
-function cut(line: string): string {
-  return line.length > maxLineLength ? `${line.slice(0, maxLineLength)}...` : line;
+/** The UIDs that the text of a failure speaks of. */
+export function uidsIn(reason: string): readonly number[] {
+  const named = [...reason.matchAll(/\bUIDs? (\d+(?:[,:]\d+)*)/g)].flatMap((match) => (match[1] ?? '').split(/[,:]/).map(Number));
+  return [...new Set(named)].filter((uid) => uid > 0);
+}
+
+/** Whether a line names the number, by itself or in a range. */
+export function namesNumber(line: string, number: number): boolean {
+  for (const [, first, last = first] of line.matchAll(/\b(\d+)(?::(\d+))?\b/g))
+    if (Number(first) <= number && number <= Number(last)) return true;
+  return false;
+}
+
+function short(line: string): string {
+  return cut(line, maxLineLength);
+}
+
+function cut(line: string, maxLength: number): string {
+  return line.length > maxLength ? `${line.slice(0, maxLength)}...` : line;
 }
 
 function linesOf({ sent, first, last, leftOut }: Exchange): string[] {
@@ -93,11 +114,9 @@ function describe({ name, uids }: Known, asked: readonly number[]): string {
     texts.length <= 2 * shownRuns
       ? texts
       : [...texts.slice(0, shownRuns), `(${texts.length - 2 * shownRuns} more runs)`, ...texts.slice(-shownRuns)];
-  const places = [...new Set(asked)]
-    .filter((uid) => uid > 0)
-    .map((uid) => {
-      const index = uids.indexOf(uid);
-      return `UID ${uid} ${index < 0 ? 'not known' : `is message ${index + 1}`}`;
-    });
+  const places = asked.map((uid) => {
+    const index = uids.indexOf(uid);
+    return `UID ${uid} ${index < 0 ? 'not known' : `is message ${index + 1}`}`;
+  });
   return [`${name}, ${uids.length} messages`, shown.join(', '), ...places].filter((text) => text !== '').join('; ');
 }

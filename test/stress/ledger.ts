@@ -30,7 +30,11 @@ export interface MessageFacts {
   whyGone: string | undefined;
   /** Some command may have expunged it. */
   mayBeGone: boolean;
+  /** What was noted of it last, with the time. */
+  readonly story: string[];
 }
+
+const keptEvents = 12;
 
 /** One write of flags to one message; see MailboxLedger.write. */
 export interface FlagWrite {
@@ -78,10 +82,30 @@ export class MailboxLedger {
         goneSince: undefined,
         whyGone: undefined,
         mayBeGone: false,
+        story: [],
       };
       this.messages.set(uid, facts);
     }
     return facts;
+  }
+
+  #tell(facts: MessageFacts, event: string): void {
+    facts.story.push(event);
+    if (facts.story.length > keptEvents) facts.story.shift();
+  }
+
+  /** All that is known of a message, for the report of a failure. Undefined when nothing is. */
+  storyOf(uid: number): string | undefined {
+    const facts = this.messages.get(uid);
+    if (facts === undefined) return undefined;
+    const { token, isAcknowledged, mayBeGone, goneSince, whyGone, story } = facts;
+    const state = [
+      token ?? 'of unknown text',
+      isAcknowledged ? 'acknowledged' : 'not acknowledged',
+      ...(mayBeGone ? ['may be gone'] : []),
+      ...(goneSince === undefined ? [] : [`gone since ${goneSince} (${whyGone})`]),
+    ];
+    return `${this.name} UID ${uid} at ${this.clock.tick()}: ${[state.join(', '), ...story].join('; ')}`;
   }
 
   noteUidValidity(value: number): void {
@@ -140,6 +164,7 @@ export class MailboxLedger {
     const facts = this.facts(uid);
     if (facts.isAcknowledged) this.fail(`${this.name}: UID ${uid} was given out twice`);
     facts.isAcknowledged = true;
+    this.#tell(facts, `saved ${times.join('..')} with ${valuesText(flags)}`);
     if (token !== undefined) this.noteToken(uid, token);
     for (const flag of allFlags) {
       const value = flags.get(flag);
@@ -200,6 +225,7 @@ export class MailboxLedger {
   endWrite(write: FlagWrite, happened: 'yes' | 'maybe' | 'no'): void {
     this.#pending.delete(write);
     const now = this.clock.tick();
+    this.#tell(write.facts, `written ${write.start}..${now} (${happened}) ${valuesText(write.values)}`);
     for (const [flag, value] of write.values) {
       const times = this.#times(write.facts, flag);
       const stillPending = [...this.#pending].some((other) => other.facts === write.facts && other.values.get(flag) === value);
@@ -247,4 +273,9 @@ export class MailboxLedger {
     if (set === clear) return undefined;
     return set;
   }
+}
+
+/** `+\Seen -kw1 ?kw2` */
+function valuesText(values: ReadonlyMap<string, boolean | undefined>): string {
+  return [...values].map(([flag, value]) => `${value === undefined ? '?' : value ? '+' : '-'}${flag}`).join(' ');
 }

@@ -82,7 +82,7 @@ export class StressSession {
   #note(line: string): void {
     this.options.trace?.(line);
     if (/^> (APPEND|COPY|MOVE|CLOSE|EXPUNGE|STORE|UID (?!FETCH))|COPYUID|APPENDUID|^< t\d+ NO|^< \* VANISHED/.test(line))
-      this.journal.push(line.slice(0, 240));
+      this.journal.push(line.slice(0, 1_000));
   }
 
   /** Only UIDs are safe to use: numbers change at any time, or are not there at all. */

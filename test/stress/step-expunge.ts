@@ -62,9 +62,12 @@ export async function copy(session: StressSession, verb: 'COPY' | 'MOVE'): Promi
   from.forEach((source, index) => {
     const known = before.get(source);
     if (known === undefined) session.fail(`COPYUID names UID ${source}, which was not asked for`);
-    const after = certain({ uid: source, flags: undefined, modSeq: 0 });
-    const flags = new Map(allFlags.map((flag) => [flag, known.get(flag) === after.get(flag) ? known.get(flag) : undefined]));
-    target.noteSaved(to[index] ?? 0, view.ledger.facts(source).token, flags, [start, finish], floor);
+    const facts = view.ledger.facts(source);
+    // Changed, or changed and changed back, while it was copied: the copy may have either.
+    const isSame = (flag: string, value: boolean | undefined): boolean =>
+      value !== undefined && !view.ledger.wasWritten(facts, flag, !value, start);
+    const flags = new Map([...known].map(([flag, value]) => [flag, isSame(flag, value) ? value : undefined]));
+    target.noteSaved(to[index] ?? 0, facts.token, flags, [start, finish], floor);
     if (verb === 'MOVE') view.ledger.noteGone(source, 'MOVE');
   });
   for (const message of messages)

@@ -1,4 +1,5 @@
 // The first thing that was wrong ends a run: what it was, which session saw it, and what that session and the others had said and heard.
+import { namesNumber, uidsIn } from './exchanges.js';
 import type { StressSession } from './session.js';
 
 export class StressFailure extends Error {
@@ -59,13 +60,14 @@ export class Verdict {
 
 /** @param failed its last exchanges are told in full; of the others a few lines */
 function histories(sessions: readonly StressSession[], reason: string, failed: StressSession | undefined): string {
-  const uid = /UID (\d+)/.exec(reason)?.[1];
-  return sessions
-    .map((session) => {
-      const last = session === failed ? session.exchanges.report(reason) : session.exchanges.tail(12);
-      // What was said about the message in question may be further back.
-      const about = uid === undefined ? [] : session.journal.filter((line) => new RegExp(`\\b${uid}\\b|NO \\[`).test(line)).slice(-12);
-      return `--- ${session.name}${about.length > 0 ? `\nabout UID ${uid}:\n${about.join('\n')}\nlast:` : ''}\n${last}`;
-    })
-    .join('\n');
+  const uids = uidsIn(reason);
+  const ledgers = sessions[0]?.options.ledgers ?? [];
+  const stories = ledgers.flatMap((ledger) => uids.map((uid) => ledger.storyOf(uid))).filter((story) => story !== undefined);
+  const ofSessions = sessions.map((session) => {
+    const last = session === failed ? session.exchanges.report(reason) : session.exchanges.tail(12);
+    // What was said about the messages in question may be further back.
+    const about = uids.length === 0 ? [] : session.journal.filter((line) => uids.some((uid) => namesNumber(line, uid))).slice(-12);
+    return `--- ${session.name}\n${about.length > 0 ? `with UID ${uids.join(', ')}, or that number:\n${about.join('\n')}\nlast:\n` : ''}${last}`;
+  });
+  return [...stories, ...ofSessions].join('\n');
 }
