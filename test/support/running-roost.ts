@@ -39,6 +39,8 @@ export interface RoostOptions {
   readonly openFiles?: number;
   /** Listening sockets that the server is started with, as systemd does (LISTEN_FDS). */
   readonly sockets?: readonly number[];
+  /** Where its programs are, if not in dist/. */
+  readonly programs?: string | undefined;
   /** Ports to listen on in place of free ones. */
   readonly ports?: Partial<Readonly<Record<PortName, number>>>;
 }
@@ -78,7 +80,7 @@ export async function startRoost(options: RoostOptions = {}): Promise<RunningRoo
   const ports = { ...freePorts(portNames), ...options.ports };
   const configFile = writeWorld(folder, ports, options);
   const sockets = options.sockets ?? [];
-  const program = [process.execPath, join(checkout, 'dist/bin/roost.cjs'), '-F', '-c', configFile];
+  const program = [process.execPath, join(options.programs ?? join(checkout, 'dist'), 'bin/roost.cjs'), '-F', '-c', configFile];
   // The process must find its own pid in LISTEN_PID, so a shell writes it and becomes the server.
   const limit = options.openFiles === undefined ? '' : `ulimit -n ${options.openFiles} && `;
   const listening = sockets.length === 0 ? '' : `LISTEN_PID=$$ LISTEN_FDS=${sockets.length} `;

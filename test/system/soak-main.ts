@@ -3,6 +3,8 @@
 //   [--pause 20000]: ms between two connections of a client, on average; 200 clients of strict pools need it on a small machine
 //   [--shutdown-clients no]: sessions go on over reloads, which then explain nothing
 //   [--direct no]: the mail services listen themselves as well unless told
+//   [--naps 0.1]: the processes that touch mail sleep for some milliseconds at that share of their calls of the file system, to meet others there
+//   [--users 2]: the fewer, the more clients meet in one mailbox; one for every eight clients unless told
 //   [--log FILE]: what the server logged
 import { writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -19,6 +21,8 @@ const { values } = parseArgs({
     direct: { type: 'string', default: 'yes' },
     'shutdown-clients': { type: 'string', default: 'yes' },
     pause: { type: 'string', default: '0' },
+    naps: { type: 'string', default: '0' },
+    users: { type: 'string' },
     log: { type: 'string' },
   },
 });
@@ -32,6 +36,8 @@ const soak = new Soak({
   keepsSessions: values['shutdown-clients'] === 'no',
   pauseMs: Number(values.pause),
   pools: values.pools === 'strict' ? 'strict' : 'dense',
+  naps: Number(values.naps),
+  ...(values.users === undefined ? {} : { users: Number(values.users) }),
   hasDirect: values.direct !== 'no',
 });
 const result = await soak.run();

@@ -18,6 +18,7 @@ import { deliver } from './soak-delivery.js';
 import { SoakFiles } from './soak-files.js';
 import { ImapWork, imapCommand, imapLogin } from './soak-imap.js';
 import { SoakMail, tokenNamedIn } from './soak-mail.js';
+import { makeNappingPrograms } from './soak-naps.js';
 import { pop3Login, pop3Work } from './soak-pop3.js';
 import { maildirOf, ownUidOf, passwdEntry, soakPassword } from './soak-users.js';
 
@@ -36,6 +37,10 @@ export interface SoakOptions {
   readonly pauseMs?: number;
   /** `strict`: each login and each session has a process of its own (service_count = 1), copied from templates, which are killed as well. */
   readonly pools?: 'dense' | 'strict';
+  /** How often calls of the file system are put off (soak-naps.ts): 0 to 1; 0 unless told. */
+  readonly naps?: number;
+  /** One for every eight clients unless told, and two at least: the fewer, the more clients meet in one mailbox. */
+  readonly users?: number;
   /** The mail services have listeners of their own as well, which a quarter of their clients use. */
   readonly hasDirect?: boolean;
 }
@@ -106,7 +111,7 @@ export class Soak {
     this.#options = options;
     this.#killEveryMs = options.killEveryMs;
     this.#random = seededRandom(options.seed);
-    this.#users = Array.from({ length: Math.max(2, Math.ceil(options.clients / 8)) }, (_, index) => `user${index}`);
+    this.#users = Array.from({ length: options.users ?? Math.max(2, Math.ceil(options.clients / 8)) }, (_, index) => `user${index}`);
     this.#mail = new SoakMail(this.#users);
   }
 
@@ -122,8 +127,9 @@ export class Soak {
   }
 
   async #run(): Promise<SoakResult> {
-    const { seconds, clients, until } = this.#options;
+    const { seconds, clients, until, naps = 0 } = this.#options;
     await using server = await startRoost({
+      programs: naps > 0 ? makeNappingPrograms(this.#homes, naps) : undefined,
       protocols: ['imap', 'pop3', 'lmtp', 'smtp'],
       users: Object.fromEntries(this.#users.map((user, index) => [user, passwdEntry(this.#homes, user, index)])),
       settings: {
