@@ -117,10 +117,16 @@ export function fewMatches(flags: Uint8Array, table: Uint8Array): number[] | und
 
 /** Of messages spread over all of them as many match as would be many among all. */
 function seemMany(flags: Uint8Array, table: Uint8Array): boolean {
-  // Not a step that flags repeat with.
-  const step = Math.floor(flags.length / sampled) | 1;
-  if (step < 3) return false;
+  if (flags.length < 3 * sampled) return false;
+  const step = stepOf(flags.length);
   let found = 0;
   for (let place = step >> 1; place < flags.length; place += step) if (table[flags[place] as number] === 1) found += 1;
   return found * fewFactor > flags.length / step;
+}
+
+/** Not one that flags repeat with: each tenth message, say, is flagged. */
+function stepOf(length: number): number {
+  let step = Math.floor(length / sampled) | 1;
+  while (step % 3 === 0 || step % 5 === 0 || step % 7 === 0) step += 2;
+  return step;
 }

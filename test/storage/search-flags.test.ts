@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { Buffer } from 'node:buffer';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { fewMatches } from '#storage/search-flags.js';
@@ -27,5 +28,18 @@ describe('a search by flags', () => {
     const wanted = new Uint8Array(64);
     wanted[4] = 1;
     assert.deepEqual(fewMatches(whole.subarray(100, 300), wanted), [50]);
+  });
+
+  it('does not look for the many one by one where flags repeat', ({ mock }) => {
+    const wanted = new Uint8Array(64);
+    wanted[4] = 1;
+    const looks = mock.method(Buffer.prototype, 'indexOf');
+    for (const period of [2, 3, 5, 6, 7, 10, 12, 14, 15, 21, 28, 30, 35, 42]) {
+      for (const length of [5_000, 30_000, 99_840, 100_000, 1_000_000]) {
+        const column = Uint8Array.from({ length }, (_, place) => (place % period === 0 ? 4 : 0));
+        assert.equal(fewMatches(column, wanted), undefined, `each ${period}th of ${length}`);
+      }
+    }
+    assert.equal(looks.mock.callCount(), 0);
   });
 });
