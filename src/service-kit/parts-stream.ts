@@ -37,6 +37,11 @@ export abstract class PartsStream extends Duplex {
     this.uncork();
   }
 
+  /** As `writeAll`, of the last that is ever written: where it can be sent at once the end of our side goes out in the same packet. */
+  writeLast(parts: readonly Buffer[]): void {
+    this.writeAll(parts);
+  }
+
   /** As `push`, of octets. */
   protected pass(octets: Buffer): boolean {
     if (this.readableFlowing !== true || this.readableLength > 0 || this.readableEncoding !== null || this.listenerCount('data') === 0)

@@ -59,10 +59,10 @@ export function continueReading(socket: ClientSocket): void {
  * before that.)
  */
 export async function forgetPause(stream: Duplex): Promise<void> {
-  // A stream that has lost its last 'readable' listener forgets that it was paused, in the next tick.
+  // A stream that has lost its last 'readable' listener forgets that it was paused, in a tick that it asks for here, before ours.
   stream.on('readable', ignore);
   stream.off('readable', ignore);
-  await new Promise<void>((resolve) => setImmediate(resolve));
+  await new Promise<void>((resolve) => process.nextTick(resolve));
 }
 
 const ignore = (): undefined => undefined;

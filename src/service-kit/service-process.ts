@@ -80,6 +80,8 @@ export class ServiceProcess implements ServiceContext {
   readonly #load: LoadMonitor;
   readonly #idleMemory = new IdleMemory(() => this.#clients.count);
   readonly #slots = new WeakMap<AcceptedConnection, ClientSlot>();
+  /** It has become its user before this is made. */
+  readonly #uid = process.getuid?.();
   #relayCount = 0;
   #mac: Mac | undefined;
   readonly #reloadHandlers: (() => void)[] = [];
@@ -144,7 +146,7 @@ export class ServiceProcess implements ServiceContext {
   mayServe(uid: number | undefined): boolean {
     const { serves } = this.#start;
     if (serves === 'all') return true;
-    return uid === undefined ? serves === 'own' : uid === process.getuid?.();
+    return uid === undefined ? serves === 'own' : uid === this.#uid;
   }
 
   openSession(request: Pick<HandoffRequest, 'service' | 'user' | 'fields'>, signal: AbortSignal): Promise<OpenedSession> {

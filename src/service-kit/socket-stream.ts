@@ -249,14 +249,26 @@ export class SocketStream extends PartsStream implements Polled {
   }
 
   override sendNow(parts: readonly Buffer[]): readonly Buffer[] {
-    const rest = this.#trySend(parts);
+    const rest = this.#trySend(parts, false);
     if (!(rest instanceof Error)) return rest ?? none;
     this.destroy(rest);
     return none;
   }
 
+  override writeLast(parts: readonly Buffer[]): void {
+    if (!this.isClear) {
+      this.writeAll(parts);
+      return;
+    }
+    const rest = this.#trySend(parts, true);
+    if (rest instanceof Error) this.destroy(rest);
+    else if (rest !== undefined) this.writeAll(rest);
+    // Closing would do as well, but makes a reset of the end, and nothing of what waits for it, where input is left unread.
+    else this.#calls.shutdown(this.#fd, shutWriting);
+  }
+
   protected override send(parts: readonly Buffer[], done: Done): void {
-    const rest = this.#trySend(parts);
+    const rest = this.#trySend(parts, false);
     if (rest === undefined) done();
     else if (rest instanceof Error) done(rest);
     else {
@@ -267,7 +279,7 @@ export class SocketStream extends PartsStream implements Polled {
   }
 
   #sendRest(): void {
-    const rest = this.#unsent === undefined ? undefined : this.#trySend(this.#unsent);
+    const rest = this.#unsent === undefined ? undefined : this.#trySend(this.#unsent, false);
     if (Array.isArray(rest)) {
       this.#unsent = rest;
       return;
@@ -279,23 +291,26 @@ export class SocketStream extends PartsStream implements Polled {
     done?.(rest instanceof Error ? rest : null);
   }
 
-  /** @returns what was not taken; undefined when that is nothing */
-  #trySend(parts: readonly Buffer[]): Buffer[] | Error | undefined {
+  /**
+   * @param hasMore more follows at once, be it the end
+   * @returns what was not taken; undefined when that is nothing
+   */
+  #trySend(parts: readonly Buffer[], hasMore: boolean): Buffer[] | Error | undefined {
     if (this.#fd < 0) return systemError('write', 'EPIPE');
     const [first] = parts;
     if (first === undefined) return undefined;
-    if (parts.length === 1) return this.#sendOne(first, false);
+    if (parts.length === 1) return this.#sendOne(first, hasMore);
     const length = parts.reduce((sum, part) => sum + part.length, 0);
     if (length <= octetsAtOnce) {
       const { outgoing } = this.#calls;
       let at = 0;
       for (const part of parts) at += part.copy(outgoing, at);
-      const rest = this.#sendOne(outgoing.subarray(0, length), false);
+      const rest = this.#sendOne(outgoing.subarray(0, length), hasMore);
       // What waits must not be in what the next one writes to.
       return Array.isArray(rest) ? rest.map((part) => Buffer.from(part)) : rest;
     }
     for (const [index, part] of parts.entries()) {
-      const rest = this.#sendOne(part, index < parts.length - 1);
+      const rest = this.#sendOne(part, hasMore || index < parts.length - 1);
       if (Array.isArray(rest)) return [...rest, ...parts.slice(index + 1)];
       if (rest !== undefined) return rest;
     }

@@ -206,6 +206,16 @@ export class TlsStream extends PartsStream {
     whenTaken(socket, done);
   }
 
+  override writeLast(parts: readonly Buffer[]): void {
+    const { socket } = this;
+    if (!(socket instanceof SocketStream) || !this.isClear || !socket.isClear) {
+      this.writeAll(parts);
+      return;
+    }
+    this.#hasSaidEnd = true;
+    socket.writeLast([this.#sealer.seal(parts), this.#sealer.alert('closeNotify')]);
+  }
+
   /**
    * Says that nothing more is said (close_notify), if the kernel takes it at once. To be destroyed then, which closes the connection.
    * @returns false when it did not: `end` is to be called
@@ -213,6 +223,7 @@ export class TlsStream extends PartsStream {
   sayEnd(): boolean {
     const { socket } = this;
     if (!(socket instanceof SocketStream) || !this.isClear || !socket.isClear) return false;
+    if (this.#hasSaidEnd) return true;
     const left = socket.sendNow([this.#sealer.alert('closeNotify')]);
     this.#hasSaidEnd = true;
     for (const part of left) socket.write(part);

@@ -87,6 +87,29 @@ describe('SocketStream', () => {
     theirs.destroy();
   });
 
+  it('says its last words and the end, before it is closed and whatever the other side has said meanwhile', async () => {
+    const { ours, theirs } = await overTcp('127.0.0.1');
+    ours.pause();
+    await new Promise((resolve) => theirs.write('more than was asked for', resolve));
+    const all = collect(theirs);
+    ours.writeLast([Buffer.from('* BYE\r\n'), Buffer.from('a OK\r\n')]);
+    assert.equal(String(await all), '* BYE\r\na OK\r\n');
+    assert.ok(!ours.destroyed);
+    ours.destroy();
+    theirs.destroy();
+  });
+
+  it('says last words that cannot be sent at once to the end', async () => {
+    const { ours, theirs } = await overTcp('127.0.0.1');
+    const words = [randomBytes(40), randomBytes(8_000_000)];
+    ours.writeLast(words);
+    assert.ok(ours.writableLength > 0);
+    ours.end();
+    assert.ok((await collect(theirs)).equals(Buffer.concat(words)));
+    ours.destroy();
+    theirs.destroy();
+  });
+
   it('reads no further while nobody takes what it has read', async () => {
     const { ours, theirs } = pair();
     ours.pause();

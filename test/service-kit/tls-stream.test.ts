@@ -270,6 +270,23 @@ for (const kind of socketKinds)
       assert.equal(String(Buffer.concat(heard)), '* BYE\r\n');
     });
 
+    it('says the end together with the last words, and not again', async () => {
+      const stream = await shake();
+      assert.ok(stream instanceof TlsStream);
+      const heard: Buffer[] = [];
+      tls.on('data', (chunk: Buffer) => heard.push(chunk));
+      const ended = once(tls, 'end');
+      await until(() => stream.isClear && accepted.writableCorked === 0 && accepted.writableLength === 0);
+      const { sequence } = stream.state.sent;
+      stream.writeLast([Buffer.from('* BYE\r\n')]);
+      assert.equal(stream.sayEnd(), kind === 'polled');
+      assert.equal(stream.state.sent.sequence - sequence, kind === 'polled' ? 2 : 1);
+      if (kind === 'polled') stream.destroy();
+      else stream.end();
+      await ended;
+      assert.equal(String(Buffer.concat(heard)), '* BYE\r\n');
+    });
+
     it('says no second end after one that was not taken at once', async () => {
       const stream = await shake();
       assert.ok(stream instanceof TlsStream);

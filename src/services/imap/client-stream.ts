@@ -42,6 +42,7 @@ export class ClientStream {
   #endsWhenInflated = false;
   /** What is written now are the last octets that are compressed. */
   #endsCompression = false;
+  #endsAtOnce = false;
   #onClose: (() => void) | undefined;
   #onInputAway: (() => void) | undefined;
   /** When the client sent something last, ms since the epoch. */
@@ -226,6 +227,11 @@ export class ClientStream {
     this.#wake();
   }
 
+  /** What is written next is the last, and `end` follows. */
+  prepareEnd(): void {
+    this.#endsAtOnce = true;
+  }
+
   write(parts: readonly Buffer[]): void {
     if (this.#isClosed || !this.#stream.writable) return;
     for (const part of parts) {
@@ -234,7 +240,8 @@ export class ClientStream {
     }
     const target = this.#deflate ?? this.#stream;
     const [only] = parts;
-    if (target instanceof PartsStream) target.writeAll(parts);
+    if (target instanceof PartsStream && this.#endsAtOnce) target.writeLast(parts);
+    else if (target instanceof PartsStream) target.writeAll(parts);
     else if (parts.length === 1 && only !== undefined) target.write(only);
     else {
       target.cork();

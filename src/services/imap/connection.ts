@@ -142,6 +142,7 @@ export class ImapConnection {
     this.session.metadataNews?.close();
     const bye = this.#byeText(end);
     if (bye !== undefined) this.#output.text(`* BYE ${bye}\r\n`);
+    if (end.kind === 'logout') this.#stream.prepareEnd();
     this.#output.flush();
     try {
       await this.session.deselect();
