@@ -24,18 +24,24 @@ const { values } = parseArgs({
   },
 });
 
+const copyAttempts = 20;
+
 /** The files of a failed run, for a look at what the server made of them. */
 function keep(target: StressTarget): string {
   const inbox = target.maildirs?.['INBOX'];
   if (inbox === undefined) return 'nothing';
   const folder = mkdtempSync(join(tmpdir(), 'roost-stress-failed-'));
-  try {
-    cpSync(inbox, folder, { recursive: true, preserveTimestamps: true });
-    return folder;
-  } catch (error) {
-    // The server may still be at work.
-    return `${folder}, in part: ${String(error)}`;
+  let problem: unknown;
+  // The server may still be at work: files change their names.
+  for (let attempt = 1; attempt <= copyAttempts; attempt += 1) {
+    try {
+      cpSync(inbox, folder, { recursive: true, preserveTimestamps: true });
+      return folder;
+    } catch (error) {
+      problem = error;
+    }
   }
+  return `${folder}, in part: ${String(problem)}`;
 }
 
 /** Warnings and errors of the server, the last of them. */
