@@ -34,8 +34,8 @@ export async function store(session: StressSession): Promise<void> {
     view.ledger.endWrite(write, modified.has(write.facts.uid) ? 'no' : isGone ? 'maybe' : 'yes');
   }
   for (const [message, earlier] of before) {
-    // What is told at once may be older or newer than this change: the client asks again.
-    if (session.profile.notify === 'SELECTED' && view.toldFlags.has(message)) message.flags = undefined;
+    // What is told at once (RFC 5465 6.1, 6.2: SELECTED-DELAYED holds back expunges only) may be older or newer than this change: the client asks again.
+    if (session.profile.notify !== undefined && view.toldFlags.has(message)) message.flags = undefined;
     if (view.toldFlags.has(message) || modified.has(message.uid)) continue;
     // Without a reply a client takes its own change as done.
     message.flags =
