@@ -3,18 +3,21 @@ import { closeSync, fstatSync, writevSync } from 'node:fs';
 import { openLog } from './index-files.js';
 import { logHeaderBytes, readRange, recordAt } from './log-reader.js';
 import { recordKind } from './log-record.js';
+import { snapshotUidValidity } from './snapshot-head.js';
 
 /**
  * Writes records to the log that has taken the place of the one we know: whoever reads it applies them behind what came before them.
+ * @param uidValidity of the mailbox they are about: what was made in its place is left alone
  * @returns false when it is being replaced as well: they have to be written to its successor
  * @throws system errors; Error for a short write
  */
-export function appendBehind(path: string, records: readonly Buffer[]): boolean {
-  const log = openLog(path);
+export function appendBehind(folder: string, uidValidity: number, records: readonly Buffer[]): boolean {
+  const log = openLog(`${folder}/roost.index.log`);
   // Without a log nobody misses them: whoever makes a new one looks at the folder.
   if (log === undefined) return true;
   try {
-    return writeBehind(log.fd, records);
+    // Looked at after the log was opened: the snapshot of another mailbox is there before its log.
+    return snapshotUidValidity(`${folder}/roost.index`) !== uidValidity || writeBehind(log.fd, records);
   } finally {
     closeSync(log.fd);
   }

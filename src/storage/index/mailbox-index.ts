@@ -338,7 +338,7 @@ export class MailboxIndex {
   #appendBehind(records: readonly Buffer[]): boolean {
     const { folder } = this.#options;
     try {
-      if (folder === undefined || appendBehind(`${folder}/roost.index.log`, records)) return true;
+      if (folder === undefined || appendBehind(folder, this.state.uidValidity, records)) return true;
       pause();
       return false;
     } catch (error) {
@@ -434,9 +434,13 @@ export class MailboxIndex {
       if (loaded !== undefined) closeSync(loaded.fd);
       return false;
     }
-    if (loaded === undefined || loaded.state.uidValidity !== this.state.uidValidity) {
-      if (loaded !== undefined) closeSync(loaded.fd);
+    if (loaded === undefined) {
       this.#giveUpFiles(new Error('the index was replaced by an unusable one'));
+      return false;
+    }
+    if (loaded.state.uidValidity !== this.state.uidValidity) {
+      closeSync(loaded.fd);
+      this.#leaveFiles();
       return false;
     }
     this.#takeState(loaded.state);
@@ -480,6 +484,12 @@ export class MailboxIndex {
     if (!this.isWhole) return;
     if (log !== undefined && log.position > Math.max(this.#options.compactLogBytes ?? defaultCompactLogBytes, this.#snapshotBytes / 4))
       this.compact();
+  }
+
+  /** They are those of another mailbox, which was made in the place of this one: whoever has this one open is told so. */
+  #leaveFiles(): void {
+    if (this.#log !== undefined) closeSync(this.#log.fd);
+    this.#log = undefined;
   }
 
   #giveUpFiles(error: unknown): void {

@@ -1,13 +1,13 @@
 // A process that slept while its log was replaced more than once cannot follow from log to log.
 import assert from 'node:assert/strict';
-import { appendFileSync, closeSync } from 'node:fs';
+import { appendFileSync, closeSync, readFileSync, unlinkSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { silentLogger } from '#log/logger.js';
 import { loadIndex } from '#storage/index/load-index.js';
-import { addRecord, resetRecord, sealRecord } from '#storage/index/log-record.js';
+import { addRecord, resetRecord, sealRecord, sizesRecord } from '#storage/index/log-record.js';
 import { MailboxIndex } from '#storage/index/mailbox-index.js';
 import { onWrite } from '../../support/file-hooks.js';
 
@@ -145,6 +145,28 @@ describe('A process whose index log was replaced', () => {
       assert.deepEqual(uidsOf(await open()), [1, 2, 3, 4]);
       await sleeper.reload();
       assert.deepEqual(uidsOf(sleeper), [1, 2, 3, 4]);
+    });
+  });
+
+  it('by one of another mailbox in the same place leaves that one alone', async () => {
+    await withFolder(async (open, folder) => {
+      const sleeper = await open();
+      for (const name of ['roost.index', 'roost.index.log']) unlinkSync(join(folder, name));
+      const other = await open();
+      other.append([resetRecord(8, '1'.repeat(32)), message(1)]);
+      await other.publish();
+      const logOf = (): Buffer => readFileSync(join(folder, 'roost.index.log'));
+      const log = logOf();
+      sleeper.catchUp();
+      assert.ok(sleeper.needsReload);
+      sleeper.append([sizesRecord([{ uid: 1, size: 99, virtualSize: 99, internalDate: 1, saveDate: 1 }])]);
+      assert.deepEqual(logOf(), log, 'what the old mailbox learned is not written to it');
+      await sleeper.reload();
+      assert.deepEqual(logOf(), log, 'its log is there still');
+      assert.equal(sleeper.state.uidValidity, 7);
+      sleeper.append([message(2)]);
+      assert.deepEqual(uidsOf(sleeper), [1, 2]);
+      assert.deepEqual(logOf(), log);
     });
   });
 });
