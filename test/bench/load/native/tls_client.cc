@@ -32,6 +32,7 @@ constexpr std::size_t messageHeadBytes = 4;
 constexpr std::size_t maxMessageBytes = 1 << 17;
 constexpr std::uint16_t ecdsaP256Sha256 = 0x0403;
 constexpr unsigned checkedHandshakes = 100;
+constexpr unsigned keyUses = 100;
 
 std::size_t number(std::string_view text, std::size_t at, std::size_t length) {
   std::size_t value = 0;
@@ -59,7 +60,7 @@ void TlsClient::begin(std::string& toSend) {
   received_.clear();
   messages_.clear();
   transcript_ = Sha384();
-  keys_ = std::make_unique<KeyPair>();
+  if (keyUses_++ % keyUses == 0) keys_ = std::make_unique<KeyPair>();
   schedule_.reset();
   const std::string hello = clientHello(keys_->publicKey());
   transcript_.update(hello.data(), hello.size());
@@ -151,7 +152,6 @@ bool TlsClient::takeServerHello(std::string_view body) {
   Point shared;
   if (!parseServerHello(body, serverKey, error_)) return false;
   if (!keys_->agree(serverKey, shared)) return fail("TLS: the server's key is none");
-  keys_.reset();
   schedule_ = std::make_unique<KeySchedule>(shared, transcript_.digest());
   setTrafficKey(opener_, schedule_->handshake().server);
   setTrafficKey(sealer_, schedule_->handshake().client);
