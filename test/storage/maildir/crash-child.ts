@@ -1,6 +1,6 @@
 // Works on the mailboxes A and B of a Maildir until it is killed. Each step is told on standard output before it begins and after it was
 // acknowledged. Run by crash.test.ts: folder, id, seed, compaction size.
-import { randomInt } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { silentLogger } from '#log/logger.js';
@@ -34,9 +34,11 @@ const tell = (step: Step): void => {
 };
 
 let made = 0;
+// In a thousand rounds numbers of processes come again.
+const own = `${process.pid}.${randomBytes(6).toString('hex')}`;
 const tokenOf = (): string => {
   made += 1;
-  return `${id}-${process.pid}-${made}`;
+  return `${id}-${own}-${made}`;
 };
 
 async function open(name: string): Promise<Mailbox> {
