@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { flagBit } from '#storage/types.js';
 import type { MailUser } from '#storage/user.js';
 import { append, never, openView, rejectsWith } from '../contract/world.js';
 import { makeStore } from './support/store-world.js';
@@ -261,5 +262,38 @@ describe('autoexpunge', () => {
     assert.equal((await (await user.openMailbox('Trash', never)).status({ size: false }, never)).messages, 2);
     // Saved just now, however old the message itself is.
     assert.equal((await (await user.openMailbox('Junk', never)).status({ size: false }, never)).messages, 1);
+  });
+
+  it('removes also what another session marks otherwise at that moment', async (test) => {
+    const { open } = makeStore(
+      test,
+      'mail_location = maildir:~/Maildir\nnamespace inbox {\n  inbox = yes\n  mailbox Trash {\n    auto = create\n    autoexpunge_max_mails = 1\n  }\n}',
+    );
+    const user = await open();
+    const trash = await user.openMailbox('Trash', never);
+    for (let index = 0; index < 3; index += 1) await append(trash);
+    const other = await openView(trash);
+    let stores = 0;
+    const openMailbox = user.openMailbox.bind(user);
+    user.openMailbox = async (...wanted) => {
+      const mailbox = await openMailbox(...wanted);
+      const openOne = mailbox.openView.bind(mailbox);
+      mailbox.openView = async (...options) => {
+        const view = await openOne(...options);
+        const expunge = view.expunge.bind(view);
+        view.expunge = async (...about) => {
+          stores += 1;
+          const flags = { system: flagBit.flagged, keywords: [] };
+          await other.store([1, 2], { mode: 'replace', flags, unchangedSince: undefined }, { silent: true }, never);
+          return expunge(...about);
+        };
+        return view;
+      };
+      return mailbox;
+    };
+    await user[Symbol.asyncDispose]();
+    assert.equal(stores, 1);
+    await using again = await open({}, { service: 'lmtp' });
+    assert.equal((await (await again.openMailbox('Trash', never)).status({ size: false }, never)).messages, 1);
   });
 });

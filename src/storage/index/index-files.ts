@@ -1,5 +1,6 @@
 // The files of an index: opening a log, and writing a file anew.
 import { closeSync, constants, fstatSync, openSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
 import { type FilePermissions, givePermissions } from '#util/file-permissions.js';
 import { logHeaderBytes, parseLogHeader, readRange } from './log-reader.js';
@@ -53,6 +54,15 @@ export function openLogId(path: string): number | undefined {
   if (log === undefined) return undefined;
   closeSync(log.fd);
   return log.logId;
+}
+
+/** Whoever opens the mailbox next builds the index anew. Never fails: a log that stays is told. */
+export function removeLog(path: string, log: Logger): void {
+  try {
+    unlinkSync(path);
+  } catch (error) {
+    if (errnoOf(error) !== 'ENOENT') log.debug('index.unlink', 'Could not remove the index log', { error });
+  }
 }
 
 /** A millisecond, for what another process is in the middle of. */

@@ -14,22 +14,22 @@
 //
 // A record that was cut off (crash, full disk) is skipped; the state before it is right, so whoever meets it compacts. When a process starts and
 // finds valid records behind a broken one, it cannot know what was lost, and the index is built anew from the Maildir.
-import { closeSync, fstatSync, mkdirSync, renameSync, unlinkSync, writeSync, writevSync } from 'node:fs';
+import { closeSync, fstatSync, mkdirSync, writeSync, writevSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { type DotLock, takeDotLock, tryDotLock } from '#util/dot-lock.js';
 import { privatePermissions } from '#util/file-permissions.js';
 import { StorageError } from '../errors.js';
 import { appendBehind } from './append-behind.js';
 import { bootId } from './boot-id.js';
-import { type OpenLog, openLog, openLogId, pause, randomLogId, writeParts } from './index-files.js';
+import { type OpenLog, openLog, openLogId, pause, randomLogId, removeLog } from './index-files.js';
 import type { IndexOptions } from './index-options.js';
 import { IndexState } from './index-state.js';
 import { type LoadedIndex, loadIndex, wholeBelowBytes } from './load-index.js';
 import { type LogRange, readLogRange } from './log-range.js';
-import { encodeLogHeader, logHeaderBytes, readRange } from './log-reader.js';
+import { logHeaderBytes, readRange } from './log-reader.js';
 import { type Applied, applyRecord, isFact, modSeqRecord, sealRecord } from './log-record.js';
 import { applyNewRows, type NewRows, newRowsRecords } from './new-rows.js';
-import { encodeSnapshot } from './snapshot.js';
+import { writeIndex } from './write-index.js';
 
 const defaultCompactLogBytes = 128 * 1024;
 /** A log that is so small a part of its snapshot is left as it is. */
@@ -462,18 +462,9 @@ export class MailboxIndex {
   #writeFiles(logId: number): void {
     const { folder } = this.#options;
     if (folder === undefined) return;
-    const logPath = `${folder}/roost.index.log`;
-    const snapshotPath = `${folder}/roost.index`;
-    const parts = encodeSnapshot(this.state, { logId, offset: logHeaderBytes }, bootId());
-    const permissions = this.#options.permissions?.() ?? privatePermissions;
-    writeParts(`${snapshotPath}.tmp`, parts, permissions);
-    writeParts(`${logPath}.tmp`, [encodeLogHeader(logId, bootId())], permissions);
-    renameSync(`${snapshotPath}.tmp`, snapshotPath);
-    renameSync(`${logPath}.tmp`, logPath);
-    const log = openLog(logPath);
-    if (log === undefined) throw new Error(`${logPath} is gone`);
+    const { log, snapshotBytes } = writeIndex(folder, this.state, logId, this.#options.permissions?.() ?? privatePermissions);
     this.#replaceLog(log);
-    this.#snapshotBytes = parts.reduce((sum, part) => sum + part.length, 0);
+    this.#snapshotBytes = snapshotBytes;
     this.#sealedTo = undefined;
     this.#hasBrokenRecord = false;
   }
@@ -501,10 +492,6 @@ export class MailboxIndex {
     closeSync(this.#log.fd);
     this.#log = undefined;
     // Others must not believe a log that lacks our changes. They look for themselves when the stamps differ; this only makes sure.
-    try {
-      unlinkSync(`${folder}/roost.index.log`);
-    } catch (unlinkError) {
-      if (errnoOf(unlinkError) !== 'ENOENT') log.debug('index.unlink', 'Could not remove the index log', { error: unlinkError });
-    }
+    removeLog(`${folder}/roost.index.log`, log);
   }
 }

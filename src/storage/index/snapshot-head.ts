@@ -1,10 +1,10 @@
-// Whose snapshot a file is, without reading it.
-import { closeSync, openSync } from 'node:fs';
+// Whose snapshot a file is, without reading all of it.
+import { closeSync, fstatSync, openSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { readRange } from './log-reader.js';
-import { snapshotHeaderBytes, snapshotMagic, uidValidityAt } from './snapshot.js';
+import { parseSnapshotHeader, snapshotHeaderBytes } from './snapshot.js';
 
-/** UIDVALIDITY in the header of a snapshot (docs/index-format.md); undefined when there is none. @throws system errors */
+/** UIDVALIDITY of a snapshot; undefined when there is none that this version can read. @throws system errors */
 export function snapshotUidValidity(path: string): number | undefined {
   let fd: number;
   try {
@@ -14,9 +14,7 @@ export function snapshotUidValidity(path: string): number | undefined {
     throw error;
   }
   try {
-    const header = readRange(fd, 0, snapshotHeaderBytes);
-    const isHeader = header.length === snapshotHeaderBytes && header.toString('latin1', 0, snapshotMagic.length) === snapshotMagic;
-    return isHeader ? header.readUInt32LE(uidValidityAt) : undefined;
+    return parseSnapshotHeader(readRange(fd, 0, snapshotHeaderBytes), fstatSync(fd).size)?.uidValidity;
   } finally {
     closeSync(fd);
   }

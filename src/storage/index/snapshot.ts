@@ -14,8 +14,6 @@ import { readStamps, writeStamps } from './log-record.js';
 export const snapshotMagic = 'ROOSTIX1';
 export const snapshotVersion = 1;
 export const snapshotHeaderBytes = 256;
-/** Of the UIDVALIDITY in the header. */
-export const uidValidityAt = 56;
 /** Earlier programs left zero there. */
 const hasPartCrcs = 1;
 
@@ -30,6 +28,7 @@ export interface SnapshotHeader extends LogPosition {
   readonly textBytes: number;
   readonly columnBytes: number;
   readonly heapBytes: number;
+  readonly uidValidity: number;
   readonly textCrc: number;
   readonly columnCrc: number;
   readonly heapCrc: number;
@@ -130,7 +129,7 @@ export function encodeSnapshot(state: IndexState, position: LogPosition, bootId:
   header.writeDoubleLE(position.logId, 32);
   header.writeDoubleLE(position.offset, 40);
   header.writeDoubleLE(state.highestModSeq, 48);
-  header.writeUInt32LE(state.uidValidity, uidValidityAt);
+  header.writeUInt32LE(state.uidValidity, 56);
   header.writeUInt32LE(state.uidNext, 60);
   header.writeUInt32LE(state.firstRecentUid, 64);
   header.writeUInt32LE(state.cacheId, 68);
@@ -276,6 +275,7 @@ export function parseSnapshotHeader(bytes: Buffer, fileBytes: number): SnapshotH
     heapBytes: header.readUInt32LE(28),
     logId: header.readDoubleLE(32),
     offset: header.readDoubleLE(40),
+    uidValidity: header.readUInt32LE(56),
     textCrc: header.readUInt32LE(176),
     columnCrc: header.readUInt32LE(180),
     heapCrc: header.readUInt32LE(184),
@@ -329,7 +329,7 @@ export function decodeWithoutColumns(header: SnapshotHeader, text: Buffer, limit
     if (error instanceof RangeError) return undefined;
     throw error;
   }
-  state.uidValidity = bytes.readUInt32LE(uidValidityAt);
+  state.uidValidity = header.uidValidity;
   state.uidNext = bytes.readUInt32LE(60);
   state.firstRecentUid = bytes.readUInt32LE(64);
   state.cacheId = bytes.readUInt32LE(68);

@@ -1,48 +1,23 @@
 // A process that slept while its log was replaced more than once cannot follow from log to log.
 import assert from 'node:assert/strict';
 import { appendFileSync, closeSync, readFileSync, unlinkSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { silentLogger } from '#log/logger.js';
 import { loadIndex } from '#storage/index/load-index.js';
-import { addRecord, resetRecord, sealRecord, sizesRecord } from '#storage/index/log-record.js';
-import { MailboxIndex } from '#storage/index/mailbox-index.js';
+import { resetRecord, sealRecord, sizesRecord } from '#storage/index/log-record.js';
+import type { MailboxIndex } from '#storage/index/mailbox-index.js';
 import { onWrite } from '../../support/file-hooks.js';
-
-function message(uid: number): Buffer {
-  const common = { flags: 0, keywords: [], suffix: ':2,', isInNew: false, extension: '', internalDate: 1, saveDate: 1 };
-  return addRecord([{ ...common, uid, baseName: `name-${uid}` }]);
-}
+import { message, withIndexFolder } from './opened-indexes.js';
 
 function uidsOf(index: MailboxIndex): number[] {
   return [...index.state.columns.uid.subarray(0, index.state.columns.length)];
 }
 
-async function withFolder(work: (open: () => Promise<MailboxIndex>, folder: string) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'roost-index-'));
-  const opened: MailboxIndex[] = [];
-  const open = async (): Promise<MailboxIndex> => {
-    const index = await MailboxIndex.open({ folder, maxKeywordLength: 50, maxHistoryRanges: 100, log: silentLogger });
-    opened.push(index);
-    return index;
-  };
-  try {
-    const first = await open();
-    first.append([resetRecord(7, '0'.repeat(32)), message(1)]);
-    await first.publish();
-    await work(open, folder);
-  } finally {
-    for (const index of opened) index.close();
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
 describe('A process whose index log was replaced', () => {
   for (const compactions of [1, 2, 5]) {
     it(`${compactions} times since it looked does not lose what it appends`, async () => {
-      await withFolder(async (open) => {
+      await withIndexFolder(async ({ open }) => {
         const sleeper = await open();
         const busy = await open();
         for (let count = 0; count < compactions; count += 1) {
@@ -65,7 +40,7 @@ describe('A process whose index log was replaced', () => {
 
   for (const what of ['append', 'look'] as const) {
     it(`by one that is sealed in its turn does not write behind that seal (${what} first)`, async () => {
-      await withFolder(async (open, folder) => {
+      await withIndexFolder(async ({ open, folder }) => {
         const sleeper = await open();
         const busy = await open();
         busy.compact();
@@ -83,7 +58,7 @@ describe('A process whose index log was replaced', () => {
   }
 
   it('twice while it takes the lock to replace it itself leaves the files of the others alone', async () => {
-    await withFolder(async (open, folder) => {
+    await withIndexFolder(async ({ open, folder }) => {
       const slow = await open();
       const busy = await open();
       // Whoever sealed the log was killed before the renames, so that each of the two would finish the work.
@@ -109,7 +84,7 @@ describe('A process whose index log was replaced', () => {
   });
 
   it('while it reads the files reads them again', async () => {
-    await withFolder(async (open, folder) => {
+    await withIndexFolder(async ({ open, folder }) => {
       const busy = await open();
       for (let round = 0; round < 300; round += 1) {
         const loading = loadIndex(folder, { maxKeywordLength: 50, maxHistoryRanges: 100 }, silentLogger);
@@ -130,7 +105,7 @@ describe('A process whose index log was replaced', () => {
   });
 
   it('appends again and again before it has read the new files', async () => {
-    await withFolder(async (open) => {
+    await withIndexFolder(async ({ open }) => {
       const sleeper = await open();
       const busy = await open();
       busy.compact();
@@ -149,7 +124,7 @@ describe('A process whose index log was replaced', () => {
   });
 
   it('by one of another mailbox in the same place leaves that one alone', async () => {
-    await withFolder(async (open, folder) => {
+    await withIndexFolder(async ({ open, folder }) => {
       const sleeper = await open();
       for (const name of ['roost.index', 'roost.index.log']) unlinkSync(join(folder, name));
       const other = await open();

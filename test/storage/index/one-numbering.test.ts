@@ -1,23 +1,17 @@
 // A modseq that a process has told a client is that of the log: whatever is done to the files, it never tells another one.
 import assert from 'node:assert/strict';
 import { closeSync, existsSync, openSync, unlinkSync, writeSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { silentLogger } from '#log/logger.js';
 import { IndexState } from '#storage/index/index-state.js';
-import { addRecord, FlagsRecordBuilder, modSeqRecord, resetRecord, sizesRecord } from '#storage/index/log-record.js';
+import { FlagsRecordBuilder, modSeqRecord, sizesRecord } from '#storage/index/log-record.js';
 import { MailboxIndex } from '#storage/index/mailbox-index.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { addFlags, addMessage, append, crlfMessage, fill, never, openView, seen, sync, uidsOf } from '../../contract/world.js';
 import { onWrite } from '../../support/file-hooks.js';
 import { MaildirWorld } from '../maildir/world.js';
-
-function message(uid: number): Buffer {
-  const common = { flags: 0, keywords: [], suffix: ':2,', isInNew: false, extension: '', internalDate: 1, saveDate: 1 };
-  return addRecord([{ ...common, uid, baseName: `name-${uid}` }]);
-}
+import { type IndexFolder, message, withIndexFolder } from './opened-indexes.js';
 
 function flags(uid: number, value: number): Buffer {
   const builder = new FlagsRecordBuilder(new IndexState({ maxKeywordLength: 50, maxHistoryRanges: 1 }, 0), 1);
@@ -40,33 +34,8 @@ function replaceTwice(first: MailboxIndex, second: MailboxIndex, raise = 1000): 
   }
 }
 
-interface World {
-  readonly folder: string;
-  open(): Promise<MailboxIndex>;
-}
-
-async function withFolder(work: (world: World) => Promise<void>): Promise<void> {
-  const folder = await mkdtemp(join(tmpdir(), 'roost-index-'));
-  const opened: MailboxIndex[] = [];
-  const open = async (): Promise<MailboxIndex> => {
-    const index = await MailboxIndex.open({ folder, maxKeywordLength: 50, maxHistoryRanges: 100, log: silentLogger });
-    opened.push(index);
-    return index;
-  };
-  try {
-    const first = await open();
-    await first.commit([resetRecord(7, '0'.repeat(32)), message(1)]);
-    await first.publish();
-    await work({ folder, open });
-  } finally {
-    onWrite(undefined);
-    for (const index of opened) index.close();
-    await rm(folder, { recursive: true, force: true });
-  }
-}
-
 /** Everybody has the same modseqs, and whoever was told some has heard nothing else of those messages. */
-async function agree(world: World, indexes: readonly MailboxIndex[], earlier: ReadonlyMap<number, number>): Promise<void> {
+async function agree(world: IndexFolder, indexes: readonly MailboxIndex[], earlier: ReadonlyMap<number, number>): Promise<void> {
   const witness = told(await world.open());
   for (const [uid, modSeq] of earlier) assert.equal(witness.get(uid), modSeq, `modseq of UID ${uid}`);
   for (const index of indexes) {
@@ -79,7 +48,7 @@ async function agree(world: World, indexes: readonly MailboxIndex[], earlier: Re
 
 describe('A process whose log has been replaced more often than it has looked', () => {
   it('applies nothing from behind the seal while it reads the new files', async () => {
-    await withFolder(async (world) => {
+    await withIndexFolder(async (world) => {
       const [sleeper, one, two] = [await world.open(), await world.open(), await world.open()];
       const log = openSync(join(world.folder, 'roost.index.log'), 'a');
       try {
@@ -103,7 +72,7 @@ describe('A process whose log has been replaced more often than it has looked', 
   });
 
   it('numbers nothing that it adds by what it knew', async () => {
-    await withFolder(async (world) => {
+    await withIndexFolder(async (world) => {
       const [sleeper, one, two] = [await world.open(), await world.open(), await world.open()];
       replaceTwice(one, two);
       sleeper.append([message(2)]);
@@ -115,7 +84,7 @@ describe('A process whose log has been replaced more often than it has looked', 
   });
 
   it('knows facts that it adds at once', async () => {
-    await withFolder(async (world) => {
+    await withIndexFolder(async (world) => {
       const [sleeper, one, two] = [await world.open(), await world.open(), await world.open()];
       replaceTwice(one, two);
       sleeper.append([sizesRecord([{ uid: 1, size: 5, virtualSize: 6, internalDate: 7, saveDate: 8 }])]);
@@ -127,7 +96,7 @@ describe('A process whose log has been replaced more often than it has looked', 
   });
 
   it('says of what it commits which modseq it has for all', async () => {
-    await withFolder(async (world) => {
+    await withIndexFolder(async (world) => {
       const [sleeper, one, two] = [await world.open(), await world.open(), await world.open()];
       // Twice more when it writes to the log that it has just read.
       let replacements = 2;
@@ -156,7 +125,7 @@ describe('A process whose log has been replaced more often than it has looked', 
 describe('A process whose log was deleted', () => {
   for (const when of ['before', 'after'] as const) {
     it(`numbers nothing by it ${when} a peer has made another one`, async () => {
-      await withFolder(async (world) => {
+      await withIndexFolder(async (world) => {
         const [mine, theirs] = [await world.open(), await world.open()];
         unlinkSync(join(world.folder, 'roost.index.log'));
         if (when === 'after') await theirs.commit([message(2), modSeqRecord(theirs.state.highestModSeq + 50)]);
