@@ -1,5 +1,6 @@
 // Who is at the other end of a UNIX socket (SO_PEERCRED). Only the auth-userdb socket asks, so the library is loaded on first use.
 import type { Duplex } from 'node:stream';
+import { handleDescriptor } from '#util/node-handle.js';
 
 const SOL_SOCKET = 1;
 const SO_PEERCRED = 17;
@@ -13,7 +14,7 @@ export interface PeerCredentials {
 /** Undefined when the platform cannot tell. */
 export async function peerCredentials(socket: Duplex): Promise<PeerCredentials | undefined> {
   if (process.platform !== 'linux') return undefined;
-  const descriptor = descriptorOf(socket);
+  const descriptor = handleDescriptor(socket);
   if (descriptor === undefined) return undefined;
   try {
     const { default: koffi } = await import('koffi');
@@ -26,11 +27,4 @@ export async function peerCredentials(socket: Duplex): Promise<PeerCredentials |
   } catch {
     return undefined;
   }
-}
-
-/** The descriptor is on the handle, which Node does not document; it is not there after close. */
-function descriptorOf(socket: Duplex): number | undefined {
-  const handle: unknown = Reflect.get(socket, '_handle');
-  const fd: unknown = typeof handle === 'object' && handle !== null ? Reflect.get(handle, 'fd') : undefined;
-  return typeof fd === 'number' && fd >= 0 ? fd : undefined;
 }

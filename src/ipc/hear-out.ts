@@ -2,6 +2,7 @@
 // whoever asked that peer for something would not know whether it was done. So what is there is read first.
 import { readSync } from 'node:fs';
 import type { Socket } from 'node:net';
+import { handleDescriptor } from '#util/node-handle.js';
 
 const chunkBytes = 64 * 1024;
 
@@ -9,7 +10,7 @@ const chunkBytes = 64 * 1024;
 export function hearOut(socket: Socket, onOctets: (octets: Buffer) => void): void {
   const destroy = socket.destroy;
   socket.destroy = (error?: Error) => {
-    const fd = isFailedWrite(error) ? openDescriptorOf(socket) : undefined;
+    const fd = isFailedWrite(error) ? handleDescriptor(socket) : undefined;
     if (fd !== undefined) for (let octets = readNow(fd); octets.length > 0; octets = readNow(fd)) onOctets(octets);
     return destroy.call(socket, error);
   };
@@ -17,13 +18,6 @@ export function hearOut(socket: Socket, onOctets: (octets: Buffer) => void): voi
 
 function isFailedWrite(error: Error | undefined): boolean {
   return error !== undefined && 'syscall' in error && error.syscall === 'write';
-}
-
-/** Node shows it on the handle only. */
-function openDescriptorOf(socket: Socket): number | undefined {
-  const handle: unknown = '_handle' in socket ? socket._handle : undefined;
-  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return undefined;
-  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined;
 }
 
 /** Sockets of Node never block. Empty at the end, and where there is nothing to be had. */

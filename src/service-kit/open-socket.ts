@@ -7,6 +7,7 @@
 import { type Server, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { TLSSocket } from 'node:tls';
+import { handleDescriptor, handleOf } from '#util/node-handle.js';
 import { openPoller } from './polling.js';
 import { SocketStream } from './socket-stream.js';
 
@@ -62,13 +63,10 @@ export function asNodeSocket(socket: ClientSocket): Socket {
   return successor;
 }
 
-/** The descriptor of a server or connection; Node shows it on the handle only. */
+/** The descriptor of a server or connection. */
 export function descriptorOf(owner: Server | ClientSocket): number | undefined {
   if (owner instanceof SocketStream) return owner.fd < 0 ? undefined : owner.fd;
-  if (!('_handle' in owner)) return undefined;
-  const handle: unknown = owner._handle;
-  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return undefined;
-  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined;
+  return handleDescriptor(owner);
 }
 
 function nodeSocketOfDescriptor(fd: number, allowHalfOpen: boolean): Socket {
@@ -89,7 +87,7 @@ interface AcceptingHandle {
 }
 
 function acceptingHandleOf(server: Server): AcceptingHandle | undefined {
-  const handle: unknown = '_handle' in server ? server._handle : undefined;
+  const handle = handleOf(server);
   return isAccepting(handle) ? handle : undefined;
 }
 
@@ -128,7 +126,7 @@ function isTcpHandle(handle: unknown): handle is TcpHandle {
  * @returns false when they have to be set on each connection
  */
 export function setForAccepted(server: Server, keepAliveMs: number): boolean {
-  const handle: unknown = '_handle' in server ? server._handle : undefined;
+  const handle = handleOf(server);
   if (process.platform !== 'linux' || !isTcpHandle(handle)) return false;
   return handle.setNoDelay(true) === 0 && (keepAliveMs === 0 || handle.setKeepAlive(true, Math.floor(keepAliveMs / 1000)) === 0);
 }

@@ -4,6 +4,7 @@
 // handle again. Octets read after a descriptor was sent away would be lost. So the buffer is emptied first, which leaves the stream believing
 // that a read is under way and keeps it from starting another, and the handle is stopped last, in the same turn of the event loop.
 import type { Duplex } from 'node:stream';
+import { handleOf } from '#util/node-handle.js';
 import type { ClientSocket } from './open-socket.js';
 import { SocketStream } from './socket-stream.js';
 
@@ -17,9 +18,9 @@ function isReadableHandle(value: unknown): value is ReadableHandle {
   return typeof value === 'object' && value !== null && 'readStop' in value && 'readStart' in value && 'reading' in value;
 }
 
-/** Node shows a socket's handle under this name only; undefined after close. */
-function handleOf(socket: ClientSocket): ReadableHandle | undefined {
-  const handle: unknown = '_handle' in socket ? socket._handle : undefined;
+/** @returns undefined after close */
+function readableOf(socket: ClientSocket): ReadableHandle | undefined {
+  const handle = handleOf(socket);
   return isReadableHandle(handle) ? handle : undefined;
 }
 
@@ -34,7 +35,7 @@ export function stopReading(socket: ClientSocket): Buffer {
   socket.pause();
   const chunks: Buffer[] = [];
   for (let chunk: unknown = socket.read(); Buffer.isBuffer(chunk); chunk = socket.read()) chunks.push(chunk);
-  const handle = handleOf(socket);
+  const handle = readableOf(socket);
   if (handle !== undefined) {
     handle.readStop();
     handle.reading = false;
@@ -48,7 +49,7 @@ export function continueReading(socket: ClientSocket): void {
     socket.continueReading();
     return;
   }
-  const handle = handleOf(socket);
+  const handle = readableOf(socket);
   if (handle === undefined || handle.reading) return;
   handle.reading = true;
   handle.readStart();

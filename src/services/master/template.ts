@@ -10,6 +10,7 @@ import { closeDescriptor, duplicateDescriptor, HandlePassError } from '#ipc/hand
 import { type TemplateMessage, templateArgument, templateRequest } from '#ipc/template.js';
 import type { LineCollector } from '#log/files.js';
 import type { Logger } from '#log/logger.js';
+import { handleDescriptor } from '#util/node-handle.js';
 import { type Child, type ChildCommand, type ChildEvents, isSocket } from './child.js';
 import { CopiedChild, type CopyOwner, openCopySockets, signalName } from './copied-child.js';
 
@@ -160,7 +161,7 @@ export class Template {
 
   #request(kind: number, id = 0, fds: readonly number[] = []): boolean {
     const channel = this.#current?.stdio[controlFd];
-    const fd = isSocket(channel) ? fdOf(channel) : undefined;
+    const fd = isSocket(channel) ? handleDescriptor(channel) : undefined;
     return fd !== undefined && this.#requests?.send(fd, { kind, id, fds }) === true;
   }
 
@@ -284,12 +285,4 @@ export class Template {
     this.#byPid.clear();
     for (const child of children) child.orphaned();
   }
-}
-
-/** Node shows it on the handle only. */
-function fdOf(socket: Socket): number | undefined {
-  if (!('_handle' in socket)) return undefined;
-  const handle: unknown = socket._handle;
-  if (typeof handle !== 'object' || handle === null || !('fd' in handle)) return undefined;
-  return typeof handle.fd === 'number' && handle.fd >= 0 ? handle.fd : undefined;
 }
