@@ -2,26 +2,20 @@
 // the standard for it.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { connect, createServer, type Server, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import type { Endpoint } from '../bench/load/line-connection.js';
-import { compile, nativeProgram } from '../bench/load/native-build.js';
-import { NativeLoad, type Played } from '../bench/load/native-client.js';
+import { compile } from '../bench/load/native-build.js';
 import { heldPlans, loginPlans, request, requestWithLiteral, type WorkerPlan } from '../bench/load/plan.js';
-import { ScriptLoad } from '../bench/load/script-client.js';
 import { certificate } from '../bench/peers/certificate.js';
 import type { Peer } from '../bench/peers/peer.js';
 import { startStub } from '../bench/peers/stub.js';
+import { failure, listening, longMs, native, password, play, script, skip } from './load-clients.js';
 
-const password = 'not-to-be-told';
-const longMs = 60_000;
-const program = await nativeProgram();
-const skip = program === undefined ? 'no g++ here' : false;
 // Where Python or the openssl program is installed, it is.
 const tlsSkip = skip || (hasOpenSsl() ? false : 'no libcrypto.so.3 here');
 const userOf = (worker: number): string => `user${worker}`;
@@ -63,35 +57,6 @@ async function serve(answer: Answer = okay, { greeting = '* OK ready\r\n', reply
   });
   const { endpoint, [Symbol.asyncDispose]: close } = await listening(server, false);
   return { endpoint: { ...endpoint, replyTimeoutMs }, commands, sent, [Symbol.asyncDispose]: close };
-}
-
-interface Client {
-  run(durationMs: number, most: number): Promise<Played>;
-  end(): Promise<void>;
-}
-
-function native(endpoint: Endpoint, plans: readonly WorkerPlan[]): Promise<Client> {
-  assert.ok(program !== undefined);
-  return NativeLoad.start({ program, endpoint, password, plans });
-}
-
-async function play(client: Client, most: number, durationMs = longMs): Promise<Played> {
-  try {
-    return await client.run(durationMs, most);
-  } finally {
-    await client.end();
-  }
-}
-
-/** The error's text, which never holds the password. */
-async function failure(work: Promise<unknown>): Promise<string> {
-  const error = await work.then(
-    () => assert.fail('it has not failed'),
-    (reason: unknown) => reason,
-  );
-  assert.ok(error instanceof Error);
-  assert.doesNotMatch(error.message, new RegExp(password));
-  return error.message;
 }
 
 const wants = (text: string, said: string): Answer => {
@@ -141,10 +106,7 @@ describe('the load client in C++', { skip }, () => {
     it(`sends the same octets as the client in TypeScript: ${kind}`, async () => {
       await using one = await serve();
       await using other = await serve();
-      const [ours, theirs] = [
-        await play(await native(one.endpoint, plan), 7),
-        await play(await ScriptLoad.start({ endpoint: other.endpoint, password, plans: plan }), 7),
-      ];
+      const [ours, theirs] = [await play(await native(one.endpoint, plan), 7), await play(await script(other.endpoint, plan), 7)];
       assert.ok(one.sent.join('').includes('yyy'));
       assert.deepEqual(one.sent, other.sent);
       assert.deepEqual(
@@ -365,26 +327,6 @@ function passOn(to: Endpoint, changedAt: number | undefined): Promise<Pick<World
     });
   });
   return listening(server, true);
-}
-
-async function listening(server: Server, tls: boolean): Promise<Pick<World, 'endpoint'> & AsyncDisposable> {
-  const sockets = new Set<Socket>();
-  server.on('connection', (socket: Socket) => {
-    sockets.add(socket);
-    socket.on('close', () => sockets.delete(socket));
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  assert.ok(typeof address === 'object' && address !== null);
-  return {
-    endpoint: { host: '127.0.0.1', port: address.port, tls },
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, 'close');
-    },
-  };
 }
 
 describe('compiling the load client', () => {

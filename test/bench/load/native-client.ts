@@ -11,7 +11,7 @@ export interface Played {
   readonly seconds: number;
   /** From the connection's beginning until it is closed. */
   readonly sessions: readonly number[];
-  /** LOGIN (connection and greeting included), requests, LOGOUT; of held workers the requests alone. */
+  /** LOGIN (connection and greeting included), requests, LOGOUT; of held workers the requests alone; deliveries, from MAIL FROM to the last reply. */
   readonly commands: readonly number[];
   readonly clientCpuMs: number;
 }
@@ -71,7 +71,7 @@ export class NativeLoad {
 
   /**
    * Plays for a while, or until so many sessions (of held workers: requests) have been begun.
-   * @throws Error when a server has answered with anything but OK, not in time, or not at all
+   * @throws Error when a server has answered with anything but what is wanted, not in time, or not at all
    */
   async run(durationMs: number, most: number): Promise<Played> {
     this.#child.stdin.write(`go ${Math.round(durationMs)} ${most}\n`);
@@ -126,6 +126,11 @@ function scriptOf({ endpoint, password, plans }: NativeOptions, replyTimeoutMs: 
   };
   const lines: string[] = [];
   for (const plan of plans) {
+    if (plan.kind === 'delivery') {
+      const { protocol, sender, recipients, message } = plan.delivery;
+      lines.push(`worker ${recipients[0]}`, `deliver ${protocol} ${numberOf(message)} ${sender} ${recipients.join(' ')}`);
+      continue;
+    }
     lines.push(`worker ${plan.user}`);
     if (plan.kind === 'held') lines.push(`held ${plan.requests.map(numberOf).join(' ')}`);
     else for (const session of plan.sessions) lines.push(`session ${session.map(numberOf).join(' ')}`);

@@ -5,7 +5,18 @@ export type WorkerPlan =
   /** Log in, send the requests of a session one after the other, log out; then the next session, from the first again after the last. */
   | { readonly kind: 'sessions'; readonly user: string; readonly sessions: readonly Session[] }
   /** Log in before the load, send these in turn as long as it lasts. */
-  | { readonly kind: 'held'; readonly user: string; readonly requests: Session };
+  | { readonly kind: 'held'; readonly user: string; readonly requests: Session }
+  /** Say hello before the load, deliver this message again and again as long as it lasts. */
+  | { readonly kind: 'delivery'; readonly delivery: Delivery };
+
+export interface Delivery {
+  readonly protocol: 'smtp' | 'lmtp';
+  readonly sender: string;
+  /** One at least. */
+  readonly recipients: readonly string[];
+  /** Dot-stuffed and without the closing line. */
+  readonly message: Buffer;
+}
 
 export type Session = readonly Buffer[];
 
@@ -26,4 +37,16 @@ export function loginPlans(workers: number, userOf: (worker: number) => string):
 /** So many workers that send the same requests on connections of their own. */
 export function heldPlans(workers: number, userOf: (worker: number) => string, requests: Session): readonly WorkerPlan[] {
   return Array.from({ length: workers }, (_, worker) => ({ kind: 'held', user: userOf(worker), requests }));
+}
+
+/** So many workers that deliver the same message on connections of their own, each to its recipient. */
+export function deliveryPlans(
+  workers: number,
+  recipientOf: (worker: number) => string,
+  { protocol, message }: Pick<Delivery, 'protocol' | 'message'>,
+): readonly WorkerPlan[] {
+  return Array.from({ length: workers }, (_, worker) => ({
+    kind: 'delivery',
+    delivery: { protocol, sender: 'sender@example.test', recipients: [recipientOf(worker)], message },
+  }));
 }

@@ -4,6 +4,7 @@ import { ImapLoad } from './imap-client.js';
 import type { Endpoint } from './line-connection.js';
 import type { Played } from './native-client.js';
 import type { Session, WorkerPlan } from './plan.js';
+import { SmtpLoad } from './smtp-client.js';
 
 /** What workers of one load have in common. */
 interface Course {
@@ -14,30 +15,44 @@ interface Course {
   readonly commands: number[];
 }
 
+/** Of a worker that has logged in, or said hello, before the load. */
+interface Held {
+  /** One of its requests, or deliveries. */
+  play(turn: number): Promise<unknown>;
+  end(): Promise<void>;
+}
+
+export interface ScriptOptions {
+  readonly endpoint: Endpoint;
+  readonly password: string;
+  readonly plans: readonly WorkerPlan[];
+}
+
 export class ScriptLoad {
   readonly #endpoint: Endpoint;
   readonly #password: string;
   readonly #plans: readonly WorkerPlan[];
-  readonly #held: ReadonlyMap<WorkerPlan, ImapLoad>;
+  readonly #held: ReadonlyMap<WorkerPlan, Held>;
 
-  private constructor(
-    { endpoint, password, plans }: { readonly endpoint: Endpoint; readonly password: string; readonly plans: readonly WorkerPlan[] },
-    held: ReadonlyMap<WorkerPlan, ImapLoad>,
-  ) {
+  private constructor({ endpoint, password, plans }: ScriptOptions, held: ReadonlyMap<WorkerPlan, Held>) {
     this.#endpoint = endpoint;
     this.#password = password;
     this.#plans = plans;
     this.#held = held;
   }
 
-  static async start(options: {
-    readonly endpoint: Endpoint;
-    readonly password: string;
-    readonly plans: readonly WorkerPlan[];
-  }): Promise<ScriptLoad> {
-    const held = options.plans.filter(({ kind }) => kind === 'held');
-    const clients = await Promise.all(held.map(({ user }) => ImapLoad.login(options.endpoint, user, options.password)));
-    return new ScriptLoad(options, new Map(held.map((plan, index) => [plan, clients[index]] as const).filter(isPair)));
+  static async start(options: ScriptOptions): Promise<ScriptLoad> {
+    const held = new Map<WorkerPlan, Held>();
+    const opened = await Promise.allSettled(
+      options.plans.map(async (plan) => {
+        if (plan.kind !== 'sessions') held.set(plan, await hold(plan, options));
+      }),
+    );
+    const load = new ScriptLoad(options, held);
+    const failed = opened.find((each) => each.status === 'rejected');
+    if (failed === undefined) return load;
+    await load.end();
+    throw failed.reason;
   }
 
   async run(durationMs: number, most: number): Promise<Played> {
@@ -62,18 +77,15 @@ export class ScriptLoad {
   }
 
   async end(): Promise<void> {
-    for (const client of this.#held.values()) await client.logout();
+    for (const held of this.#held.values()) await held.end();
   }
 
   async #work(plan: WorkerPlan, course: Course): Promise<void> {
+    const held = this.#held.get(plan);
     for (let turn = 0; course.left > 0 && !course.hasFailed && performance.now() < course.until; turn++) {
       course.left -= 1;
       if (plan.kind === 'sessions') await this.#play(plan.user, plan.sessions[turn % plan.sessions.length] ?? [], course);
-      else {
-        const request = plan.requests[turn % plan.requests.length];
-        const client = this.#held.get(plan);
-        if (request !== undefined && client !== undefined) await timed(course.commands, () => client.request(request));
-      }
+      else if (held !== undefined) await timed(course.commands, () => held.play(turn));
     }
   }
 
@@ -93,6 +105,17 @@ async function timed<Result>(latencies: number[], work: () => Promise<Result>): 
   return result;
 }
 
-function isPair(pair: readonly [WorkerPlan, ImapLoad | undefined]): pair is readonly [WorkerPlan, ImapLoad] {
-  return pair[1] !== undefined;
+async function hold(plan: Exclude<WorkerPlan, { kind: 'sessions' }>, { endpoint, password }: ScriptOptions): Promise<Held> {
+  if (plan.kind === 'delivery') {
+    const client = await SmtpLoad.connect(endpoint, plan.delivery);
+    return { play: () => client.deliver(), end: () => client.quit() };
+  }
+  const client = await ImapLoad.login(endpoint, plan.user, password);
+  return {
+    async play(turn) {
+      const request = plan.requests[turn % plan.requests.length];
+      if (request !== undefined) await client.request(request);
+    },
+    end: () => client.logout(),
+  };
 }

@@ -1,54 +1,72 @@
 import { type Endpoint, LineConnection } from './line-connection.js';
+import type { Delivery } from './plan.js';
 
-/** A minimal SMTP or LMTP client with one transaction after the other on one connection. */
+/** Name of what is answered, for errors, and the code wanted. */
+type Expected = readonly [name: string, code: number];
+
+/** A minimal SMTP or LMTP client that delivers one message again and again: the envelope and DATA in one write (PIPELINING), then the message. */
 export class SmtpLoad {
-  readonly connection: LineConnection;
-  readonly #isLmtp: boolean;
+  readonly #connection: LineConnection;
+  readonly #message: Buffer;
+  readonly #envelope: string;
+  readonly #envelopeReplies: readonly Expected[];
+  readonly #contentReplies: readonly Expected[];
+  /** Something else was answered than was wanted. */
+  #hasFailed = false;
 
-  private constructor(connection: LineConnection, isLmtp: boolean) {
-    this.connection = connection;
-    this.#isLmtp = isLmtp;
+  private constructor(connection: LineConnection, { protocol, sender, recipients, message }: Delivery) {
+    this.#connection = connection;
+    this.#message = message;
+    const commands = [`MAIL FROM:<${sender}>`, ...recipients.map((recipient) => `RCPT TO:<${recipient}>`)];
+    this.#envelope = [...commands, 'DATA'].map((command) => `${command}\r\n`).join('');
+    this.#envelopeReplies = [...commands.map((name): Expected => [name, 250]), ['DATA', 354]];
+    this.#contentReplies =
+      protocol === 'lmtp' ? recipients.map((recipient): Expected => [`message to <${recipient}>`, 250]) : [['message', 250]];
   }
 
-  static async connect(endpoint: Endpoint, isLmtp: boolean): Promise<SmtpLoad> {
+  /** @throws Error with the server's words when it is not ready */
+  static async connect(endpoint: Endpoint, delivery: Delivery): Promise<SmtpLoad> {
     const connection = await LineConnection.open(endpoint);
-    const client = new SmtpLoad(connection, isLmtp);
-    await client.#expect(220);
-    connection.write(`${isLmtp ? 'LHLO' : 'EHLO'} bench.test\r\n`);
-    await client.#expect(250);
-    return client;
+    const client = new SmtpLoad(connection, delivery);
+    try {
+      await client.#expect(['greeting', 220]);
+      const hello = `${delivery.protocol === 'lmtp' ? 'LHLO' : 'EHLO'} bench.test`;
+      connection.write(`${hello}\r\n`);
+      await client.#expect([hello, 250]);
+      return client;
+    } catch (error) {
+      await client.quit();
+      throw error;
+    }
   }
 
-  /** @param message dot-stuffed and without the closing line */
-  async deliver(sender: string, recipient: string, message: Buffer): Promise<void> {
-    const { connection } = this;
-    connection.write(`MAIL FROM:<${sender}>\r\nRCPT TO:<${recipient}>\r\nDATA\r\n`);
-    await this.#expect(250);
-    await this.#expect(250);
-    await this.#expect(354);
+  /** @throws Error with the server's words unless all recipients have got it */
+  async deliver(): Promise<void> {
+    const connection = this.#connection;
+    connection.write(this.#envelope);
+    for (const expected of this.#envelopeReplies) await this.#expect(expected);
     connection.cork();
-    connection.write(message);
+    connection.write(this.#message);
     connection.write('.\r\n');
     connection.uncork();
-    await this.#expect(250);
+    for (const expected of this.#contentReplies) await this.#expect(expected);
   }
 
   async quit(): Promise<void> {
-    this.connection.write('QUIT\r\n');
-    await this.#expect(221).catch(() => undefined);
-    this.connection.close();
-  }
-
-  get isLmtp(): boolean {
-    return this.#isLmtp;
+    if (!this.#hasFailed) {
+      this.#connection.write('QUIT\r\n');
+      await this.#expect(['QUIT', 221]).catch(() => undefined);
+    }
+    this.#connection.close();
   }
 
   /** Reads one reply, all its lines. */
-  async #expect(code: number): Promise<void> {
+  async #expect([name, code]: Expected): Promise<void> {
     for (;;) {
-      const line = (await this.connection.line()).toString('latin1');
+      const line = (await this.#connection.line()).toString('latin1');
       if (line[3] === '-') continue;
-      if (Number(line.slice(0, 3)) !== code) throw new Error(`expected ${code}, got ${line.trim()}`);
+      this.#hasFailed = Number(line.slice(0, 3)) !== code;
+      if (this.#hasFailed) throw new Error(`${name}: ${line.trim()}`);
       return;
     }
   }

@@ -1,8 +1,7 @@
 // The load client against a server that answers constants. Where this is not well above a figure, the figure is the client's.
-import { heldPlans, loginPlans, request } from '../load/plan.js';
+import { deliveryPlans, heldPlans, loginPlans, request } from '../load/plan.js';
 import { withPlay } from '../load/play.js';
-import { clientFigures, type LoadResult, runLoad } from '../load/run.js';
-import { SmtpLoad } from '../load/smtp-client.js';
+import { clientFigures, type LoadResult } from '../load/run.js';
 import { message } from '../mail.js';
 import { type Peer, type Protocol, userName } from '../peers/peer.js';
 import { pick, type Scenario, type Size } from '../scenario.js';
@@ -33,14 +32,7 @@ export const clientScenarios: readonly Scenario[] = [
     return (await withPlay({ peer, protocol: 'imap', plans }, (play) => play(pick(size, 300, 3_000)))).commands;
   }),
   client('lmtp', 'message', async (peer, size) => {
-    const body = message(10_000);
-    const clients = await Promise.all(Array.from({ length: workers }, () => SmtpLoad.connect(peer.endpoint('lmtp'), true)));
-    try {
-      return await runLoad({ serverPid: peer.pid, workers, durationMs: pick(size, 300, 3_000) }, async (worker) =>
-        clients[worker]?.deliver('sender@example.test', `${userName(worker)}@bench.test`, body),
-      );
-    } finally {
-      for (const each of clients) await each.quit();
-    }
+    const plans = deliveryPlans(workers, (worker) => `${userName(worker)}@bench.test`, { protocol: 'lmtp', message: message(10_000) });
+    return (await withPlay({ peer, protocol: 'lmtp', plans }, (play) => play(pick(size, 300, 3_000)))).commands;
   }),
 ];

@@ -1,12 +1,13 @@
 // Messages taken per second. The reply to the data promises durability: message and directory entry are fsynced before it.
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { type LoadResult, loadFigures, runLoad } from '../load/run.js';
-import { SmtpLoad } from '../load/smtp-client.js';
+import { deliveryPlans } from '../load/plan.js';
+import { withPlay } from '../load/play.js';
+import { loadFigures } from '../load/run.js';
 import { message } from '../mail.js';
-import { type Peer, type PeerName, type Protocol, userName } from '../peers/peer.js';
+import { type Peer, type PeerName, userName } from '../peers/peer.js';
 import { practised } from '../practised.js';
-import { type Figure, pick, type Scenario } from '../scenario.js';
+import { pick, type Scenario } from '../scenario.js';
 
 const users = 10;
 const workers = 10;
@@ -23,45 +24,35 @@ function countMessages(peer: Peer): number {
   return count;
 }
 
-function delivery(name: string, protocol: Protocol, peers: readonly PeerName[], bytes: number, about: string): Scenario {
+function delivery(protocol: 'smtp' | 'lmtp', peers: readonly PeerName[], bytes: number, about: string): Scenario {
   const body = message(bytes);
   return {
-    name: `delivery/${name}`,
+    name: `delivery/${protocol}`,
     about,
     peers,
     options: () => ({ mode: 'performance', users }),
     async run(peer, size) {
       // Other services of the server practise meanwhile, on the same processors.
       await practised(peer, size);
-      const clients = await Promise.all(
-        Array.from({ length: workers }, () => SmtpLoad.connect(peer.endpoint(protocol), protocol === 'lmtp')),
-      );
-      const load = (durationMs: number): Promise<LoadResult> =>
-        runLoad({ serverPid: peer.pid, workers, durationMs }, async (worker) =>
-          clients[worker]?.deliver(
-            'sender@example.test',
-            `${userName(worker % users)}@${peer.name === 'roost' && protocol === 'smtp' ? 'localhost' : 'bench.test'}`,
-            body,
-          ),
-        );
-      // Measured is the state that lasts, as in logins/*.
-      await load(pick(size, 10, 4_000));
-      const before = countMessages(peer);
-      const result = await load(pick(size, 500, 4_000));
-      for (const client of clients) await client.quit();
-      // Postfix acknowledges when the message is in its queue; the others when it is in the mailbox.
-      if (peer.name !== 'postfix' && countMessages(peer) - before !== result.count)
-        throw new Error(`${peer.name} acknowledged ${result.count} messages, ${countMessages(peer) - before} are there`);
-      const figures: Figure[] = [...loadFigures('message', result)];
-      return figures;
+      const domain = peer.name === 'roost' && protocol === 'smtp' ? 'localhost' : 'bench.test';
+      const plans = deliveryPlans(workers, (worker) => `${userName(worker % users)}@${domain}`, { protocol, message: body });
+      return withPlay({ peer, protocol, plans }, async (play) => {
+        // Measured is the state that lasts, as in logins/*.
+        await play(pick(size, 10, 4_000));
+        const before = countMessages(peer);
+        const { commands } = await play(pick(size, 500, 4_000));
+        // Postfix acknowledges when the message is in its queue; the others when it is in the mailbox.
+        if (peer.name !== 'postfix' && countMessages(peer) - before !== commands.count)
+          throw new Error(`${peer.name} acknowledged ${commands.count} messages, ${countMessages(peer) - before} are there`);
+        return loadFigures('message', commands);
+      });
     },
   };
 }
 
 export const deliveryScenarios: readonly Scenario[] = [
-  delivery('lmtp', 'lmtp', ['roost', 'dovecot'], 10_000, `10 KB messages by LMTP into Maildir, fsync, ${workers} connections`),
+  delivery('lmtp', ['roost', 'dovecot'], 10_000, `10 KB messages by LMTP into Maildir, fsync, ${workers} connections`),
   delivery(
-    'smtp',
     'smtp',
     ['roost', 'postfix', 'haraka'],
     10_000,

@@ -1,13 +1,12 @@
 // How near APPEND and delivery come to what the file system allows: a program that only does open, write, fsync, rename, with the same concurrency.
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { heldPlans, requestWithLiteral } from '../load/plan.js';
+import { deliveryPlans, heldPlans, requestWithLiteral, type WorkerPlan } from '../load/plan.js';
 import { withPlay } from '../load/play.js';
-import { clientFigure, type LoadResult, runLoad, together } from '../load/run.js';
-import { SmtpLoad } from '../load/smtp-client.js';
+import { clientFigure, type LoadResult, together } from '../load/run.js';
 import { message } from '../mail.js';
 import { type BareSave, startBareSave } from '../peers/bare-save.js';
-import { type Peer, userName } from '../peers/peer.js';
+import { userName } from '../peers/peer.js';
 import { practised } from '../practised.js';
 import { type Figure, pick, type Scenario, type Size } from '../scenario.js';
 
@@ -16,30 +15,20 @@ const content = message(10_000);
 /** Saves messages for a while, all workers at once. */
 type Load = (durationMs: number) => Promise<LoadResult>;
 
+/** How messages are saved. */
 interface Way {
-  readonly peer: Peer;
-  readonly workers: number;
+  readonly protocol: 'imap' | 'lmtp';
+  readonly plans: (workers: number) => readonly WorkerPlan[];
 }
 
-/** Connections are there as long as `work` runs. */
-type Savers = <Result>(way: Way, work: (load: Load) => Promise<Result>) => Promise<Result>;
-
-const byAppend: Savers = ({ peer, workers }, work) => {
-  const plans = heldPlans(workers, userName, [requestWithLiteral('APPEND INBOX', content)]);
-  return withPlay({ peer, protocol: 'imap', plans }, (play) => work(async (durationMs) => (await play(durationMs)).commands));
+const byAppend: Way = {
+  protocol: 'imap',
+  plans: (workers) => heldPlans(workers, userName, [requestWithLiteral('APPEND INBOX', content)]),
 };
 
-const byLmtp: Savers = async ({ peer, workers }, work) => {
-  const clients = await Promise.all(Array.from({ length: workers }, () => SmtpLoad.connect(peer.endpoint('lmtp'), true)));
-  try {
-    return await work((durationMs) =>
-      runLoad({ serverPid: peer.pid, workers, durationMs }, async (worker) =>
-        clients[worker]?.deliver('sender@example.test', `${userName(worker)}@bench.test`, content),
-      ),
-    );
-  } finally {
-    for (const client of clients) await client.quit();
-  }
+const byLmtp: Way = {
+  protocol: 'lmtp',
+  plans: (workers) => deliveryPlans(workers, (worker) => `${userName(worker)}@bench.test`, { protocol: 'lmtp', message: content }),
 };
 
 interface Sums {
@@ -68,7 +57,7 @@ async function compare(load: Load, bare: BareSave, size: Size): Promise<readonly
   return sums.map(({ count, seconds }) => count / seconds);
 }
 
-function rawLimit(name: string, what: string, workers: number, withSavers: Savers): Scenario {
+function rawLimit(name: string, what: string, workers: number, { protocol, plans }: Way): Scenario {
   return {
     name: `store/raw-limit-${name}${workers}`,
     about: `${what} of 10 KB with fsync, ${workers} session(s) and users, as a share of bare open, write, fsync, rename at the same concurrency`,
@@ -81,14 +70,14 @@ function rawLimit(name: string, what: string, workers: number, withSavers: Saver
       mkdirSync(folder, { recursive: true });
       const bare = startBareSave(folder, workers, content.length);
       try {
-        return await withSavers({ peer, workers }, async (load) => {
+        return await withPlay({ peer, protocol, plans: plans(workers) }, async (play) => {
           const loads: LoadResult[] = [];
-          const told: Load = async (durationMs) => {
-            const result = await load(durationMs);
-            loads.push(result);
-            return result;
+          const load: Load = async (durationMs) => {
+            const { commands } = await play(durationMs);
+            loads.push(commands);
+            return commands;
           };
-          const [served = 0, saved = 0, durable = 0] = await compare(told, bare, size);
+          const [served = 0, saved = 0, durable = 0] = await compare(load, bare, size);
           // The first one was the warm-up.
           const total = together(loads.slice(1));
           return [

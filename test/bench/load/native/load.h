@@ -2,7 +2,8 @@
 #pragma once
 
 #include <cstdint>
-#include <deque>
+#include <memory>
+#include <vector>
 
 #include "measures.h"
 #include "script.h"
@@ -32,8 +33,7 @@ class Load {
 
   const Script& script_;
   int poll_;
-  // Connections do not move.
-  std::deque<Worker> workers_;
+  std::vector<std::unique_ptr<Worker>> workers_;
 };
 
 }  // namespace load

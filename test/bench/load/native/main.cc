@@ -1,4 +1,4 @@
-// The load client of `npm run bench`: plays IMAP sessions against a server on 127.0.0.1 and tells how long they took.
+// The load client of `npm run bench`: plays IMAP sessions, or deliveries by SMTP and LMTP, against a server on 127.0.0.1 and tells how long they took.
 //
 // Standard input: a script (script.h), then for each load a line `go MILLISECONDS MOST`. Standard output: one line of JSON for the script (`ready`, or
 // `failed` with an error) and one for each load (`done`, see measures.h). The end of the input logs held workers out and ends the program.

@@ -20,14 +20,29 @@ constexpr std::size_t maxSessions = 1'000'000;
 constexpr std::uint64_t maxTimeoutMs = 600'000;
 constexpr int patienceMs = 600'000;
 
+std::uint32_t parseRequest(const std::string& word, std::size_t known) {
+  const std::uint64_t number = parseNumber(word, maxRequests);
+  if (number >= known) throw ScriptError("no request " + word);
+  return static_cast<std::uint32_t>(number);
+}
+
 std::vector<std::uint32_t> parseRequests(std::istringstream& words, std::size_t known) {
   std::vector<std::uint32_t> numbers;
-  for (std::string word; words >> word;) {
-    const std::uint64_t number = parseNumber(word, maxRequests);
-    if (number >= known) throw ScriptError("no request " + word);
-    numbers.push_back(static_cast<std::uint32_t>(number));
-  }
+  for (std::string word; words >> word;) numbers.push_back(parseRequest(word, known));
   return numbers;
+}
+
+Delivery parseDelivery(std::istringstream& words, std::size_t known) {
+  Delivery delivery;
+  std::string protocol;
+  std::string message;
+  words >> protocol >> message >> delivery.sender;
+  if (protocol != "lmtp" && protocol != "smtp") throw ScriptError("no protocol of deliveries: " + protocol);
+  delivery.isLmtp = protocol == "lmtp";
+  delivery.message = parseRequest(message, known);
+  for (std::string word; words >> word;) delivery.recipients.push_back(word);
+  if (delivery.recipients.empty()) throw ScriptError("a delivery to nobody");
+  return delivery;
 }
 
 WorkerScript& lastWorker(Script& script) {
@@ -39,6 +54,10 @@ void check(const Script& script) {
   if (script.port == 0) throw ScriptError("no port");
   if (script.workers.empty()) throw ScriptError("no worker");
   for (const WorkerScript& worker : script.workers) {
+    if (worker.delivery.has_value()) {
+      if (!worker.sessions.empty()) throw ScriptError("a worker either delivers or has sessions: " + worker.user);
+      continue;
+    }
     if (worker.sessions.empty()) throw ScriptError("worker " + worker.user + " has nothing to do");
     if (worker.isHeld && (worker.sessions.size() != 1 || worker.sessions[0].empty()))
       throw ScriptError("a held worker has one list of requests: " + worker.user);
@@ -108,6 +127,12 @@ Script readScript(Input& input) {
       if (++sessions > maxSessions) throw ScriptError("too many sessions");
       continue;
     }
+    if (what == "deliver") {
+      WorkerScript& worker = lastWorker(script);
+      worker.isHeld = true;
+      worker.delivery = parseDelivery(words, script.requests.size());
+      continue;
+    }
     words >> value;
     if (what == "start") {
       check(script);
@@ -122,7 +147,7 @@ Script readScript(Input& input) {
     } else if (what == "password") {
       script.password = value;
     } else if (what == "worker") {
-      script.workers.push_back({value, false, {}});
+      script.workers.push_back({value, false, {}, {}});
       if (script.workers.size() > maxWorkers) throw ScriptError("too many workers");
     } else if (what == "request") {
       script.requests.push_back(input.octets(parseNumber(value, maxRequestBytes)));

@@ -10,12 +10,16 @@
 //   worker USER              the lines up to the next `worker` are this one's
 //   session NUMBER...        log in, send these requests one after the other, log out
 //   held NUMBER...           log in before the load begins, send these requests in turn as long as it lasts, log out after all loads
+//   deliver lmtp|smtp NUMBER SENDER RECIPIENT...
+//                            say hello before the load begins, deliver this message (a request, dot-stuffed, without the closing line) again and
+//                            again as long as it lasts, quit after all loads; nobody logs in
 //   start                    the end
-// A worker has either sessions, which it plays in turn, or one `held`.
+// A worker has either sessions, which it plays in turn, or one `held`, or one `deliver`.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -27,11 +31,23 @@ struct ScriptError : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+struct Delivery {
+  bool isLmtp = false;
+  /** Number of a request. */
+  std::uint32_t message = 0;
+  std::string sender;
+  /** One at least. */
+  std::vector<std::string> recipients;
+};
+
 struct WorkerScript {
   std::string user;
+  /** Logs in, or says hello, before the load begins. */
   bool isHeld = false;
   /** Numbers of requests; of a held worker there is one list. */
   std::vector<std::vector<std::uint32_t>> sessions;
+  /** In place of sessions. */
+  std::optional<Delivery> delivery;
 };
 
 struct Script {
