@@ -21,6 +21,7 @@ import {
 import { hostname } from 'node:os';
 import { CodedError, errnoOf } from './coded-error.js';
 import { sleep } from './deadline.js';
+import { type Deadline, Deadlines } from './deadlines.js';
 
 export const dotLockStaleMs = 120_000;
 export const dotLockTouchMs = 10_000;
@@ -28,6 +29,8 @@ export const dotLockTouchMs = 10_000;
 const breakingMs = 10_000;
 /** How far behind the time of a lock's file may be when the lock is taken. */
 const touchedEnoughMs = 1_000;
+/** A lock that has been held for less is ours: while its owner lives it may be broken only when it is older than `dotLockStaleMs`. */
+const surelyOursMs = 1_000;
 const firstPollMs = 2;
 const longestPollMs = 50;
 
@@ -48,18 +51,21 @@ export class DotLockError extends CodedError<'timeout'> {
 /** A held lock file. `release` is idempotent and leaves a lock alone that somebody else has taken over. */
 export class DotLock {
   readonly lockPath: string;
+  static readonly #allTouches = new Deadlines<DotLock>(dotLockTouchMs, (lock) => lock.touch());
+  readonly #touches: Deadlines<DotLock>;
   readonly #inode: bigint;
-  readonly #touch: NodeJS.Timeout;
+  readonly #takenAtMs = Date.now();
+  /** The same by a clock that nobody sets. */
+  readonly #takenAt = performance.now();
+  #nextTouch: Deadline;
   #isReleased = false;
 
-  constructor(lockPath: string, inode: bigint) {
+  /** @param touches call `touch` of those that are held for long */
+  constructor(lockPath: string, inode: bigint, touches = DotLock.#allTouches) {
     this.lockPath = lockPath;
     this.#inode = inode;
-    this.#touch = setInterval(() => {
-      const now = Date.now() / 1000;
-      utimes(lockPath, now, now, () => undefined);
-    }, dotLockTouchMs);
-    this.#touch.unref();
+    this.#touches = touches;
+    this.#nextTouch = touches.add(this);
   }
 
   /** False when the lock was broken by another process, which believed us dead. */
@@ -67,10 +73,18 @@ export class DotLock {
     return !this.#isReleased && statSync(this.lockPath, { bigint: true, throwIfNoEntry: false })?.ino === this.#inode;
   }
 
+  /** Tells others that it is in use, and does so again in time. */
+  touch(): void {
+    if (this.#isReleased) return;
+    this.#nextTouch = this.#touches.add(this);
+    const now = Date.now() / 1000;
+    utimes(this.lockPath, now, now, () => undefined);
+  }
+
   release(): void {
     if (this.#isReleased) return;
-    clearInterval(this.#touch);
-    const isOurs = this.isStillOurs;
+    this.#nextTouch.cancel();
+    const isOurs = this.#isFresh || this.isStillOurs;
     this.#isReleased = true;
     // A disk that fails once must not keep everybody out until the lock is stale; failing for good, it is no worse than a dead owner's.
     if (isOurs && !removed(this.lockPath)) removed(this.lockPath);
@@ -78,6 +92,11 @@ export class DotLock {
 
   [Symbol.dispose](): void {
     this.release();
+  }
+
+  /** By both clocks: one may have been set, and the process suspended, while others thought it too old. */
+  get #isFresh(): boolean {
+    return performance.now() - this.#takenAt < surelyOursMs && Math.abs(Date.now() - this.#takenAtMs) < surelyOursMs;
   }
 }
 
@@ -167,6 +186,8 @@ export class LockOwner {
   readonly #folder: () => string;
   readonly #newName: () => string;
   #name = '';
+  /** Folder and file as last put together. */
+  #made: { readonly folder: string; readonly name: string; readonly path: string } = { folder: '', name: '', path: '' };
   #pid = 0;
   #inode = 0n;
   /** Time of the file, ms since the epoch. */
@@ -200,7 +221,11 @@ export class LockOwner {
   }
 
   get #path(): string {
-    return `${this.#folder()}/${this.#name}`;
+    const folder = this.#folder();
+    if (this.#made.folder !== folder || this.#made.name !== this.#name) {
+      this.#made = { folder, name: this.#name, path: `${folder}/${this.#name}` };
+    }
+    return this.#made.path;
   }
 
   #link(lockPath: string): DotLock | 'held' | 'gone' | undefined {

@@ -5,7 +5,9 @@ import { createRequire, syncBuiltinESMExports } from 'node:module';
 import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { DotLockError, LockOwner, takeDotLock, tryDotLock } from '#util/dot-lock.js';
+import { sleep } from '#util/deadline.js';
+import { Deadlines } from '#util/deadlines.js';
+import { DotLock, DotLockError, LockOwner, takeDotLock, tryDotLock } from '#util/dot-lock.js';
 
 async function inFolder(work: (path: string, folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'roost-lock-'));
@@ -101,15 +103,41 @@ describe('Dot lock', () => {
       assert.deepEqual(await readdir(folder), []);
     }));
 
-  it('does not remove a lock that was broken and taken by somebody else', () =>
+  for (const { title, clock, laterMs } of [
+    { title: 'while this process was suspended', clock: performance, laterMs: 121_000 },
+    { title: 'because the clock was set forward', clock: Date, laterMs: 121_000 },
+    { title: 'because the clock was set forward, before it was set back', clock: Date, laterMs: -3_600_000 },
+  ]) {
+    it(`does not remove a lock that was broken and taken by somebody else ${title}`, (test) =>
+      inFolder(async (path) => {
+        const lock = await takeDotLock(path, { timeoutMs: 1000 });
+        // Kept under another name, so that its inode is not given to the new lock.
+        await rename(`${path}.lock`, `${path}.old`);
+        await writeFile(`${path}.lock`, '1:elsewhere');
+        assert.equal(lock.isStillOurs, false);
+        const now = clock.now();
+        test.mock.method(clock, 'now', () => now + laterMs);
+        lock.release();
+        assert.equal(existsSync(`${path}.lock`), true);
+      }));
+  }
+
+  it('is touched again and again while it is held, so that nobody takes it for stale', () =>
     inFolder(async (path) => {
-      const lock = await takeDotLock(path, { timeoutMs: 1000 });
-      // Kept under another name, so that its inode is not given to the new lock.
-      await rename(`${path}.lock`, `${path}.old`);
-      await writeFile(`${path}.lock`, '1:elsewhere');
-      assert.equal(lock.isStillOurs, false);
+      await writeFile(`${path}.lock`, `${process.pid}:${hostname()}`);
+      const { ino } = statSync(`${path}.lock`, { bigint: true });
+      const touches = new Deadlines<DotLock>(5, (held) => held.touch());
+      const lock = new DotLock(`${path}.lock`, ino, touches);
+      for (let turn = 0; turn < 3; turn += 1) {
+        await utimes(`${path}.lock`, 1000, 1000);
+        while (statSync(`${path}.lock`).mtimeMs === 1_000_000) await sleep(1);
+      }
       lock.release();
-      assert.equal(existsSync(`${path}.lock`), true);
+      assert.equal(existsSync(`${path}.lock`), false);
+      await writeFile(`${path}.lock`, '1:elsewhere');
+      await utimes(`${path}.lock`, 1000, 1000);
+      await sleep(20);
+      assert.equal(statSync(`${path}.lock`).mtimeMs, 1_000_000);
     }));
 
   it('gives up when the signal aborts', () =>
