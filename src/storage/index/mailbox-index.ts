@@ -14,10 +14,11 @@
 //
 // A record that was cut off (crash, full disk) is skipped; the state before it is right, so whoever meets it compacts. When a process starts and
 // finds valid records behind a broken one, it cannot know what was lost, and the index is built anew from the Maildir.
-import { closeSync, fstatSync, mkdirSync, writeSync, writevSync } from 'node:fs';
+import { closeSync, mkdirSync, writeSync, writevSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { type DotLock, takeDotLock, tryDotLock } from '#util/dot-lock.js';
 import { privatePermissions } from '#util/file-permissions.js';
+import { statusOfOpen } from '#util/file-status.js';
 import { StorageError } from '../errors.js';
 import { appendBehind } from './append-behind.js';
 import { bootId } from './boot-id.js';
@@ -134,11 +135,11 @@ export class MailboxIndex {
   catchUp(): boolean {
     const log = this.#log;
     if (log === undefined || this.needsReload) return false;
-    const stat = fstatSync(log.fd);
-    if (stat.size === log.position && stat.nlink > 0) return false;
+    const stat = statusOfOpen(log.fd);
+    if (stat.size === log.position && stat.links > 0) return false;
     const before = this.state.highestModSeq;
     const range = readLogRange(readRange(log.fd, log.position, stat.size), false);
-    if (stat.nlink === 0 && range.sealedTo === undefined) this.#replaceRemoved(log);
+    if (stat.links === 0 && range.sealedTo === undefined) this.#replaceRemoved(log);
     else this.#take(log, range);
     if (this.#sealedTo !== undefined) this.#changeOver();
     if (this.#hasBrokenRecord) this.compact();
@@ -220,7 +221,7 @@ export class MailboxIndex {
     let lock: DotLock | undefined;
     try {
       lock = tryDotLock(`${folder}/roost.index`);
-      if (lock === undefined || fstatSync(log.fd).nlink === 0) return;
+      if (lock === undefined || statusOfOpen(log.fd).links === 0) return;
       const next = randomLogId();
       writeSync(log.fd, sealRecord(next));
       this.#readTo(log, true);
@@ -279,14 +280,14 @@ export class MailboxIndex {
       this.#giveUpFiles(error);
       return undefined;
     }
-    const stat = fstatSync(log.fd);
+    const stat = statusOfOpen(log.fd);
     let applied: Applied[];
-    if (stat.size === log.position + total && stat.nlink > 0) {
+    if (stat.size === log.position + total && stat.links > 0) {
       log.position = stat.size;
       applied = records.map((record) => applyRecord(this.state, record));
     } else {
       const range = readLogRange(readRange(log.fd, log.position, stat.size), true);
-      if (stat.nlink === 0 && range.sealedTo === undefined) {
+      if (stat.links === 0 && range.sealedTo === undefined) {
         this.#replaceRemoved(log);
         return undefined;
       }
@@ -348,7 +349,7 @@ export class MailboxIndex {
   }
 
   #readTo(log: OpenLog, isWhole: boolean): void {
-    this.#take(log, readLogRange(readRange(log.fd, log.position, fstatSync(log.fd).size), isWhole));
+    this.#take(log, readLogRange(readRange(log.fd, log.position, statusOfOpen(log.fd).size), isWhole));
   }
 
   /** Applies what lies behind the position. @returns what became of `own`, as far as they were found */

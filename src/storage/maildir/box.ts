@@ -8,6 +8,7 @@ import { errnoOf } from '#util/coded-error.js';
 import type { DiskSyncs } from '#util/disk-syncs.js';
 import { LockOwner } from '#util/dot-lock.js';
 import { type FilePermissions, permissionsIn } from '#util/file-permissions.js';
+import type { NamedFile } from '#util/file-status.js';
 import { Mutex } from '#util/keyed-mutex.js';
 import { Roster } from '#util/roster.js';
 import { SharedRun } from '#util/shared-run.js';
@@ -25,21 +26,16 @@ import { modSeqRecord, stampsRecord } from '../index/log-record.js';
 import { freshModSeq, MailboxIndex } from '../index/mailbox-index.js';
 import { firstCachedNames } from './cached-names.js';
 import { catchUp } from './commit.js';
-import { syncPath } from './file-calls.js';
 import type { NameMaker } from './file-name.js';
+import { type FolderTimes, stampsAfter } from './folder-times.js';
 import { LateReading } from './late-reading.js';
 import { UidListFile } from './list-file.js';
+import { BoxFiles } from './mail-folder.js';
 import type { Numbering } from './numbering.js';
 import type { MaildirOptions } from './options.js';
 import { findOutdated } from './outdated.js';
 import { QuickReads } from './quick-read.js';
 import { QuietTime } from './quiet-time.js';
-
-/** mtimes of the two folders, ms. */
-export interface FolderTimes {
-  readonly newMtimeMs: number;
-  readonly curMtimeMs: number;
-}
 
 /** After own changes the folder is looked at again when this many times the cost of a scan has passed: at most 1 % of the time. */
 const recheckFactor = 100;
@@ -56,6 +52,7 @@ export const dirtyWindowMs = 1000;
 
 export class MaildirBox {
   paths: MailboxPaths;
+  #files: BoxFiles;
   readonly options: MaildirOptions;
   readonly log: Logger;
   readonly names: NameMaker;
@@ -98,6 +95,7 @@ export class MaildirBox {
 
   constructor(paths: MailboxPaths, options: MaildirOptions, names: NameMaker, log: Logger) {
     this.paths = paths;
+    this.#files = new BoxFiles(paths.mailDir, paths.controlDir);
     this.options = options;
     this.names = names;
     this.log = log;
@@ -106,20 +104,21 @@ export class MaildirBox {
       () => `${names.next()}.lock`,
     );
     this.list = new UidListFile(paths.controlDir, this.#lockOwner, options.lockTimeoutMs, log);
-    this.syncNew = new SharedRun(() => syncPath(this.newDir, 'folder', this.syncs));
-    this.syncCur = new SharedRun(() => syncPath(this.curDir, 'folder', this.syncs));
+    const isKept = (): boolean => this.isLoaded && !this.isDeleted;
+    this.syncNew = new SharedRun(() => this.#files.new.sync(this.syncs, isKept));
+    this.syncCur = new SharedRun(() => this.#files.cur.sync(this.syncs, isKept));
     this.syncList = new SharedRun(() => this.list.sync(this.syncs));
     this.index = MailboxIndex.empty(this.#indexOptions());
   }
 
   get newDir(): string {
-    return `${this.paths.mailDir}/new`;
+    return this.#files.new.path;
   }
   get curDir(): string {
-    return `${this.paths.mailDir}/cur`;
+    return this.#files.cur.path;
   }
   get tmpDir(): string {
-    return `${this.paths.mailDir}/tmp`;
+    return this.#files.tmpDir;
   }
 
   /** The mailbox was renamed; open views go on. */
@@ -127,11 +126,18 @@ export class MaildirBox {
     this.quiet.stop();
     this.paths = paths;
     this.#listCovers = undefined;
-    this.list.close();
+    this.closeFiles();
+    this.#files = new BoxFiles(paths.mailDir, paths.controlDir);
     this.list = new UidListFile(paths.controlDir, this.#lockOwner, this.options.lockTimeoutMs, this.log);
     if (paths.indexDir === undefined) return;
     this.cache?.moveTo(cachePath(paths.indexDir));
     this.keyFile?.moveTo(keysPath(paths.indexDir));
+  }
+
+  /** Gives back the descriptors of list and folders; who needs them next opens them again. */
+  closeFiles(): void {
+    this.list.close();
+    this.#files.close();
   }
 
   /** Brings in what peers wrote to the index, new files included. The caller holds the mutex. */
@@ -170,7 +176,7 @@ export class MaildirBox {
 
   async #readIndex(build: () => Promise<void>, isWhole = false): Promise<void> {
     this.#permissions = undefined;
-    this.#curInode = statSync(this.curDir, { throwIfNoEntry: false })?.ino ?? 0;
+    this.#curInode = this.#files.cur.status()?.inode ?? 0;
     this.index = await MailboxIndex.open(this.#indexOptions(), isWhole);
     if (this.index.isBuilding) {
       await build();
@@ -233,7 +239,7 @@ export class MaildirBox {
     this.quiet.stop();
     this.lateReading.stop();
     this.#lockOwner[Symbol.dispose]();
-    this.list.close();
+    this.closeFiles();
     this.cache?.close();
     this.cache = undefined;
     this.keyFile?.close();
@@ -277,8 +283,8 @@ export class MaildirBox {
     return [...new Set([this.newDir, this.curDir, mailDir, controlDir, ...(indexDir === undefined ? [] : [indexDir])])];
   }
 
-  get keywordsPath(): string {
-    return `${this.paths.controlDir}/dovecot-keywords`;
+  get keywordsFile(): NamedFile {
+    return this.#files.keywords;
   }
 
   /** How a message's octets get to the disk before it has its name; undefined: by fsync. */
@@ -327,7 +333,7 @@ export class MaildirBox {
   /** What a save that failed says: when its mailbox is not there any more, because another process has deleted it, that and nothing else. */
   orGone(error: unknown): unknown {
     const isMissing = [error, error instanceof Error ? error.cause : undefined].some((one) => errnoOf(one) === 'ENOENT');
-    return isMissing && statSync(this.curDir, { throwIfNoEntry: false }) === undefined ? this.#gone(error) : error;
+    return isMissing && this.#files.cur.status() === undefined ? this.#gone(error) : error;
   }
 
   #gone(cause?: unknown): StorageError {
@@ -347,7 +353,7 @@ export class MaildirBox {
     this.quiet.stop();
     this.isDeleted = true;
     this.index.close();
-    this.list.close();
+    this.closeFiles();
     this.changed();
   }
 
@@ -357,12 +363,12 @@ export class MaildirBox {
   }
 
   #newTime(): number {
-    return statSync(this.newDir, { throwIfNoEntry: false })?.mtimeMs ?? 0;
+    return this.#files.new.status()?.mtimeMs ?? 0;
   }
 
   #curTime(): number {
-    const cur = statSync(this.curDir, { throwIfNoEntry: false });
-    if (cur !== undefined && this.isReplacedBy(cur.ino)) {
+    const cur = this.#files.cur.status();
+    if (cur !== undefined && this.isReplacedBy(cur.inode)) {
       this.replaced();
       throw new StorageError('not-found', `another mailbox is at ${this.paths.mailDir} now`, { clientText: 'Mailbox was deleted' });
     }
@@ -384,16 +390,7 @@ export class MaildirBox {
     const before = this.folderTimes();
     change();
     const after = isOfNewOnly ? { ...before, newMtimeMs: this.#newTime() } : this.folderTimes();
-    const recheckAtMs = this.#recheckAtMs();
-    const isNewKnown = before.newMtimeMs === stamps.newMtimeMs;
-    const isCurKnown = before.curMtimeMs === stamps.curMtimeMs;
-    return {
-      ...stamps,
-      newMtimeMs: isNewKnown ? after.newMtimeMs : stamps.newMtimeMs,
-      newRecheckAtMs: isNewKnown && after.newMtimeMs !== before.newMtimeMs ? recheckAtMs : stamps.newRecheckAtMs,
-      curMtimeMs: isCurKnown ? after.curMtimeMs : stamps.curMtimeMs,
-      curRecheckAtMs: isCurKnown && after.curMtimeMs !== before.curMtimeMs ? recheckAtMs : stamps.curRecheckAtMs,
-    };
+    return stampsAfter(stamps, before, after, this.#recheckAtMs());
   }
 
   /** The same for a change of messages that are here: where none of them is in new/, that folder stays as it is. */

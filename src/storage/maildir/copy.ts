@@ -178,7 +178,7 @@ async function placeCopies(incoming: readonly IncomingMessage[], target: Maildir
       await copyFile(message.source, path);
       await givePermissionsTo(path, target);
       await utimes(path, message.internalDate, message.internalDate);
-      if (target.options.fsync !== 'never') await syncPath(path, 'file', target.syncs);
+      if (target.options.fsync !== 'never') await syncPath(path, target.syncs);
     }
     return await placeMessages(target, copied, signal);
   } catch (error) {

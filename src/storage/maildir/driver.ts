@@ -221,7 +221,7 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
   #forget(box: MaildirBox, key: string): void {
     box.isDeleted = true;
     box.index.close();
-    box.list.close();
+    box.closeFiles();
     this.#boxes.delete(key);
     this.#idle.delete(key);
     box.changed();

@@ -1,8 +1,9 @@
 // File system calls of the store: stamps, folder listings, and system errors turned into storage errors.
-import { closeSync, fstatSync, openSync, readdir, statSync } from 'node:fs';
+import { closeSync, openSync, readdir, statSync } from 'node:fs';
 import { opendir } from 'node:fs/promises';
 import { errnoOf } from '#util/coded-error.js';
 import type { DiskSyncs } from '#util/disk-syncs.js';
+import { type NamedFile, statusOfOpen } from '#util/file-status.js';
 import { type StorageCode, StorageError } from '../errors.js';
 import type { FileStamp } from '../index/index-state.js';
 import { NameList } from './name-list.js';
@@ -26,9 +27,9 @@ export function storageErrorOf(error: unknown, doing: string): unknown {
 }
 
 /** Bounded: one stat of a name that is almost always in the kernel's cache. @returns undefined when it does not exist */
-export function stampOf(path: string): FileStamp | undefined {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat === undefined ? undefined : { inode: stat.ino, size: stat.size, mtimeMs: stat.mtimeMs };
+export function stampOf(file: NamedFile): FileStamp | undefined {
+  const status = file.status();
+  return status === undefined ? undefined : { inode: status.inode, size: status.size, mtimeMs: status.mtimeMs };
 }
 
 export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
@@ -36,8 +37,8 @@ export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
 }
 
 export function stampOfOpen(fd: number): FileStamp {
-  const stat = fstatSync(fd);
-  return { inode: stat.ino, size: stat.size, mtimeMs: stat.mtimeMs };
+  const { inode, size, mtimeMs } = statusOfOpen(fd);
+  return { inode, size, mtimeMs };
 }
 
 /** A folder whose own size says that it holds more than some thousand names is read in pieces: half the time, a third of the memory. */
@@ -76,12 +77,12 @@ async function listLargeFolder(path: string): Promise<NameList> {
   }
 }
 
-/** fsync of a folder, or fdatasync of a file, by path. EINVAL means that the file system cannot. */
-export async function syncPath(path: string, kind: 'folder' | 'file', syncs: DiskSyncs): Promise<void> {
+/** fdatasync of a file, by path. EINVAL means that the file system cannot. */
+export async function syncPath(path: string, syncs: DiskSyncs): Promise<void> {
   // What is synced was written a moment ago: its name is in the kernel's memory.
   const fd = openSync(path, 'r');
   try {
-    await (kind === 'folder' ? syncs.file(fd) : syncs.data(fd));
+    await syncs.data(fd);
   } catch (error) {
     if (errnoOf(error) !== 'EINVAL') throw error;
   } finally {

@@ -18,13 +18,13 @@ export async function ensureLetters(box: MaildirBox, keywords: readonly string[]
   const own = lock === undefined ? await box.list.lock(signal) : undefined;
   try {
     await box.catchUp();
-    if (!isSameStamp(stampOf(box.keywordsPath) ?? noStamp, box.state.stamps.keywordsFile)) {
+    if (!isSameStamp(stampOf(box.keywordsFile) ?? noStamp, box.state.stamps.keywordsFile)) {
       await reconcile(box, { inNew: false, inCur: false, list: false, keywords: true }, own ?? lock, signal);
     }
     if (!needsLetter(box, keywords)) return;
     const letters = assignLetters(box.state.letters, keywords);
     await writeLetters(box, letters);
-    const stamp = stampOf(box.keywordsPath) ?? noStamp;
+    const stamp = stampOf(box.keywordsFile) ?? noStamp;
     await commit(box, [lettersRecord(letters), stampsRecord({ ...box.state.stamps, keywordsFile: stamp })]);
   } finally {
     own?.release();
@@ -42,18 +42,18 @@ function needsLetter(box: MaildirBox, keywords: readonly string[]): boolean {
 async function writeLetters(box: MaildirBox, letters: readonly string[]): Promise<void> {
   let newerThanSeconds: number | undefined;
   try {
-    newerThanSeconds = Math.floor((await stat(box.keywordsPath)).mtimeMs / 1000);
+    newerThanSeconds = Math.floor((await stat(box.keywordsFile.path)).mtimeMs / 1000);
   } catch (error) {
-    if (errnoOf(error) !== 'ENOENT') throw storageErrorOf(error, `stat ${box.keywordsPath}`);
+    if (errnoOf(error) !== 'ENOENT') throw storageErrorOf(error, `stat ${box.keywordsFile.path}`);
   }
   try {
-    await writeFileAtomic(box.keywordsPath, formatKeywordsFile(letters), {
+    await writeFileAtomic(box.keywordsFile.path, formatKeywordsFile(letters), {
       sync: box.options.fsync !== 'never',
       permissions: box.permissions,
-      temporaryPath: `${box.keywordsPath}.tmp`,
+      temporaryPath: `${box.keywordsFile.path}.tmp`,
       ...(newerThanSeconds === undefined ? {} : { newerThanSeconds }),
     });
   } catch (error) {
-    throw storageErrorOf(error, `write ${box.keywordsPath}`);
+    throw storageErrorOf(error, `write ${box.keywordsFile.path}`);
   }
 }

@@ -7,6 +7,7 @@ import { errnoOf } from '#util/coded-error.js';
 import type { DiskSyncs } from '#util/disk-syncs.js';
 import { type DotLock, DotLockError, type LockOwner, takeDotLock } from '#util/dot-lock.js';
 import type { FilePermissions } from '#util/file-permissions.js';
+import { NamedFile } from '#util/file-status.js';
 import { StorageError } from '../errors.js';
 import { type Columns, rowBit } from '../index/columns.js';
 import { type FileStamp, noStamp } from '../index/index-state.js';
@@ -25,7 +26,8 @@ interface OpenList {
 }
 
 export class UidListFile {
-  readonly path: string;
+  readonly #file: NamedFile;
+  readonly #lockPath: string;
   /** Kept open for the next append, as each save is one. */
   #open: OpenList | undefined;
   readonly #lockTimeoutMs: number;
@@ -34,13 +36,23 @@ export class UidListFile {
 
   constructor(controlDir: string, owner: LockOwner, lockTimeoutMs: number, log: Logger) {
     this.#owner = owner;
-    this.path = `${controlDir}/dovecot-uidlist`;
+    this.#file = new NamedFile(`${controlDir}/dovecot-uidlist`);
+    this.#lockPath = `${this.path}.lock`;
     this.#lockTimeoutMs = lockTimeoutMs;
     this.#log = log;
   }
 
-  /** @throws StorageError `in-use` when the lock is not free in time */
-  async lock(signal: AbortSignal): Promise<DotLock> {
+  get path(): string {
+    return this.#file.path;
+  }
+
+  /** At once where it is free. @throws StorageError `in-use` when the lock is not free in time */
+  lock(signal: AbortSignal): DotLock | Promise<DotLock> {
+    signal.throwIfAborted();
+    return this.#owner.tryLink(this.#lockPath) ?? this.#lockLater(signal);
+  }
+
+  async #lockLater(signal: AbortSignal): Promise<DotLock> {
     try {
       return await takeDotLock(
         this.path,
@@ -60,7 +72,7 @@ export class UidListFile {
   }
 
   stamp(): FileStamp {
-    return stampOf(this.path) ?? noStamp;
+    return stampOf(this.#file) ?? noStamp;
   }
 
   /** @returns undefined when there is no such file */
@@ -117,7 +129,7 @@ export class UidListFile {
   /** Makes what was appended durable. */
   async sync(syncs: DiskSyncs): Promise<void> {
     const open = this.#open;
-    if (open === undefined) return syncPath(this.path, 'file', syncs);
+    if (open === undefined) return syncPath(this.path, syncs);
     open.users += 1;
     try {
       await syncs.data(open.fd);

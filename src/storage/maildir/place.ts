@@ -150,12 +150,24 @@ async function placeLocked(
   box.index.checkLoaded();
   await box.catchUp();
   // Messages that another program has given UIDs come before ours.
-  if (!isSameStamp(box.list.stamp(), box.state.stamps.uidList)) await refreshHeld(box, lock, signal);
+  const list = box.list.stamp();
+  // Of the file that is the list, for as long as nothing has been waited for.
+  let listInode: number | undefined = list.inode;
+  if (!isSameStamp(list, box.state.stamps.uidList)) {
+    await refreshHeld(box, lock, signal);
+    listInode = undefined;
+  }
   // Read by a look that was given up: once there is a higher UID their files could not have theirs any more.
-  if (unseenRecords(box, []).length > 0) await rescanHeld(box, lock, signal);
+  if (unseenRecords(box, []).length > 0) {
+    await rescanHeld(box, lock, signal);
+    listInode = undefined;
+  }
   const keywords = [...new Set(incoming.flatMap((message) => message.keywords))];
-  box.state.keywords.checkCreatable(keywords);
-  await ensureLetters(box, keywords, signal, lock);
+  if (keywords.length > 0) {
+    box.state.keywords.checkCreatable(keywords);
+    await ensureLetters(box, keywords, signal, lock);
+    listInode = undefined;
+  }
   const { state } = box;
   const done: PlacedFile[] = [];
   let next = 0;
@@ -180,7 +192,10 @@ async function placeLocked(
       };
       stamps = box.trackedChange(stamps, source === undefined ? placeSlice : () => source.around(placeSlice), isOfNewOnly);
       if (failure !== undefined) throw failure;
-      if (next < incoming.length) await slicer.pause();
+      if (next < incoming.length) {
+        await slicer.pause();
+        listInode = undefined;
+      }
     }
     const placed = done.map(({ message }) => message);
     if (done.length === 0) return { uidValidity: state.uidValidity, uids: [], placed, hasAppended: false };
@@ -190,7 +205,7 @@ async function placeLocked(
     const lines = added.map(({ message, uid }) => formatUidListRecord(uid, message.extension, message.baseName)).join('');
     const hasAppended = !isSparse(box);
     // To the file that is the list now: what the index has noted of it may be older, where a look at the folders did not come to rest.
-    if (hasAppended) box.listRead = box.list.append(lines);
+    if (hasAppended) box.listRead = box.list.append(lines, listInode);
     else await rewriteListing(box, lines);
     stamps = { ...stamps, uidList: box.listRead ?? stamps.uidList };
     box.listRead = undefined;

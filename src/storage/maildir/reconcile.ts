@@ -161,10 +161,10 @@ export async function reconcile(box: MaildirBox, outdated: Outdated, lock: DotLo
 }
 
 async function readLetters(box: MaildirBox): Promise<boolean> {
-  const stamp = stampOf(box.keywordsPath) ?? noStamp;
+  const stamp = stampOf(box.keywordsFile) ?? noStamp;
   let text = '';
   try {
-    text = await readFile(box.keywordsPath, 'utf8');
+    text = await readFile(box.keywordsFile.path, 'utf8');
   } catch (error) {
     if (errnoOf(error) !== 'ENOENT') throw error;
   }
