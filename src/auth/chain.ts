@@ -73,7 +73,9 @@ export class AuthChain {
       const { rules } = entry;
       if ((rules.skip === 'found' && isFound) || (rules.skip === 'notfound' && !isFound)) continue;
       if (!matchesUsernameFilter(rules.usernameFilter, state.user)) continue;
-      const lookup = await this.#options.reader.read(entry, state);
+      const read = this.#options.reader.read(entry, state);
+      // Each wait that is none costs a turn of the microtasks, and most deliveries ask.
+      const lookup = read instanceof Promise ? await read : read;
       const attempt = new Map(collected);
       const outcome =
         lookup.kind === 'found'
@@ -222,12 +224,9 @@ export class AuthChain {
       ...rules.overrideFields.map(([name, value]) => [name, expand(value, state)] as const),
     ];
     for (const [name, value] of all) {
-      const number =
-        name === 'uid'
-          ? await this.#options.systemUsers.uidOf(value)
-          : name === 'gid'
-            ? await this.#options.systemUsers.gidOf(value)
-            : undefined;
+      const asked =
+        name === 'uid' ? this.#options.systemUsers.uidOf(value) : name === 'gid' ? this.#options.systemUsers.gidOf(value) : undefined;
+      const number = asked instanceof Promise ? await asked : asked;
       if ((name === 'uid' || name === 'gid') && number === undefined) {
         this.#options.log.error('auth.userdb.bad-id', `${database.driver}(${state.user}): Invalid ${name}: ${value}`, { user: state.user });
         return 'internal';

@@ -3,6 +3,7 @@ import { createConnection, type Socket } from 'node:net';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import { CellMap } from '#util/cell-map.js';
+import { Deadlines } from '#util/deadlines.js';
 import { writeTogether } from '#util/write-together.js';
 import type { AuthMasterClient, UserLookup } from './client.js';
 import { masterProtocol } from './interface.js';
@@ -33,15 +34,23 @@ export interface AuthAdmin {
   flushCache(users: readonly string[], signal: AbortSignal): Promise<number>;
 }
 
+/** A question that is not answered yet. */
 interface Pending {
-  /** Takes one reply line; true when it was the last. */
-  take(command: string, args: readonly string[]): boolean;
-  fail(reason: string): void;
+  readonly id: number;
+  /** Takes one reply line. */
+  take(command: string, args: readonly string[]): void;
+  fail(error: Error): void;
 }
+
+/** Octets of one read; longer replies come in several. */
+const readBytes = 16 * 1024;
 
 class MasterLink implements AuthMasterClient, AuthAdmin {
   readonly #options: MasterConnectionOptions;
   readonly #pending = new CellMap<number, Pending>();
+  readonly #deadlines = new Deadlines<Pending>(replyTimeoutMs, (pending) => pending.fail(new Error('auth: no answer in time')));
+  /** What waits under a signal: one listener for each session that asks, not for each of its questions. */
+  readonly #underSignal = new WeakMap<AbortSignal, CellMap<number, Pending>>();
   #connecting: Promise<Socket> | undefined;
   /** Connected. */
   #socket: Socket | undefined;
@@ -114,33 +123,55 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
     const socket = this.#socket ?? (await this.#connected(signal));
     const id = this.#nextId;
     this.#nextId = (this.#nextId % 0xffff_ffff) + 1;
+    const siblings = this.#waitingUnder(signal);
     return new Promise<Answer>((resolve, reject) => {
-      const settle = (finish: () => void): void => {
-        clearTimeout(timer);
-        signal.removeEventListener('abort', onAbort);
+      const settled = (): void => {
+        deadline.cancel();
+        siblings.take(id);
         this.#pending.take(id);
-        finish();
+        if (this.#pending.size === 0) socket.unref();
       };
-      const fail = (reason: string): void => settle(() => reject(new Error(`auth: ${reason}`)));
-      const onAbort = (): void => settle(() => reject(signal.reason instanceof Error ? signal.reason : new Error('aborted')));
-      const timer = setTimeout(() => fail('no answer in time'), replyTimeoutMs);
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#pending.set(id, {
-        fail,
-        take: (reply, rest) => {
+      const pending: Pending = {
+        id,
+        fail(error) {
+          settled();
+          reject(error);
+        },
+        take(reply, rest) {
           try {
             const answer = read(reply, rest);
-            if (answer === undefined) return false;
-            settle(() => resolve(answer));
+            if (answer === undefined) return;
+            settled();
+            resolve(answer);
           } catch (error) {
-            settle(() => reject(error instanceof Error ? error : new Error(String(error))));
+            this.fail(error instanceof Error ? error : new Error(String(error)));
           }
-          return true;
         },
-      });
+      };
+      const deadline = this.#deadlines.add(pending);
+      siblings.set(id, pending);
+      // The connection keeps the process alive while somebody waits, as no timer does.
+      if (this.#pending.size === 0) socket.ref();
+      this.#pending.set(id, pending);
       writeTogether(socket);
       socket.write(encodeTabLine([command, String(id), ...args]));
     });
+  }
+
+  #waitingUnder(signal: AbortSignal): CellMap<number, Pending> {
+    const known = this.#underSignal.get(signal);
+    if (known !== undefined) return known;
+    const waiting = new CellMap<number, Pending>();
+    this.#underSignal.set(signal, waiting);
+    signal.addEventListener(
+      'abort',
+      () => {
+        const error = signal.reason instanceof Error ? signal.reason : new Error('aborted');
+        for (const [, pending] of waiting.entries()) pending.fail(error);
+      },
+      { once: true },
+    );
+    return waiting;
   }
 
   #connected(signal: AbortSignal): Promise<Socket> {
@@ -171,19 +202,22 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
 
   #open(): Promise<Socket> {
     return new Promise((resolve, reject) => {
-      const socket = createConnection(this.#options.path);
       const lines = new TabLines();
+      // One buffer for all reads: Node would make one of 64 KB for each.
+      const buffer = Buffer.allocUnsafeSlow(readBytes);
+      const callback = (count: number): boolean => {
+        const received = lines.push(buffer.subarray(0, count));
+        if (received === 'too-long') socket.destroy();
+        else for (const [command = '', ...args] of received) this.#takeLine(socket, command, args);
+        return true;
+      };
+      const socket = createConnection({ path: this.#options.path, onread: { buffer, callback } });
       socket.on('connect', () => {
         socket.write(encodeTabLine(['VERSION', String(masterProtocol.major), String(masterProtocol.minor)]));
         // An idle link does not keep a process alive that has nothing else to do.
         socket.unref();
         this.#socket = socket;
         resolve(socket);
-      });
-      socket.on('data', (chunk: Buffer) => {
-        const received = lines.push(chunk);
-        if (received === 'too-long') socket.destroy();
-        else for (const [command = '', ...args] of received) this.#takeLine(socket, command, args);
       });
       socket.on('error', reject);
       socket.on('close', () => {
@@ -210,7 +244,8 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
   }
 
   #failAll(reason: string): void {
-    for (const [, pending] of this.#pending.entries()) pending.fail(reason);
+    const error = new Error(`auth: ${reason}`);
+    for (const [, pending] of this.#pending.entries()) pending.fail(error);
   }
 }
 

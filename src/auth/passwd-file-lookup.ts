@@ -1,5 +1,5 @@
 // What the passwd-file passdb and userdb share: arguments, path with %variables, finding the line of a user.
-import type { PasswdEntry, PasswdFiles } from './passwd-file.js';
+import type { PasswdEntry, PasswdFileResult, PasswdFiles } from './passwd-file.js';
 import type { AuthState } from './request.js';
 
 export interface PasswdFileContext {
@@ -43,10 +43,17 @@ function pathFor(args: PasswdFileArgs, context: PasswdFileContext, state: AuthSt
   return isSafe ? context.expand(args.path, state) : undefined;
 }
 
-export async function findEntry(args: PasswdFileArgs, context: PasswdFileContext, state: AuthState): Promise<EntryLookup> {
+/** At once while the file was looked at within the last second (passwd-file.ts). */
+export function findEntry(args: PasswdFileArgs, context: PasswdFileContext, state: AuthState): EntryLookup | Promise<EntryLookup> {
   const path = pathFor(args, context, state);
   if (path === undefined) return { kind: 'unknown' };
-  const read = await context.files.read(path);
+  const read = context.files.read(path);
+  return read instanceof Promise
+    ? read.then((result) => entryIn(result, path, args, context, state))
+    : entryIn(read, path, args, context, state);
+}
+
+function entryIn(read: PasswdFileResult, path: string, args: PasswdFileArgs, context: PasswdFileContext, state: AuthState): EntryLookup {
   if (read.kind === 'error') return { kind: 'internal', reason: read.reason };
   if (read.kind === 'missing') {
     // One file per domain: no file means no such domain. A fixed path that is gone is the administrator's error.

@@ -24,15 +24,23 @@ export class SystemUsers {
     this.passwdPath = options.passwdPath ?? '/etc/passwd';
   }
 
-  async uidOf(name: string): Promise<number | undefined> {
-    if (/^\d+$/.test(name)) return Number(name);
+  /** At once for a number. */
+  uidOf(name: string): number | Promise<number | undefined> {
+    return /^\d+$/.test(name) ? Number(name) : this.#uidOfName(name);
+  }
+
+  async #uidOfName(name: string): Promise<number | undefined> {
     const read = await this.#options.files.read(this.passwdPath);
     const uid = read.kind === 'entries' ? read.entries.get(name)?.uid : undefined;
     return uid !== undefined && /^\d+$/.test(uid) ? Number(uid) : undefined;
   }
 
-  async gidOf(name: string): Promise<number | undefined> {
-    if (/^\d+$/.test(name)) return Number(name);
+  /** At once for a number. */
+  gidOf(name: string): number | Promise<number | undefined> {
+    return /^\d+$/.test(name) ? Number(name) : this.#gidOfName(name);
+  }
+
+  async #gidOfName(name: string): Promise<number | undefined> {
     const nowMs = this.#options.nowMs();
     if (nowMs - this.#groupsReadAtMs >= recheckMs) {
       this.#groups = await readGroups(this.#options.groupPath ?? '/etc/group');

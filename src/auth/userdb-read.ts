@@ -13,36 +13,46 @@ export class UserdbReader {
     this.expand = expand;
   }
 
-  async read(entry: UserdbEntry, state: AuthState): Promise<UserdbLookup> {
+  /** At once where the cache or the database can tell. */
+  read(entry: UserdbEntry, state: AuthState): UserdbLookup | Promise<UserdbLookup> {
     const { database, rules } = entry;
     if (!this.#cache || database.cacheKey === undefined) return ask(entry, state);
     const master = state.masterUser === '' ? '' : `+${state.masterUser}`;
     const key = `U${rules.id}${master}\t${this.expand(database.cacheKey, state)}`;
     const known = this.#cache.findFresh(key);
     if (known) return known.answer ? { kind: 'found', fields: known.answer.fields } : { kind: 'unknown' };
+    return this.#readAnew(entry, state, key, this.#cache);
+  }
+
+  async #readAnew(entry: UserdbEntry, state: AuthState, key: string, cache: AuthCache): Promise<UserdbLookup> {
     const lookup = await this.#askOnce(entry, state, key);
     if (lookup.kind === 'internal') {
-      const old = this.#cache.findAny(key);
+      const old = cache.findAny(key);
       if (!old) return lookup;
       return old.answer ? { kind: 'found', fields: old.answer.fields } : { kind: 'unknown' };
     }
-    this.#cache.insert(key, state.user, lookup.kind === 'found' ? { password: '', defaultScheme: '', fields: lookup.fields } : undefined);
+    cache.insert(key, state.user, lookup.kind === 'found' ? { password: '', defaultScheme: '', fields: lookup.fields } : undefined);
     return lookup;
   }
 
   #askOnce(entry: UserdbEntry, state: AuthState, key: string): Promise<UserdbLookup> {
     const running = this.#inFlight.get(key);
     if (running) return running;
-    const started = ask(entry, state).finally(() => this.#inFlight.delete(key));
+    const started = Promise.resolve(ask(entry, state)).finally(() => this.#inFlight.delete(key));
     this.#inFlight.set(key, started);
     return started;
   }
 }
 
-async function ask({ database }: UserdbEntry, state: AuthState): Promise<UserdbLookup> {
+function ask({ database }: UserdbEntry, state: AuthState): UserdbLookup | Promise<UserdbLookup> {
   try {
-    return await database.lookup(state);
+    const lookup = database.lookup(state);
+    return lookup instanceof Promise ? lookup.catch(failed) : lookup;
   } catch (error) {
-    return { kind: 'internal', reason: error instanceof Error ? error.message : String(error) };
+    return failed(error);
   }
+}
+
+function failed(error: unknown): UserdbLookup {
+  return { kind: 'internal', reason: error instanceof Error ? error.message : String(error) };
 }

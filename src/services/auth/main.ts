@@ -121,8 +121,12 @@ function serve(context: ServiceContext, authenticator: Authenticator, connection
   };
   const sink: ProtocolSink = {
     write(text) {
-      // Lines of one turn of the event loop leave in one write.
-      if (unsent === '') setImmediate(flush);
+      // Lines of one turn of the event loop leave in one write. What mail processes ask is mostly answered before the turn goes on, and all answers to
+      // a chunk together: a turn of its own would cost another look for events.
+      if (unsent === '') {
+        if (kind === 'master') process.nextTick(flush);
+        else setImmediate(flush);
+      }
       unsent += text;
       if (socket.writableLength > maxUnsentBytes && !socket.isPaused()) {
         socket.pause();

@@ -96,18 +96,22 @@ export class MasterConnection {
       this.#break(`command ${command} is not allowed here`);
       return;
     }
+    void this.#finish(command, id, work);
+  }
+
+  async #finish(command: string, id: number, work: Promise<void>): Promise<void> {
     this.#running += 1;
-    work
-      .catch((error: unknown) => {
-        this.#context.log.error('auth.master.failed', `${command} failed: ${error instanceof Error ? error.message : String(error)}`, {
-          error,
-        });
-        if (command === 'LIST') this.#send('DONE', String(id), 'fail');
-        else this.#send('FAIL', String(id));
-      })
-      .finally(() => {
-        this.#running -= 1;
+    try {
+      await work;
+    } catch (error) {
+      this.#context.log.error('auth.master.failed', `${command} failed: ${error instanceof Error ? error.message : String(error)}`, {
+        error,
       });
+      if (command === 'LIST') this.#send('DONE', String(id), 'fail');
+      else this.#send('FAIL', String(id));
+    } finally {
+      this.#running -= 1;
+    }
   }
 
   #workFor(command: string, id: number, args: readonly string[]): Promise<void> | undefined {
