@@ -6,13 +6,14 @@ import { BadCharsetError, ImapSyntaxError, MailboxNameError } from '#protocol/im
 import { StorageError } from '#storage/errors.js';
 import type { ClientStream } from './client-stream.js';
 import { checkState, type Found, isAllowedBesideSearch, isMessageLiteral, lookUp, prepareReader } from './command-lookup.js';
-import type { CommandCall, CommandRow } from './command-spec.js';
+import type { CommandCall } from './command-spec.js';
 import { runIdle } from './commands/idle.js';
 import { internalError, replyToStorageError, shouldLog } from './error-reply.js';
 import { BrokenLiteralError, UnknownEncodingError } from './fetch-content.js';
-import { ClientGoneError, type MessageInput } from './message-input.js';
+import { ClientGoneError } from './message-input.js';
 import { bad, no, type Outcome } from './outcome.js';
 import { Overlap } from './overlap.js';
+import { ReceivedMessages } from './received-messages.js';
 import { UidRequiredError } from './search-plan.js';
 import type { IdleTimes, Session, SessionInput, SessionNews } from './session.js';
 import { writeUpdates } from './update-writer.js';
@@ -42,6 +43,15 @@ export interface LastCommand {
 
 /** What is known of it; a tag at least. */
 export type ResumedIdle = Pick<IdleTimes, 'tag'> & { readonly [Name in 'idleSinceMs' | 'keepAliveAtMs']?: number | undefined };
+
+/** A command between its begin and its reply. */
+interface Running {
+  readonly tag: string;
+  /** Undefined: there is no such command. */
+  readonly found: Found | undefined;
+  /** As performance.now(). */
+  readonly startedAt: number;
+}
 
 export class CommandLoop implements SessionInput {
   readonly #stream: ClientStream;
@@ -127,20 +137,27 @@ export class CommandLoop implements SessionInput {
     return this.lastCommand !== undefined && this.lastCommand.finishedAt === undefined;
   }
 
+  /** Gives the decoder what has been received. @returns false when that is nothing */
+  #take(): boolean {
+    const chunk = this.#stream.take();
+    if (chunk !== undefined) this.#decoder.push(chunk);
+    return chunk !== undefined;
+  }
+
+  get #isAtEnd(): boolean {
+    return this.#stream.isAtEnd || this.#stopRequested;
+  }
+
   /** Gets more octets. @returns false when there will be none */
   async #fill(session: Session): Promise<boolean> {
-    for (;;) {
-      const chunk = this.#stream.take();
-      if (chunk !== undefined) {
-        this.#decoder.push(chunk);
-        return true;
-      }
-      if (this.#stream.isAtEnd || this.#stopRequested) return false;
+    while (!this.#take()) {
+      if (this.#isAtEnd) return false;
       session.output.flush();
       const startedAt = performance.now();
       await this.#stream.readable();
       this.#waitedMs += performance.now() - startedAt;
     }
+    return true;
   }
 
   /** By callbacks: clients that idle are many, and an async function that waits holds half a KB. */
@@ -174,9 +191,7 @@ export class CommandLoop implements SessionInput {
       const step = this.#decoder.next();
       if (step.kind === 'line') return { line: step.text };
       if (step.kind !== 'more') return { line: '' };
-      const chunk = this.#stream.take();
-      if (chunk !== undefined) this.#decoder.push(chunk);
-      else return this.#stream.isAtEnd || this.#stopRequested ? { line: undefined } : undefined;
+      if (!this.#take()) return this.#isAtEnd ? { line: undefined } : undefined;
     }
   }
 
@@ -192,10 +207,27 @@ export class CommandLoop implements SessionInput {
     for (let isFirst = idle !== undefined; ; isFirst = false) {
       if (!isFirst) {
         const step = this.#overlap?.takeHeld() ?? this.#decoder.next();
-        // Here and below, each async function that is on the way to an idle client costs it half a KB for as long as it waits.
-        if (step.kind === 'command') await this.#runCommand(session, step);
-        else {
-          const end = await this.#handle(session, step);
+        // All waiting is done here: each async function that is on the way to an idle client costs it half a KB for as long as it waits.
+        if (step.kind === 'command' || step.kind === 'message') {
+          if (session.notify !== undefined) await session.notify.pause();
+          const running = this.#begin(session, step.tag, step.name);
+          let outcome: Outcome | undefined;
+          try {
+            outcome = await this.#start(session, running, step);
+          } catch (error) {
+            outcome = this.#replyTo(session, running.found?.row.name ?? step.name, error);
+          }
+          if (step.kind === 'message') this.#decoder.skipCommand();
+          const finishing = this.#finish(session, running, outcome);
+          if (finishing !== undefined) await finishing;
+        } else if (step.kind === 'more') {
+          if (!this.#take()) {
+            if (this.#isAtEnd) return { kind: 'closed' };
+            session.output.flush();
+            await this.#stream.readable();
+          }
+        } else {
+          const end = this.#handle(session, step);
           if (end !== undefined) return end;
         }
       }
@@ -209,10 +241,8 @@ export class CommandLoop implements SessionInput {
     }
   }
 
-  async #handle(session: Session, step: Exclude<DecodeStep, { kind: 'command' }>): Promise<LoopEnd | undefined> {
+  #handle(session: Session, step: Exclude<DecodeStep, { kind: 'command' | 'message' | 'more' }>): LoopEnd | undefined {
     switch (step.kind) {
-      case 'more':
-        return (await this.#fill(session)) ? undefined : { kind: 'closed' };
       case 'continue':
         session.text('+ OK\r\n');
         session.output.flush();
@@ -223,9 +253,6 @@ export class CommandLoop implements SessionInput {
         return undefined;
       case 'bye':
         return { kind: 'protocol', reason: step.reason };
-      case 'message':
-        await this.#runMessageCommand(session, step);
-        return undefined;
       case 'chunk':
       case 'segment':
       case 'line':
@@ -239,136 +266,60 @@ export class CommandLoop implements SessionInput {
     session.text(`${tag ?? '*'} BAD ${code === undefined ? '' : `[${code}] `}${encodeResponseText(where, session.isRev2)}\r\n`);
   }
 
-  /** What waits for a command waits by callbacks: see `run`. */
-  #runCommand(session: Session, step: DecodeStep & { kind: 'command' }): Promise<void> {
-    if (session.notify !== undefined) return session.notify.pause().then(() => this.#begin(session, step));
-    return this.#begin(session, step);
-  }
-
-  #begin(session: Session, step: DecodeStep & { kind: 'command' }): Promise<void> {
-    const { tag, name } = step;
-    const found = lookUp(name);
+  #begin(session: Session, tag: string, name: string): Running {
     const startedAt = performance.now();
     this.#last = { name, startedAt, finishedAt: undefined };
     this.#waitedMs = 0;
     session.searchesByNumber = false;
-    if (found === undefined) {
-      const outcome = bad(`Error in IMAP command ${printable(name)}: Unknown command.`);
-      return this.#finish(session, tag, found, outcome, startedAt);
+    return { tag, found: lookUp(name), startedAt };
+  }
+
+  /** @throws whatever the command throws: see `#replyTo` */
+  #start(session: Session, { tag, found }: Running, step: DecodeStep & { kind: 'command' | 'message' }): Promise<Outcome> | Outcome {
+    if (found === undefined) return bad(`Error in IMAP command ${printable(step.name)}: Unknown command.`);
+    prepareReader(session, step.reader);
+    const refusal = checkState(session, found);
+    if (refusal !== undefined) return refusal;
+    const call = new Call(session, tag, found.isUid);
+    const { message } = found.row;
+    if (step.kind === 'message' && message !== undefined) {
+      const input = new ReceivedMessages(step, { decoder: this.#decoder, session, fill: () => this.#fill(session) });
+      return message.run(session, input, call);
     }
-    const outcome = this.#attempt(session, found.row, () => {
-      prepareReader(session, step.reader);
-      const refusal = checkState(session, found);
-      if (refusal !== undefined) return refusal;
-      const run = found.row.prepare(step.reader, found.isUid);
-      return run(session, new Call(session, tag, found.isUid));
-    });
-    return outcome.then((given) => this.#finish(session, tag, found, given, startedAt));
+    return found.row.prepare(step.reader, found.isUid)(session, call);
   }
 
   /** A command that runs while another one searches. The mailbox is not synced: its changes come with the reply of the search. */
   async #answerBeside(session: Session, step: DecodeStep & { kind: 'command' }): Promise<void> {
-    const found = lookUp(step.name);
-    if (found === undefined) return;
-    const startedAt = performance.now();
-    const outcome = await this.#attempt(session, found.row, () => {
-      prepareReader(session, step.reader);
-      const refusal = checkState(session, found);
-      if (refusal !== undefined) return refusal;
-      return found.row.prepare(step.reader, found.isUid)(session, new Call(session, step.tag, found.isUid));
-    });
+    const running = { tag: step.tag, found: lookUp(step.name), startedAt: performance.now() };
+    if (running.found === undefined) return;
+    let outcome: Outcome | undefined;
+    try {
+      outcome = await this.#start(session, running, step);
+    } catch (error) {
+      outcome = this.#replyTo(session, running.found.row.name, error);
+    }
     if (outcome === undefined) return;
     this.#badCommands = outcome.kind === 'bad' ? this.#badCommands + 1 : 0;
-    session.text(formatTagged(session, step.tag, outcome, { ranMs: performance.now() - startedAt, waitedMs: 0 }));
+    session.text(formatTagged(session, step.tag, outcome, { ranMs: performance.now() - running.startedAt, waitedMs: 0 }));
   }
 
   async #resumeIdle(session: Session, { tag, idleSinceMs: sinceMs, keepAliveAtMs }: ResumedIdle): Promise<void> {
-    const found = lookUp('IDLE');
-    if (found === undefined) return;
     // All this time it has waited for the client.
     this.#waitedMs = sinceMs === undefined ? 0 : Math.max(0, Date.now() - sinceMs);
     const startedAt = performance.now() - this.#waitedMs;
     this.#last = { name: 'IDLE', startedAt, finishedAt: undefined };
-    const outcome = await this.#attempt(session, found.row, () => runIdle(session, { tag, sinceMs, keepAliveAtMs }));
-    await this.#finish(session, tag, found, outcome, startedAt);
-  }
-
-  async #runMessageCommand(session: Session, step: DecodeStep & { kind: 'message' }): Promise<void> {
-    await session.notify?.pause();
-    const found = lookUp(step.name);
-    const spec = found?.row.message;
-    const startedAt = performance.now();
-    this.#last = { name: step.name, startedAt, finishedAt: undefined };
-    this.#waitedMs = 0;
-    const input = this.#messageInput(session, step);
-    const outcome =
-      found === undefined || spec === undefined
-        ? bad('Unknown command.')
-        : await this.#attempt(session, found.row, async () => {
-            prepareReader(session, step.reader);
-            const refusal = checkState(session, found);
-            if (refusal !== undefined) return refusal;
-            return spec.run(session, input, new Call(session, step.tag, found.isUid));
-          });
-    this.#decoder.skipCommand();
-    await this.#finish(session, step.tag, found, outcome, startedAt);
-  }
-
-  #messageInput(session: Session, step: DecodeStep & { kind: 'message' }): MessageInput {
-    let literal = step.literal;
-    const pull = async (): Promise<DecodeStep> => {
-      for (;;) {
-        const next = this.#decoder.next();
-        if (next.kind !== 'more') {
-          if (next.kind !== 'continue') return next;
-          session.text('+ OK\r\n');
-          continue;
-        }
-        if (!(await this.#fill(session))) throw new ClientGoneError('connection ended inside a message');
-      }
-    };
-    let isWhole = true;
-    return {
-      head: step.reader,
-      literal: step.literal,
-      accept: () => {
-        this.#decoder.acceptMessage();
-        isWhole = false;
-        if (literal.isSynchronizing) {
-          session.text('+ OK\r\n');
-          session.output.flush();
-        }
-      },
-      chunk: async () => {
-        if (isWhole) return undefined;
-        const next = await pull();
-        if (next.kind !== 'chunk') throw new ImapSyntaxError('Unexpected input.');
-        isWhole = next.isLast;
-        return next.octets;
-      },
-      segment: async () => {
-        const next = await pull();
-        if (next.kind === 'bad') throw new ImapSyntaxError(next.reason);
-        if (next.kind !== 'segment') throw new ImapSyntaxError('Unexpected input.');
-        next.reader.isUtf8 = session.isUtf8;
-        if (next.literal !== undefined) literal = next.literal;
-        return { reader: next.reader, literal: next.literal };
-      },
-    };
-  }
-
-  /** Runs a command's work and turns whatever it throws into a reply. Undefined: nobody is there to reply to. */
-  #attempt(session: Session, row: CommandRow, work: () => Promise<Outcome> | Outcome): Promise<Outcome | undefined> {
+    let outcome: Outcome | undefined;
     try {
-      const outcome = work();
-      if (!(outcome instanceof Promise)) return Promise.resolve(outcome);
-      return outcome.catch((error: unknown) => this.#replyTo(session, row, error));
+      outcome = await runIdle(session, { tag, sinceMs, keepAliveAtMs });
     } catch (error) {
-      return Promise.resolve(this.#replyTo(session, row, error));
+      outcome = this.#replyTo(session, 'IDLE', error);
     }
+    await this.#finish(session, { tag, found: lookUp('IDLE'), startedAt }, outcome);
   }
 
-  #replyTo(session: Session, row: CommandRow, error: unknown): Outcome | undefined {
+  /** What a command has thrown, as a reply. Undefined: nobody is there to reply to. */
+  #replyTo(session: Session, name: string, error: unknown): Outcome | undefined {
     if (error instanceof ClientGoneError || session.isGone) return undefined;
     if (error instanceof BrokenLiteralError) {
       this.#log.error('imap.fetch', error.message, { error });
@@ -376,32 +327,44 @@ export class CommandLoop implements SessionInput {
       this.#stream.destroy();
       return undefined;
     }
-    if (error instanceof ImapSyntaxError) return bad(`Error in IMAP command ${row.name}: ${error.message}`);
+    if (error instanceof ImapSyntaxError) return bad(`Error in IMAP command ${name}: ${error.message}`);
     if (error instanceof MailboxNameError) return no(error.message, 'CANNOT');
     if (error instanceof UidRequiredError) return bad(error.message, 'UIDREQUIRED');
     if (error instanceof UnknownEncodingError) return no('The encoding of this part is not known.', 'UNKNOWN-CTE');
     if (error instanceof BadCharsetError) return no(error.message, 'BADCHARSET (US-ASCII UTF-8)');
     if (error instanceof StorageError) {
-      if (shouldLog(error)) this.#log.error('imap.command', `${row.name} failed: ${error.message}`, { error, command: row.name });
+      if (shouldLog(error)) this.#log.error('imap.command', `${name} failed: ${error.message}`, { error, command: name });
       return replyToStorageError(error);
     }
-    this.#log.error('imap.command', `${row.name} failed: ${error instanceof Error ? error.message : String(error)}`, {
+    this.#log.error('imap.command', `${name} failed: ${error instanceof Error ? error.message : String(error)}`, {
       error,
-      command: row.name,
+      command: name,
     });
     return internalError(new Date(session.now()));
   }
 
-  async #finish(session: Session, tag: string, found: Found | undefined, outcome: Outcome | undefined, startedAt: number): Promise<void> {
+  /** @returns undefined when there is nothing to wait for */
+  #finish(session: Session, running: Running, outcome: Outcome | undefined): Promise<void> | undefined {
     if (outcome === undefined) {
       this.#last = undefined;
-      return;
+      return undefined;
     }
     if (outcome.kind === 'bad') this.#badCommands += 1;
     else this.#badCommands = 0;
-    if (found !== undefined && outcome.kind !== 'bad') await this.#update(session, found);
+    const hasNews = outcome.kind !== 'bad' && (isUpdated(session, running.found) || session.metadataNews !== undefined);
+    return hasNews ? this.#replyWithNews(session, running, outcome) : this.#reply(session, running, outcome);
+  }
+
+  async #replyWithNews(session: Session, running: Running, outcome: Outcome): Promise<void> {
+    const { found } = running;
+    if (found !== undefined && isUpdated(session, found)) await this.#update(session, found);
     if (this.#isMailboxGone) return;
-    if (session.metadataNews !== undefined && outcome.kind !== 'bad') await this.#writeNews(session, session.metadataNews);
+    if (session.metadataNews !== undefined) await this.#writeNews(session, session.metadataNews);
+    await this.#reply(session, running, outcome);
+  }
+
+  /** @returns undefined when there is nothing to wait for */
+  #reply(session: Session, { tag, found, startedAt }: Running, outcome: Outcome): Promise<void> | undefined {
     const waited = this.#waitedMs;
     const ran = performance.now() - startedAt - waited;
     if (session.isUnauthenticated) {
@@ -414,8 +377,9 @@ export class CommandLoop implements SessionInput {
       this.#compressRequested = false;
       session.output.flush();
       this.#stream.startCompression(this.#decoder.takeBuffered());
-    } else if (session.output.isFull) await session.output.drain();
-    if (!session.isUnauthenticated) session.notify?.resume();
+    } else if (session.output.isFull) return session.output.drain().then(() => resumeFeed(session));
+    resumeFeed(session);
+    return undefined;
   }
 
   async #writeNews(session: Session, news: SessionNews): Promise<void> {
@@ -431,9 +395,7 @@ export class CommandLoop implements SessionInput {
 
   /** Sends what changed in the mailbox, before the tagged reply. */
   async #update(session: Session, { row, isUid }: Found): Promise<void> {
-    if (row.flags.has('no-updates') || !session.isSelected) return;
     const asksForNews = row.flags.has('asks-for-news');
-    if (!asksForNews && session.workarounds.has('delay-newmail')) return;
     try {
       const allowExpunge = (isUid && !session.searchesByNumber) || !row.flags.has('uses-sequences');
       const isOwn = row.flags.has('removes-messages');
@@ -447,6 +409,17 @@ export class CommandLoop implements SessionInput {
       this.#log.error('imap.sync', `Syncing the mailbox failed: ${error instanceof Error ? error.message : String(error)}`, { error });
     }
   }
+}
+
+/** Does the reply to the command come with what changed in the selected mailbox? */
+function isUpdated(session: Session, found: Found | undefined): found is Found {
+  if (found === undefined || !session.isSelected || found.row.flags.has('no-updates')) return false;
+  return found.row.flags.has('asks-for-news') || !session.workarounds.has('delay-newmail');
+}
+
+/** NOTIFY goes on behind the reply. */
+function resumeFeed(session: Session): void {
+  if (!session.isUnauthenticated) session.notify?.resume();
 }
 
 /** The signal is made for commands that ask for it. */

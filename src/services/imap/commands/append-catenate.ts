@@ -1,19 +1,11 @@
 // CATENATE (RFC 4469): a message put together from literals and from parts of messages that are there.
 import { type CatenatePart, nextCatenatePart } from '#protocol/imap/commands/catenate.js';
-import type { MessageLiteral } from '#protocol/imap/decoder.js';
 import { encodeBadUrl, parseImapUrl } from '#protocol/imap/imap-url.js';
-import type { CommandReader } from '#protocol/imap/reader.js';
 import type { MessageWriter } from '#storage/mailbox.js';
-import type { MessageInput } from '../message-input.js';
+import type { MessageInput, Segment } from '../message-input.js';
 import { no, type Outcome } from '../outcome.js';
 import type { Session } from '../session.js';
 import { openUrl } from '../url-content.js';
-
-/** Text of the command up to a literal or its end. */
-export interface Segment {
-  readonly reader: CommandReader;
-  readonly literal: MessageLiteral | undefined;
-}
 
 /** Octets of one message, whatever it is put together from. */
 const maxMessageBytes = 1_073_741_824;

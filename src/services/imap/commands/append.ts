@@ -1,17 +1,18 @@
 // APPEND (RFC 9051 6.3.12, RFC 3502 MULTIAPPEND, RFC 4469 CATENATE, RFC 4315 APPENDUID, RFC 7889 APPENDLIMIT).
 import { type AppendItem, isAppendMessage, parseAppendItem, parseAppendMailbox, parseAppendTail } from '#protocol/imap/commands/append.js';
+import { allRights } from '#storage/acl.js';
 import { StorageError } from '#storage/errors.js';
-import type { AppendResult, AppendTransaction, Mailbox, MessageWriter } from '#storage/mailbox.js';
+import type { AppendResult, AppendTransaction, Mailbox } from '#storage/mailbox.js';
 import { formatNumbers } from '#util/number-text.js';
 import { messageRow } from '../command-spec.js';
 import { replyToStorageError } from '../error-reply.js';
 import { toFlagSet } from '../flag-text.js';
-import type { MessageInput } from '../message-input.js';
+import type { MessageInput, Segment } from '../message-input.js';
 import { refuseSave } from '../message-limit.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
-import { demandRights, myRights, permittedFlags } from '../rights.js';
+import { demandRights, isGuarded, myRights, permittedFlags } from '../rights.js';
 import type { Session } from '../session.js';
-import { receiveParts, type Segment } from './append-catenate.js';
+import { receiveParts } from './append-catenate.js';
 
 /** Messages in one APPEND. */
 const maxMessages = 1_000;
@@ -21,12 +22,17 @@ export interface AppendTarget {
   readonly rights: string;
 }
 
-/** Opens the target of APPEND. @returns the reply when there is none */
-export async function openTarget(session: Session, name: string, signal: AbortSignal): Promise<Mailbox | Outcome> {
+/** @returns the target of APPEND with what the user may do there, or the reply when there is none */
+export async function openTarget(
+  session: Session,
+  name: string,
+  signal: AbortSignal,
+): Promise<{ readonly mailbox: Mailbox; readonly rights: string } | Outcome> {
   try {
     const mailbox = await session.user.openMailbox(name, signal);
+    if (!isGuarded(session, name)) return { mailbox, rights: allRights };
     await demandRights(session, name, 'i', signal);
-    return mailbox;
+    return { mailbox, rights: await myRights(session, name, signal) };
   } catch (error) {
     if (error instanceof StorageError && error.code === 'not-found') return replyToStorageError(error, true);
     throw error;
@@ -52,10 +58,9 @@ export async function receiveMessage(
   if (invalid !== undefined && invalid.toLowerCase() !== '\\recent')
     return bad(`Error in IMAP command APPEND: Invalid system flag ${invalid}`);
   const flags = permittedFlags(wanted, rights);
-  const add = (expectedBytes: number | undefined): Promise<MessageWriter> =>
-    transaction.add({ flags, internalDateMs: item.internalDateMs, expectedBytes }, signal);
+  const { internalDateMs } = item;
   if (item.isCatenate) {
-    const writer = await add(undefined);
+    const writer = await transaction.add({ flags, internalDateMs, expectedBytes: undefined }, signal);
     const next = await receiveParts(session, writer, input, segment, signal);
     if ('kind' in next) return next;
     await writer.end();
@@ -67,16 +72,18 @@ export async function receiveMessage(
   const limit = session.settings.imap_append_limit;
   if (limit > 0 && literal.size > limit) return no('Message is too large.', 'TOOBIG');
   if (literal.size === 0) return no("Can't save a zero byte message.");
-  const writer = await add(literal.size);
+  const writer = await transaction.add({ flags, internalDateMs, expectedBytes: literal.size }, signal);
   input.accept();
   for (;;) {
-    const chunk = await input.chunk();
+    const given = input.chunk();
+    const chunk = given instanceof Promise ? await given : given;
     if (chunk === undefined) break;
     await writer.write(chunk);
   }
   await writer.end();
   session.counters.appended += 1;
-  const next = await input.segment();
+  const given = input.segment();
+  const next = given instanceof Promise ? await given : given;
   if (item.isUtf8) next.reader.char(')');
   return next;
 }
@@ -89,24 +96,31 @@ export function appendUid(result: AppendResult, rights: string): string | undefi
 async function append(session: Session, input: MessageInput | undefined, start: Segment, signal: AbortSignal): Promise<Outcome> {
   const name = parseAppendMailbox(start.reader);
   let item = parseAppendItem(start.reader);
-  const mailbox = await openTarget(session, name, signal);
-  if ('kind' in mailbox) return mailbox;
-  const rights = await myRights(session, name, signal);
-  await using transaction = mailbox.beginAppend('append');
-  let segment = start;
-  for (let count = 1; ; count++) {
-    const refusal = refuseSave(session, count);
-    if (refusal !== undefined) return refusal;
-    if (count > maxMessages) return no('Too many messages in one APPEND.', 'LIMIT');
-    const next = await receiveMessage(session, { transaction, rights }, input, item, segment, signal);
-    if ('kind' in next) return next;
-    if (!parseAppendTail(next.reader)) break;
-    segment = next;
-    item = parseAppendItem(next.reader);
+  const target = await openTarget(session, name, signal);
+  if ('kind' in target) return target;
+  const { mailbox, rights } = target;
+  const transaction = mailbox.beginAppend('append');
+  let isSaved = false;
+  try {
+    let segment = start;
+    for (let count = 1; ; count++) {
+      const refusal = refuseSave(session, count);
+      if (refusal !== undefined) return refusal;
+      if (count > maxMessages) return no('Too many messages in one APPEND.', 'LIMIT');
+      const next = await receiveMessage(session, { transaction, rights }, input, item, segment, signal);
+      if ('kind' in next) return next;
+      if (!parseAppendTail(next.reader)) break;
+      segment = next;
+      item = parseAppendItem(next.reader);
+    }
+    const result = await transaction.commit(signal);
+    isSaved = true;
+    session.noteOwn(mailbox.guid, result.uids);
+    return ok('Append completed.', appendUid(result, rights));
+  } finally {
+    // Not by `await using`: what is saved has nothing to be given up, and need not be waited for.
+    if (!isSaved) await transaction.abort();
   }
-  const result = await transaction.commit(signal);
-  session.noteOwn(mailbox.guid, result.uids);
-  return ok('Append completed.', appendUid(result, rights));
 }
 
 export const appendRow = messageRow({

@@ -2,12 +2,11 @@
 import { parseAppendItem, parseAppendTail } from '#protocol/imap/commands/append.js';
 import { isReplaceMessage, parseReplaceHead } from '#protocol/imap/commands/replace.js';
 import { type CommandCall, messageRow } from '../command-spec.js';
-import type { MessageInput } from '../message-input.js';
+import type { MessageInput, Segment } from '../message-input.js';
 import { bad, no, type Outcome, ok } from '../outcome.js';
-import { demandRights, myRights } from '../rights.js';
+import { demandRights } from '../rights.js';
 import type { Session } from '../session.js';
 import { appendUid, openTarget, receiveMessage } from './append.js';
-import type { Segment } from './append-catenate.js';
 import { afterExpunge } from './copy.js';
 
 async function replace(session: Session, input: MessageInput | undefined, start: Segment, call: CommandCall): Promise<Outcome> {
@@ -21,12 +20,12 @@ async function replace(session: Session, input: MessageInput | undefined, start:
   if (seq === 0 || seq > view.count) return bad('Error in IMAP command REPLACE: Invalid messageset');
   await demandRights(session, view.mailbox.name, 'te', signal);
   const uid = view.uidAt(seq);
-  const mailbox = await openTarget(session, name, signal);
-  if ('kind' in mailbox) return mailbox;
+  const target = await openTarget(session, name, signal);
+  if ('kind' in target) return target;
+  const { mailbox, rights } = target;
   // The old message goes when the new one is in: only the difference needs room.
   const missing = await view.prepare([seq], { size: true }, signal);
   const replaced = missing.length === 0 ? { mailbox: view.mailbox, octets: view.sizeAt(seq) } : undefined;
-  const rights = await myRights(session, name, signal);
   await using transaction = mailbox.beginAppend('append', replaced);
   const next = await receiveMessage(session, { transaction, rights }, input, item, start, signal);
   if ('kind' in next) return next;
