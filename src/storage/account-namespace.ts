@@ -61,7 +61,11 @@ export function resolveName(all: readonly AccountNamespace[], name: string): Res
 
 /** The same, with all rules for names: what comes out may be given to the tree. @throws StorageError `invalid-name`, `not-found` */
 export function resolveMailbox(all: readonly AccountNamespace[], name: string): ResolvedName {
-  const resolved = resolveName(all, name);
+  return checkedName(resolveName(all, name), name);
+}
+
+/** What `resolveName` made of the name, if it keeps all rules for names. @throws StorageError `invalid-name` */
+export function checkedName(resolved: ResolvedName, name: string): ResolvedName {
   checkLevels(resolved.levels, name);
   const problem = resolved.at.tree.problemOf(resolved.levels);
   if (problem !== undefined) throw invalidName(problem, name);

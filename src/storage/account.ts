@@ -4,7 +4,7 @@ import type { Logger } from '#log/logger.js';
 import { denied, mailboxExists, notFound, notSelectable } from './account-errors.js';
 import { AccountList } from './account-list.js';
 import { AccountNames, checkWritable, isAutoCreated, isInbox } from './account-names.js';
-import { type AccountNamespace, type ResolvedName, resolveMailbox, resolveName } from './account-namespace.js';
+import { type AccountNamespace, checkedName, type ResolvedName, resolveMailbox, resolveName } from './account-namespace.js';
 import { AccountWatch } from './account-watch.js';
 import type { AclEntry, AclStore, AclSubject } from './acl.js';
 import type { GlobalAcl } from './acl-global.js';
@@ -95,23 +95,20 @@ export class Account implements MailUser {
   }
 
   async openMailbox(name: string, signal: AbortSignal): Promise<Mailbox> {
-    const resolved = await this.#names.resolve(name, signal);
+    const isShared = this.#names.findShared(name) !== undefined;
+    const resolved = isShared ? await this.#names.resolve(name, signal) : resolveName(this.#all, name);
     if (resolved.levels.length === 0 && resolved.name !== '') throw notSelectable(resolved.name);
-    const checked = await this.#names.resolveMailbox(name, signal);
+    const checked = isShared ? await this.#names.resolveMailbox(name, signal) : checkedName(resolved, name);
     const { at, levels } = checked;
-    const { isForDelivery, log } = this.#options;
-    const open = (): Promise<Mailbox> =>
-      this.#options.driver.open(
-        at.tree.pathsOf(levels),
-        { name: checked.name, quota: this.#guardFor(checked), isReadOnly: at.isReadOnly, isForDelivery, log },
-        signal,
-      );
+    const { driver, isForDelivery, log } = this.#options;
+    const paths = at.tree.pathsOf(levels);
+    const options = { name: checked.name, quota: this.#guardFor(checked), isReadOnly: at.isReadOnly, isForDelivery, log };
     try {
-      return await open();
+      return await driver.open(paths, options, signal);
     } catch (error) {
       if (!(error instanceof StorageError && error.code === 'not-found')) throw error;
       await this.#names.requireMailbox(checked, signal);
-      return open();
+      return driver.open(paths, options, signal);
     }
   }
 

@@ -47,12 +47,16 @@ export function encodeMailbox(name: string, isUtf8: boolean): string {
   return isUtf8 ? encodeAstring(encodeUtf8(name), true) : encodeAstring(encodeModifiedUtf7(name));
 }
 
+/** As most texts are. */
+const printableAscii = /^[\x20-\x7e]*$/;
+
 /**
  * Text for the human-readable end of a response line: one line, printable.
  * @param isUtf8 without it other characters than ASCII, which are those of mailbox names, are in modified UTF-7: IMAP4rev1 has no others in texts
  *   (RFC 3501 9 text, RFC 9051 9 text)
  */
 export function encodeResponseText(text: string, isUtf8: boolean): string {
+  if (printableAscii.test(text)) return text;
   const line = text.replace(/[\r\n\0]+/g, ' ');
   const isAscii = encodeUtf8(line) === line;
   return isAscii || isUtf8 ? encodeUtf8(line) : encodeModifiedUtf7(line);

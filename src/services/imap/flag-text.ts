@@ -22,8 +22,11 @@ const systemTexts: readonly string[] = Array.from({ length: 64 }, (_, mask) =>
   ].join(' '),
 );
 
+const noFlags = { set: { system: 0, keywords: [] }, invalid: undefined } as const;
+
 /** `flags` as written by a client. Unknown flags with a backslash (\Recent among them) can not be set: `invalid` names the first one. */
 export function toFlagSet(flags: readonly string[]): { readonly set: FlagSet; readonly invalid: string | undefined } {
+  if (flags.length === 0) return noFlags;
   let system = 0;
   let invalid: string | undefined;
   const keywords: string[] = [];

@@ -80,6 +80,7 @@ export async function demandCreate(session: Session, mailbox: string, separator:
 
 /** The flags that these rights let change (RFC 4314 4); undefined when all of them. */
 export function keptFlags(rights: string): KeptFlags | undefined {
+  if (rights === allRights) return undefined;
   const can = (right: string): boolean => rights.includes(right);
   if (can('w') && can('s') && can('t')) return undefined;
   const own = flagBit.seen | flagBit.deleted;
