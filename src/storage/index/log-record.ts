@@ -41,27 +41,41 @@ export interface AddedMessage {
   readonly saveDate: number;
 }
 
+/** Values up to which a table is looked through one by one. */
+const fewValues = 8;
+
 /** Distinct texts or sets of one record, by the order of first use. */
 class LocalTable<T> {
   readonly values: T[] = [];
-  readonly #index = new Map<T, number>();
+  #index: Map<T, number> | undefined;
 
   indexOf(value: T): number {
-    const known = this.#index.get(value);
-    if (known !== undefined) return known;
-    this.#index.set(value, this.values.length);
-    this.values.push(value);
-    return this.values.length - 1;
+    const known = this.#index === undefined ? this.values.indexOf(value) : (this.#index.get(value) ?? -1);
+    if (known >= 0) return known;
+    const index = this.values.push(value) - 1;
+    if (this.#index !== undefined) this.#index.set(value, index);
+    else if (index >= fewValues) this.#index = new Map(this.values.map((one, at) => [one, at]));
+    return index;
   }
 }
 
 export function makeRecord(kind: number, build: (writer: ByteWriter) => void, capacity = 128): Buffer {
+  const writer = beginRecord(kind, capacity);
+  build(writer);
+  return finishRecord(writer);
+}
+
+/** @param capacity octets of the payload that there is room for at first */
+function beginRecord(kind: number, capacity: number): ByteWriter {
   const writer = new ByteWriter(capacity + recordHeaderBytes);
   writer.u32(0);
   writer.u32(0);
   writer.u32(kind);
   writer.u32(0);
-  build(writer);
+  return writer;
+}
+
+function finishRecord(writer: ByteWriter): Buffer {
   const payloadBytes = writer.length - recordHeaderBytes;
   writer.align(8);
   const bytes = writer.finish();
@@ -88,29 +102,27 @@ export const maxRowsPerRecord = 30_000;
 export function addRecord(messages: readonly AddedMessage[]): Buffer {
   const sets = new LocalTable<readonly string[]>();
   const suffixes = new LocalTable<string>();
-  const rows = new ByteWriter(messages.length * 110);
-  rows.u32(messages.length);
-  for (const message of messages) {
-    rows.u32(message.uid);
-    rows.u32(message.internalDate);
-    rows.u32(message.saveDate);
-    rows.u8(message.flags);
-    rows.u8(message.isInNew ? rowBit.inNew : 0);
-    rows.u16(sets.indexOf(message.keywords));
-    rows.u16(suffixes.indexOf(message.suffix));
-    rows.u16(message.extension.length);
-    rows.u16(message.baseName.length);
-    rows.bytes(Buffer.from(message.extension, 'latin1'));
-    rows.bytes(Buffer.from(message.baseName, 'latin1'));
+  for (const { keywords, suffix } of messages) {
+    sets.indexOf(keywords);
+    suffixes.indexOf(suffix);
   }
-  return makeRecord(
-    recordKind.add,
-    (writer) => {
-      writeTables(writer, sets.values, suffixes.values);
-      writer.bytes(rows.finish());
-    },
-    rows.length + 256,
-  );
+  const writer = beginRecord(recordKind.add, messages.length * 110 + 64);
+  writeTables(writer, sets.values, suffixes.values);
+  writer.u32(messages.length);
+  for (const { uid, internalDate, saveDate, flags, isInNew, keywords, suffix, extension, baseName } of messages) {
+    writer.u32(uid);
+    writer.u32(internalDate);
+    writer.u32(saveDate);
+    writer.u8(flags);
+    writer.u8(isInNew ? rowBit.inNew : 0);
+    writer.u16(sets.indexOf(keywords));
+    writer.u16(suffixes.indexOf(suffix));
+    writer.u16(extension.length);
+    writer.u16(baseName.length);
+    writer.latin1(extension, extension.length);
+    writer.latin1(baseName, baseName.length);
+  }
+  return finishRecord(writer);
 }
 
 /** New flags of rows, absolute. `keywordSet` and `suffix` are ids of `state`. */
@@ -349,12 +361,19 @@ export function needsWholeColumns(bytes: Buffer): boolean {
 }
 
 function readTables(state: IndexState, reader: ByteReader): { readonly sets: number[]; readonly suffixes: number[] } {
-  const sets = Array.from({ length: reader.u16() }, () => {
-    const names = Array.from({ length: reader.u16() }, () => reader.text());
-    return state.keywordSetId(state.keywords.intern(state.keywords.creatable(names)));
-  });
-  const suffixes = Array.from({ length: reader.u16() }, () => state.suffixes.idOf(reader.text()));
+  const sets: number[] = [];
+  for (let left = reader.u16(); left > 0; left -= 1) sets.push(readKeywordSet(state, reader));
+  const suffixes: number[] = [];
+  for (let left = reader.u16(); left > 0; left -= 1) suffixes.push(state.suffixes.idOf(reader.text()));
   return { sets, suffixes };
+}
+
+/** @returns its id */
+function readKeywordSet(state: IndexState, reader: ByteReader): number {
+  const count = reader.u16();
+  if (count === 0) return 0;
+  const names = Array.from({ length: count }, () => reader.text());
+  return state.keywordSetId(state.keywords.intern(state.keywords.creatable(names)));
 }
 
 function entry(table: readonly number[], index: number): number {

@@ -164,11 +164,17 @@ export class MailboxIndex {
   }
 
   /**
-   * The same after the files have been read anew, where that is needed: `state` may be another object afterwards. One at a time.
+   * The same after the files have been read anew, where that is needed: `state` may be another object afterwards, unless it was done at once. One at a time.
    * @returns one entry a record
    */
-  async commit(records: readonly Buffer[]): Promise<Applied[]> {
+  commit(records: readonly Buffer[]): Applied[] | Promise<Applied[]> {
     this.checkLoaded();
+    // Which is what it comes to, almost always.
+    const applied = this.#log === undefined ? undefined : this.#tryAppend(this.#log, records);
+    return applied ?? this.#commitLater(records);
+  }
+
+  async #commitLater(records: readonly Buffer[]): Promise<Applied[]> {
     for (let attempt = 1; this.#log !== undefined; attempt += 1) {
       if (attempt > mostAppends) this.#giveUpFiles(new Error(neverIn));
       else if (this.needsReload) await this.reload();
@@ -274,7 +280,7 @@ export class MailboxIndex {
     let total = 0;
     for (const record of records) total += record.length;
     try {
-      const written = records.length === 1 ? writeSync(log.fd, records[0] as Buffer) : writevSync(log.fd, [...records]);
+      const written = records.length === 1 ? writeSync(log.fd, records[0] as Buffer) : writevSync(log.fd, records);
       if (written !== total) throw new Error(`short write of ${written} of ${total} octets to the index log`);
     } catch (error) {
       this.#giveUpFiles(error);

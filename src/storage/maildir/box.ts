@@ -140,8 +140,8 @@ export class MaildirBox {
     this.#files.close();
   }
 
-  /** Brings in what peers wrote to the index, new files included. The caller holds the mutex. */
-  catchUp(): Promise<void> {
+  /** Brings in what peers wrote to the index, new files included. The caller holds the mutex. @returns undefined when that has been done at once */
+  catchUp(): Promise<void> | undefined {
     return catchUp(this);
   }
 

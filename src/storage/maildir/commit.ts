@@ -17,26 +17,32 @@ export interface Indexed {
   changed(): void;
 }
 
-/** Logs records. @returns what became of each of them, for all processes */
-export function commit(box: Indexed, records: readonly Buffer[]): Promise<readonly Applied[]> {
-  return following(box, () => box.index.commit(records));
+/** Logs records: at once, unless files have to be read anew. @returns what became of each of them, for all processes */
+export function commit(box: Indexed, records: readonly Buffer[]): readonly Applied[] | Promise<readonly Applied[]> {
+  const { state } = box;
+  const applied = box.index.commit(records);
+  return applied instanceof Promise ? following(box, state, applied) : applied;
 }
 
 /** Logs new messages. @param rows of the state as it is now */
 export function addRows(box: Indexed, rows: NewRows): Promise<void> {
-  return following(box, () => box.index.addRows(rows));
+  return following(box, box.state, box.index.addRows(rows));
 }
 
-/** Brings in what peers wrote. */
-export async function catchUp(box: Indexed): Promise<void> {
+/** Brings in what peers wrote. @returns undefined when that has been done at once */
+export function catchUp(box: Indexed): Promise<void> | undefined {
   if (box.index.catchUp()) box.changed();
-  for (let reloads = 0; box.index.needsReload && reloads < mostReloads; reloads += 1) await following(box, () => box.index.reload());
+  return box.index.needsReload ? reload(box) : undefined;
 }
 
-async function following<Result>(box: Indexed, work: () => Promise<Result>): Promise<Result> {
-  const { state } = box;
-  const result = await work();
-  if (box.state !== state) {
+async function reload(box: Indexed): Promise<void> {
+  for (let reloads = 0; box.index.needsReload && reloads < mostReloads; reloads += 1) await following(box, box.state, box.index.reload());
+}
+
+/** @param before the state that the work began with */
+async function following<Result>(box: Indexed, before: IndexState, work: Promise<Result>): Promise<Result> {
+  const result = await work;
+  if (box.state !== before) {
     box.cache?.indexed(box.state);
     box.changed();
   }

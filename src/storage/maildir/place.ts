@@ -89,7 +89,8 @@ export async function placeMessages(
     box,
     async () => {
       box.checkExists();
-      const lock = await box.list.lock(signal);
+      const taken = box.list.lock(signal);
+      const lock = taken instanceof Promise ? await taken : taken;
       try {
         return await placeLocked(box, incoming, lock, source, signal);
       } finally {
@@ -148,7 +149,8 @@ async function placeLocked(
   signal: AbortSignal,
 ): Promise<Placed> {
   box.index.checkLoaded();
-  await box.catchUp();
+  const caughtUp = box.catchUp();
+  if (caughtUp !== undefined) await caughtUp;
   // Messages that another program has given UIDs come before ours.
   const list = box.list.stamp();
   // Of the file that is the list, for as long as nothing has been waited for.

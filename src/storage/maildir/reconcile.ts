@@ -63,7 +63,7 @@ export async function refresh(box: MaildirBox, signal: AbortSignal, mayLag = fal
   const isLook = !mayLag || box.hasArrivals || nowMs < box.lookedAtMs || nowMs - box.lookedAtMs >= lagMs;
   if (isLook) box.quiet.beginLook();
   if (box.index.catchUp()) box.changed();
-  if (box.index.needsReload) await inMemory(box, () => box.catchUp(), signal);
+  if (box.index.needsReload) await inMemory(box, async () => box.catchUp(), signal);
   if (!isLook && !box.hasArrivals) return;
   box.hasArrivals = false;
   const { stamps } = box.state;
@@ -112,8 +112,8 @@ function firstNames(path: string): readonly string[] | undefined {
 /** Does something alone, with a mailbox that is in memory: it may have been given up since the caller looked. */
 export function inMemory<Result>(box: MaildirBox, work: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
   return box.mutex.run(async () => {
-    await box.loadHeld(() => refreshHeld(box, undefined, signal));
-    return await work();
+    if (!box.isLoaded || !box.index.isWhole) await box.loadHeld(() => refreshHeld(box, undefined, signal));
+    return work();
   }, signal);
 }
 
