@@ -3,6 +3,18 @@
 /** More header than this is not looked at; the message itself is not limited by it. */
 const maxHeaderBytes = 64 * 1024;
 
+const emptyLine = Buffer.from('\n\r\n');
+const bareEmptyLine = Buffer.from('\n\n');
+
+/** The first field of a name, folded lines included. */
+const patterns = {
+  'message-id': /^message-id:(.*(?:\n[ \t].*)*)/im,
+  from: /^from:(.*(?:\n[ \t].*)*)/im,
+  subject: /^subject:(.*(?:\n[ \t].*)*)/im,
+} as const;
+
+export type HeaderFieldName = keyof typeof patterns;
+
 /** Collects the beginning of a message until its header ends. */
 export class HeaderFacts {
   #parts: Buffer[] = [];
@@ -14,26 +26,27 @@ export class HeaderFacts {
     this.#parts.push(chunk.subarray(0, maxHeaderBytes - this.#size));
     this.#size += chunk.length;
     const seen = this.#parts.length === 1 ? chunk : Buffer.concat(this.#parts);
-    if (seen.indexOf('\n\r\n') >= 0 || seen.indexOf('\n\n') >= 0 || this.#size >= maxHeaderBytes) this.#finish(seen);
+    const end = headerEnd(seen);
+    if (end >= 0 || this.#size >= maxHeaderBytes) this.#finish(seen, end);
     else this.#parts = [seen];
   }
 
-  #finish(seen: Buffer): void {
-    const text = seen.subarray(0, maxHeaderBytes).toString('latin1').replace(/\r\n/g, '\n');
-    const end = text.indexOf('\n\n');
-    this.#text = text.startsWith('\n') ? '' : end < 0 ? text : text.slice(0, end + 1);
+  /** @param end where the last line of the header ends; -1 when that has not come: all of it is header */
+  #finish(seen: Buffer, end: number): void {
+    const length = Math.min(end < 0 ? seen.length : end + 1, maxHeaderBytes);
+    const text = seen.toString('latin1', 0, length).replace(/\r\n/g, '\n');
+    this.#text = text.startsWith('\n') ? '' : text;
     this.#parts = [];
   }
 
   #header(): string {
-    if (this.#text === undefined) this.#finish(Buffer.concat(this.#parts));
+    if (this.#text === undefined) this.#finish(Buffer.concat(this.#parts), -1);
     return this.#text ?? '';
   }
 
   /** First field of that name, unfolded, without control characters; '' when absent. For log lines. */
-  field(name: string): string {
-    const match = new RegExp(`^${name}:(.*(?:\\n[ \\t].*)*)`, 'im').exec(this.#header());
-    return (match?.[1] ?? '')
+  field(name: HeaderFieldName): string {
+    return (patterns[name].exec(this.#header())?.[1] ?? '')
       .replace(/[\u0000-\u001f\u007f]+/g, ' ')
       .trim()
       .slice(0, 200);
@@ -43,4 +56,11 @@ export class HeaderFacts {
   receivedCount(): number {
     return this.#header().match(/^received:/gim)?.length ?? 0;
   }
+}
+
+/** Index of the LF before the empty line; -1 when there is none. Only the header is looked through, not the message behind it. */
+function headerEnd(octets: Buffer): number {
+  const end = octets.indexOf(emptyLine);
+  const bareEnd = (end < 0 ? octets : octets.subarray(0, end)).indexOf(bareEmptyLine);
+  return bareEnd < 0 ? end : bareEnd;
 }

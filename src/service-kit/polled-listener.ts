@@ -4,8 +4,11 @@ import { ListeningSockets } from '#ipc/listening-socket.js';
 import { type Polled, type Poller, pollEvents } from './polling.js';
 import { SocketStream } from './socket-stream.js';
 
-/** In a row; other processes have their share of a crowd, and clients that are connected are waiting. */
-const maxAccepts = 8;
+/**
+ * In a row; other processes have their share of a crowd, and clients that are connected are waiting. With eight, the ten connections of a mail server
+ * to lmtp went to one of two processes more often than not, and stayed there.
+ */
+const maxAccepts = 2;
 /** Until it is tried again where descriptors are used up: the connection that waits stays readable, and would be told of in each turn. */
 const shortageMs = 100;
 

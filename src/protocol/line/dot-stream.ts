@@ -19,10 +19,16 @@ export class DotDecoder {
   /** The tail that cannot be judged yet: at most `\r\n.\r`. At the start a line begins, as if CRLF had come before. */
   #held: Buffer = Buffer.alloc(0);
   #atLineStart = true;
+  readonly #looksForBareNewlines: boolean;
   #hasBareNewline = false;
   #lastByte = lf;
 
-  /** True once a CR or LF outside a CRLF pair has been seen. */
+  /** @param looksForBareNewlines each line end is looked at, which costs as much as the rest */
+  constructor({ looksForBareNewlines }: { readonly looksForBareNewlines: boolean }) {
+    this.#looksForBareNewlines = looksForBareNewlines;
+  }
+
+  /** True once a CR or LF outside a CRLF pair has been seen, where they are looked for. */
   get hasBareNewline(): boolean {
     return this.#hasBareNewline;
   }
@@ -84,7 +90,7 @@ export class DotDecoder {
 
   #emit(part: Buffer, content: Buffer[]): void {
     if (part.length === 0) return;
-    if (!this.#hasBareNewline) this.#checkNewlines(part);
+    if (this.#looksForBareNewlines && !this.#hasBareNewline) this.#checkNewlines(part);
     content.push(part);
   }
 

@@ -90,9 +90,11 @@ export class SmtpConnection implements ClientHandle {
 
   async #converse(): Promise<string> {
     for (;;) {
-      const read = await this.#readCommand();
+      // Commands that came together are taken without waiting.
+      const read = this.#nextCommand() ?? (await this.#readCommand());
       if (read.kind === 'gone') return read.reason;
-      const step = await this.#session.handle(read.command);
+      const handled = this.#session.handle(read.command);
+      const step = handled instanceof Promise ? await handled : handled;
       switch (step.kind) {
         case 'reply':
           this.#send(...step.replies);
@@ -128,12 +130,19 @@ export class SmtpConnection implements ClientHandle {
     }
   }
 
+  /** Of what has come; undefined when that is no whole line. */
+  #nextCommand(): ReadResult | undefined {
+    const step = this.#reader.next();
+    if (step.kind === 'line') return { kind: 'command', command: parseSmtpCommand(step.line) };
+    if (step.kind === 'too-long')
+      return { kind: 'command', command: { kind: 'bad', code: 500, enhanced: '5.5.2', text: 'Error: line too long' } };
+    return undefined;
+  }
+
   async #readCommand(): Promise<ReadResult> {
     for (;;) {
-      const step = this.#reader.next();
-      if (step.kind === 'line') return { kind: 'command', command: parseSmtpCommand(step.line) };
-      if (step.kind === 'too-long')
-        return { kind: 'command', command: { kind: 'bad', code: 500, enhanced: '5.5.2', text: 'Error: line too long' } };
+      const command = this.#nextCommand();
+      if (command !== undefined) return command;
       await this.#flush();
       if (this.#isStopping) return this.#sayGoodbye();
       this.#isWaiting = true;
@@ -162,7 +171,7 @@ export class SmtpConnection implements ClientHandle {
 
   /** @returns false when the connection ended before the data did: nothing was saved */
   async #readData(intake: MessageIntake): Promise<boolean> {
-    const decoder = new DotDecoder();
+    const decoder = new DotDecoder({ looksForBareNewlines: this.#session.refusesBareNewline });
     let chunk = this.#reader.takeRest();
     for (;;) {
       const { content, rest } = decoder.push(chunk);

@@ -101,6 +101,11 @@ export class SmtpSession {
     return this.#envelope.recipients.length === 0 ? 'MAIL FROM' : 'RCPT TO';
   }
 
+  /** Whether `finishData` wants to know of them. */
+  get refusesBareNewline(): boolean {
+    return this.#options.refusesBareNewline;
+  }
+
   get messageCount(): number {
     return this.#messages;
   }
@@ -120,7 +125,8 @@ export class SmtpSession {
     await Promise.all((envelope?.recipients ?? []).map((delivery) => delivery.abort()));
   }
 
-  async handle(command: SmtpCommand): Promise<Step> {
+  /** At once where nothing has to be waited for. */
+  handle(command: SmtpCommand): Step | Promise<Step> {
     if (
       this.#chunked !== undefined &&
       command.kind !== 'bdat' &&
@@ -144,8 +150,7 @@ export class SmtpSession {
       case 'bdat':
         return this.#bdat(command.size, command.isLast);
       case 'rset':
-        await this.reset();
-        return answer(reply(250, '2.0.0', 'OK'));
+        return this.reset().then(() => answer(reply(250, '2.0.0', 'OK')));
       case 'noop':
         return answer(reply(250, '2.0.0', 'OK'));
       case 'help':
@@ -412,16 +417,13 @@ export class SmtpSession {
     const result =
       outcome.kind === 'saved' ? `saved mail to ${outcome.mailbox}` : `save failed to ${recipient.mailbox}: ${outcome.error.message}`;
     const messageId = intake.headers.field('message-id');
-    const variables: Record<string, string> = {
-      $: result,
-      m: messageId,
-      f: intake.headers.field('from'),
-      s: intake.headers.field('subject'),
-      p: String(intake.receivedBytes),
-      w: String(intake.receivedBytes),
-      e: sender,
-    };
-    const text = this.#options.deliverLogFormat.replace(/%([$mfspwe])/g, (_, name: string) => variables[name] ?? '');
+    const text = this.#options.deliverLogFormat.replace(/%([$mfspwe])/g, (_, name: string) => {
+      if (name === '$') return result;
+      if (name === 'm') return messageId;
+      if (name === 'f') return intake.headers.field('from');
+      if (name === 's') return intake.headers.field('subject');
+      return name === 'e' ? sender : String(intake.receivedBytes);
+    });
     const log = this.#parts.log.child(
       { user: recipient.user.user },
       `${this.#options.protocol}(${recipient.user.user})<${process.pid}><${this.#sessionId}>: `,

@@ -9,8 +9,8 @@ interface Decoded {
   bare: boolean;
 }
 
-function decode(chunks: readonly Buffer[]): Decoded {
-  const decoder = new DotDecoder();
+function decode(chunks: readonly Buffer[], looksForBareNewlines = true): Decoded {
+  const decoder = new DotDecoder({ looksForBareNewlines });
   let content = '';
   for (const [index, chunk] of chunks.entries()) {
     const step = decoder.push(chunk);
@@ -42,6 +42,7 @@ describe('dot decoding', () => {
       for (let cut = 0; cut <= bytes.length; cut++)
         assert.deepEqual(decode([bytes.subarray(0, cut), bytes.subarray(cut)]), expected, `cut at ${cut}`);
       assert.deepEqual(decode([...bytes].map((byte) => Buffer.from([byte]))), expected, 'one octet at a time');
+      assert.deepEqual(decode([bytes], false), { ...expected, bare: false }, 'without a look at line ends');
     });
   }
   it('gives back what was encoded, for any octets and any cuts', () => {
