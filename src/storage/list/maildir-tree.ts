@@ -31,7 +31,9 @@ export function createMaildirTree({ folders, driver, subscriptions, hasInbox }: 
   };
 
   const pathsOf = (levels: Levels): MailboxPaths => {
-    const component = componentOf(levels);
+    const isElsewhere = folders.control !== undefined || (folders.index !== undefined && folders.index !== 'memory');
+    // Of INBOX the name is no part of most paths, and it is what is opened most.
+    const component = isInbox(levels) && !isElsewhere ? '' : componentOf(levels);
     const mailDir = isInbox(levels) ? folders.inbox : join(folders.root, component);
     return {
       mailDir,

@@ -340,6 +340,11 @@ export class MaildirBox {
     return new StorageError('not-found', `${this.paths.mailDir} was deleted`, { clientText: 'Mailbox was deleted', cause });
   }
 
+  /** It is loaded, and its folder cur/ is still at our path. */
+  get isInPlace(): boolean {
+    return this.isLoaded && !this.isDeleted && this.#files.cur.status()?.inode === this.#curInode;
+  }
+
   /** @param curInode of the folder cur/ that is at our path now. @returns true when it is not the one we have loaded */
   isReplacedBy(curInode: number): boolean {
     return this.#curInode !== 0 && curInode !== this.#curInode;

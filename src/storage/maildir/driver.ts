@@ -52,6 +52,14 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
 
   async open(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Promise<Mailbox> {
     signal.throwIfAborted();
+    const known = this.#boxes.get(keyOf(paths));
+    const box = known?.isInPlace === true ? known : await this.#openUnknown(paths, options, signal);
+    this.released(box);
+    return this.#mailboxOf(box, options);
+  }
+
+  /** One that is not in memory, or was replaced. */
+  async #openUnknown(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Promise<MaildirBox> {
     const cur = curOf(paths);
     const box = this.#boxOf(paths, options, cur);
     try {
@@ -60,12 +68,11 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
         await this.load(box, signal);
         await refresh(box, signal);
       }
+      return box;
     } catch (error) {
       if (box.views.size === 0) this.#boxes.delete(keyOf(paths));
       throw storageErrorOf(error, `open ${paths.mailDir}`);
     }
-    this.released(box);
-    return this.#mailboxOf(box, options);
   }
 
   async load(box: MaildirBox, signal: AbortSignal): Promise<void> {
