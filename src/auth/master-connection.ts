@@ -1,11 +1,12 @@
 // AuthMasterClient over the auth master protocol: claims, user lookups and lists for mail processes and roostadm.
 import { createConnection, type Socket } from 'node:net';
+import { LRUCache } from 'lru-cache';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import { CellMap } from '#util/cell-map.js';
 import { Deadlines } from '#util/deadlines.js';
 import { writeTogether } from '#util/write-together.js';
-import type { AuthMasterClient, UserLookup } from './client.js';
+import type { AuthMasterClient, UserFields, UserLookup } from './client.js';
 import { masterProtocol } from './interface.js';
 import { parseId, parseParameters, TabLines } from './tab-lines.js';
 
@@ -34,6 +35,12 @@ export interface AuthAdmin {
   flushCache(users: readonly string[], signal: AbortSignal): Promise<number>;
 }
 
+interface KnownUser {
+  /** Of the answer. */
+  readonly args: readonly string[];
+  readonly user: UserFields;
+}
+
 /** A question that is not answered yet. */
 interface Pending {
   readonly id: number;
@@ -41,6 +48,9 @@ interface Pending {
   take(command: string, args: readonly string[]): void;
   fail(error: Error): void;
 }
+
+/** Users whose fields were read lately: most answers are those that came before, to the letter. */
+const keptUsers = 1_000;
 
 /** Octets of one read; longer replies come in several. */
 const readBytes = 16 * 1024;
@@ -51,6 +61,8 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
   readonly #deadlines = new Deadlines<Pending>(replyTimeoutMs, (pending) => pending.fail(new Error('auth: no answer in time')));
   /** What waits under a signal: one listener for each session that asks, not for each of its questions. */
   readonly #underSignal = new WeakMap<AbortSignal, CellMap<number, Pending>>();
+  readonly #users = new LRUCache<string, KnownUser>({ max: keptUsers });
+  readonly #toLookup = (command: string, args: readonly string[]): UserLookup => toLookup(command, args, this.#users);
   #connecting: Promise<Socket> | undefined;
   /** Connected. */
   #socket: Socket | undefined;
@@ -106,7 +118,7 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
 
   async #lookup(fields: readonly string[], signal: AbortSignal): Promise<UserLookup> {
     try {
-      return await this.#ask(fields, signal, toLookup);
+      return await this.#ask(fields, signal, this.#toLookup);
     } catch (error) {
       if (signal.aborted) throw error;
       return { kind: 'temp_fail', reason: error instanceof Error ? error.message : String(error) };
@@ -249,16 +261,23 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
   }
 }
 
-function toLookup(command: string, args: readonly string[]): UserLookup {
+function toLookup(command: string, args: readonly string[], users: LRUCache<string, KnownUser>): UserLookup {
   if (command === 'NOTFOUND') return { kind: 'unknown' };
-  if (command === 'USER') {
-    const [user = '', ...rest] = args;
-    return { kind: 'found', user: { user, fields: Object.fromEntries(parseParameters(rest)) } };
-  }
+  if (command === 'USER') return { kind: 'found', user: toUser(args, users) };
   if (command === 'PASS') {
     const { user = '', ...fields } = Object.fromEntries(parseParameters(args));
     return { kind: 'found', user: { user, fields } };
   }
   const reason = args.find((arg) => arg.startsWith('reason='));
   return { kind: 'temp_fail', reason: reason?.slice('reason='.length) ?? 'auth refused the request' };
+}
+
+/** The same object for the same answer: only what auth says now decides, its text alone is known from before. */
+function toUser(args: readonly string[], users: LRUCache<string, KnownUser>): UserFields {
+  const [user = '', ...rest] = args;
+  const known = users.get(user);
+  if (known !== undefined && known.args.length === args.length && known.args.every((arg, index) => arg === args[index])) return known.user;
+  const made = { user, fields: Object.fromEntries(parseParameters(rest)) };
+  users.set(user, { args, user: made });
+  return made;
 }

@@ -56,6 +56,27 @@ describe('auth master connection', () => {
     );
   });
 
+  it('tells what auth says now of a user whom it knew otherwise', async (t) => {
+    const homes = ['home=/a', 'home=/a', 'home=/b', 'home=/b\tquota_rule=*:storage=1M', 'home=/b', 'uid=1', ''];
+    let count = 0;
+    const { client } = await serve(t, (line) => `USER\t${idOf(line)}\tanna\t${homes[count++]}\n`);
+    const { signal } = new AbortController();
+    const told: unknown[] = [];
+    for (const _ of homes) {
+      const answer = await client.lookup('anna', 'lmtp', signal);
+      told.push(answer.kind === 'found' ? answer.user.fields : answer.kind);
+    }
+    assert.deepEqual(told, [
+      { home: '/a' },
+      { home: '/a' },
+      { home: '/b' },
+      { home: '/b', quota_rule: '*:storage=1M' },
+      { home: '/b' },
+      { uid: '1' },
+      { '': '' },
+    ]);
+  });
+
   it('hears the signal of who asks with one listener for all questions', async (t) => {
     const { client } = await serve(t, known);
     const { signal } = new AbortController();

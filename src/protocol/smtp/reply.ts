@@ -14,5 +14,7 @@ const unsafe = /[\u0000-\u001f\u007f]/g;
 
 export function encodeReply({ code, enhanced, lines }: SmtpReply): string {
   const prefix = enhanced === undefined ? '' : `${enhanced} `;
+  const [only] = lines;
+  if (lines.length === 1 && only !== undefined) return `${code} ${prefix}${only.replace(unsafe, '?')}\r\n`;
   return lines.map((line, index) => `${code}${index === lines.length - 1 ? ' ' : '-'}${prefix}${line.replace(unsafe, '?')}\r\n`).join('');
 }

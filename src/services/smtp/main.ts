@@ -13,6 +13,7 @@ import { tlsSettings } from '#service-kit/settings.js';
 import { createMailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
 import { LazyAbort } from '#util/lazy-abort.js';
 import { SmtpConnection } from './connection.js';
+import { deliveryText } from './delivery-log.js';
 import { type SessionOptions, type SessionParts, SmtpSession } from './session.js';
 
 function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
@@ -133,7 +134,7 @@ function sessionOptions(protocol: 'smtp' | 'lmtp', settings: SettingsSource, has
     isFullTemporary: delivery.quota_full_tempfail,
     checksQuotaAtRcpt: lmtp.lmtp_rcpt_check_quota,
     offersTls: hasNetwork && settings.get(tlsSettings).ssl !== 'no' && settings.get(tlsSettings).ssl_cert !== '',
-    deliverLogFormat: delivery.deliver_log_format,
+    deliverLogText: deliveryText(delivery.deliver_log_format),
     isInner: false,
   };
 }

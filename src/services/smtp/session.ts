@@ -8,6 +8,7 @@ import type { Logger } from '#log/logger.js';
 import type { MailPath } from '#protocol/smtp/address.js';
 import type { Parameters, SmtpCommand } from '#protocol/smtp/commands.js';
 import { reply, type SmtpReply } from '#protocol/smtp/reply.js';
+import type { DeliveryText } from './delivery-log.js';
 import { failureReply } from './outcome-reply.js';
 import { type OpenUserProcess, RemoteDelivery } from './remote-delivery.js';
 import { receivedField } from './trace-header.js';
@@ -29,7 +30,7 @@ export interface SessionOptions {
   /** LMTP: a recipient who is over quota is refused before the data (SMTP always does so). */
   readonly checksQuotaAtRcpt: boolean;
   readonly offersTls: boolean;
-  readonly deliverLogFormat: string;
+  readonly deliverLogText: DeliveryText;
   /** The conversation is with a process of ours that has taken the message from outside (remote-delivery.ts). */
   readonly isInner: boolean;
 }
@@ -417,13 +418,7 @@ export class SmtpSession {
     const result =
       outcome.kind === 'saved' ? `saved mail to ${outcome.mailbox}` : `save failed to ${recipient.mailbox}: ${outcome.error.message}`;
     const messageId = intake.headers.field('message-id');
-    const text = this.#options.deliverLogFormat.replace(/%([$mfspwe])/g, (_, name: string) => {
-      if (name === '$') return result;
-      if (name === 'm') return messageId;
-      if (name === 'f') return intake.headers.field('from');
-      if (name === 's') return intake.headers.field('subject');
-      return name === 'e' ? sender : String(intake.receivedBytes);
-    });
+    const text = this.#options.deliverLogText({ headers: intake.headers, receivedBytes: intake.receivedBytes, sender, result });
     const log = this.#parts.log.child(
       { user: recipient.user.user },
       `${this.#options.protocol}(${recipient.user.user})<${process.pid}><${this.#sessionId}>: `,

@@ -4,6 +4,7 @@ import { describe, it } from 'node:test';
 import type { Peer } from '#ipc/peer.js';
 import { silentLogger } from '#log/logger.js';
 import { SmtpConnection } from '#services/smtp/connection.js';
+import { deliveryText } from '#services/smtp/delivery-log.js';
 import { type SessionOptions, SmtpSession } from '#services/smtp/session.js';
 import { StorageError } from '#storage/errors.js';
 import { DeliveryWorld, duplexPair, LineClient, loopbackPeer } from '../../support/delivery-world.js';
@@ -39,7 +40,7 @@ async function start(
     isFullTemporary: false,
     checksQuotaAtRcpt: false,
     offersTls: false,
-    deliverLogFormat: 'msgid=%m: %$',
+    deliverLogText: deliveryText('msgid=%m: %$'),
     isInner: false,
     ...overrides,
   };

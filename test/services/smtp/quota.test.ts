@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import { describe, it, type TestContext } from 'node:test';
 import { silentLogger } from '#log/logger.js';
 import { SmtpConnection } from '#services/smtp/connection.js';
+import { deliveryText } from '#services/smtp/delivery-log.js';
 import { type SessionOptions, SmtpSession } from '#services/smtp/session.js';
 import { never } from '../../contract/world.js';
 import { makeStore } from '../../storage/support/store-world.js';
@@ -24,7 +25,7 @@ const sessionOptions: SessionOptions = {
   isFullTemporary: false,
   checksQuotaAtRcpt: false,
   offersTls: false,
-  deliverLogFormat: '%$',
+  deliverLogText: deliveryText('%$'),
   isInner: false,
 };
 
