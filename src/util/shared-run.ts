@@ -26,9 +26,12 @@ export class SharedRun {
 
   #start(): Promise<void> {
     this.#next = undefined;
-    const run = this.#work().finally(() => {
+    const run = this.#work();
+    const ended = (): void => {
       if (this.#running === run) this.#running = undefined;
-    });
+    };
+    // Before whoever waits goes on: it was the first to ask.
+    run.then(ended, ended);
     this.#running = run;
     return run;
   }

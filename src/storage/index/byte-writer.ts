@@ -88,44 +88,49 @@ export class ByteWriter {
 /** @throws RangeError past the end: the caller treats the record as corrupt */
 export class ByteReader {
   readonly #buffer: Buffer;
+  readonly #end: number;
   position: number;
 
-  constructor(buffer: Buffer, position = 0) {
+  /** @param end where there is nothing more to read */
+  constructor(buffer: Buffer, position = 0, end = buffer.length) {
     this.#buffer = buffer;
+    this.#end = Math.min(end, buffer.length);
     this.position = position;
   }
 
   get left(): number {
-    return this.#buffer.length - this.position;
+    return this.#end - this.position;
   }
   u8(): number {
-    const value = this.#buffer.readUInt8(this.position);
-    this.position += 1;
-    return value;
+    return this.#buffer[this.#take(1)] as number;
   }
   u16(): number {
-    const value = this.#buffer.readUInt16LE(this.position);
-    this.position += 2;
-    return value;
+    const at = this.#take(2);
+    return (this.#buffer[at] as number) | ((this.#buffer[at + 1] as number) << 8);
   }
   u32(): number {
-    const value = this.#buffer.readUInt32LE(this.position);
-    this.position += 4;
-    return value;
+    const at = this.#take(4);
+    const buffer = this.#buffer;
+    const low = (buffer[at] as number) | ((buffer[at + 1] as number) << 8) | ((buffer[at + 2] as number) << 16);
+    return low + (buffer[at + 3] as number) * 0x1000000;
   }
   f64(): number {
-    const value = this.#buffer.readDoubleLE(this.position);
-    this.position += 8;
-    return value;
+    return this.#buffer.readDoubleLE(this.#take(8));
   }
   bytes(count: number): Buffer {
-    if (count > this.left) throw new RangeError('past the end');
-    const value = this.#buffer.subarray(this.position, this.position + count);
-    this.position += count;
-    return value;
+    const at = this.#take(count);
+    return this.#buffer.subarray(at, at + count);
   }
   text(): string {
     const length = this.u16();
     return length === 0 ? '' : this.bytes(length).toString('utf8');
+  }
+
+  /** @returns where they begin */
+  #take(count: number): number {
+    const at = this.position;
+    if (count > this.#end - at) throw new RangeError('past the end');
+    this.position = at + count;
+    return at;
   }
 }

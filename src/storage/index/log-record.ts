@@ -296,7 +296,7 @@ const quiet: Applied = { kind: 'quiet' };
  * @throws RangeError when the payload contradicts itself (a corrupt record with a right checksum: a defect)
  */
 export function applyRecord(state: IndexState, bytes: Buffer): Applied {
-  const reader = new ByteReader(bytes.subarray(recordHeaderBytes, recordHeaderBytes + bytes.readUInt32LE(12)));
+  const reader = new ByteReader(bytes, recordHeaderBytes, recordHeaderBytes + bytes.readUInt32LE(12));
   const kind = bytes.readUInt32LE(8);
   switch (kind) {
     case recordKind.add:

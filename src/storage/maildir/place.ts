@@ -164,8 +164,9 @@ async function placeLocked(
     await rescanHeld(box, lock, signal);
     listInode = undefined;
   }
-  const keywords = [...new Set(incoming.flatMap((message) => message.keywords))];
-  if (keywords.length > 0) {
+  const hasKeywords = incoming.some((message) => message.keywords.length > 0);
+  if (hasKeywords) {
+    const keywords = [...new Set(incoming.flatMap((message) => message.keywords))];
     box.state.keywords.checkCreatable(keywords);
     await ensureLetters(box, keywords, signal, lock);
     listInode = undefined;
