@@ -11,7 +11,8 @@
 //
 // ext4 ends the writing of a page once the block's record has been changed (ext4_end_io), XFS likewise (xfs_end_ioend); both have fsync of a file
 // write what happened to its names. Others (btrfs, NFS, overlays) promise one of it or none, and get the two fsyncs. So does an ext4 that was made
-// without a journal: there an fsync writes the file, its inode and the folder it was put into last (ext4_fsync_nojournal), and nothing of other names.
+// without a journal: there an fsync writes the file, its inode and the folder it was put into last with that one's inode (ext4_fsync_nojournal,
+// ext4_sync_parent), and nothing of other names. Two fsyncs of the file, before and after it gets its name, are what is needed.
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
@@ -25,20 +26,44 @@ export type WriteOut = (fd: number) => Promise<void>;
 const writeAndWait = 7;
 const orderedTypes: ReadonlySet<string> = new Set(['ext4', 'xfs']);
 
-/** By device number. */
-const known = new Map<number, boolean>();
+/** What an fsync after the octets are on the device, and the name is given, makes durable. */
+type Promised =
+  /** All names of the file system. */
+  | 'all-names'
+  /** The file, and the name it got last. */
+  | 'own-name'
+  /** Nothing more than the file. */
+  | 'file';
 
-/** Whether `WriteOut` and one fsync after the rename are enough for files in this folder. A short synchronous look, once for each file system. */
-export function keepsOrder(folder: string): boolean {
-  const device = statSync(folder, { throwIfNoEntry: false })?.dev;
-  if (device === undefined) return false;
-  let answer = known.get(device);
-  if (answer === undefined) {
+/** By device number. */
+const known = new Map<number, Promised>();
+
+/** A short synchronous look, once for each file system. */
+function promisedOn(device: number): Promised {
+  let promised = known.get(device);
+  if (promised === undefined) {
     const type = typeOfDevice(device) ?? '';
-    answer = orderedTypes.has(type) && (type !== 'ext4' || hasJournal(device));
-    known.set(device, answer);
+    if (orderedTypes.has(type) && (type !== 'ext4' || hasJournal(device))) promised = 'all-names';
+    else promised = type === 'ext4' ? 'own-name' : 'file';
+    known.set(device, promised);
   }
-  return answer;
+  return promised;
+}
+
+/** Whether `WriteOut` and one fsync after the rename are enough for files in this folder. A short synchronous look. */
+export function keepsOrder(folder: string): boolean {
+  const device = deviceOf(folder);
+  return device !== undefined && promisedOn(device) === 'all-names';
+}
+
+/** Whether an fsync of a file makes the name durable that it got last, and nothing tells more of the names: ext4 without a journal. @param device as stat(2) has it */
+export function writesNamesWithFile(device: number): boolean {
+  return promisedOn(device) === 'own-name';
+}
+
+/** As stat(2) has it; undefined: the folder is not there. */
+export function deviceOf(folder: string): number | undefined {
+  return statSync(folder, { throwIfNoEntry: false })?.dev;
 }
 
 /** From /proc/self/mountinfo (proc(5)): statfs(2) does not tell ext4 from ext2. */
@@ -87,34 +112,37 @@ export function hasJournal(device: number, sys = '/sys'): boolean {
   }
 }
 
-/** The fsyncs of one file system's files, one at a time. */
-export class JournalSync {
-  readonly #sync: (fd: number) => Promise<void>;
+/** The fsyncs of files that got their names, one run at a time: who asks while one is under way is in the next. */
+export class NameSyncs {
+  readonly #sync: (fds: readonly number[]) => Promise<void>;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
-  #nextFd = -1;
+  #waiting: number[] = [];
 
-  /** @param sync fsync(2) of an open file */
-  constructor(sync: (fd: number) => Promise<void>) {
+  /** @param sync makes files and names durable, given the files in the order in which they were named */
+  constructor(sync: (fds: readonly number[]) => Promise<void>) {
     this.#sync = sync;
   }
 
   /**
    * Resolves when the file, and its name, are durable.
-   * @param fd of a file that was written out and has got its name just now: nothing else has since been named by who asks; open until this has ended
+   * @param fd of a file whose octets are where the device has them, and which has got its name just now: nothing else has since been named by who asks; open until this has ended
    */
   request(fd: number): Promise<void> {
-    if (this.#running === undefined) return this.#start(fd);
-    // The last one that got its name: what comes before it in the journal is durable with it.
-    this.#nextFd = fd;
-    const start = (): Promise<void> => this.#start(this.#nextFd);
+    if (this.#running === undefined) return this.#start([fd]);
+    this.#waiting.push(fd);
+    const start = (): Promise<void> => {
+      const fds = this.#waiting;
+      this.#waiting = [];
+      this.#next = undefined;
+      return this.#start(fds);
+    };
     this.#next ??= this.#running.then(start, start);
     return this.#next;
   }
 
-  #start(fd: number): Promise<void> {
-    this.#next = undefined;
-    const run = this.#sync(fd).finally(() => {
+  #start(fds: readonly number[]): Promise<void> {
+    const run = this.#sync(fds).finally(() => {
       if (this.#running === run) this.#running = undefined;
     });
     this.#running = run;
@@ -123,17 +151,33 @@ export class JournalSync {
 }
 
 /** By device number. */
-const journals = new Map<number, JournalSync>();
+const journals = new Map<number, NameSyncs>();
 
-/** That of the file system on which this folder lies; one for the process. @param sync for the first who asks */
-export function journalOf(folder: string, sync: (fd: number) => Promise<void>): JournalSync {
+/**
+ * For a file system that keeps the order; one for the process. The last file that got its name is enough: what comes before it in the journal is durable with it.
+ * @param sync fsync(2) of an open file, for the first who asks
+ */
+export function journalOf(folder: string, sync: (fd: number) => Promise<void>): NameSyncs {
   const device = statSync(folder).dev;
   let journal = journals.get(device);
   if (journal === undefined) {
-    journal = new JournalSync(sync);
+    journal = new NameSyncs((fds) => sync(fds.at(-1) ?? -1));
     journals.set(device, journal);
   }
   return journal;
+}
+
+/**
+ * For files of one folder whose fsync makes their own name durable.
+ *
+ * The kernel takes a folder's changed blocks from a list while it writes them (fsync_buffers_list): another fsync finds none meanwhile, and does not wait for
+ * those that are being written. So all of a run wait for all of it.
+ * @param sync fsync(2) of an open file
+ */
+export function ownNameSyncs(sync: (fd: number) => Promise<void>): NameSyncs {
+  return new NameSyncs(async (fds) => {
+    for (const outcome of await Promise.allSettled(fds.map(sync))) if (outcome.status === 'rejected') throw outcome.reason;
+  });
 }
 
 let call: WriteOut | undefined;

@@ -2,6 +2,7 @@
 //
 // The functions of node:fs are replaced and the exports of the built-in modules brought in line, so that code under test needs no seam.
 import { createRequire, syncBuiltinESMExports } from 'node:module';
+import type { UnnamedFiles } from '#util/unnamed-files.js';
 
 const require = createRequire(import.meta.url);
 
@@ -78,6 +79,32 @@ export class FailingFiles {
   /** A call that is none of node:fs. @returns the error that it has to end with */
   check(name: string, fd: number): Error | undefined {
     return this.#next(name, [fd], false);
+  }
+
+  /** Files without a name, whose calls are none of node:fs. */
+  unnamed(real: UnnamedFiles): UnnamedFiles {
+    const check = (name: string, path: string | Buffer): void => {
+      const error = this.#next(name, [path], true);
+      if (error !== undefined) throw error;
+    };
+    return {
+      open: (folder, mode) => {
+        check('open', folder);
+        const fd = real.open(folder, mode);
+        this.#fds.add(fd);
+        return fd;
+      },
+      openLater: async (folder, mode) => {
+        check('open', folder);
+        const fd = await real.openLater(folder, mode);
+        this.#fds.add(fd);
+        return fd;
+      },
+      link: (fd, path) => {
+        check('link', path);
+        real.link(fd, path);
+      },
+    };
   }
 
   /** @returns the error that this call has to end with */

@@ -4,10 +4,11 @@
 // fsynced; whatever was written since is lost, and a file that never was is empty. What was sent to the device before (sync_file_range) reaches it with
 // the next fsync of anything. Kernels write more than that; a promise has to hold without it.
 //
-// Without a journal (`isOrdered` false) an fsync is about what it is called for alone: a folder's names, or a file's contents.
+// Without a journal an fsync is about what it is called for alone: a folder's names, or a file's contents; with `own-name` also about the folder in which
+// the file has got a name since it was synced last.
 import { mkdirSync, readdirSync, readFileSync, readlinkSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire, syncBuiltinESMExports } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 const require = createRequire(import.meta.url);
 
@@ -35,10 +36,13 @@ function idOf(path: string): Id {
   return `${ino}.${birthtimeNs}`;
 }
 
+/** What an fsync makes durable besides the file's contents. */
+export type Promised = 'all-names' | 'own-name' | 'file';
+
 /** Watches one folder and all below it. */
 export class PowerLoss {
   readonly #root: string;
-  readonly #isOrdered: boolean;
+  readonly #promised: Promised;
   readonly #contents = new Map<Id, Buffer>();
   readonly #onDevice = new Map<Id, Buffer>();
   #names: Names;
@@ -48,9 +52,9 @@ export class PowerLoss {
   syncs = 0;
 
   /** Everything there is now is on the disk. */
-  constructor(root: string, isOrdered = true) {
+  constructor(root: string, promised: Promised = 'all-names') {
     this.#root = root;
-    this.#isOrdered = isOrdered;
+    this.#promised = promised;
     this.#names = this.#listing();
     for (const [path, id] of this.#names.files) this.#contents.set(id, readFileSync(join(root, path)));
   }
@@ -101,9 +105,10 @@ export class PowerLoss {
     for (const [id, contents] of this.#onDevice) this.#contents.set(id, contents);
   }
 
+  /** Below /proc, as it may have no name. */
   #pathOf(fd: number): string | undefined {
-    const path = readlinkSync(`/proc/self/fd/${fd}`);
-    return path === this.#root || path.startsWith(`${this.#root}/`) ? path : undefined;
+    const open = `/proc/self/fd/${fd}`;
+    return `${readlinkSync(open)}/`.startsWith(`${this.#root}/`) ? open : undefined;
   }
 
   /** @returns to be called when the disk has it */
@@ -119,11 +124,13 @@ export class PowerLoss {
     const isFile = statSync(path).isFile();
     const id = idOf(path);
     const contents = isFile ? readFileSync(path) : undefined;
-    if (!this.#isOrdered)
+    if (this.#promised !== 'all-names') {
+      const folder = isFile ? this.#newFolderOf(id, names) : readlinkSync(path).slice(this.#root.length + 1);
       return () => {
         if (contents !== undefined) this.#contents.set(id, contents);
-        else this.#names = namesWith(this.#names, names, path.slice(this.#root.length + 1));
+        if (folder !== undefined) this.#names = namesWith(this.#names, names, folder);
       };
+    }
     return () => {
       for (const [other, sent] of onDevice) this.#contents.set(other, sent);
       if (contents !== undefined) this.#contents.set(id, contents);
@@ -131,6 +138,13 @@ export class PowerLoss {
       this.#namesOrder = order;
       this.#names = names;
     };
+  }
+
+  /** Where the file has a name that the disk does not have. */
+  #newFolderOf(id: Id, names: Names): string | undefined {
+    if (this.#promised !== 'own-name') return undefined;
+    for (const [path, one] of names.files) if (one === id && this.#names.files.get(path) !== id) return dirname(path);
+    return undefined;
   }
 
   /** Writes what is left to another folder. */

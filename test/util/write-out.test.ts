@@ -3,7 +3,8 @@ import { closeSync, mkdirSync, mkdtempSync, openSync, rmSync, statSync, symlinkS
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { hasJournal, JournalSync, keepsOrder, nativeWriteOut, typeIn } from '#util/write-out.js';
+import { setImmediate } from 'node:timers/promises';
+import { hasJournal, journalOf, keepsOrder, NameSyncs, nativeWriteOut, ownNameSyncs, typeIn } from '#util/write-out.js';
 
 const mounts = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw,discard
 23 22 0:5 / /dev rw,nosuid - devtmpfs devtmpfs rw
@@ -72,38 +73,44 @@ describe('Writing out', { skip: nativeWriteOut() === undefined }, () => {
   });
 });
 
-describe('The fsyncs of one file system', () => {
-  it('run one at a time; who comes meanwhile shares the next one, for the file that was named last', async () => {
-    const runs: { readonly fd: number; readonly end: (error?: Error) => void }[] = [];
-    const sync = (fd: number): Promise<void> =>
-      new Promise((resolve, reject) => runs.push({ fd, end: (error) => (error === undefined ? resolve() : reject(error)) }));
-    const journal = new JournalSync(sync);
+interface Run {
+  readonly fds: readonly number[];
+  readonly end: (error?: Error) => void;
+}
+
+describe('The fsyncs of files that got their names', () => {
+  it('run one at a time; who comes meanwhile shares the next run', async () => {
+    const runs: Run[] = [];
+    const syncs = new NameSyncs(
+      (fds) =>
+        new Promise((resolve, reject) => runs.push({ fds: [...fds], end: (error) => (error === undefined ? resolve() : reject(error)) })),
+    );
     const told: string[] = [];
     const ask = (fd: number): Promise<void> =>
-      journal.request(fd).then(
+      syncs.request(fd).then(
         () => void told.push(`${fd} durable`),
         () => void told.push(`${fd} failed`),
       );
     const first = ask(1);
     const others = [ask(2), ask(3), ask(4)];
     assert.deepEqual(
-      runs.map(({ fd }) => fd),
-      [1],
+      runs.map(({ fds }) => fds),
+      [[1]],
     );
     runs[0]?.end(new Error('EIO'));
     await first;
     assert.deepEqual(told, ['1 failed']);
     assert.deepEqual(
-      runs.map(({ fd }) => fd),
-      [1, 4],
+      runs.map(({ fds }) => fds),
+      [[1], [2, 3, 4]],
     );
     const late = ask(5);
     runs[1]?.end();
     await Promise.all(others);
     assert.deepEqual(told.slice(1).sort(), ['2 durable', '3 durable', '4 durable']);
     assert.deepEqual(
-      runs.map(({ fd }) => fd),
-      [1, 4, 5],
+      runs.map(({ fds }) => fds),
+      [[1], [2, 3, 4], [5]],
     );
     runs[2]?.end();
     await late;
@@ -111,5 +118,38 @@ describe('The fsyncs of one file system', () => {
     runs[3]?.end();
     await again;
     assert.deepEqual(told.slice(4), ['5 durable', '6 durable']);
+  });
+
+  it('are one for all files of a run on a file system that keeps the order: that of the last', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'roost-write-out-'));
+    try {
+      const synced: number[] = [];
+      const sync = async (fd: number): Promise<void> => {
+        await setImmediate();
+        synced.push(fd);
+      };
+      const journal = journalOf(folder, sync);
+      assert.equal(journalOf(folder, sync), journal);
+      await Promise.all([1, 2, 3, 4].map((fd) => journal.request(fd)));
+      assert.deepEqual(synced, [1, 4]);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('are one for each file where each makes its own name durable; all of a run wait for all of it, and for a failure', async () => {
+    const ended: number[] = [];
+    const syncs = ownNameSyncs(async (fd) => {
+      for (let turns = fd; turns > 0; turns -= 1) await setImmediate();
+      ended.push(fd);
+      if (fd === 2) throw new Error('EIO');
+    });
+    const told = await Promise.allSettled(
+      [1, 2, 3].map((fd) => syncs.request(fd).finally(() => assert.deepEqual(ended, fd === 1 ? [1] : [1, 2, 3]))),
+    );
+    assert.deepEqual(
+      told.map(({ status }) => status),
+      ['fulfilled', 'rejected', 'rejected'],
+    );
   });
 });

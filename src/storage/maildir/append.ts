@@ -4,7 +4,6 @@
 // such a file the same way when its lines end in CRLF, as all received mail does. For a file with bare line feeds Dovecot computes W anew (it
 // counts each LF as two octets), logs a wrong W value and renames the file, which then has W different from S and is read with
 // conversion here as well.
-import { renameSync } from 'node:fs';
 import type { QuotaGuard, QuotaSave, ReplacedMail } from '../driver.js';
 import { StorageError } from '../errors.js';
 import type { AppendOptions, AppendResult, AppendTransaction, MessageWriter } from '../mailbox.js';
@@ -12,8 +11,9 @@ import { flagBit, type Uid } from '../types.js';
 import type { MaildirBox } from './box.js';
 import { storageErrorOf } from './file-calls.js';
 import { sizedName } from './file-name.js';
+import { giveName, type NameSource, takeNameBack } from './final-name.js';
 import { ensureLetters } from './letters.js';
-import { TemporaryMessage } from './message-writer.js';
+import { type MessagePlace, TemporaryMessage } from './message-writer.js';
 import { type IncomingMessage, placeMessages, suffixOfNew, syncNames, type UnsyncedFile } from './place.js';
 import { inMemory } from './reconcile.js';
 
@@ -67,8 +67,9 @@ export class MaildirAppend implements AppendTransaction {
         box.state.keywords.checkCreatable([...others, ...options.flags.keywords]);
       }
       if (options.expectedBytes !== undefined) await this.#reserve(options.expectedBytes);
-      const dateSeconds = Math.min(0xfffffffe, Math.max(0, Math.floor((options.internalDateMs ?? Date.now()) / 1000)));
-      const file = new TemporaryMessage(box, dateSeconds);
+      const nowMs = options.internalDateMs === undefined ? Date.now() : undefined;
+      const dateSeconds = Math.min(0xfffffffe, Math.max(0, Math.floor((options.internalDateMs ?? nowMs ?? 0) / 1000)));
+      const file = new TemporaryMessage(box, { seconds: dateSeconds, nowMs }, this.#placeOf(options));
       this.#writing = file;
       return this.#writer({ file, options, dateSeconds });
     });
@@ -83,6 +84,7 @@ export class MaildirAppend implements AppendTransaction {
       box.checkExists();
       const uids = this.#kind === 'deliver' ? await this.#deliver(signal) : await this.#append(signal);
       this.#state = 'done';
+      for (const { file } of this.#messages) file.release();
       this.#room.commit(this.#bytes, this.#messages.length);
       this.#messages = [];
       return { uidValidity: box.state.uidValidity, uids };
@@ -103,8 +105,8 @@ export class MaildirAppend implements AppendTransaction {
     await this.#target.ready(signal);
     const incoming = this.#messages.map(
       ({ file, options, dateSeconds }): IncomingMessage => ({
-        source: file.path,
-        how: 'rename',
+        source: file.source,
+        how: file.how,
         baseName: sizedName(file.name, file.size, file.size),
         extension: '',
         flags: options.flags.system & ~flagBit.recent,
@@ -125,13 +127,14 @@ export class MaildirAppend implements AppendTransaction {
       await this.#target.ready(signal);
       await inMemory(box, () => ensureLetters(box, keywords, signal), signal);
     }
-    const done: { readonly from: string; readonly to: string }[] = [];
+    const done: { readonly source: NameSource; readonly to: string }[] = [];
     try {
       for (const { file, options } of this.#messages) {
         const suffix = suffixOfNew(box, options.flags.system & ~flagBit.recent, options.flags.keywords);
         const to = `${suffix === '' ? box.newDir : box.curDir}/${sizedName(file.name, file.size, file.size)}${suffix}`;
-        renameSync(file.path, to);
-        done.push({ from: file.path, to });
+        const source = { source: file.source, how: file.how };
+        giveName(box, source, to);
+        done.push({ source, to });
       }
       if (box.options.fsync !== 'never' && done.length > 0) {
         await syncNames(
@@ -144,11 +147,20 @@ export class MaildirAppend implements AppendTransaction {
         );
       }
     } catch (error) {
-      for (const { from, to } of done) renameSync(to, from);
+      for (const { source, to } of done) takeNameBack(source, to);
       throw storageErrorOf(error, `deliver to ${box.paths.mailDir}`);
     }
     box.arrived();
     return [];
+  }
+
+  /** One message alone needs no name before its final one; for more, one fsync of their folder is less than one of each file. */
+  #placeOf({ flags }: AppendOptions): MessagePlace {
+    const { box } = this.#target;
+    const count = this.#messages.length;
+    if (count > 0 || box.disk.unnamed === undefined) return { isKept: count < mostOpenFiles, folder: undefined };
+    const isForNew = (flags.system & ~flagBit.recent) === 0 && flags.keywords.length === 0;
+    return { isKept: true, folder: isForNew ? box.newDir : box.curDir };
   }
 
   #discard(): void {
@@ -192,7 +204,7 @@ export class MaildirAppend implements AppendTransaction {
           checkOpen();
           isEnded = true;
           if (message.file.size !== message.options.expectedBytes) await this.#reserve(message.file.size);
-          await message.file.end(this.#messages.length < mostOpenFiles);
+          await message.file.end();
           this.#writing = undefined;
           this.#bytes += message.file.size;
           this.#messages.push(message);

@@ -2,17 +2,14 @@
 //
 // Everything that changes the folder, or reads it as a whole, runs under `mutex` (this process) and, where UIDs are given, under the dot lock of
 // dovecot-uidlist (all processes, Dovecot included).
-import { statSync } from 'node:fs';
 import type { Logger } from '#log/logger.js';
 import { errnoOf } from '#util/coded-error.js';
-import type { DiskSyncs } from '#util/disk-syncs.js';
 import { LockOwner } from '#util/dot-lock.js';
 import { type FilePermissions, permissionsIn } from '#util/file-permissions.js';
 import type { NamedFile } from '#util/file-status.js';
 import { Mutex } from '#util/keyed-mutex.js';
 import { Roster } from '#util/roster.js';
 import { SharedRun } from '#util/shared-run.js';
-import { type JournalSync, journalOf, type WriteOut } from '#util/write-out.js';
 import { ChangeNotifier } from '../change-notifier.js';
 import type { MailboxPaths } from '../driver.js';
 import { StorageError } from '../errors.js';
@@ -26,6 +23,7 @@ import { modSeqRecord, stampsRecord } from '../index/log-record.js';
 import { freshModSeq, MailboxIndex } from '../index/mailbox-index.js';
 import { firstCachedNames } from './cached-names.js';
 import { catchUp } from './commit.js';
+import { DiskOrder } from './disk-order.js';
 import type { NameMaker } from './file-name.js';
 import { type FolderTimes, stampsAfter } from './folder-times.js';
 import { LateReading } from './late-reading.js';
@@ -56,6 +54,7 @@ export class MaildirBox {
   readonly options: MaildirOptions;
   readonly log: Logger;
   readonly names: NameMaker;
+  readonly disk: DiskOrder;
   list: UidListFile;
   readonly mutex = new Mutex();
   readonly notifier = new ChangeNotifier();
@@ -99,15 +98,16 @@ export class MaildirBox {
     this.options = options;
     this.names = names;
     this.log = log;
+    this.disk = new DiskOrder(options, () => this.paths, names);
     this.#lockOwner = new LockOwner(
       () => this.tmpDir,
       () => `${names.next()}.lock`,
     );
     this.list = new UidListFile(paths.controlDir, this.#lockOwner, options.lockTimeoutMs, log);
     const isKept = (): boolean => this.isLoaded && !this.isDeleted;
-    this.syncNew = new SharedRun(() => this.#files.new.sync(this.syncs, isKept));
-    this.syncCur = new SharedRun(() => this.#files.cur.sync(this.syncs, isKept));
-    this.syncList = new SharedRun(() => this.list.sync(this.syncs));
+    this.syncNew = new SharedRun(() => this.#files.new.sync(this.disk.folderSyncs, isKept));
+    this.syncCur = new SharedRun(() => this.#files.cur.sync(this.disk.folderSyncs, isKept));
+    this.syncList = new SharedRun(() => this.list.sync(this.disk.syncs));
     this.index = MailboxIndex.empty(this.#indexOptions());
   }
 
@@ -125,7 +125,7 @@ export class MaildirBox {
   moveTo(paths: MailboxPaths): void {
     this.quiet.stop();
     this.paths = paths;
-    this.#listCovers = undefined;
+    this.disk.moved();
     this.closeFiles();
     this.#files = new BoxFiles(paths.mailDir, paths.controlDir);
     this.list = new UidListFile(paths.controlDir, this.#lockOwner, this.options.lockTimeoutMs, this.log);
@@ -286,33 +286,6 @@ export class MaildirBox {
   get keywordsFile(): NamedFile {
     return this.#files.keywords;
   }
-
-  /** How a message's octets get to the disk before it has its name; undefined: by fsync. */
-  get writeOut(): WriteOut | undefined {
-    this.#writeOut ??= { call: this.options.fsync === 'never' ? undefined : this.options.writeOut(this.paths.mailDir) };
-    return this.#writeOut.call;
-  }
-  #writeOut: { readonly call: WriteOut | undefined } | undefined;
-
-  get syncs(): DiskSyncs {
-    this.#syncs ??= this.options.syncs();
-    return this.#syncs;
-  }
-  #syncs: DiskSyncs | undefined;
-
-  /** Makes files that were written out durable once they have their names. */
-  get journal(): JournalSync {
-    this.#journal ??= journalOf(this.tmpDir, (fd) => this.syncs.file(fd));
-    return this.#journal;
-  }
-  #journal: JournalSync | undefined;
-
-  /** What makes a uidlist that became longer durable does so for all names that were changed before: one file system, which keeps the order. */
-  get listCoversNames(): boolean {
-    this.#listCovers ??= this.writeOut !== undefined && isOneDevice([this.tmpDir, this.newDir, this.curDir, this.paths.controlDir]);
-    return this.#listCovers;
-  }
-  #listCovers: boolean | undefined;
 
   /** For files we make. */
   get permissions(): FilePermissions {
@@ -479,11 +452,6 @@ export class MaildirBox {
     this.log.warning(event, text, { mailDir: this.paths.mailDir, ...fields });
   }
   readonly #warned = new Set<string>();
-}
-
-function isOneDevice(folders: readonly string[]): boolean {
-  const [first, ...others] = folders.map((folder) => statSync(folder, { throwIfNoEntry: false })?.dev);
-  return first !== undefined && others.every((device) => device === first);
 }
 
 function cachePath(indexDir: string): string {

@@ -15,7 +15,7 @@ import { storageErrorOf, syncPath } from './file-calls.js';
 import { sizedName } from './file-name.js';
 import { guidOf } from './guid.js';
 import { expungedError, learnFacts, looksForRenamed, renamedError } from './message-files.js';
-import { type IncomingMessage, type MoveSource, type Placed, placeMessages } from './place.js';
+import { type IncomingFile, type IncomingMessage, type MoveSource, type Placed, placeMessages } from './place.js';
 import { pathOfRow, rescanHeld } from './reconcile.js';
 import { extensionField } from './uid-list.js';
 
@@ -71,7 +71,7 @@ export async function moveMessages(source: CopySource, target: MaildirBox, signa
   for (let looks = 0; left.length > 0 && looks <= looksForRenamed; looks += 1) {
     if (looks > 0) await box.mutex.run(() => rescanHeld(box, undefined, signal), signal);
     left = left.filter((uid) => isLive(box, uid));
-    const moving = new Map(left.map((uid) => [describe(source, uid, target, 'rename'), uid] as const));
+    const moving = new Map<IncomingMessage, number>(left.map((uid) => [describe(source, uid, target, 'rename'), uid]));
     try {
       const placed = await placeMessages(target, [...moving.keys()], signal, moveSource(box, target, moving));
       uidValidity = placed.uidValidity;
@@ -146,7 +146,7 @@ function mayShareFiles(source: MaildirBox, target: MaildirBox): boolean {
   return a.dev === b.dev && a.uid === b.uid && a.gid === b.gid && (a.mode & 0o777) === (b.mode & 0o777);
 }
 
-function describe({ box, kept }: CopySource, uid: number, target: MaildirBox, how: 'link' | 'rename' | 'copy'): IncomingMessage {
+function describe({ box, kept }: CopySource, uid: number, target: MaildirBox, how: 'link' | 'rename' | 'copy'): IncomingFile {
   const { state } = box;
   const { columns } = state;
   const row = columns.rowOf(uid);
@@ -168,8 +168,8 @@ function describe({ box, kept }: CopySource, uid: number, target: MaildirBox, ho
 }
 
 /** Through the target's tmp/, each copy durable before it is placed. */
-async function placeCopies(incoming: readonly IncomingMessage[], target: MaildirBox, signal: AbortSignal): Promise<Placed> {
-  const copied: IncomingMessage[] = [];
+async function placeCopies(incoming: readonly IncomingFile[], target: MaildirBox, signal: AbortSignal): Promise<Placed> {
+  const copied: IncomingFile[] = [];
   try {
     for (const message of incoming) {
       signal.throwIfAborted();
@@ -178,7 +178,7 @@ async function placeCopies(incoming: readonly IncomingMessage[], target: Maildir
       await copyFile(message.source, path);
       await givePermissionsTo(path, target);
       await utimes(path, message.internalDate, message.internalDate);
-      if (target.options.fsync !== 'never') await syncPath(path, target.syncs);
+      if (target.options.fsync !== 'never') await syncPath(path, target.disk.syncs);
     }
     return await placeMessages(target, copied, signal);
   } catch (error) {

@@ -5,10 +5,12 @@
 // wait for the journal of the file system to be written (ext4): for a while after that has taken long, files are made off the event loop, too.
 //
 // Where the file system keeps the order (util/write-out.ts), the octets are only sent to the device here, and one fsync under the final name makes both
-// durable; elsewhere the file is fsynced here and the folder later.
+// durable. Where a file's fsync writes the name it got last, the file has none before it is whole (util/unnamed-files.ts), and is fsynced here and once it has
+// its name. Elsewhere the file is fsynced here and the folder later.
 import { close, closeSync, futimesSync, mkdirSync, open, openSync, rmdirSync, statSync, unlinkSync, writev, writevSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { givePermissions } from '#util/file-permissions.js';
+import type { UnnamedFiles } from '#util/unnamed-files.js';
 import { StorageError } from '../errors.js';
 import type { MaildirBox } from './box.js';
 import { storageErrorOf } from './file-calls.js';
@@ -19,6 +21,25 @@ const flushBytes = 128 * 1024;
 const slowOpenMs = 5;
 /** How long files are made off the event loop then. */
 const openElsewhereMs = 1_000;
+/** The clock that the kernel takes the times of files from goes in steps of up to 10 ms, and so may be behind by that. */
+const clockStepMs = 20;
+
+/** Where a message is written to. */
+export interface MessagePlace {
+  /** Kept open until `sync` or `release`; false: there are many more, so it is made durable at its end, and its folder has to be synced. */
+  readonly isKept: boolean;
+  /** The folder it will get its name in, for a file that has none before; undefined: it is in tmp/. */
+  readonly folder: string | undefined;
+  /** An existing file to write to instead (tests of full disks). */
+  readonly path?: string;
+}
+
+/** INTERNALDATE: becomes the file's mtime. */
+export interface MessageDate {
+  readonly seconds: number;
+  /** It is the time when this was made, of the clock in ms; undefined: it was given. */
+  readonly nowMs: number | undefined;
+}
 
 export class TemporaryMessage {
   /** Until then files are made off the event loop; as performance.now(). */
@@ -27,7 +48,11 @@ export class TemporaryMessage {
   readonly name: string;
   size = 0;
   readonly #box: MaildirBox;
-  readonly #dateSeconds: number;
+  readonly #date: MessageDate;
+  /** Undefined: the file has a name in tmp/. */
+  readonly #unnamed: UnnamedFiles | undefined;
+  readonly #isKept: boolean;
+  readonly #folder: string;
   #fd = -1;
   #pending: Uint8Array[] = [];
   #pendingBytes = 0;
@@ -38,16 +63,25 @@ export class TemporaryMessage {
   /** Others may rely on the descriptor. */
   #isSyncing = false;
 
-  /**
-   * @param dateSeconds INTERNALDATE: becomes the file's mtime
-   * @param path an existing file to write to instead of a new one in tmp/ (tests of full disks)
-   */
-  constructor(box: MaildirBox, dateSeconds: number, path?: string) {
+  constructor(box: MaildirBox, date: MessageDate, place: MessagePlace) {
     this.#box = box;
-    this.#dateSeconds = dateSeconds;
+    this.#date = date;
     this.name = box.names.next();
-    this.path = path ?? `${box.tmpDir}/${this.name}`;
-    this.#openFlags = path === undefined ? 'wx' : 'w';
+    this.path = place.path ?? `${box.tmpDir}/${this.name}`;
+    this.#openFlags = place.path === undefined ? 'wx' : 'w';
+    this.#isKept = place.isKept;
+    this.#folder = place.folder ?? '';
+    this.#unnamed = place.folder === undefined ? undefined : box.disk.unnamed;
+  }
+
+  /** What gets the final name, after `end`: a path to be renamed, or a descriptor. */
+  get source(): string | number {
+    return this.#unnamed === undefined ? this.path : this.#fd;
+  }
+
+  /** How `source` gets its name. */
+  get how(): 'rename' | 'link' {
+    return this.#unnamed === undefined ? 'rename' : 'link';
   }
 
   async write(chunk: Uint8Array): Promise<void> {
@@ -57,25 +91,30 @@ export class TemporaryMessage {
     if (this.#pendingBytes >= flushBytes) await this.#flush();
   }
 
-  /**
-   * The file is whole, also after a loss of power, once it has its final name. Whether it is there then says `sync`.
-   * @param keepOpen false: there are many more, so it is made durable now, and its folder has to be synced
-   */
-  async end(keepOpen: boolean): Promise<void> {
-    const writeOut = keepOpen ? this.#box.writeOut : undefined;
+  /** The file is whole, also after a loss of power, once it has its final name. Whether it is there then says `sync`. */
+  async end(): Promise<void> {
+    const writeOut = this.#isKept && this.#unnamed === undefined ? this.#box.disk.writeOut : undefined;
+    const isSynced = this.#box.options.fsync !== 'never';
     if (this.#pendingBytes >= flushBytes / 2) await this.#flush();
     try {
       if (this.#fd < 0) await this.#open();
       if (this.#pendingBytes > 0) this.#writeNow();
-      futimesSync(this.#fd, this.#dateSeconds, this.#dateSeconds);
+      if (!this.#hasItsDate()) futimesSync(this.#fd, this.#date.seconds, this.#date.seconds);
       if (writeOut !== undefined) await writeOut(this.#fd);
-      else if (this.#box.options.fsync !== 'never') await this.#box.syncs.file(this.#fd);
-      this.#needsSync = writeOut !== undefined;
+      else if (isSynced) await this.#box.disk.syncs.file(this.#fd);
+      this.#needsSync = isSynced && (writeOut !== undefined || this.#unnamed !== undefined);
     } catch (error) {
+      this.#close();
       throw storageErrorOf(error, `write ${this.path}`);
-    } finally {
-      if (!this.#needsSync) this.#close();
     }
+    if (!this.#needsSync && this.#unnamed === undefined) this.#close();
+  }
+
+  /** It was written in the second of its date, on a file system that has this machine's clock. */
+  #hasItsDate(): boolean {
+    const { seconds, nowMs } = this.#date;
+    if (nowMs === undefined || (this.#unnamed ?? this.#box.disk.writeOut) === undefined) return false;
+    return Math.floor((nowMs - clockStepMs) / 1000) === seconds && Math.floor(Date.now() / 1000) === seconds;
   }
 
   /** `sync` makes the file and its final name durable. */
@@ -88,7 +127,7 @@ export class TemporaryMessage {
     if (!this.#needsSync) return;
     this.#isSyncing = true;
     try {
-      await this.#box.journal.request(this.#fd);
+      await this.#box.disk.journal.request(this.#fd);
     } finally {
       this.#isSyncing = false;
       this.#needsSync = false;
@@ -96,19 +135,19 @@ export class TemporaryMessage {
     }
   }
 
-  /** After the file got its final name, when something else makes both durable. */
+  /** After the file got its final name, when nothing is left to be done with it. */
   release(): void {
     this.#needsSync = false;
     this.#close();
   }
 
-  /** Removes the file if it is still in tmp/. */
+  /** Removes the file if it has no final name. */
   discard(): void {
     this.#isDiscarded = true;
     this.#needsSync = false;
     this.#close();
     this.#pending = [];
-    if (!this.#isMade) return;
+    if (!this.#isMade || this.#unnamed !== undefined) return;
     try {
       unlinkSync(this.path);
     } catch (error) {
@@ -123,7 +162,7 @@ export class TemporaryMessage {
     } catch (error) {
       if (errnoOf(error) !== 'ENOENT') throw error;
       this.#makeFolders();
-      this.#fd = openSync(this.path, this.#openFlags, mode);
+      this.#fd = this.#openNow(mode);
     }
     this.#isMade = true;
     if (this.#isDiscarded) {
@@ -135,11 +174,16 @@ export class TemporaryMessage {
 
   #openFile(mode: number): number | Promise<number> {
     const startedAt = performance.now();
-    if (startedAt < TemporaryMessage.#opensElsewhereUntil) return openLater(this.path, this.#openFlags, mode);
-    const fd = openSync(this.path, this.#openFlags, mode);
+    if (startedAt < TemporaryMessage.#opensElsewhereUntil)
+      return this.#unnamed?.openLater(this.#folder, mode) ?? openLater(this.path, this.#openFlags, mode);
+    const fd = this.#openNow(mode);
     const endedAt = performance.now();
     if (endedAt - startedAt > slowOpenMs) TemporaryMessage.#opensElsewhereUntil = endedAt + openElsewhereMs;
     return fd;
+  }
+
+  #openNow(mode: number): number {
+    return this.#unnamed?.open(this.#folder, mode) ?? openSync(this.path, this.#openFlags, mode);
   }
 
   /** Some programs make Maildirs without tmp/ or new/. @throws Error ENOENT where another process has deleted the mailbox */

@@ -1,5 +1,6 @@
 import type { Logger } from '#log/logger.js';
 import { type DiskSyncs, diskSyncs } from '#util/disk-syncs.js';
+import { type UnnamedFiles, unnamedFilesAt } from '#util/unnamed-files.js';
 import { orderedWriteOut, type WriteOut } from '#util/write-out.js';
 import { defaultTmpScanMs } from './clean-tmp.js';
 import { nativeRenames, type OpenFolderRenames } from './folder-renames.js';
@@ -11,6 +12,8 @@ export interface MaildirOptions {
   readonly fsync: FsyncMode;
   /** For files in this folder, where its file system keeps the order; without it each message is fsynced before it gets its name. */
   readonly writeOut: (folder: string) => WriteOut | undefined;
+  /** Files that get their name when they are whole, on the file system of this path, which nobody else uses; without it they have one in tmp/ first. */
+  readonly unnamedFiles: (path: string) => UnnamedFiles | undefined;
   /** How the disk is waited for. */
   readonly syncs: () => DiskSyncs;
   /** For many files of one folder. */
@@ -48,6 +51,7 @@ export interface MaildirOptions {
 export const defaultMaildirOptions: Omit<MaildirOptions, 'log'> = {
   fsync: 'optimized',
   writeOut: orderedWriteOut,
+  unnamedFiles: unnamedFilesAt,
   syncs: diskSyncs,
   openRenames: nativeRenames,
   lockTimeoutMs: 30_000,

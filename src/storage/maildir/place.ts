@@ -7,7 +7,6 @@
 // log; then, the lock released, fsync. Where the file system keeps the order (util/write-out.ts), the uidlist alone is synced: it became longer after the
 // names had changed, so what makes its length durable makes the names durable. Elsewhere files or folders and uidlist are synced together.
 // A crash in between leaves files that get a UID when they are found next: never a UID for a file that is not there, never a second copy.
-import { linkSync, renameSync, unlinkSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { Slicer } from '#util/deadline.js';
 import type { DotLock } from '#util/dot-lock.js';
@@ -18,15 +17,14 @@ import type { MaildirBox } from './box.js';
 import { commit } from './commit.js';
 import { isSameStamp, storageErrorOf } from './file-calls.js';
 import { pathIn } from './file-name.js';
+import { giveName, type NameSource, takeNameBack } from './final-name.js';
 import { lettersOf } from './keyword-mapping.js';
 import { ensureLetters } from './letters.js';
 import { rewriteListing } from './listing.js';
 import { inMemory, refreshHeld, rescanHeld } from './reconcile.js';
 import { formatUidListRecord } from './uid-list.js';
 
-export interface IncomingMessage {
-  readonly source: string | Buffer;
-  readonly how: 'rename' | 'link';
+export interface IncomingMessage extends NameSource {
   /** Sizes included. */
   readonly baseName: string;
   /** uidlist fields, as `Columns.extensionOf`. */
@@ -35,11 +33,16 @@ export interface IncomingMessage {
   readonly keywords: readonly string[];
   /** Seconds. */
   readonly internalDate: number;
-  /** The octets are only on their way to the disk; undefined: they are durable, and the folder has to be synced. */
+  /** Something is left to be done with the file itself; undefined: it is durable, and the folder has to be synced. */
   readonly unsynced?: UnsyncedFile | undefined;
 }
 
-/** A message's file whose octets become durable with the next thing that does, on a file system that keeps the order. */
+/** One whose file has a name. */
+export interface IncomingFile extends IncomingMessage {
+  readonly source: string | Buffer;
+}
+
+/** A message's file that has to be synced once it has its name; on a file system that keeps the order another sync will do. */
 export interface UnsyncedFile {
   /** Makes the file and its name durable. */
   sync(): Promise<void>;
@@ -101,7 +104,7 @@ export async function placeMessages(
   );
   box.changed();
   if (placed.uids.length === 0) return placed;
-  if (box.options.fsync !== 'never') await (placed.hasAppended && box.listCoversNames ? syncList : syncPlaced)(box, incoming);
+  if (box.options.fsync !== 'never') await (placed.hasAppended && box.disk.listCoversNames ? syncList : syncPlaced)(box, incoming);
   return placed;
 }
 
@@ -253,8 +256,7 @@ function placeFile(box: MaildirBox, message: IncomingMessage, isMove: boolean): 
   const suffix = suffixOfNew(box, message.flags, message.keywords);
   const to = pathIn(suffix === '' ? box.newDir : box.curDir, message.baseName + suffix);
   try {
-    if (message.how === 'rename') renameSync(message.source, to);
-    else linkSync(message.source, to);
+    giveName(box, message, to);
   } catch (error) {
     if (isMove && errnoOf(error) === 'ENOENT') return undefined;
     throw error;
@@ -265,8 +267,7 @@ function placeFile(box: MaildirBox, message: IncomingMessage, isMove: boolean): 
 function undo(box: MaildirBox, done: readonly PlacedFile[]): void {
   for (const { message, to } of done) {
     try {
-      if (message.how === 'rename') renameSync(to, message.source);
-      else unlinkSync(to);
+      takeNameBack(message, to);
     } catch (error) {
       box.log.error('maildir.undo', `Could not undo a failed save in ${box.paths.mailDir}`, { error });
     }

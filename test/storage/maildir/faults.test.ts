@@ -9,7 +9,9 @@ import { setImmediate } from 'node:timers/promises';
 import { StorageError } from '#storage/errors.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { plainRenames } from '#storage/maildir/folder-renames.js';
+import type { MaildirOptions } from '#storage/maildir/options.js';
 import { poolSyncs } from '#util/disk-syncs.js';
+import { nativeUnnamedFiles } from '#util/unnamed-files.js';
 import type { WriteOut } from '#util/write-out.js';
 import { addMessage, append, contentOf, deleted, flagged, flagsAt, never, openView, seen, sync } from '../../contract/world.js';
 import { FailingFiles, type Fault } from '../../support/failing-files.js';
@@ -201,11 +203,11 @@ class Story {
 }
 
 /** @returns the number of calls that could have failed */
-async function play(fault: Fault | undefined): Promise<number> {
+async function play(fault: Fault | undefined, ways: Pick<MaildirOptions, 'writeOut' | 'unnamedFiles'>): Promise<number> {
   await using world = await MaildirWorld.make({
     fsync: 'optimized',
     lockTimeoutMs: 1_000,
-    writeOut: () => writeOut,
+    ...ways,
     syncs: () => poolSyncs,
     openRenames: plainRenames,
   });
@@ -228,25 +230,34 @@ async function play(fault: Fault | undefined): Promise<number> {
   return calls;
 }
 
-describe('a Maildir on a failing disk', () => {
-  for (const [title, errno, times] of [
-    ['every call that changes something ends with EIO once', 'EIO', 1],
-    ['every call that takes space ends with ENOSPC once', 'ENOSPC', 1],
-    ['the disk is full for 5 calls', 'ENOSPC', 5],
-    ['the disk is full from any call on until space is made', 'ENOSPC', 1_000_000],
-  ] as const) {
-    it(`keeps what it acknowledged when ${title}`, async () => {
-      const calls = await play(undefined);
-      assert.ok(calls > 20, `${calls} calls`);
-      const failures: string[] = [];
-      for (let at = 1 + (times % stride); at <= calls; at += stride) {
-        try {
-          await play({ at, times, errno });
-        } catch (error) {
-          failures.push(error instanceof Error ? error.message : String(error));
+const unnamed = nativeUnnamedFiles();
+const unnamedFiles = unnamed === undefined ? undefined : files.unnamed(unnamed);
+
+for (const [how, ways] of [
+  ['with messages sent out before they get their names', { writeOut: () => writeOut, unnamedFiles: () => undefined }],
+  ['with messages synced before they get their names', { writeOut: () => undefined, unnamedFiles: () => undefined }],
+  ['with messages without a name before', { writeOut: () => undefined, unnamedFiles: () => unnamedFiles }],
+] as const) {
+  describe(`a Maildir on a failing disk, ${how},`, { skip: how.includes('without') && unnamed === undefined }, () => {
+    for (const [title, errno, times] of [
+      ['every call that changes something ends with EIO once', 'EIO', 1],
+      ['every call that takes space ends with ENOSPC once', 'ENOSPC', 1],
+      ['the disk is full for 5 calls', 'ENOSPC', 5],
+      ['the disk is full from any call on until space is made', 'ENOSPC', 1_000_000],
+    ] as const) {
+      it(`keeps what it acknowledged when ${title}`, async () => {
+        const calls = await play(undefined, ways);
+        assert.ok(calls > 20, `${calls} calls`);
+        const failures: string[] = [];
+        for (let at = 1 + (times % stride); at <= calls; at += stride) {
+          try {
+            await play({ at, times, errno }, ways);
+          } catch (error) {
+            failures.push(error instanceof Error ? error.message : String(error));
+          }
         }
-      }
-      assert.deepEqual(failures, []);
-    });
-  }
-});
+        assert.deepEqual(failures, []);
+      });
+    }
+  });
+}

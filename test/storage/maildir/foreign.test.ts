@@ -377,9 +377,13 @@ describe('Saving to a Maildir', () => {
     const { StorageError } = await import('#storage/errors.js');
     const { MaildirMailbox } = await import('#storage/maildir/mailbox.js');
     assert.ok(mailbox instanceof MaildirMailbox);
-    const file = new TemporaryMessage(mailbox.box, 0, '/dev/full');
+    const file = new TemporaryMessage(
+      mailbox.box,
+      { seconds: 0, nowMs: undefined },
+      { isKept: true, folder: undefined, path: '/dev/full' },
+    );
     await file.write(Buffer.alloc(10));
-    await assert.rejects(file.end(true), (error) => error instanceof StorageError && error.code === 'no-space');
+    await assert.rejects(file.end(), (error) => error instanceof StorageError && error.code === 'no-space');
     assert.deepEqual(await readdir(join(folder, 'tmp')), []);
   });
 });

@@ -116,7 +116,12 @@ describe('A folder of a Maildir', { skip }, () => {
 describe('Saving where each folder is synced', { skip }, () => {
   it('keeps the folders of a mailbox open until it is given up, renamed or deleted', async () => {
     const syncs = new NotedSyncs();
-    await using world = await MaildirWorld.make({ fsync: 'optimized', syncs: () => syncs, writeOut: () => undefined });
+    await using world = await MaildirWorld.make({
+      fsync: 'optimized',
+      syncs: () => syncs,
+      writeOut: () => undefined,
+      unnamedFiles: () => undefined,
+    });
     const folders = (name: string): string[] => {
       const { mailDir } = world.paths(name);
       return openBelow(mailDir)

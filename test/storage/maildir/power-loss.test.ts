@@ -12,6 +12,7 @@ import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { createMaildirDriver } from '#storage/maildir/driver.js';
 import type { FsyncMode, MaildirOptions } from '#storage/maildir/options.js';
 import { poolSyncs } from '#util/disk-syncs.js';
+import { nativeUnnamedFiles } from '#util/unnamed-files.js';
 import type { WriteOut } from '#util/write-out.js';
 import {
   addFlags,
@@ -27,7 +28,7 @@ import {
   sync,
   uidsOf,
 } from '../../contract/world.js';
-import { PowerLoss } from '../../support/power-loss.js';
+import { PowerLoss, type Promised } from '../../support/power-loss.js';
 import { MaildirWorld } from './world.js';
 
 let model: PowerLoss | undefined;
@@ -101,11 +102,11 @@ async function withModel(
   fsync: FsyncMode,
   work: (world: MaildirWorld, a: Mailbox, b: Mailbox) => Promise<void>,
   options: Partial<MaildirOptions> = { writeOut: () => writeOut },
-  isOrdered = true,
+  promised: Promised = 'all-names',
 ): Promise<void> {
-  await using world = await MaildirWorld.make({ fsync, syncs: () => poolSyncs, ...options });
+  await using world = await MaildirWorld.make({ fsync, unnamedFiles: () => undefined, syncs: () => poolSyncs, ...options });
   const [a, b] = [await world.create('A'), await world.create('B')];
-  model = new PowerLoss(world.root, isOrdered);
+  model = new PowerLoss(world.root, promised);
   try {
     await work(world, a, b);
   } finally {
@@ -147,9 +148,11 @@ describe('When the power goes, a Maildir', () => {
   for (const [how, options] of [
     ['sent to the device', { writeOut: () => writeOut }],
     ['fsynced', { writeOut: () => undefined }],
+    ['fsynced in a file without a name', { writeOut: () => undefined, unnamedFiles: nativeUnnamedFiles }],
   ] as const) {
-    it(`shows no part of a message that was being saved, where octets are ${how} before the name`, () =>
-      withModel(
+    it(`shows no part of a message that was being saved, where octets are ${how} before the name`, (test) => {
+      if ('unnamedFiles' in options && nativeUnnamedFiles() === undefined) return test.skip();
+      return withModel(
         'optimized',
         async (world, a) => {
           const left: string[] = [];
@@ -167,28 +170,41 @@ describe('When the power goes, a Maildir', () => {
           assert.deepEqual(subjects.sort(), ['one', 'two', ...many].sort());
         },
         options,
-      ));
+      );
+    });
   }
 
-  it('has what was appended, copied and delivered where an fsync is about one file or folder alone', () =>
-    withModel(
-      'optimized',
-      async (world, a, b) => {
-        await append(a, textOf('one'));
-        assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one']);
-        await append(a, textOf('two'), { flags: seen });
-        assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one', `2 ${seen} two`]);
-        await using view = await openView(a, true);
-        await view.copy([1, 2], b, never);
-        assert.deepEqual(await messagesOf(world, 'B'), ['1 0 one', `2 ${seen} two`]);
-        await Promise.all([deliver(a, 'three'), deliver(b, 'three')]);
-        const found = await afterPowerLoss(world, ['A', 'B']);
-        assert.deepEqual(found.get('A')?.messages, ['1 0 one', `2 ${seen} two`, '3 0 three']);
-        assert.deepEqual(found.get('B')?.messages, ['1 0 one', `2 ${seen} two`, '3 0 three']);
-      },
-      { writeOut: () => undefined },
-      false,
-    ));
+  for (const [what, options, promised] of [
+    ['one file or folder alone', { writeOut: () => undefined }, 'file'],
+    ['a file and its own name', { writeOut: () => undefined, unnamedFiles: nativeUnnamedFiles }, 'own-name'],
+  ] as const) {
+    it(`has what was appended, copied and delivered where an fsync is about ${what}`, (test) => {
+      if ('unnamedFiles' in options && nativeUnnamedFiles() === undefined) return test.skip();
+      return withModel(
+        'optimized',
+        async (world, a, b) => {
+          await append(a, textOf('one'));
+          assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one']);
+          await append(a, textOf('two'), { flags: seen });
+          assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one', `2 ${seen} two`]);
+          await using view = await openView(a, true);
+          await view.copy([1, 2], b, never);
+          assert.deepEqual(await messagesOf(world, 'B'), ['1 0 one', `2 ${seen} two`]);
+          await Promise.all([deliver(a, 'three'), deliver(b, 'three')]);
+          const found = await afterPowerLoss(world, ['A', 'B']);
+          assert.deepEqual(found.get('A')?.messages, ['1 0 one', `2 ${seen} two`, '3 0 three']);
+          assert.deepEqual(found.get('B')?.messages, ['1 0 one', `2 ${seen} two`, '3 0 three']);
+          await using transaction = a.beginAppend('append');
+          for (const name of ['four', 'five']) await addMessage(transaction, textOf(name));
+          await Promise.all([transaction.commit(never), append(a, textOf('six')), deliver(a, 'seven')]);
+          const names = (await messagesOf(world, 'A')).map((message) => message.split(' ')[2]);
+          assert.deepEqual(names.sort(), ['five', 'four', 'one', 'seven', 'six', 'three', 'two']);
+        },
+        options,
+        promised,
+      );
+    });
+  }
 
   it('has what was delivered', () =>
     withModel('optimized', async (world, a) => {
