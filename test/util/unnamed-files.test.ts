@@ -26,7 +26,7 @@ function inFolder(work: (folder: string) => void): void {
   }
 }
 
-describe('A file without a name', { skip: nativeUnnamedFiles() === undefined }, () => {
+describe('A file without a name', { skip: nativeUnnamedFiles() === undefined && 'no koffi, or another platform' }, () => {
   const files = nativeUnnamedFiles();
   assert.ok(files);
 

@@ -1,5 +1,5 @@
 // The state of one mailbox as the index knows it: columns, names of keywords and suffixes, modseqs, expunge history, and stamps of the
-// Maildir files it was made from. It changes only through the `apply...` functions in log-record.ts, which are deterministic: processes that read
+// Maildir files it was made from. It changes only through `applyRecord` (apply-record.ts), which is deterministic: processes that read
 // the same log have the same state, modseqs included.
 import { KeywordTable } from '../keyword-table.js';
 import { Columns, rowBit, unknown32 } from './columns.js';
@@ -32,6 +32,11 @@ export const noStamps: Stamps = {
   uidList: noStamp,
   keywordsFile: noStamp,
 };
+
+/** The first modseq of an index made from nothing: microseconds, so that it is above everything an index lost earlier gave out. */
+export function freshModSeq(): number {
+  return Date.now() * 1000;
+}
 
 /** Keywords of one mailbox; far above what any client uses, far below what hurts. */
 export const maxKeywords = 1000;

@@ -3,11 +3,12 @@ import { constants } from 'node:fs';
 import type { Logger } from '#log/logger.js';
 import { takeDotLock } from '#util/dot-lock.js';
 import type { SlowWatch } from '#util/slow-watch.js';
+import { applyRecord, needsWholeColumns } from './apply-record.js';
 import { closeFile, IndexReads } from './index-reads.js';
 import type { IndexLimits, IndexState } from './index-state.js';
 import { LateFile } from './late-file.js';
 import { logHeaderBytes, nextRecord, parseLogHeader, recordAt } from './log-reader.js';
-import { applyRecord, needsWholeColumns, recordKind } from './log-record.js';
+import { recordKind } from './log-record.js';
 import {
   decodeSnapshot,
   decodeWithoutColumns,

@@ -21,14 +21,15 @@ import { privatePermissions } from '#util/file-permissions.js';
 import { statusOfOpen } from '#util/file-status.js';
 import { StorageError } from '../errors.js';
 import { appendBehind } from './append-behind.js';
+import { type Applied, applyRecord, isFact } from './apply-record.js';
 import { bootId } from './boot-id.js';
 import { type OpenLog, openLog, openLogId, pause, randomLogId, removeLog } from './index-files.js';
 import type { IndexOptions } from './index-options.js';
-import { IndexState } from './index-state.js';
+import { freshModSeq, IndexState } from './index-state.js';
 import { type LoadedIndex, loadIndex, wholeBelowBytes } from './load-index.js';
 import { type LogRange, readLogRange } from './log-range.js';
 import { logHeaderBytes, readRange } from './log-reader.js';
-import { type Applied, applyRecord, isFact, modSeqRecord, sealRecord } from './log-record.js';
+import { modSeqRecord, sealRecord } from './log-record.js';
 import { applyNewRows, type NewRows, newRowsRecords } from './new-rows.js';
 import { writeIndex } from './write-index.js';
 
@@ -42,11 +43,6 @@ const mostAppends = 1000;
 const neverIn = 'every log is replaced before a record gets into it';
 /** Publishing takes as long as writing a snapshot. */
 const publishWaitMs = 10_000;
-
-/** The first modseq of an index made from nothing: microseconds, so that it is above everything an index lost earlier gave out. */
-export function freshModSeq(): number {
-  return Date.now() * 1000;
-}
 
 let placeholder: IndexState | undefined;
 

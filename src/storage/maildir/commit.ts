@@ -1,8 +1,9 @@
 // Changes of a mailbox in its index, behind those of peers. The caller holds the mutex: where a peer has replaced the files they are read first, and `state`
 // is another object afterwards.
+
+import type { Applied } from '../index/apply-record.js';
 import type { CacheFile } from '../index/cache-file.js';
 import type { IndexState } from '../index/index-state.js';
-import type { Applied } from '../index/log-record.js';
 import type { MailboxIndex } from '../index/mailbox-index.js';
 import type { NewRows } from '../index/new-rows.js';
 

@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
+import { applyRecord } from '#storage/index/apply-record.js';
 import { emptyCachedMessage, encodeCacheHeader, encodeCacheRecord } from '#storage/index/cache-record.js';
 import { IndexState } from '#storage/index/index-state.js';
 import { inspectFile } from '#storage/index/inspect.js';
 import { encodeKeyBlock, encodeKeyFileHeader } from '#storage/index/key-file.js';
 import { encodeLogHeader, logHeaderBytes } from '#storage/index/log-reader.js';
-import { applyRecord, modSeqRecord, recentRecord, resetRecord } from '#storage/index/log-record.js';
+import { modSeqRecord, recentRecord, resetRecord } from '#storage/index/log-record.js';
 import { encodeSnapshot } from '#storage/index/snapshot.js';
 
 const bootId = Buffer.alloc(16, 7);
