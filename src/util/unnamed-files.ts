@@ -3,15 +3,15 @@
 // A file that is made in tmp/ and renamed changes three things on the disk besides itself: tmp/, which gets a name and loses it, and the folder it goes to. One
 // without a name changes the last alone, and a process that dies leaves nothing behind.
 //
-// Only for an ext4 that writes its names with the file (`writesNamesWithFile`): of others it has not been shown that they are faster, or keep what was
-// promised.
+// Only on ext4: of others it has not been shown that they are faster, or keep what was promised. Without a journal an fsync of the file makes its name
+// durable; with one, whatever makes the journal durable does.
 import { closeSync, constants as fileFlags, open, openSync, unlinkSync } from 'node:fs';
 import { constants } from 'node:os';
 import { dirname } from 'node:path';
 import { getSystemErrorName } from 'node:util';
 import { errnoOf } from './coded-error.js';
 import { openNativeLibraries } from './native-calls.js';
-import { deviceOf, writesNamesWithFile } from './write-out.js';
+import { deviceOf, isExt4 } from './write-out.js';
 
 export interface UnnamedFiles {
   /** Opens a new file for writing, which goes with its last descriptor. @param mode as of open(2) @throws system errors */
@@ -121,7 +121,7 @@ export function unnamedFilesAt(path: string): UnnamedFiles | undefined {
   const device = deviceOf(dirname(path));
   if (device === undefined) return undefined;
   if (known.has(device)) return known.get(device);
-  const native = writesNamesWithFile(device) ? nativeUnnamedFiles() : undefined;
+  const native = isExt4(device) ? nativeUnnamedFiles() : undefined;
   try {
     if (native !== undefined) tryOut(native, path);
     known.set(device, native);

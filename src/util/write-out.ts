@@ -35,30 +35,35 @@ type Promised =
   /** Nothing more than the file. */
   | 'file';
 
+interface FileSystem {
+  readonly type: string;
+  readonly promised: Promised;
+}
+
 /** By device number. */
-const known = new Map<number, Promised>();
+const known = new Map<number, FileSystem>();
 
 /** A short synchronous look, once for each file system. */
-function promisedOn(device: number): Promised {
-  let promised = known.get(device);
-  if (promised === undefined) {
+function fileSystemOn(device: number): FileSystem {
+  let fileSystem = known.get(device);
+  if (fileSystem === undefined) {
     const type = typeOfDevice(device) ?? '';
-    if (orderedTypes.has(type) && (type !== 'ext4' || hasJournal(device))) promised = 'all-names';
-    else promised = type === 'ext4' ? 'own-name' : 'file';
-    known.set(device, promised);
+    const keepsOrder = orderedTypes.has(type) && (type !== 'ext4' || hasJournal(device));
+    fileSystem = { type, promised: keepsOrder ? 'all-names' : type === 'ext4' ? 'own-name' : 'file' };
+    known.set(device, fileSystem);
   }
-  return promised;
+  return fileSystem;
 }
 
 /** Whether `WriteOut` and one fsync after the rename are enough for files in this folder. A short synchronous look. */
 export function keepsOrder(folder: string): boolean {
   const device = deviceOf(folder);
-  return device !== undefined && promisedOn(device) === 'all-names';
+  return device !== undefined && fileSystemOn(device).promised === 'all-names';
 }
 
-/** Whether an fsync of a file makes the name durable that it got last, and nothing tells more of the names: ext4 without a journal. @param device as stat(2) has it */
-export function writesNamesWithFile(device: number): boolean {
-  return promisedOn(device) === 'own-name';
+/** With a journal or without: either way an fsync of a file makes the name durable that it got last. @param device as stat(2) has it */
+export function isExt4(device: number): boolean {
+  return fileSystemOn(device).type === 'ext4';
 }
 
 /** As stat(2) has it; undefined: the folder is not there. */

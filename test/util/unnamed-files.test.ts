@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { nativeUnnamedFiles, unnamedFilesAt } from '#util/unnamed-files.js';
-import { deviceOf, writesNamesWithFile } from '#util/write-out.js';
+import { deviceOf, isExt4 } from '#util/write-out.js';
 
 function inFolder(work: (folder: string) => void): void {
   const folder = mkdtempSync(join(tmpdir(), 'roost-unnamed-'));
@@ -79,12 +79,12 @@ describe('A file without a name', { skip: nativeUnnamedFiles() === undefined && 
       assert.deepEqual(readdirSync(folder), ['there']);
     }));
 
-  it("is only used where a file's fsync writes its name, and the look at the file system leaves nothing behind", () =>
+  it('is only used on ext4, and the look at the file system leaves nothing behind', () =>
     inFolder((folder) => {
       mkdirSync(`${folder}/tmp`);
       const device = deviceOf(folder);
       assert.ok(device !== undefined);
-      const expected = writesNamesWithFile(device) ? files : undefined;
+      const expected = isExt4(device) ? files : undefined;
       assert.equal(unnamedFilesAt(`${folder}/missing/name`), undefined);
       assert.equal(unnamedFilesAt(`${folder}/tmp/name`), expected);
       assert.equal(unnamedFilesAt(`${folder}/tmp/name`), expected);

@@ -47,17 +47,22 @@ export class DiskOrder {
     return this.#syncs;
   }
 
+  /** An fsync of a file tells of its own name alone. */
+  get #isOwnName(): boolean {
+    return this.writeOut === undefined && this.unnamed !== undefined;
+  }
+
   /** Makes files that were written out, or had no name before, durable once they have their names. */
   get journal(): NameSyncs {
     const sync = (fd: number): Promise<void> => this.syncs.file(fd);
-    this.#journal ??= this.unnamed === undefined ? journalOf(`${this.#paths().mailDir}/tmp`, sync) : ownNameSyncs(sync);
+    this.#journal ??= this.#isOwnName ? ownNameSyncs(sync) : journalOf(`${this.#paths().mailDir}/tmp`, sync);
     return this.#journal;
   }
 
   /** A folder's fsync does not run beside those of files in it that are to make their names durable. */
   get folderSyncs(): DiskSyncs {
     const { syncs } = this;
-    return this.unnamed === undefined ? syncs : { file: (fd) => this.journal.request(fd), data: (fd) => syncs.data(fd) };
+    return !this.#isOwnName ? syncs : { file: (fd) => this.journal.request(fd), data: (fd) => syncs.data(fd) };
   }
 
   /** What makes a uidlist that became longer durable does so for all names that were changed before: one file system, which keeps the order. */

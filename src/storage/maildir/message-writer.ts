@@ -5,8 +5,8 @@
 // wait for the journal of the file system to be written (ext4): for a while after that has taken long, files are made off the event loop, too.
 //
 // Where the file system keeps the order (util/write-out.ts), the octets are only sent to the device here, and one fsync under the final name makes both
-// durable. Where a file's fsync writes the name it got last, the file has none before it is whole (util/unnamed-files.ts), and is fsynced here and once it has
-// its name. Elsewhere the file is fsynced here and the folder later.
+// durable. Elsewhere the file is fsynced here; where that writes the name it got last, once more when it has one, and else the folder later. On ext4 the
+// file of a message that comes alone has no name before it is whole (util/unnamed-files.ts).
 import { close, closeSync, futimesSync, mkdirSync, open, openSync, rmdirSync, statSync, unlinkSync, writev, writevSync } from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { givePermissions } from '#util/file-permissions.js';
@@ -93,7 +93,7 @@ export class TemporaryMessage {
 
   /** The file is whole, also after a loss of power, once it has its final name. Whether it is there then says `sync`. */
   async end(): Promise<void> {
-    const writeOut = this.#isKept && this.#unnamed === undefined ? this.#box.disk.writeOut : undefined;
+    const writeOut = this.#isKept ? this.#box.disk.writeOut : undefined;
     const isSynced = this.#box.options.fsync !== 'never';
     if (this.#pendingBytes >= flushBytes / 2) await this.#flush();
     try {

@@ -237,7 +237,8 @@ const unnamedFiles = unnamed === undefined ? undefined : files.unnamed(unnamed);
 for (const [how, ways] of [
   ['with messages sent out before they get their names', { writeOut: () => writeOut, unnamedFiles: () => undefined }],
   ['with messages synced before they get their names', { writeOut: () => undefined, unnamedFiles: () => undefined }],
-  ['with messages without a name before', { writeOut: () => undefined, unnamedFiles: () => unnamedFiles }],
+  ['with messages synced without a name before', { writeOut: () => undefined, unnamedFiles: () => unnamedFiles }],
+  ['with messages sent out without a name before', { writeOut: () => writeOut, unnamedFiles: () => unnamedFiles }],
 ] as const) {
   describe(`a Maildir on a failing disk, ${how},`, { skip: how.includes('without') && unnamed === undefined && noUnnamedFiles }, () => {
     for (const [title, errno, times] of [

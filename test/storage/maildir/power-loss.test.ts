@@ -4,7 +4,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { mkdtemp } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { after, describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { silentLogger } from '#log/logger.js';
 import { unlimitedQuota } from '#storage/driver.js';
@@ -98,13 +98,16 @@ const writeOut: WriteOut = async (fd) => {
   model?.sentOut(fd);
 };
 
+/** How messages are made where a test does not say it. */
+let unnamedFiles: MaildirOptions['unnamedFiles'] = () => undefined;
+
 async function withModel(
   fsync: FsyncMode,
   work: (world: MaildirWorld, a: Mailbox, b: Mailbox) => Promise<void>,
   options: Partial<MaildirOptions> = { writeOut: () => writeOut },
   promised: Promised = 'all-names',
 ): Promise<void> {
-  await using world = await MaildirWorld.make({ fsync, unnamedFiles: () => undefined, syncs: () => poolSyncs, ...options });
+  await using world = await MaildirWorld.make({ fsync, unnamedFiles, syncs: () => poolSyncs, ...options });
   const [a, b] = [await world.create('A'), await world.create('B')];
   model = new PowerLoss(world.root, promised);
   try {
@@ -118,156 +121,163 @@ async function messagesOf(world: MaildirWorld, name: string): Promise<readonly s
   return (await afterPowerLoss(world, [name])).get(name)?.messages ?? [];
 }
 
-describe('When the power goes, a Maildir', () => {
-  it('has what APPEND acknowledged, with its UID and flags', () =>
-    withModel('optimized', async (world, a) => {
-      const told: string[] = [];
-      for (const [index, name] of ['one', 'two', 'three'].entries()) {
-        const flags = index === 1 ? seen : 0;
-        told.push(`${await append(a, textOf(name), { flags })} ${flags} ${name}`);
-        const found = await afterPowerLoss(world, ['A']);
-        assert.deepEqual(found.get('A'), { uidValidity: a.uidValidity, messages: told });
-      }
-    }));
+for (const [how, files] of [
+  ['in tmp/', (): undefined => undefined],
+  ['without a name', nativeUnnamedFiles],
+] as const)
+  describe(`When the power goes, a Maildir whose messages are made ${how}`, {
+    skip: how !== 'in tmp/' && nativeUnnamedFiles() === undefined && 'no koffi, or another platform',
+  }, () => {
+    before(() => {
+      unnamedFiles = files;
+    });
 
-  it('waits for one fsync only, where the file system keeps the order', () =>
-    withModel('optimized', async (world, a, b) => {
-      const syncsOf = async (work: () => Promise<unknown>): Promise<number> => {
+    it('has what APPEND acknowledged, with its UID and flags', () =>
+      withModel('optimized', async (world, a) => {
+        const told: string[] = [];
+        for (const [index, name] of ['one', 'two', 'three'].entries()) {
+          const flags = index === 1 ? seen : 0;
+          told.push(`${await append(a, textOf(name), { flags })} ${flags} ${name}`);
+          const found = await afterPowerLoss(world, ['A']);
+          assert.deepEqual(found.get('A'), { uidValidity: a.uidValidity, messages: told });
+        }
+      }));
+
+    it('waits for one fsync only, where the file system keeps the order', () =>
+      withModel('optimized', async (world, a, b) => {
+        const syncsOf = async (work: () => Promise<unknown>): Promise<number> => {
+          const before = model?.syncs ?? 0;
+          await work();
+          return (model?.syncs ?? 0) - before;
+        };
+        assert.equal(await syncsOf(() => append(a, textOf('one'))), 1);
+        assert.equal(await syncsOf(() => append(a, textOf('two'), { flags: seen })), 1);
+        await using view = await openView(a);
+        assert.equal(await syncsOf(() => view.copy([1, 2], b, never)), 1);
+        assert.equal(await syncsOf(() => deliver(b, 'three')), 1);
+        assert.deepEqual(await messagesOf(world, 'B'), ['1 0 one', `2 ${seen} two`, '3 0 three']);
+      }));
+
+    for (const [how, options] of [
+      ['sent to the device', { writeOut: () => writeOut }],
+      ['fsynced', { writeOut: () => undefined }],
+    ] as const) {
+      it(`shows no part of a message that was being saved, where octets are ${how} before the name`, () =>
+        withModel(
+          'optimized',
+          async (world, a) => {
+            const left: string[] = [];
+            if (model !== undefined) model.onSync = () => left.push(leftNow());
+            await append(a, textOf('one'), { flags: seen });
+            await deliver(a, 'two');
+            await using transaction = a.beginAppend('append');
+            const many = Array.from({ length: 20 }, (_, index) => `number ${index}`);
+            for (const name of many) await addMessage(transaction, textOf(name));
+            await transaction.commit(never);
+            if (model !== undefined) model.onSync = undefined;
+            assert.ok(left.length > 4, `${left.length} syncs`);
+            for (const folder of left) await foundIn(folder, world, ['A']);
+            const subjects = (await messagesOf(world, 'A')).map((message) => message.split(' ').slice(2).join(' '));
+            assert.deepEqual(subjects.sort(), ['one', 'two', ...many].sort());
+          },
+          options,
+        ));
+    }
+
+    for (const [what, options, promised] of [
+      ['one file or folder alone', { writeOut: () => undefined, unnamedFiles: () => undefined }, 'file'],
+      ['a file and its own name', { writeOut: () => undefined, unnamedFiles: nativeUnnamedFiles }, 'own-name'],
+    ] as const) {
+      it(`has what was appended, copied and delivered where an fsync is about ${what}`, (test) => {
+        if ('unnamedFiles' in options && nativeUnnamedFiles() === undefined) return test.skip('no koffi, or another platform');
+        return withModel(
+          'optimized',
+          async (world, a, b) => {
+            await append(a, textOf('one'));
+            assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one']);
+            await append(a, textOf('two'), { flags: seen });
+            assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one', `2 ${seen} two`]);
+            await using view = await openView(a, true);
+            await view.copy([1, 2], b, never);
+            assert.deepEqual(await messagesOf(world, 'B'), ['1 0 one', `2 ${seen} two`]);
+            await Promise.all([deliver(a, 'three'), deliver(b, 'three')]);
+            const found = await afterPowerLoss(world, ['A', 'B']);
+            assert.deepEqual(found.get('A')?.messages, ['1 0 one', `2 ${seen} two`, '3 0 three']);
+            assert.deepEqual(found.get('B')?.messages, ['1 0 one', `2 ${seen} two`, '3 0 three']);
+            await using transaction = a.beginAppend('append');
+            for (const name of ['four', 'five']) await addMessage(transaction, textOf(name));
+            await Promise.all([transaction.commit(never), append(a, textOf('six')), deliver(a, 'seven')]);
+            const names = (await messagesOf(world, 'A')).map((message) => message.split(' ')[2]);
+            assert.deepEqual(names.sort(), ['five', 'four', 'one', 'seven', 'six', 'three', 'two']);
+          },
+          options,
+          promised,
+        );
+      });
+    }
+
+    it('has what was delivered', () =>
+      withModel('optimized', async (world, a) => {
+        await deliver(a, 'one');
+        assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one']);
+      }));
+
+    it('has what was delivered to many at once, with an fsync for all who wait for one', () =>
+      withModel('optimized', async (world, a, b) => {
+        const boxes = [a, b, await world.create('C'), await world.create('D'), await world.create('E')];
+        const names = ['A', 'B', 'C', 'D', 'E'];
         const before = model?.syncs ?? 0;
-        await work();
-        return (model?.syncs ?? 0) - before;
-      };
-      assert.equal(await syncsOf(() => append(a, textOf('one'))), 1);
-      assert.equal(await syncsOf(() => append(a, textOf('two'), { flags: seen })), 1);
-      await using view = await openView(a);
-      assert.equal(await syncsOf(() => view.copy([1, 2], b, never)), 1);
-      assert.equal(await syncsOf(() => deliver(b, 'three')), 1);
-      assert.deepEqual(await messagesOf(world, 'B'), ['1 0 one', `2 ${seen} two`, '3 0 three']);
-    }));
+        await Promise.all(
+          boxes.map(async (box, index) => {
+            await deliver(box, `to ${names[index]}`);
+            // Each as soon as it is told.
+            assert.deepEqual(await messagesOf(world, names[index] ?? ''), [`1 0 to ${names[index]}`]);
+          }),
+        );
+        assert.ok((model?.syncs ?? 0) - before < boxes.length, `${model?.syncs} syncs`);
+      }));
 
-  for (const [how, options] of [
-    ['sent to the device', { writeOut: () => writeOut }],
-    ['fsynced', { writeOut: () => undefined }],
-    ['fsynced in a file without a name', { writeOut: () => undefined, unnamedFiles: nativeUnnamedFiles }],
-  ] as const) {
-    it(`shows no part of a message that was being saved, where octets are ${how} before the name`, (test) => {
-      if ('unnamedFiles' in options && nativeUnnamedFiles() === undefined) return test.skip('no koffi, or another platform');
-      return withModel(
-        'optimized',
-        async (world, a) => {
-          const left: string[] = [];
-          if (model !== undefined) model.onSync = () => left.push(leftNow());
-          await append(a, textOf('one'), { flags: seen });
-          await deliver(a, 'two');
-          await using transaction = a.beginAppend('append');
-          const many = Array.from({ length: 20 }, (_, index) => `number ${index}`);
-          for (const name of many) await addMessage(transaction, textOf(name));
-          await transaction.commit(never);
-          if (model !== undefined) model.onSync = undefined;
-          assert.ok(left.length > 4, `${left.length} syncs`);
-          for (const folder of left) await foundIn(folder, world, ['A']);
-          const subjects = (await messagesOf(world, 'A')).map((message) => message.split(' ').slice(2).join(' '));
-          assert.deepEqual(subjects.sort(), ['one', 'two', ...many].sort());
-        },
-        options,
-      );
-    });
-  }
+    it('gives a delivered message no other UID than a client was told', () =>
+      withModel('optimized', async (world, a) => {
+        const names = ['one', 'two', 'three', 'four'];
+        for (const name of names) await deliver(a, name);
+        await using view: MailboxView = await openView(a);
+        assert.deepEqual(uidsOf(view), [1, 2, 3, 4]);
+        await expunge(view, [1]);
+        // Makes the expunge durable, too.
+        await deliver(a, 'five');
+        assert.deepEqual(await messagesOf(world, 'A'), ['2 0 two', '3 0 three', '4 0 four', '5 0 five']);
+        await sync(view);
+        await deliver(a, 'six');
+        assert.deepEqual(await messagesOf(world, 'A'), ['2 0 two', '3 0 three', '4 0 four', '5 0 five', '6 0 six']);
+      }));
 
-  for (const [what, options, promised] of [
-    ['one file or folder alone', { writeOut: () => undefined }, 'file'],
-    ['a file and its own name', { writeOut: () => undefined, unnamedFiles: nativeUnnamedFiles }, 'own-name'],
-  ] as const) {
-    it(`has what was appended, copied and delivered where an fsync is about ${what}`, (test) => {
-      if ('unnamedFiles' in options && nativeUnnamedFiles() === undefined) return test.skip('no koffi, or another platform');
-      return withModel(
-        'optimized',
-        async (world, a, b) => {
-          await append(a, textOf('one'));
-          assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one']);
-          await append(a, textOf('two'), { flags: seen });
-          assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one', `2 ${seen} two`]);
-          await using view = await openView(a, true);
-          await view.copy([1, 2], b, never);
-          assert.deepEqual(await messagesOf(world, 'B'), ['1 0 one', `2 ${seen} two`]);
-          await Promise.all([deliver(a, 'three'), deliver(b, 'three')]);
-          const found = await afterPowerLoss(world, ['A', 'B']);
-          assert.deepEqual(found.get('A')?.messages, ['1 0 one', `2 ${seen} two`, '3 0 three']);
-          assert.deepEqual(found.get('B')?.messages, ['1 0 one', `2 ${seen} two`, '3 0 three']);
-          await using transaction = a.beginAppend('append');
-          for (const name of ['four', 'five']) await addMessage(transaction, textOf(name));
-          await Promise.all([transaction.commit(never), append(a, textOf('six')), deliver(a, 'seven')]);
-          const names = (await messagesOf(world, 'A')).map((message) => message.split(' ')[2]);
-          assert.deepEqual(names.sort(), ['five', 'four', 'one', 'seven', 'six', 'three', 'two']);
-        },
-        options,
-        promised,
-      );
-    });
-  }
+    it('has what COPY and MOVE acknowledged', () =>
+      withModel('optimized', async (world, a, b) => {
+        await append(a, textOf('one'));
+        await append(a, textOf('two'), { flags: seen });
+        await using view = await openView(a);
+        await view.copy([1], b, never);
+        assert.deepEqual(await messagesOf(world, 'B'), ['1 0 one']);
+        await view.move([2], b, never);
+        const found = await afterPowerLoss(world, ['A', 'B']);
+        assert.deepEqual(found.get('B')?.messages, ['1 0 one', `2 ${seen} two`]);
+        assert.deepEqual(found.get('A')?.messages, ['1 0 one']);
+      }));
 
-  it('has what was delivered', () =>
-    withModel('optimized', async (world, a) => {
-      await deliver(a, 'one');
-      assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one']);
-    }));
+    it('has flags and expunges where mail_fsync is always', () =>
+      withModel('always', async (world, a) => {
+        for (const name of ['one', 'two', 'three']) await append(a, textOf(name));
+        await using view = await openView(a);
+        await addFlags(view, [1], flagged);
+        assert.deepEqual(await messagesOf(world, 'A'), [`1 ${flagged} one`, '2 0 two', '3 0 three']);
+        await expunge(view, [2]);
+        assert.deepEqual(await messagesOf(world, 'A'), [`1 ${flagged} one`, '3 0 three']);
+      }));
 
-  it('has what was delivered to many at once, with an fsync for all who wait for one', () =>
-    withModel('optimized', async (world, a, b) => {
-      const boxes = [a, b, await world.create('C'), await world.create('D'), await world.create('E')];
-      const names = ['A', 'B', 'C', 'D', 'E'];
-      const before = model?.syncs ?? 0;
-      await Promise.all(
-        boxes.map(async (box, index) => {
-          await deliver(box, `to ${names[index]}`);
-          // Each as soon as it is told.
-          assert.deepEqual(await messagesOf(world, names[index] ?? ''), [`1 0 to ${names[index]}`]);
-        }),
-      );
-      assert.ok((model?.syncs ?? 0) - before < boxes.length, `${model?.syncs} syncs`);
-    }));
-
-  it('gives a delivered message no other UID than a client was told', () =>
-    withModel('optimized', async (world, a) => {
-      const names = ['one', 'two', 'three', 'four'];
-      for (const name of names) await deliver(a, name);
-      await using view: MailboxView = await openView(a);
-      assert.deepEqual(uidsOf(view), [1, 2, 3, 4]);
-      await expunge(view, [1]);
-      // Makes the expunge durable, too.
-      await deliver(a, 'five');
-      assert.deepEqual(await messagesOf(world, 'A'), ['2 0 two', '3 0 three', '4 0 four', '5 0 five']);
-      await sync(view);
-      await deliver(a, 'six');
-      assert.deepEqual(await messagesOf(world, 'A'), ['2 0 two', '3 0 three', '4 0 four', '5 0 five', '6 0 six']);
-    }));
-
-  it('has what COPY and MOVE acknowledged', () =>
-    withModel('optimized', async (world, a, b) => {
-      await append(a, textOf('one'));
-      await append(a, textOf('two'), { flags: seen });
-      await using view = await openView(a);
-      await view.copy([1], b, never);
-      assert.deepEqual(await messagesOf(world, 'B'), ['1 0 one']);
-      await view.move([2], b, never);
-      const found = await afterPowerLoss(world, ['A', 'B']);
-      assert.deepEqual(found.get('B')?.messages, ['1 0 one', `2 ${seen} two`]);
-      assert.deepEqual(found.get('A')?.messages, ['1 0 one']);
-    }));
-
-  it('has flags and expunges where mail_fsync is always', () =>
-    withModel('always', async (world, a) => {
-      for (const name of ['one', 'two', 'three']) await append(a, textOf(name));
-      await using view = await openView(a);
-      await addFlags(view, [1], flagged);
-      assert.deepEqual(await messagesOf(world, 'A'), [`1 ${flagged} one`, '2 0 two', '3 0 three']);
-      await expunge(view, [2]);
-      assert.deepEqual(await messagesOf(world, 'A'), [`1 ${flagged} one`, '3 0 three']);
-    }));
-
-  it('is lost without fsync: the model forgets what it should', () =>
-    withModel('never', async (world, a) => {
-      await append(a, textOf('one'));
-      assert.deepEqual(await messagesOf(world, 'A'), []);
-    }));
-});
+    it('is lost without fsync: the model forgets what it should', () =>
+      withModel('never', async (world, a) => {
+        await append(a, textOf('one'));
+        assert.deepEqual(await messagesOf(world, 'A'), []);
+      }));
+  });
