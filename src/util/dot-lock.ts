@@ -29,8 +29,6 @@ export const dotLockTouchMs = 10_000;
 const breakingMs = 10_000;
 /** How far behind the time of a lock's file may be when the lock is taken. */
 const touchedEnoughMs = 1_000;
-/** A lock that has been held for less is ours: while its owner lives it may be broken only when it is older than `dotLockStaleMs`. */
-const surelyOursMs = 1_000;
 const firstPollMs = 2;
 const longestPollMs = 50;
 
@@ -54,9 +52,6 @@ export class DotLock {
   static readonly #allTouches = new Deadlines<DotLock>(dotLockTouchMs, (lock) => lock.touch());
   readonly #touches: Deadlines<DotLock>;
   readonly #inode: bigint;
-  readonly #takenAtMs = Date.now();
-  /** The same by a clock that nobody sets. */
-  readonly #takenAt = performance.now();
   #nextTouch: Deadline;
   #isReleased = false;
 
@@ -68,7 +63,7 @@ export class DotLock {
     this.#nextTouch = touches.add(this);
   }
 
-  /** False when the lock was broken by another process, which believed us dead. */
+  /** False when another process has broken the lock, which believed us dead, or has deleted the mailbox. */
   get isStillOurs(): boolean {
     return !this.#isReleased && statSync(this.lockPath, { bigint: true, throwIfNoEntry: false })?.ino === this.#inode;
   }
@@ -84,7 +79,7 @@ export class DotLock {
   release(): void {
     if (this.#isReleased) return;
     this.#nextTouch.cancel();
-    const isOurs = this.#isFresh || this.isStillOurs;
+    const isOurs = this.isStillOurs;
     this.#isReleased = true;
     // A disk that fails once must not keep everybody out until the lock is stale; failing for good, it is no worse than a dead owner's.
     if (isOurs && !removed(this.lockPath)) removed(this.lockPath);
@@ -92,11 +87,6 @@ export class DotLock {
 
   [Symbol.dispose](): void {
     this.release();
-  }
-
-  /** By both clocks: one may have been set, and the process suspended, while others thought it too old. */
-  get #isFresh(): boolean {
-    return performance.now() - this.#takenAt < surelyOursMs && Math.abs(Date.now() - this.#takenAtMs) < surelyOursMs;
   }
 }
 

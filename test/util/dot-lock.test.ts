@@ -103,24 +103,17 @@ describe('Dot lock', () => {
       assert.deepEqual(await readdir(folder), []);
     }));
 
-  for (const { title, clock, laterMs } of [
-    { title: 'while this process was suspended', clock: performance, laterMs: 121_000 },
-    { title: 'because the clock was set forward', clock: Date, laterMs: 121_000 },
-    { title: 'because the clock was set forward, before it was set back', clock: Date, laterMs: -3_600_000 },
-  ]) {
-    it(`does not remove a lock that was broken and taken by somebody else ${title}`, (test) =>
-      inFolder(async (path) => {
-        const lock = await takeDotLock(path, { timeoutMs: 1000 });
-        // Kept under another name, so that its inode is not given to the new lock.
-        await rename(`${path}.lock`, `${path}.old`);
-        await writeFile(`${path}.lock`, '1:elsewhere');
-        assert.equal(lock.isStillOurs, false);
-        const now = clock.now();
-        test.mock.method(clock, 'now', () => now + laterMs);
-        lock.release();
-        assert.equal(existsSync(`${path}.lock`), true);
-      }));
-  }
+  // The mailbox may have been deleted and made anew, and locked by another process, within a moment.
+  it('does not remove a lock that somebody else has taken, however short its own was held', () =>
+    inFolder(async (path) => {
+      const lock = await takeDotLock(path, { timeoutMs: 1000 });
+      // Kept under another name, so that its inode is not given to the new lock.
+      await rename(`${path}.lock`, `${path}.old`);
+      await writeFile(`${path}.lock`, '1:elsewhere');
+      assert.equal(lock.isStillOurs, false);
+      lock.release();
+      assert.equal(existsSync(`${path}.lock`), true);
+    }));
 
   it('is touched again and again while it is held, so that nobody takes it for stale', () =>
     inFolder(async (path) => {
