@@ -40,22 +40,24 @@ export interface QuotaSave extends Disposable {
   /**
    * Asks for room before octets are taken, each time for the running total of the save. Octets are RFC822.SIZE.
    * @param largest octets of the largest of the messages, where it is not their sum
+   * @returns undefined when there is nothing to wait for
    * @throws StorageError `over-quota` (or `too-big`)
    */
-  reserve(bytes: number, messages: number, largest?: number): Promise<void>;
+  reserve(bytes: number, messages: number, largest?: number): Promise<void> | undefined;
   /**
    * When everything has been reserved, right before the messages get their names. Near a limit this waits for the account's turn among all processes,
    * and looks again; until the save ends nobody else saves there.
+   * @returns undefined when there is nothing to wait for
    * @throws StorageError `over-quota`, `in-use`
    */
-  settle(signal: AbortSignal): Promise<void>;
+  settle(signal: AbortSignal): Promise<void> | undefined;
   /** Counts what was saved, and ends. Never throws; failures are logged. */
   commit(bytes: number, messages: number): void;
 }
 
 const unlimitedSave: QuotaSave = {
-  reserve: async () => undefined,
-  settle: async () => undefined,
+  reserve: () => undefined,
+  settle: () => undefined,
   commit: () => undefined,
   [Symbol.dispose]: () => undefined,
 };

@@ -35,8 +35,8 @@ export interface AppendOptions {
 
 /** Receives one message. `write` copies nothing: do not reuse the chunk. */
 export interface MessageWriter {
-  /** Resolves when more may be written (back-pressure). */
-  write(chunk: Uint8Array): Promise<void>;
+  /** Resolves when more may be written (back-pressure); undefined: at once. Never throws. */
+  write(chunk: Uint8Array): Promise<void> | undefined;
   /** No more octets. The message becomes visible at commit. */
   end(): Promise<void>;
 }
@@ -62,8 +62,11 @@ export interface AppendResult {
  * idempotent, and do nothing after a commit that succeeded.
  */
 export interface AppendTransaction extends AsyncDisposable {
-  /** @throws StorageError `over-quota`, `too-big`, `read-only`, `limit` (a new keyword when no more can be created, or one too long) */
-  add(options: AppendOptions, signal: AbortSignal): Promise<MessageWriter>;
+  /**
+   * At once where nothing has to be waited for; a failure is always a promise.
+   * @throws StorageError `over-quota`, `too-big`, `read-only`, `limit` (a new keyword when no more can be created, or one too long)
+   */
+  add(options: AppendOptions, signal: AbortSignal): MessageWriter | Promise<MessageWriter>;
   /** Resolves once messages and directory entries are durable (mail_fsync). @throws StorageError */
   commit(signal: AbortSignal): Promise<AppendResult>;
   abort(): Promise<void>;

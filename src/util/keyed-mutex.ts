@@ -12,13 +12,18 @@ export class Mutex {
     return this.#isHeld;
   }
 
+  /** Without waiting. @returns undefined while somebody holds it */
+  acquireNow(): Release | undefined {
+    if (this.#isHeld) return undefined;
+    this.#isHeld = true;
+    return this.#releaser();
+  }
+
   /** @throws the signal's reason when it aborts before the lock is held */
   acquire(signal?: AbortSignal): Promise<Release> {
     signal?.throwIfAborted();
-    if (!this.#isHeld) {
-      this.#isHeld = true;
-      return Promise.resolve(this.#releaser());
-    }
+    const release = this.acquireNow();
+    if (release !== undefined) return Promise.resolve(release);
     return new Promise((resolve, reject) => {
       const wake = (): void => {
         signal?.removeEventListener('abort', onAbort);

@@ -104,7 +104,9 @@ export async function contentOf(view: MailboxView, seq: number): Promise<Buffer>
   return readAll(await view.openMessage(seq, never));
 }
 
-export async function rejectsWith(work: Promise<unknown>, code: StorageCode): Promise<void> {
+/** @param work what a call gave that may also have given a value at once: a failure is a promise */
+export async function rejectsWith(work: unknown, code: StorageCode): Promise<void> {
+  assert.ok(work instanceof Promise, `expected StorageError ${code}, got a value`);
   await assert.rejects(work, (error: unknown) => {
     assert.ok(error instanceof StorageError, `expected StorageError ${code}, got ${String(error)}`);
     assert.equal(error.code, code);

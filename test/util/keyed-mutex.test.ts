@@ -26,6 +26,19 @@ describe('Mutex', () => {
     assert.equal(mutex.isHeld, false);
   });
 
+  it('is not taken at once from who holds it, nor from who waits', async () => {
+    const mutex = new Mutex();
+    const release = mutex.acquireNow();
+    assert.ok(release !== undefined);
+    assert.equal(mutex.acquireNow(), undefined);
+    const waiting = mutex.acquire();
+    release();
+    assert.equal(mutex.acquireNow(), undefined);
+    (await waiting)();
+    mutex.acquireNow()?.();
+    assert.equal(mutex.isHeld, false);
+  });
+
   it('is free again after work that throws', async () => {
     const mutex = new Mutex();
     await assert.rejects(

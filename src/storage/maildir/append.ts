@@ -37,6 +37,7 @@ interface PendingMessage {
   readonly file: TemporaryMessage;
   readonly options: AppendOptions;
   readonly dateSeconds: number;
+  isEnded: boolean;
 }
 
 export class MaildirAppend implements AppendTransaction {
@@ -54,33 +55,24 @@ export class MaildirAppend implements AppendTransaction {
     this.#kind = kind;
   }
 
-  async add(options: AppendOptions, signal: AbortSignal): Promise<MessageWriter> {
-    return this.#step(async () => {
-      if (this.#writing !== undefined) throw new StorageError('cannot', 'the previous message of the transaction has not ended');
-      const { box, isReadOnly, name } = this.#target;
-      signal.throwIfAborted();
-      box.checkExists();
-      if (isReadOnly) throw new StorageError('read-only', `mailbox ${name} is read-only`);
-      if (options.flags.keywords.length > 0) {
-        await this.#target.ready(signal);
-        const others = this.#messages.flatMap((message) => message.options.flags.keywords);
-        box.state.keywords.checkCreatable([...others, ...options.flags.keywords]);
-      }
-      if (options.expectedBytes !== undefined) await this.#reserve(options.expectedBytes);
-      const nowMs = options.internalDateMs === undefined ? Date.now() : undefined;
-      const dateSeconds = Math.min(0xfffffffe, Math.max(0, Math.floor((options.internalDateMs ?? nowMs ?? 0) / 1000)));
-      const file = new TemporaryMessage(box, { seconds: dateSeconds, nowMs }, this.#placeOf(options));
-      this.#writing = file;
-      return this.#writer({ file, options, dateSeconds });
-    });
+  add(options: AppendOptions, signal: AbortSignal): MessageWriter | Promise<MessageWriter> {
+    if (this.#state !== 'open') return Promise.reject(this.#notOpen());
+    try {
+      const prepared = this.#prepare(options, signal);
+      return prepared === undefined ? this.#begin(options) : this.#beginAfter(prepared, options);
+    } catch (error) {
+      return Promise.reject(this.#failed(error));
+    }
   }
 
   async commit(signal: AbortSignal): Promise<AppendResult> {
-    return this.#step(async () => {
+    if (this.#state !== 'open') throw this.#notOpen();
+    try {
       if (this.#writing !== undefined) throw new StorageError('cannot', 'the last message of the transaction has not ended');
       signal.throwIfAborted();
       const { box } = this.#target;
-      await this.#room.settle(signal);
+      const settled = this.#room.settle(signal);
+      if (settled !== undefined) await settled;
       box.checkExists();
       const uids = this.#kind === 'deliver' ? await this.#deliver(signal) : await this.#append(signal);
       this.#state = 'done';
@@ -88,7 +80,9 @@ export class MaildirAppend implements AppendTransaction {
       this.#room.commit(this.#bytes, this.#messages.length);
       this.#messages = [];
       return { uidValidity: box.state.uidValidity, uids };
-    });
+    } catch (error) {
+      throw this.#failed(error);
+    }
   }
 
   async abort(): Promise<void> {
@@ -102,7 +96,7 @@ export class MaildirAppend implements AppendTransaction {
 
   async #append(signal: AbortSignal): Promise<readonly Uid[]> {
     if (this.#messages.length === 0) return [];
-    await this.#target.ready(signal);
+    if (!this.#target.box.isLoaded) await this.#target.ready(signal);
     const incoming = this.#messages.map(
       ({ file, options, dateSeconds }): IncomingMessage => ({
         source: file.source,
@@ -171,44 +165,90 @@ export class MaildirAppend implements AppendTransaction {
     this.#messages = [];
   }
 
-  /** A failure anywhere loses the whole transaction. */
-  async #step<Result>(work: () => Promise<Result>): Promise<Result> {
-    if (this.#state !== 'open') throw new StorageError('cannot', `append transaction is ${this.#state}`);
+  #notOpen(): StorageError {
+    return new StorageError('cannot', `append transaction is ${this.#state}`);
+  }
+
+  /** A failure anywhere loses the whole transaction. @returns what is told of it */
+  #failed(error: unknown): unknown {
+    this.#state = 'failed';
+    this.#discard();
+    return this.#target.box.orGone(error);
+  }
+
+  /** @returns undefined when nothing has to be waited for */
+  #prepare({ flags, expectedBytes }: AppendOptions, signal: AbortSignal): Promise<void> | undefined {
+    if (this.#writing !== undefined) throw new StorageError('cannot', 'the previous message of the transaction has not ended');
+    const { box, isReadOnly, name } = this.#target;
+    signal.throwIfAborted();
+    box.checkExists();
+    if (isReadOnly) throw new StorageError('read-only', `mailbox ${name} is read-only`);
+    if (flags.keywords.length > 0) return this.#prepareKeywords(flags.keywords, expectedBytes, signal);
+    return expectedBytes === undefined ? undefined : this.#reserve(expectedBytes);
+  }
+
+  async #prepareKeywords(keywords: readonly string[], expectedBytes: number | undefined, signal: AbortSignal): Promise<void> {
+    await this.#target.ready(signal);
+    const others = this.#messages.flatMap((message) => message.options.flags.keywords);
+    this.#target.box.state.keywords.checkCreatable([...others, ...keywords]);
+    if (expectedBytes !== undefined) await this.#reserve(expectedBytes);
+  }
+
+  async #beginAfter(prepared: Promise<void>, options: AppendOptions): Promise<MessageWriter> {
     try {
-      return await work();
+      await prepared;
+      return this.#begin(options);
     } catch (error) {
-      this.#state = 'failed';
-      this.#discard();
-      throw this.#target.box.orGone(error);
+      throw this.#failed(error);
     }
   }
 
-  async #reserve(messageBytes: number): Promise<void> {
-    await this.#room.reserve(this.#bytes + messageBytes, this.#messages.length + 1, messageBytes);
+  #begin(options: AppendOptions): MessageWriter {
+    const nowMs = options.internalDateMs === undefined ? Date.now() : undefined;
+    const dateSeconds = Math.min(0xfffffffe, Math.max(0, Math.floor((options.internalDateMs ?? nowMs ?? 0) / 1000)));
+    const file = new TemporaryMessage(this.#target.box, { seconds: dateSeconds, nowMs }, this.#placeOf(options));
+    this.#writing = file;
+    const message: PendingMessage = { file, options, dateSeconds, isEnded: false };
+    return { write: (chunk) => this.#write(message, chunk), end: () => this.#end(message) };
   }
 
-  #writer(message: PendingMessage): MessageWriter {
-    let isEnded = false;
-    const checkOpen = (): void => {
-      if (isEnded || this.#writing !== message.file) throw new StorageError('cannot', 'the message has ended');
-    };
-    return {
-      write: (chunk) =>
-        this.#step(async () => {
-          checkOpen();
-          if (message.file.size + chunk.length > 0xfffffffe) throw new StorageError('too-big', 'message of 4 GB');
-          await message.file.write(chunk);
-        }),
-      end: () =>
-        this.#step(async () => {
-          checkOpen();
-          isEnded = true;
-          if (message.file.size !== message.options.expectedBytes) await this.#reserve(message.file.size);
-          await message.file.end();
-          this.#writing = undefined;
-          this.#bytes += message.file.size;
-          this.#messages.push(message);
-        }),
-    };
+  /** @returns undefined when nothing has to be waited for */
+  #reserve(messageBytes: number): Promise<void> | undefined {
+    return this.#room.reserve(this.#bytes + messageBytes, this.#messages.length + 1, messageBytes);
+  }
+
+  /** Most messages are short enough to be kept until their end. */
+  #write(message: PendingMessage, chunk: Uint8Array): Promise<void> | undefined {
+    if (this.#state !== 'open') return Promise.reject(this.#notOpen());
+    try {
+      this.#checkWriting(message);
+      if (message.file.size + chunk.length > 0xfffffffe) throw new StorageError('too-big', 'message of 4 GB');
+      return message.file.write(chunk)?.catch((error: unknown) => {
+        throw this.#failed(error);
+      });
+    } catch (error) {
+      return Promise.reject(this.#failed(error));
+    }
+  }
+
+  async #end(message: PendingMessage): Promise<void> {
+    if (this.#state !== 'open') throw this.#notOpen();
+    try {
+      this.#checkWriting(message);
+      message.isEnded = true;
+      const { file } = message;
+      const reserved = file.size === message.options.expectedBytes ? undefined : this.#reserve(file.size);
+      if (reserved !== undefined) await reserved;
+      await file.end();
+      this.#writing = undefined;
+      this.#bytes += file.size;
+      this.#messages.push(message);
+    } catch (error) {
+      throw this.#failed(error);
+    }
+  }
+
+  #checkWriting(message: PendingMessage): void {
+    if (message.isEnded || this.#writing !== message.file) throw new StorageError('cannot', 'the message has ended');
   }
 }

@@ -7,7 +7,20 @@
 // Where the file system keeps the order (util/write-out.ts), the octets are only sent to the device here, and one fsync under the final name makes both
 // durable. Elsewhere the file is fsynced here; where that writes the name it got last, once more when it has one, and else the folder later. On ext4 the
 // file of a message that comes alone has no name before it is whole (util/unnamed-files.ts).
-import { close, closeSync, futimesSync, mkdirSync, open, openSync, rmdirSync, statSync, unlinkSync, writev, writevSync } from 'node:fs';
+import {
+  close,
+  closeSync,
+  futimesSync,
+  mkdirSync,
+  open,
+  openSync,
+  rmdirSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+  writev,
+  writevSync,
+} from 'node:fs';
 import { errnoOf } from '#util/coded-error.js';
 import { givePermissions } from '#util/file-permissions.js';
 import type { UnnamedFiles } from '#util/unnamed-files.js';
@@ -84,11 +97,12 @@ export class TemporaryMessage {
     return this.#unnamed === undefined ? 'rename' : 'link';
   }
 
-  async write(chunk: Uint8Array): Promise<void> {
+  /** @returns undefined when more may be written at once */
+  write(chunk: Uint8Array): Promise<void> | undefined {
     this.#pending.push(chunk);
     this.#pendingBytes += chunk.length;
     this.size += chunk.length;
-    if (this.#pendingBytes >= flushBytes) await this.#flush();
+    return this.#pendingBytes >= flushBytes ? this.#flush() : undefined;
   }
 
   /** The file is whole, also after a loss of power, once it has its final name. Whether it is there then says `sync`. */
@@ -97,7 +111,8 @@ export class TemporaryMessage {
     const isSynced = this.#box.options.fsync !== 'never';
     if (this.#pendingBytes >= flushBytes / 2) await this.#flush();
     try {
-      if (this.#fd < 0) await this.#open();
+      const opening = this.#fd < 0 ? this.#open() : undefined;
+      if (opening !== undefined) await opening;
       if (this.#pendingBytes > 0) this.#writeNow();
       if (!this.#hasItsDate()) futimesSync(this.#fd, this.#date.seconds, this.#date.seconds);
       if (writeOut !== undefined) await writeOut(this.#fd);
@@ -155,15 +170,39 @@ export class TemporaryMessage {
     }
   }
 
-  async #open(): Promise<void> {
+  /** @returns undefined when it is open */
+  #open(): Promise<void> | undefined {
     const { mode } = this.#box.permissions;
+    let fd: number | Promise<number>;
     try {
-      this.#fd = await this.#openFile(mode);
+      fd = this.#openFile(mode);
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT') throw error;
-      this.#makeFolders();
-      this.#fd = this.#openNow(mode);
+      fd = this.#openAgain(error, mode);
     }
+    if (typeof fd !== 'number') return this.#openedLater(fd, mode);
+    this.#opened(fd);
+    return undefined;
+  }
+
+  async #openedLater(opening: Promise<number>, mode: number): Promise<void> {
+    let fd: number;
+    try {
+      fd = await opening;
+    } catch (error) {
+      fd = this.#openAgain(error, mode);
+    }
+    this.#opened(fd);
+  }
+
+  /** @throws `error` where it has another cause than a folder that is missing */
+  #openAgain(error: unknown, mode: number): number {
+    if (errnoOf(error) !== 'ENOENT') throw error;
+    this.#makeFolders();
+    return this.#openNow(mode);
+  }
+
+  #opened(fd: number): void {
+    this.#fd = fd;
     this.#isMade = true;
     if (this.#isDiscarded) {
       this.discard();
@@ -205,6 +244,12 @@ export class TemporaryMessage {
     let left = this.#pendingBytes;
     this.#pending = [];
     this.#pendingBytes = 0;
+    const [only] = buffers;
+    if (buffers.length === 1 && only !== undefined) {
+      const written = writeSync(this.#fd, only);
+      left -= written;
+      if (left > 0) buffers = skip(buffers, written);
+    }
     while (left > 0) {
       const written = writevSync(this.#fd, buffers);
       left -= written;

@@ -7,6 +7,7 @@
 // log; then, the lock released, fsync. Where the file system keeps the order (util/write-out.ts), the uidlist alone is synced: it became longer after the
 // names had changed, so what makes its length durable makes the names durable. Elsewhere files or folders and uidlist are synced together.
 // A crash in between leaves files that get a UID when they are found next: never a UID for a file that is not there, never a second copy.
+import { allEnded } from '#util/all-ended.js';
 import { errnoOf } from '#util/coded-error.js';
 import { Slicer } from '#util/deadline.js';
 import type { DotLock } from '#util/dot-lock.js';
@@ -90,15 +91,11 @@ export async function placeMessages(
 ): Promise<Placed> {
   const placed = await inMemory(
     box,
-    async () => {
+    () => {
       box.checkExists();
-      const taken = box.list.lock(signal);
-      const lock = taken instanceof Promise ? await taken : taken;
-      try {
-        return await placeLocked(box, incoming, lock, source, signal);
-      } finally {
-        lock.release();
-      }
+      const lock = box.list.lock(signal);
+      const work = (taken: DotLock): Placed | Promise<Placed> => placeUnder(taken, box, incoming, source, signal);
+      return lock instanceof Promise ? lock.then(work) : work(lock);
     },
     signal,
   );
@@ -132,16 +129,83 @@ export async function syncNames(
   messages: readonly Pick<IncomingMessage, 'flags' | 'keywords' | 'unsynced'>[],
   more?: Promise<void>,
 ): Promise<void> {
-  const durable = messages.filter(({ unsynced }) => unsynced === undefined);
-  const inNew = durable.some(({ flags, keywords }) => flags === 0 && keywords.length === 0);
-  const inCur = durable.some(({ flags, keywords }) => flags !== 0 || keywords.length > 0);
-  const outcomes = await Promise.allSettled([
-    ...messages.map(({ unsynced }) => unsynced?.sync()),
-    inNew ? box.syncNew.request() : undefined,
-    inCur ? box.syncCur.request() : undefined,
-    more,
-  ]);
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw storageErrorOf(outcome.reason, `fsync ${box.paths.mailDir}`);
+  const syncs: Promise<void>[] = [];
+  let inNew = false;
+  let inCur = false;
+  for (const { unsynced, flags, keywords } of messages) {
+    if (unsynced !== undefined) syncs.push(unsynced.sync());
+    else if (flags === 0 && keywords.length === 0) inNew = true;
+    else inCur = true;
+  }
+  if (inNew) syncs.push(box.syncNew.request());
+  if (inCur) syncs.push(box.syncCur.request());
+  if (more !== undefined) syncs.push(more);
+  try {
+    await allEnded(syncs);
+  } catch (error) {
+    throw storageErrorOf(error, `fsync ${box.paths.mailDir}`);
+  }
+}
+
+/** Gives the lock back at the end. */
+function placeUnder(
+  lock: DotLock,
+  box: MaildirBox,
+  incoming: readonly IncomingMessage[],
+  source: MoveSource | undefined,
+  signal: AbortSignal,
+): Placed | Promise<Placed> {
+  let placed: Placed | Promise<Placed> | undefined;
+  try {
+    const [only] = incoming;
+    if (incoming.length === 1 && only !== undefined && source === undefined) placed = placeAtOnce(box, only);
+    placed ??= placeLocked(box, incoming, lock, source, signal);
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+  if (placed instanceof Promise) return placed.finally(() => lock.release());
+  lock.release();
+  return placed;
+}
+
+/**
+ * One message alone, which is the ordinary case: nothing is waited for, as long as nobody else has changed anything.
+ * @returns undefined, and nothing is changed, where `placeLocked` is needed
+ */
+function placeAtOnce(box: MaildirBox, message: IncomingMessage): Placed | Promise<Placed> | undefined {
+  box.index.checkLoaded();
+  if (box.index.catchUp()) box.changed();
+  const { state } = box;
+  if (box.index.needsReload || message.keywords.length > 0 || box.unclaimed.size > 0 || isSparse(box)) return undefined;
+  const list = box.list.stamp();
+  if (!isSameStamp(list, state.stamps.uidList)) return undefined;
+  const uid = state.uidNext;
+  if (uid + 1 >= 0xffffffff) return undefined;
+  const done: PlacedFile[] = [];
+  const failed = (error: unknown): unknown => {
+    undo(box, done);
+    return storageErrorOf(error, `save to ${box.paths.mailDir}`);
+  };
+  try {
+    const place = (): void => {
+      const file = placeFile(box, message, false);
+      if (file !== undefined) done.push(file);
+    };
+    const stamps = box.trackedChange(state.stamps, place, message.flags === 0);
+    const uidList = box.list.append(formatUidListRecord(uid, message.extension, message.baseName), list.inode);
+    box.listRead = undefined;
+    const record = addRecord([addedMessage(message, done[0]?.suffix ?? '', uid, Math.floor(Date.now() / 1000))]);
+    const logged = commit(box, [record, stampsRecord({ ...stamps, uidList })]);
+    const placed: Placed = { uidValidity: state.uidValidity, uids: [uid], placed: [message], hasAppended: true };
+    if (!(logged instanceof Promise)) return placed;
+    return logged.then(
+      () => placed,
+      (error: unknown) => Promise.reject(failed(error)),
+    );
+  } catch (error) {
+    throw failed(error);
+  }
 }
 
 async function placeLocked(
@@ -216,19 +280,7 @@ async function placeLocked(
     stamps = { ...stamps, uidList: box.listRead ?? stamps.uidList };
     box.listRead = undefined;
     const saveDate = Math.floor(Date.now() / 1000);
-    const messages = added.map(
-      ({ message, suffix, uid }): AddedMessage => ({
-        uid,
-        flags: message.flags,
-        keywords: message.keywords,
-        suffix,
-        isInNew: suffix === '',
-        extension: message.extension,
-        baseName: message.baseName,
-        internalDate: message.internalDate,
-        saveDate,
-      }),
-    );
+    const messages = added.map(({ message, suffix, uid }) => addedMessage(message, suffix, uid, saveDate));
     const records: Buffer[] = [];
     for (let at = 0; at < messages.length; at += maxRowsPerRecord) records.push(addRecord(messages.slice(at, at + maxRowsPerRecord)));
     await commit(box, [...records, stampsRecord(stamps)]);
@@ -238,6 +290,11 @@ async function placeLocked(
     undo(box, done);
     throw storageErrorOf(error, `save to ${box.paths.mailDir}`);
   }
+}
+
+function addedMessage(message: IncomingMessage, suffix: string, uid: number, saveDate: number): AddedMessage {
+  const { flags, keywords, extension, baseName, internalDate } = message;
+  return { uid, flags, keywords, suffix, isInNew: suffix === '', extension, baseName, internalDate, saveDate };
 }
 
 function isSparse(box: MaildirBox): boolean {

@@ -110,11 +110,17 @@ function firstNames(path: string): readonly string[] | undefined {
 }
 
 /** Does something alone, with a mailbox that is in memory: it may have been given up since the caller looked. */
-export function inMemory<Result>(box: MaildirBox, work: () => Promise<Result>, signal: AbortSignal): Promise<Result> {
-  return box.mutex.run(async () => {
+export async function inMemory<Result>(box: MaildirBox, work: () => Promise<Result> | Result, signal: AbortSignal): Promise<Result> {
+  signal.throwIfAborted();
+  // Each save comes here, and hardly ever has to wait.
+  const release = box.mutex.acquireNow() ?? (await box.mutex.acquire(signal));
+  try {
     if (!box.isLoaded || !box.index.isWhole) await box.loadHeld(() => refreshHeld(box, undefined, signal));
-    return work();
-  }, signal);
+    const result = work();
+    return result instanceof Promise ? await result : result;
+  } finally {
+    release();
+  }
 }
 
 /** Waits until the whole index is in memory, not only what a mailbox is opened with. */

@@ -72,13 +72,15 @@ export async function receiveMessage(
   const limit = session.settings.imap_append_limit;
   if (limit > 0 && literal.size > limit) return no('Message is too large.', 'TOOBIG');
   if (literal.size === 0) return no("Can't save a zero byte message.");
-  const writer = await transaction.add({ flags, internalDateMs, expectedBytes: literal.size }, signal);
+  const adding = transaction.add({ flags, internalDateMs, expectedBytes: literal.size }, signal);
+  const writer = adding instanceof Promise ? await adding : adding;
   input.accept();
   for (;;) {
     const given = input.chunk();
     const chunk = given instanceof Promise ? await given : given;
     if (chunk === undefined) break;
-    await writer.write(chunk);
+    const written = writer.write(chunk);
+    if (written !== undefined) await written;
   }
   await writer.end();
   session.counters.appended += 1;
