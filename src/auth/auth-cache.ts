@@ -61,6 +61,11 @@ export class AuthCache {
     return undefined;
   }
 
+  /** Until when findFresh gives this entry, if nothing is flushed. */
+  freshUntilMs({ answer, createdAtMs }: CacheEntry): number {
+    return createdAtMs + (answer === undefined ? this.#options.negativeTtlMs : this.#options.ttlMs);
+  }
+
   /** Whatever is there, however old: for when the database does not answer. */
   findAny(key: string): CacheEntry | undefined {
     return this.#table.peek(key);
@@ -102,8 +107,7 @@ export class AuthCache {
   }
 
   #isExpired(entry: CacheEntry): boolean {
-    const lifetime = entry.answer === undefined ? this.#options.negativeTtlMs : this.#options.ttlMs;
-    return this.#options.nowMs() - entry.createdAtMs > lifetime;
+    return this.#options.nowMs() > this.freshUntilMs(entry);
   }
 }
 

@@ -5,6 +5,7 @@
 // that failed are taken back; those of one that succeeded stay for the next ones.
 import type { Logger } from '#log/logger.js';
 import { matchesUsernameFilter, type PassdbEntry, type ResultRule, type UserdbEntry, type UserdbLookup } from './database.js';
+import { holdUntil } from './held.js';
 import type { PassdbOutcome, UserdbOutcome } from './outcome.js';
 import type { PassdbChecker, PasswordCheck } from './passdb-check.js';
 import { type AuthState, newAuthState, type RequestFacts, restoreSnapshot, takeSnapshot } from './request.js';
@@ -59,11 +60,12 @@ export class AuthChain {
     const normal = this.#options.passdbs.filter(({ rules }) => !rules.isMaster && !rules.isDeny);
     const copy = newAuthState(state.facts, state.user, state.originalUser);
     const outcome = await this.#runPassdbs(normal, copy, { kind: 'exists' }, false);
+    holdUntil(state, copy.heldUntilMs);
     if (outcome === 'internal' || outcome === 'next') return 'unsure';
     return outcome === 'unknown' ? 'no' : 'yes';
   }
 
-  /** Runs the userdbs for `state.user`; uid and gid come back as numbers. */
+  /** Runs the userdbs for `state.user`; uid and gid come back as numbers. `state.heldUntilMs` tells how long the answer holds. */
   async lookupUser(state: AuthState): Promise<UserFieldsOutcome> {
     let isFound = false;
     let sawInternal = false;
@@ -76,6 +78,7 @@ export class AuthChain {
       const read = this.#options.reader.read(entry, state);
       // Each wait that is none costs a turn of the microtasks, and most deliveries ask.
       const lookup = read instanceof Promise ? await read : read;
+      holdUntil(state, lookup.kind === 'internal' ? undefined : lookup.heldUntilMs);
       const attempt = new Map(collected);
       const outcome =
         lookup.kind === 'found'
@@ -225,7 +228,11 @@ export class AuthChain {
     ];
     for (const [name, value] of all) {
       const asked =
-        name === 'uid' ? this.#options.systemUsers.uidOf(value) : name === 'gid' ? this.#options.systemUsers.gidOf(value) : undefined;
+        name === 'uid'
+          ? this.#options.systemUsers.uidOf(value, state)
+          : name === 'gid'
+            ? this.#options.systemUsers.gidOf(value, state)
+            : undefined;
       const number = asked instanceof Promise ? await asked : asked;
       if ((name === 'uid' || name === 'gid') && number === undefined) {
         this.#options.log.error('auth.userdb.bad-id', `${database.driver}(${state.user}): Invalid ${name}: ${value}`, { user: state.user });

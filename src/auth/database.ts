@@ -3,6 +3,7 @@
 import type { Field } from './field-list.js';
 import type { AuthState } from './request.js';
 
+/** `heldUntilMs`: until then the same question gets the same answer without a look (held.ts); absent when the driver cannot tell. */
 export type PassdbLookup =
   | {
       readonly kind: 'found';
@@ -10,8 +11,9 @@ export type PassdbLookup =
       readonly password: string;
       readonly defaultScheme: string;
       readonly fields: readonly Field[];
+      readonly heldUntilMs?: number | undefined;
     }
-  | { readonly kind: 'unknown' }
+  | { readonly kind: 'unknown'; readonly heldUntilMs?: number | undefined }
   | { readonly kind: 'internal'; readonly reason: string };
 
 export interface Passdb {
@@ -21,9 +23,10 @@ export interface Passdb {
   lookup(state: AuthState): PassdbLookup | Promise<PassdbLookup>;
 }
 
+/** `heldUntilMs` as in PassdbLookup. */
 export type UserdbLookup =
-  | { readonly kind: 'found'; readonly fields: readonly Field[] }
-  | { readonly kind: 'unknown' }
+  | { readonly kind: 'found'; readonly fields: readonly Field[]; readonly heldUntilMs?: number | undefined }
+  | { readonly kind: 'unknown'; readonly heldUntilMs?: number | undefined }
   | { readonly kind: 'internal'; readonly reason: string };
 
 export interface Userdb {

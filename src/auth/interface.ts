@@ -6,6 +6,15 @@ import { noFacts, type RequestFacts } from './request.js';
 export const clientProtocol = { major: 1, minor: 2 } as const;
 export const masterProtocol = { major: 1, minor: 1 } as const;
 
+/**
+ * Leases (docs/ipc.md, "auth"): the parameter of a USER request that asks for one, and of its answer, there with the milliseconds it holds; and
+ * the line that ends all that a connection has, which is sent back when they are forgotten. Other implementations neither send nor see them.
+ */
+export const leaseParameter = 'roost_lease';
+export const leasesVoid = 'ROOST-LEASES-VOID';
+/** No answer of auth is used longer without asking, ms. */
+export const longestLeaseMs = 10_000;
+
 /** Longest time from AUTH to its last reply, ms; a client gives up a little later, so that it hears why. */
 export const authRequestTimeoutMs = 150_000;
 export const authReplyTimeoutMs = 155_000;

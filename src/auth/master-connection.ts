@@ -1,14 +1,15 @@
 // AuthMasterClient over the auth master protocol: claims, user lookups and lists for mail processes and roostadm.
 import { createConnection, type Socket } from 'node:net';
-import { LRUCache } from 'lru-cache';
 import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import { CellMap } from '#util/cell-map.js';
 import { Deadlines } from '#util/deadlines.js';
 import { writeTogether } from '#util/write-together.js';
-import type { AuthMasterClient, UserFields, UserLookup } from './client.js';
-import { masterProtocol } from './interface.js';
-import { parseId, parseParameters, TabLines } from './tab-lines.js';
+import type { AuthMasterClient, UserLookup } from './client.js';
+import { leaseParameter, leasesVoid, masterProtocol } from './interface.js';
+import { parseId, TabLines } from './tab-lines.js';
+import { takeLease, UserAnswers } from './user-answers.js';
+import { UserLeases } from './user-leases.js';
 
 /** Longest wait for an answer, connecting included; databases give up before. */
 const replyTimeoutMs = 90_000;
@@ -20,6 +21,10 @@ export interface MasterConnectionOptions {
   /** UNIX socket: `base_dir/auth-master`, or `base_dir/auth-userdb` for lookups only. */
   readonly path: string;
   readonly log: Logger;
+  /** Answers to `lookup` are used for as long as auth allows without asking it again. */
+  readonly keepsLeases?: boolean;
+  /** Clock of leases, ms; for tests. */
+  readonly nowMs?: () => number;
 }
 
 /** Connects on first use, and again when the connection was lost. */
@@ -35,12 +40,6 @@ export interface AuthAdmin {
   flushCache(users: readonly string[], signal: AbortSignal): Promise<number>;
 }
 
-interface KnownUser {
-  /** Of the answer. */
-  readonly args: readonly string[];
-  readonly user: UserFields;
-}
-
 /** A question that is not answered yet. */
 interface Pending {
   readonly id: number;
@@ -48,9 +47,6 @@ interface Pending {
   take(command: string, args: readonly string[]): void;
   fail(error: Error): void;
 }
-
-/** Users whose fields were read lately: most answers are those that came before, to the letter. */
-const keptUsers = 1_000;
 
 /** Octets of one read; longer replies come in several. */
 const readBytes = 16 * 1024;
@@ -61,8 +57,9 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
   readonly #deadlines = new Deadlines<Pending>(replyTimeoutMs, (pending) => pending.fail(new Error('auth: no answer in time')));
   /** What waits under a signal: one listener for each session that asks, not for each of its questions. */
   readonly #underSignal = new WeakMap<AbortSignal, CellMap<number, Pending>>();
-  readonly #users = new LRUCache<string, KnownUser>({ max: keptUsers });
-  readonly #toLookup = (command: string, args: readonly string[]): UserLookup => toLookup(command, args, this.#users);
+  readonly #answers = new UserAnswers();
+  readonly #toLookup = (command: string, args: readonly string[]): UserLookup => this.#answers.toLookup(command, args);
+  readonly #leases: UserLeases | undefined;
   #connecting: Promise<Socket> | undefined;
   /** Connected. */
   #socket: Socket | undefined;
@@ -71,6 +68,7 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
 
   constructor(options: MasterConnectionOptions) {
     this.#options = options;
+    this.#leases = options.keepsLeases === true ? new UserLeases(options.nowMs) : undefined;
   }
 
   claim(
@@ -81,7 +79,22 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
   }
 
   lookup(user: string, service: string, signal: AbortSignal): Promise<UserLookup> {
-    return this.#lookup(['USER', user, `service=${service}`], signal);
+    const parameters = [user, `service=${service}`];
+    if (this.#leases === undefined || signal.aborted) return this.#lookup(['USER', ...parameters], signal);
+    // All that the answer may depend on goes along with the question.
+    const question = encodeTabLine(parameters);
+    const leased = this.#leases.find(question);
+    return leased === undefined ? this.#lookupForLease(this.#leases, question, parameters, signal) : Promise.resolve(leased);
+  }
+
+  #lookupForLease(leases: UserLeases, question: string, parameters: readonly string[], signal: AbortSignal): Promise<UserLookup> {
+    const askedAtMs = leases.now();
+    return this.#lookup(['USER', ...parameters, leaseParameter], signal, (command, args) => {
+      const { leaseMs, rest } = takeLease(args);
+      const answer = this.#toLookup(command, rest);
+      if (leaseMs > 0 && answer.kind === 'found') leases.keep(question, answer, leaseMs, askedAtMs);
+      return answer;
+    });
   }
 
   lookupPassdb(user: string, service: string, signal: AbortSignal): Promise<UserLookup> {
@@ -116,9 +129,9 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
     this.#failAll('closed');
   }
 
-  async #lookup(fields: readonly string[], signal: AbortSignal): Promise<UserLookup> {
+  async #lookup(fields: readonly string[], signal: AbortSignal, read = this.#toLookup): Promise<UserLookup> {
     try {
-      return await this.#ask(fields, signal, this.#toLookup);
+      return await this.#ask(fields, signal, read);
     } catch (error) {
       if (signal.aborted) throw error;
       return { kind: 'temp_fail', reason: error instanceof Error ? error.message : String(error) };
@@ -235,6 +248,8 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
       socket.on('close', () => {
         this.#connecting = undefined;
         this.#socket = undefined;
+        // Nobody would tell that they are void.
+        this.#leases?.clear();
         this.#failAll('connection lost');
       });
     });
@@ -249,8 +264,12 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
       socket.destroy();
       return;
     }
-    // The greeting's numbers (version, process) are not request ids.
-    if (command === 'VERSION' || command === 'SPID') return;
+    if (command === leasesVoid) {
+      this.#leases?.clear();
+      writeTogether(socket);
+      socket.write(encodeTabLine([command, args[0] ?? '']));
+      return;
+    }
     const id = parseId(args[0]);
     if (id !== undefined) this.#pending.get(id)?.take(command, args.slice(1));
   }
@@ -259,25 +278,4 @@ class MasterLink implements AuthMasterClient, AuthAdmin {
     const error = new Error(`auth: ${reason}`);
     for (const [, pending] of this.#pending.entries()) pending.fail(error);
   }
-}
-
-function toLookup(command: string, args: readonly string[], users: LRUCache<string, KnownUser>): UserLookup {
-  if (command === 'NOTFOUND') return { kind: 'unknown' };
-  if (command === 'USER') return { kind: 'found', user: toUser(args, users) };
-  if (command === 'PASS') {
-    const { user = '', ...fields } = Object.fromEntries(parseParameters(args));
-    return { kind: 'found', user: { user, fields } };
-  }
-  const reason = args.find((arg) => arg.startsWith('reason='));
-  return { kind: 'temp_fail', reason: reason?.slice('reason='.length) ?? 'auth refused the request' };
-}
-
-/** The same object for the same answer: only what auth says now decides, its text alone is known from before. */
-function toUser(args: readonly string[], users: LRUCache<string, KnownUser>): UserFields {
-  const [user = '', ...rest] = args;
-  const known = users.get(user);
-  if (known !== undefined && known.args.length === args.length && known.args.every((arg, index) => arg === args[index])) return known.user;
-  const made = { user, fields: Object.fromEntries(parseParameters(rest)) };
-  users.set(user, { args, user: made });
-  return made;
 }

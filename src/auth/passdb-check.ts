@@ -4,6 +4,7 @@ import type { Logger } from '#log/logger.js';
 import type { AuthCache, CacheEntry } from './auth-cache.js';
 import type { PassdbEntry, PassdbLookup } from './database.js';
 import { isYes } from './field-list.js';
+import { holdUntil } from './held.js';
 import type { PassdbOutcome } from './outcome.js';
 import { applyPassdbField } from './passdb-fields.js';
 import { isExpensiveScheme, parseStoredPassword, type StoredPassword, verifyPassword } from './password-scheme.js';
@@ -45,7 +46,7 @@ export class PassdbChecker {
     const known = cache?.findFresh(key);
     if (known) {
       const before = takeSnapshot(state);
-      const outcome = await this.#judge(entry, state, toLookup(known), wanted);
+      const outcome = await this.#judge(entry, state, toLookup(known, cache?.freshUntilMs(known)), wanted);
       const isFinal = wanted.kind !== 'password' || outcome !== 'mismatch' || state.refusal !== undefined || !cache?.mayHaveChanged(known);
       if (wanted.kind === 'password' && outcome === 'ok') known.lastSuccess = true;
       if (isFinal) return outcome;
@@ -65,11 +66,12 @@ export class PassdbChecker {
         log.info('auth.cache.expired', `${entry.database.driver}(${state.user}): Falling back to expired data from cache`, {
           user: state.user,
         });
-        lookup = toLookup(old);
+        lookup = toLookup(old, undefined);
         inserted = old;
       }
     } else {
       inserted = cache?.insert(key, state.user, lookup.kind === 'found' ? lookup : undefined);
+      lookup = { ...lookup, heldUntilMs: inserted && cache?.freshUntilMs(inserted) };
     }
     const outcome = await this.#judge(entry, state, lookup, wanted);
     if (inserted && wanted.kind === 'password') inserted.lastSuccess = outcome === 'ok';
@@ -102,9 +104,11 @@ export class PassdbChecker {
   async #judge(entry: PassdbEntry, state: AuthState, lookup: PassdbLookup, wanted: PasswordCheck): Promise<PassdbOutcome> {
     const { driver } = entry.database;
     if (lookup.kind === 'internal') {
+      holdUntil(state, undefined);
       this.#context.log.error('auth.passdb.failed', `${driver}(${state.user}): ${lookup.reason}`, { user: state.user, driver });
       return 'internal';
     }
+    holdUntil(state, lookup.heldUntilMs);
     if (lookup.kind === 'unknown') return 'unknown';
     state.refusal = undefined;
     this.#applyFields(entry, state, lookup);
@@ -170,6 +174,6 @@ export class PassdbChecker {
   }
 }
 
-function toLookup(entry: CacheEntry): PassdbLookup {
-  return entry.answer ? { kind: 'found', ...entry.answer } : { kind: 'unknown' };
+function toLookup({ answer }: CacheEntry, heldUntilMs: number | undefined): PassdbLookup {
+  return answer ? { kind: 'found', ...answer, heldUntilMs } : { kind: 'unknown', heldUntilMs };
 }

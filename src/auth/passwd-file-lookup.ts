@@ -32,8 +32,8 @@ export function parsePasswdFileArgs(text: string): PasswdFileArgs {
 }
 
 export type EntryLookup =
-  | { readonly kind: 'entry'; readonly entry: PasswdEntry }
-  | { readonly kind: 'unknown' }
+  | { readonly kind: 'entry'; readonly entry: PasswdEntry; readonly heldUntilMs: number }
+  | { readonly kind: 'unknown'; readonly heldUntilMs?: number }
   | { readonly kind: 'internal'; readonly reason: string };
 
 /** Expands the path for this user; a name may not lead out of the folder that the setting names. */
@@ -60,5 +60,6 @@ function entryIn(read: PasswdFileResult, path: string, args: PasswdFileArgs, con
     return args.path.includes('%') ? { kind: 'unknown' } : { kind: 'internal', reason: `missing passwd file: ${path}` };
   }
   const entry = read.entries.get(context.expand(args.usernameFormat, state));
-  return entry ? { kind: 'entry', entry } : { kind: 'unknown' };
+  const { heldUntilMs } = read;
+  return entry ? { kind: 'entry', entry, heldUntilMs } : { kind: 'unknown', heldUntilMs };
 }

@@ -25,7 +25,8 @@ export interface PasswdEntry {
 }
 
 export type PasswdFileResult =
-  | { readonly kind: 'entries'; readonly entries: ReadonlyMap<string, PasswdEntry> }
+  /** `heldUntilMs`: the file is not looked at again before. */
+  | { readonly kind: 'entries'; readonly entries: ReadonlyMap<string, PasswdEntry>; readonly heldUntilMs: number }
   | { readonly kind: 'missing' }
   | { readonly kind: 'error'; readonly reason: string };
 
@@ -55,7 +56,9 @@ export class PasswdFiles {
   read(path: string): PasswdFileResult | Promise<PasswdFileResult> {
     const known = this.#files.get(path);
     if (known?.pending) return known.pending;
-    if (known?.entries && this.#options.nowMs() - known.checkedAtMs < recheckMs) return { kind: 'entries', entries: known.entries };
+    const ageMs = this.#options.nowMs() - (known?.checkedAtMs ?? 0);
+    // A clock that was set back says nothing of the age.
+    if (known?.entries && ageMs >= 0 && ageMs < recheckMs) return toResult(known.entries, known.checkedAtMs);
     const file = known ?? { checkedAtMs: 0, stamp: '', entries: undefined, pending: undefined };
     if (!known) this.#files.set(path, file);
     file.pending = this.#refresh(path, file).finally(() => {
@@ -84,7 +87,7 @@ export class PasswdFiles {
         file.stamp = stamp;
       }
       file.checkedAtMs = this.#options.nowMs();
-      return { kind: 'entries', entries: file.entries };
+      return toResult(file.entries, file.checkedAtMs);
     } catch (error) {
       file.entries = undefined;
       const errno = errnoOf(error);
@@ -92,6 +95,10 @@ export class PasswdFiles {
       return { kind: 'error', reason: `passwd-file ${path}: ${error instanceof Error ? error.message : String(error)}` };
     }
   }
+}
+
+function toResult(entries: ReadonlyMap<string, PasswdEntry>, checkedAtMs: number): PasswdFileResult {
+  return { kind: 'entries', entries, heldUntilMs: checkedAtMs + recheckMs };
 }
 
 function statFile(path: string): Promise<Stats> {

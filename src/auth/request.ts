@@ -1,5 +1,6 @@
 // One authentication or lookup in progress: what the client told, the user name in its stages, and the fields the databases have set so far.
 import type { AuthFailure } from './client.js';
+import type { Held } from './held.js';
 import type { PassdbOutcome } from './outcome.js';
 
 /** What the asking process says about the client connection. Texts are '' when not known. */
@@ -39,7 +40,7 @@ export const noFacts: RequestFacts = {
 };
 
 /** Mutable while the chain runs; belongs to that one run. */
-export interface AuthState {
+export interface AuthState extends Held {
   readonly facts: RequestFacts;
   /** Translated and formatted name that the databases see. */
   user: string;
@@ -89,6 +90,7 @@ export function newAuthState(facts: RequestFacts, user: string, originalUser = u
     isNoDelay: false,
     mayNotAuthenticate: false,
     delayUntilMs: 0,
+    heldUntilMs: Number.POSITIVE_INFINITY,
   };
 }
 

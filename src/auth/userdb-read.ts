@@ -1,5 +1,5 @@
 // One userdb's lookup, through the cache.
-import type { AuthCache } from './auth-cache.js';
+import type { AuthCache, CacheEntry } from './auth-cache.js';
 import type { UserdbEntry, UserdbLookup } from './database.js';
 import type { AuthState } from './request.js';
 
@@ -20,7 +20,7 @@ export class UserdbReader {
     const master = state.masterUser === '' ? '' : `+${state.masterUser}`;
     const key = `U${rules.id}${master}\t${this.expand(database.cacheKey, state)}`;
     const known = this.#cache.findFresh(key);
-    if (known) return known.answer ? { kind: 'found', fields: known.answer.fields } : { kind: 'unknown' };
+    if (known) return toLookup(known, this.#cache.freshUntilMs(known));
     return this.#readAnew(entry, state, key, this.#cache);
   }
 
@@ -28,11 +28,11 @@ export class UserdbReader {
     const lookup = await this.#askOnce(entry, state, key);
     if (lookup.kind === 'internal') {
       const old = cache.findAny(key);
-      if (!old) return lookup;
-      return old.answer ? { kind: 'found', fields: old.answer.fields } : { kind: 'unknown' };
+      return old ? toLookup(old, undefined) : lookup;
     }
-    cache.insert(key, state.user, lookup.kind === 'found' ? { password: '', defaultScheme: '', fields: lookup.fields } : undefined);
-    return lookup;
+    const answer = lookup.kind === 'found' ? { password: '', defaultScheme: '', fields: lookup.fields } : undefined;
+    const inserted = cache.insert(key, state.user, answer);
+    return { ...lookup, heldUntilMs: inserted && cache.freshUntilMs(inserted) };
   }
 
   #askOnce(entry: UserdbEntry, state: AuthState, key: string): Promise<UserdbLookup> {
@@ -42,6 +42,10 @@ export class UserdbReader {
     this.#inFlight.set(key, started);
     return started;
   }
+}
+
+function toLookup({ answer }: CacheEntry, heldUntilMs: number | undefined): UserdbLookup {
+  return answer ? { kind: 'found', fields: answer.fields, heldUntilMs } : { kind: 'unknown', heldUntilMs };
 }
 
 function ask({ database }: UserdbEntry, state: AuthState): UserdbLookup | Promise<UserdbLookup> {

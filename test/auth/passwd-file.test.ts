@@ -72,6 +72,18 @@ describe('passwd-file in memory', () => {
     assert.equal(await password(), 'missing');
   });
 
+  it('is looked at again after the clock was set back', async (t) => {
+    const path = join(folder(t), 'users');
+    writeFileSync(path, 'bob:1\n');
+    let nowMs = 5_000_000;
+    const files = new PasswdFiles({ log: silentLogger, nowMs: () => nowMs });
+    await files.read(path);
+    writeFileSync(path, 'bob:22\n');
+    nowMs -= 3_600_000;
+    const read = await files.read(path);
+    assert.equal(read.kind === 'entries' ? read.entries.get('bob')?.password : read.kind, '22');
+  });
+
   it('warns of users that come twice', async (t) => {
     const path = join(folder(t), 'users');
     writeFileSync(path, 'bob:1\nbob:2\n');

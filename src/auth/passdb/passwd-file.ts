@@ -21,6 +21,7 @@ export function passwdFilePassdb(args: PasswdFileArgs, context: PasswdFileContex
         password: pam ? (pam[1] ?? '') : entry.password,
         defaultScheme: pam ? (pamSchemes[pam[2] ?? ''] ?? 'CRYPT') : args.scheme,
         fields,
+        heldUntilMs: found.heldUntilMs,
       };
     },
   };

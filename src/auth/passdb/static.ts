@@ -12,7 +12,13 @@ export function staticPassdb(args: string, expand: (template: string, state: Aut
     lookup(state) {
       const expanded = fields.map(([name, value]) => [name, expand(value, state)] as const);
       const password = expanded.find(([name]) => name === 'password')?.[1] ?? '';
-      return { kind: 'found', password, defaultScheme: 'PLAIN', fields: expanded.filter(([name]) => name !== 'password') };
+      return {
+        kind: 'found',
+        password,
+        defaultScheme: 'PLAIN',
+        fields: expanded.filter(([name]) => name !== 'password'),
+        heldUntilMs: Number.POSITIVE_INFINITY,
+      };
     },
   };
 }

@@ -27,7 +27,7 @@ function fieldsOf(found: EntryLookup, context: PasswdFileContext, state: AuthSta
   for (const [name, value] of extra === '' ? [] : parseFieldList(extra)) {
     if (name.startsWith('userdb_')) fields.push([name.slice('userdb_'.length), context.expand(value, state)]);
   }
-  return { kind: 'found', fields };
+  return { kind: 'found', fields, heldUntilMs: found.heldUntilMs };
 }
 
 async function* listFile(path: string, context: PasswdFileContext): AsyncIterable<string> {

@@ -11,7 +11,8 @@ export function passwdUserdb(path: string, files: PasswdFiles, uidRange: readonl
       const read = await files.read(path);
       if (read.kind !== 'entries') return { kind: 'internal', reason: read.kind === 'missing' ? `missing ${path}` : read.reason };
       const entry = read.entries.get(state.user);
-      if (!entry) return { kind: 'unknown' };
+      const { heldUntilMs } = read;
+      if (!entry) return { kind: 'unknown', heldUntilMs };
       const { uid, gid, home } = entry;
       return {
         kind: 'found',
@@ -21,6 +22,7 @@ export function passwdUserdb(path: string, files: PasswdFiles, uidRange: readonl
           ['gid', gid],
           ['home', home],
         ],
+        heldUntilMs,
       };
     },
     list: () => listUsers(path, files, uidRange),

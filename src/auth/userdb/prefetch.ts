@@ -6,7 +6,8 @@ export function prefetchUserdb(): Userdb {
     driver: 'prefetch',
     cacheKey: undefined,
     // Without a preceding passdb (LMTP, roostadm) there is nothing prefetched: the next userdb is asked.
-    lookup: (state) => (state.hasPrefetch ? { kind: 'found', fields: [...state.userdbFields] } : { kind: 'unknown' }),
+    lookup: (state) =>
+      state.hasPrefetch ? { kind: 'found', fields: [...state.userdbFields] } : { kind: 'unknown', heldUntilMs: Number.POSITIVE_INFINITY },
     list: () => undefined,
   };
 }

@@ -5,7 +5,10 @@ import type { AuthState } from '../request.js';
 
 export interface StaticUserdbContext {
   readonly expand: (template: string, state: AuthState) => string;
-  /** Whether any passdb knows the user: the template itself fits everybody, so mail for unknown users would be accepted. */
+  /**
+   * Whether any passdb knows the user: the template itself fits everybody, so mail for unknown users would be accepted. Tells the state how
+   * long that holds.
+   */
   readonly existsInPassdb: (state: AuthState) => Promise<'yes' | 'no' | 'unsure'>;
 }
 
@@ -20,7 +23,7 @@ export function staticUserdb(args: string, context: StaticUserdbContext): Userdb
       // A mechanism means that the user has just authenticated.
       if (!allowsAll && state.facts.mechanism === '') {
         const exists = await context.existsInPassdb(state);
-        if (exists === 'no') return { kind: 'unknown' };
+        if (exists === 'no') return { kind: 'unknown', heldUntilMs: Number.POSITIVE_INFINITY };
         if (exists === 'unsure') {
           return {
             kind: 'internal',
@@ -28,7 +31,9 @@ export function staticUserdb(args: string, context: StaticUserdbContext): Userdb
           };
         }
       }
-      return { kind: 'found', fields: fields.map(([name, value]) => [name, context.expand(value, state)]) };
+      // The template itself never changes; what the passdbs said is in the state.
+      const heldUntilMs = Number.POSITIVE_INFINITY;
+      return { kind: 'found', fields: fields.map(([name, value]) => [name, context.expand(value, state)]), heldUntilMs };
     },
     list: () => undefined,
   };

@@ -19,6 +19,7 @@ import { findMechanism, mechanismNames } from '#sasl/mechanisms.js';
 import type { ClientConnectionContext } from './client-connection.js';
 import { FailureDelay } from './failure-delay.js';
 import { FinishedRequests } from './finished-requests.js';
+import { Leases } from './leases.js';
 import type { MasterConnectionContext } from './master-protocol.js';
 import type { authSettings } from './settings.js';
 
@@ -60,6 +61,7 @@ export interface AuthenticatorOptions {
 /** Everything a connection of either protocol needs. */
 export interface Authenticator extends ClientConnectionContext, Omit<MasterConnectionContext, 'log'> {
   readonly files: PasswdFiles;
+  readonly cache: AuthCache | undefined;
   readonly verified: VerifiedPasswords | undefined;
 }
 
@@ -82,6 +84,7 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     nowMs,
   };
   const cache = isCaching ? new AuthCache(cacheOptions) : undefined;
+  const leases = isCaching ? new Leases({ nowMs, delay: options.delay }) : undefined;
   const verified = isCaching ? new VerifiedPasswords(cacheOptions) : undefined;
   // A userdb may ask the passdbs, which are made together with it.
   const late: { chain: AuthChain | undefined } = { chain: undefined };
@@ -131,6 +134,14 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
     cache,
     verified,
     files,
+    leases,
+    async flush(users) {
+      const count = cache?.flush(users) ?? 0;
+      // A file that was replaced a moment ago counts at once, too.
+      files.clear();
+      await leases?.voidAll();
+      return count;
+    },
   };
 }
 

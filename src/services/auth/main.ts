@@ -51,8 +51,9 @@ export const role: Role = {
       });
     }
     context.onReload(() => {
-      const count = authenticator.cache?.flush() ?? 0;
-      context.log.info('auth.cache', `SIGHUP received, ${count} cache entries flushed`, { count });
+      void authenticator.flush([]).then((count) => {
+        context.log.info('auth.cache', `SIGHUP received, ${count} cache entries flushed`, { count });
+      });
     });
     let connections = 0;
     const open = new Set<() => void>();

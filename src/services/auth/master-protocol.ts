@@ -1,9 +1,8 @@
 // One connection of the auth master protocol v1.1: mail processes claim logins and look up users, roostadm lists users and flushes the cache.
 // A `userdb` socket is open to other users of the machine; it answers USER and LIST only, and only what concerns the caller.
-import type { AuthCache } from '#auth/auth-cache.js';
 import type { AuthChain } from '#auth/chain.js';
 import { matchesGlob } from '#auth/database.js';
-import { factsFromParameters, masterProtocol } from '#auth/interface.js';
+import { factsFromParameters, leaseParameter, leasesVoid, masterProtocol } from '#auth/interface.js';
 import { type AuthState, newAuthState } from '#auth/request.js';
 import { parseId, parseParameters, TabLines } from '#auth/tab-lines.js';
 import { normalizeUsername, type UsernameRules } from '#auth/username.js';
@@ -12,6 +11,7 @@ import { encodeTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import type { ProtocolSink } from './client-connection.js';
 import type { FinishedRequests } from './finished-requests.js';
+import type { LeaseHolder, Leases } from './leases.js';
 
 const maxRunning = 10_000;
 
@@ -20,8 +20,11 @@ export interface MasterConnectionContext {
   readonly usernames: UsernameRules;
   readonly expand: (template: string, state: AuthState) => string;
   readonly finished: FinishedRequests;
-  readonly cache: AuthCache | undefined;
+  /** Undefined: every answer has to be asked for (no cache). */
+  readonly leases: Leases | undefined;
   readonly verified: VerifiedPasswords | undefined;
+  /** Forgets what was looked up, of all users or of these, and ends all leases. @returns entries of the cache that went */
+  readonly flush: (users: readonly string[]) => Promise<number>;
   readonly log: Logger;
 }
 
@@ -32,7 +35,7 @@ export type MasterAccess =
   /** USER and LIST, only for users of this uid. */
   | { readonly kind: 'own'; readonly uid: number };
 
-export class MasterConnection {
+export class MasterConnection implements LeaseHolder {
   readonly #context: MasterConnectionContext;
   readonly #sink: ProtocolSink;
   readonly #access: MasterAccess;
@@ -69,6 +72,11 @@ export class MasterConnection {
 
   close(): void {
     this.#isEnded = true;
+    this.#context.leases?.drop(this);
+  }
+
+  voidLeases(flush: number): void {
+    this.#send(leasesVoid, String(flush));
   }
 
   #takeLine([command = '', ...args]: readonly string[]): void {
@@ -85,6 +93,10 @@ export class MasterConnection {
     if (command === 'CPID') return;
     if (id === undefined) {
       this.#break(`${command} without id`);
+      return;
+    }
+    if (command === leasesVoid) {
+      this.#context.leases?.acknowledged(this, id);
       return;
     }
     if (this.#running >= maxRunning) {
@@ -146,6 +158,8 @@ export class MasterConnection {
       this.#send('NOTFOUND', String(id));
       return;
     }
+    const { leases } = this.#context;
+    const flushes = leases?.flushes ?? 0;
     const found = await this.#context.chain.lookupUser(state);
     if (found.kind === 'internal') {
       this.#send('FAIL', String(id), 'reason=Internal error occurred. Refer to server log for more information.');
@@ -163,7 +177,10 @@ export class MasterConnection {
       this.#send('FAIL', String(id), 'reason=Permission denied');
       return;
     }
-    this.#sendUser(id, state.user, found.fields);
+    // Whoever has gone meanwhile would never say that he has heard of a flush.
+    if (this.#isEnded) return;
+    const leaseMs = rest.includes(leaseParameter) ? (leases?.grant(this, state.heldUntilMs, flushes) ?? 0) : undefined;
+    this.#sendUser(id, state.user, found.fields, leaseMs);
   }
 
   /** PASS id user service=...: passdb fields without a password check. */
@@ -204,8 +221,8 @@ export class MasterConnection {
   }
 
   async #flush(id: number, users: readonly string[]): Promise<void> {
-    const count = this.#context.cache?.flush(users) ?? 0;
     this.#context.verified?.clear();
+    const count = await this.#context.flush(users);
     this.#context.log.info('auth.cache.flushed', `${count} cache entries flushed`, { count });
     this.#send('OK', String(id), String(count));
   }
@@ -221,8 +238,10 @@ export class MasterConnection {
     return state;
   }
 
-  #sendUser(id: number, user: string, fields: ReadonlyMap<string, string>): void {
-    this.#send('USER', String(id), user, ...[...fields].map(([name, value]) => `${name}=${value}`));
+  /** @param leaseMs goes last, where no field of the user's can be taken for it */
+  #sendUser(id: number, user: string, fields: ReadonlyMap<string, string>, leaseMs?: number): void {
+    const lease = leaseMs === undefined ? [] : [`${leaseParameter}=${leaseMs}`];
+    this.#send('USER', String(id), user, ...[...fields].map(([name, value]) => `${name}=${value}`), ...lease);
   }
 
   #send(...fields: string[]): void {

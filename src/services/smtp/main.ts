@@ -22,7 +22,7 @@ function receivingRole(protocol: 'smtp' | 'lmtp'): Role {
     settings: [...mailStoreSettings, deliverySettings, lmtpSettings, smtpSettings, tlsSettings],
     sections: mailStoreSections,
     async start(context) {
-      const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
+      const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log, keepsLeases: true });
       const store = createMailStore({ settings: context.settings, log: context.log });
       const ended = new LazyAbort();
       const options = sessionOptions(protocol, context.settings, context.hasInetListeners);
@@ -60,7 +60,7 @@ export const deliverRole: Role = {
   settings: [...mailStoreSettings, deliverySettings, lmtpSettings, smtpSettings],
   sections: mailStoreSections,
   async start(context) {
-    const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log });
+    const auth = connectAuthMaster({ path: join(context.baseDir, 'auth-master'), log: context.log, keepsLeases: true });
     const store = createMailStore({ settings: context.settings, log: context.log });
     const ended = new AbortController();
     const outer = sessionOptions('lmtp', context.settings, false);
