@@ -7,8 +7,10 @@
 // Layout (linux/aio_abi.h), 64 octets: 0 aio_data, here the slot, which the event tells again; 16 opcode (16 bit); 20 descriptor; 56 flags; 60 eventfd.
 // An event has 32: 0 aio_data, 16 the result, negative for an errno.
 import { closeSync, fdatasync, fsync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
 import { arch, platform } from 'node:process';
 import { getSystemErrorName } from 'node:util';
+import { Gathering } from './gathering.js';
 import { type NativeFunction, type NativeLibraries, openNativeLibraries } from './native-calls.js';
 
 export interface DiskSyncs {
@@ -50,7 +52,11 @@ interface Request {
 
 class KernelSyncs implements DiskSyncs {
   readonly #submit: (count: number) => number;
-  readonly #take: () => number;
+  /** What has ended so far has been heard of. */
+  readonly #listen: () => void;
+  /** @param least how many to wait for @param limitUs no longer than this @param from where their events go @returns how many have ended */
+  readonly #take: (least: number, limitUs: number, from: number) => number;
+  readonly #gathering = new Gathering();
   readonly #controls: Buffer;
   readonly #pointers: Buffer;
   readonly #events: Buffer;
@@ -73,6 +79,8 @@ class KernelSyncs implements DiskSyncs {
     const read = libc.func('read', 'long', ['int', 'void *', 'ulong']);
     const octets = (length: number): Buffer => Buffer.from(new ArrayBuffer(length));
     const count = octets(8);
+    /** `struct timespec`: seconds, nanoseconds. */
+    const limit = octets(16);
     this.#eventFd = libc.func('eventfd', 'int', ['uint', 'int'])(0, notWaiting);
     if (this.#eventFd < 0) throw new Error('no eventfd');
     const context = contextOf(setup, numbers.setup, count);
@@ -85,9 +93,12 @@ class KernelSyncs implements DiskSyncs {
     this.#events = octets(eventBytes * mostAtOnce);
     this.#address = native.address(this.#controls);
     this.#submit = (length) => submit(numbers.submit, context, length, this.#pointers);
-    this.#take = () => {
+    this.#listen = () => {
       read(this.#eventFd, count, count.length);
-      return getEvents(numbers.getEvents, context, 0, mostAtOnce, this.#events, null);
+    };
+    this.#take = (least, limitUs, from) => {
+      limit.writeUInt32LE(limitUs * 1000, 8);
+      return Math.max(0, getEvents(numbers.getEvents, context, least, mostAtOnce - from, this.#eventsFrom(from), limit));
     };
     this.#handle = native.node.poll(this.#eventFd, { readable: true }, this.#onReadable);
     this.#handle.unref();
@@ -142,7 +153,7 @@ class KernelSyncs implements DiskSyncs {
 
   readonly #work = (): void => {
     this.#isDue = false;
-    const count = this.#take();
+    const count = this.#gather();
     for (let index = 0; index < count; index += 1) {
       const at = index * eventBytes;
       const request = this.#release(this.#events.readUInt32LE(at));
@@ -152,6 +163,26 @@ class KernelSyncs implements DiskSyncs {
       else request.resolve();
     }
   };
+
+  /** @returns how many events there are */
+  #gather(): number {
+    const given = mostAtOnce - this.#free.length - this.#queued.length;
+    const startedAt = performance.now();
+    const limitUs = this.#gathering.limitUs(given, startedAt, performance.nodeTiming.idleTime);
+    if (limitUs === 0) {
+      this.#listen();
+      return this.#take(0, 0, 0);
+    }
+    const count = this.#take(given, limitUs, 0);
+    this.#gathering.ended(performance.now() - startedAt, count === given);
+    // Afterwards, as each that ended during the wait has been told of, too. One that ended just now is not to be missed.
+    this.#listen();
+    return count === given ? count : count + this.#take(0, 0, count);
+  }
+
+  #eventsFrom(count: number): Buffer {
+    return count === 0 ? this.#events : this.#events.subarray(count * eventBytes);
+  }
 
   #release(slot: number): Request | undefined {
     const request = this.#requests[slot];

@@ -4,6 +4,7 @@ import { closeSync, mkdtempSync, openSync, rmSync, writeSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { type DiskSyncs, diskSyncs, poolSyncs } from '#util/disk-syncs.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'roost-syncs-'));
@@ -21,6 +22,23 @@ for (const [how, syncs] of [
       for (let turn = 0; turn < 3; turn += 1)
         await Promise.all([syncs().file(own), ...fds.map((fd, index) => (index % 2 === 0 ? syncs().file(fd) : syncs().data(fd)))]);
       for (const fd of [own, ...fds]) closeSync(fd);
+    });
+
+    it('end for many who ask again and again, each at its own pace', async () => {
+      const ended: number[] = [];
+      await Promise.all(
+        Array.from({ length: 10 }, async (_, index) => {
+          const fd = openSync(join(folder, `of-${index}`), 'w');
+          for (let turn = 0; turn < 30; turn += 1) {
+            writeSync(fd, 'octets');
+            await (turn % (index + 1) === 0 ? syncs().file(fd) : syncs().data(fd));
+            if (index % 3 === 0) await nextTurn();
+          }
+          closeSync(fd);
+          ended.push(index);
+        }),
+      );
+      assert.equal(ended.length, 10);
     });
 
     it('fail with the name of the error, without harm to the others', async () => {
