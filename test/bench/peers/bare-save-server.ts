@@ -1,7 +1,8 @@
 // What a mail server cannot do without when it saves a message: open, write, fsync, rename; nothing else, in as many threads as are asked for, each with
-// a tmp/ and a new/ of its own. That leaves the name to chance: after a loss of power the message may be in tmp/. With `durable`, an fsync of new/ follows.
+// a tmp/ and a new/ of its own. That leaves the name to chance: after a loss of power the message may be in tmp/. With `durable`, an fsync of new/ follows; with
+// `numbered`, a line for the message is written to a list before that, and the list made durable, too: what a server promises that answers with a UID.
 // For each line `HOW MILLISECONDS` on standard input, the number of messages saved in that time, and the time it took, on standard output.
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fdatasyncSync, fsyncSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
@@ -12,14 +13,17 @@ interface Work {
   readonly content: Uint8Array;
 }
 
+export type How = 'bare' | 'durable' | 'numbered';
+
 /** What the main thread asks for. */
 interface Turn {
-  readonly isDurable: boolean;
+  readonly how: How;
   readonly durationMs: number;
 }
 
-function save({ folder, worker, content }: Work, { isDurable, durationMs }: Turn, from: number): number {
+function save({ folder, worker, content }: Work, { how, durationMs }: Turn, from: number): number {
   const until = performance.now() + durationMs;
+  const list = openSync(join(folder, 'list'), 'a');
   let turn = from;
   for (; performance.now() < until; turn++) {
     const path = join(folder, `tmp/${worker}-${turn}`);
@@ -28,8 +32,11 @@ function save({ folder, worker, content }: Work, { isDurable, durationMs }: Turn
     fsyncSync(fd);
     closeSync(fd);
     renameSync(path, join(folder, `new/${worker}-${turn}`));
-    if (isDurable) syncFolder(join(folder, 'new'));
+    if (how === 'numbered') writeSync(list, `${turn} :${worker}-${turn}\n`);
+    if (how !== 'bare') syncFolder(join(folder, 'new'));
+    if (how === 'numbered') fdatasyncSync(list);
   }
+  closeSync(list);
   return turn;
 }
 
@@ -59,7 +66,7 @@ function beMain(folder: string, workers: number, bytes: number): void {
   createInterface({ input: process.stdin })
     .on('line', (line) => {
       const [how, durationMs] = line.split(' ');
-      const turn: Turn = { isDurable: how === 'durable', durationMs: Number(durationMs) };
+      const turn: Turn = { how: how as How, durationMs: Number(durationMs) };
       const startedAt = performance.now();
       const counts = threads.map(
         (thread) =>

@@ -1,13 +1,14 @@
 // A program that only does open, write, fsync and rename: what the file system allows at most. Or that and an fsync of the folder, without which the name
-// is not durable.
+// is not durable, or that and a line in a list, made durable as well.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
+import type { How } from './bare-save-server.js';
 
 export interface BareSave {
   /** Messages saved in about that time, and the seconds it really took. */
-  save(how: 'bare' | 'durable', durationMs: number): Promise<{ readonly count: number; readonly seconds: number }>;
+  save(how: How, durationMs: number): Promise<{ readonly count: number; readonly seconds: number }>;
   stop(): Promise<void>;
 }
 

@@ -36,17 +36,18 @@ interface Sums {
   readonly seconds: number;
 }
 
-/** Messages per second: served, saved by the bare program, and by one that makes names durable. By turns, so that a disk that is busy for a while is so for all. */
+/** Messages per second: served, saved by the bare program, by one that makes names durable, and by one that makes names and UIDs durable. By turns, so that a disk that is busy for a while is so for all. */
 async function compare(load: Load, bare: BareSave, size: Size): Promise<readonly number[]> {
   const ways: readonly ((durationMs: number) => Promise<Sums>)[] = [
     load,
     (durationMs) => bare.save('bare', durationMs),
     (durationMs) => bare.save('durable', durationMs),
+    (durationMs) => bare.save('numbered', durationMs),
   ];
   const sums = ways.map((): Sums => ({ count: 0, seconds: 0 }));
   // What is compared is the state that lasts: the server's code is compiled.
   await load(pick(size, 100, 6_000));
-  for (const how of ['bare', 'durable'] as const) await bare.save(how, pick(size, 20, 300));
+  for (const how of ['bare', 'durable', 'numbered'] as const) await bare.save(how, pick(size, 20, 300));
   for (let round = 0; round < pick(size, 1, 6); round++) {
     for (const [index, way] of ways.entries()) {
       const { count, seconds } = await way(pick(size, 100, 700));
@@ -77,7 +78,7 @@ function rawLimit(name: string, what: string, workers: number, { protocol, plans
             loads.push(commands);
             return commands;
           };
-          const [served = 0, saved = 0, durable = 0] = await compare(load, bare, size);
+          const [served = 0, saved = 0, durable = 0, numbered = 0] = await compare(load, bare, size);
           // The first one was the warm-up.
           const total = together(loads.slice(1));
           return [
@@ -87,7 +88,9 @@ function rawLimit(name: string, what: string, workers: number, { protocol, plans
             { metric: 'bare saving per second', unit: '1/s', better: 'higher', value: saved },
             { metric: 'share of the bare rate', unit: '%', better: 'higher', value: (100 * served) / saved },
             { metric: 'bare saving with durable names per second', unit: '1/s', better: 'higher', value: durable },
-            { metric: 'share of that', unit: '%', better: 'higher', value: (100 * served) / durable },
+            { metric: 'share of that with durable names', unit: '%', better: 'higher', value: (100 * served) / durable },
+            { metric: 'bare saving with durable names and UIDs per second', unit: '1/s', better: 'higher', value: numbered },
+            { metric: 'share of that with durable names and UIDs', unit: '%', better: 'higher', value: (100 * served) / numbered },
           ];
         });
       } finally {
