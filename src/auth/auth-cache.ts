@@ -42,12 +42,18 @@ export interface CacheStatistics {
 export class AuthCache {
   readonly #options: AuthCacheOptions;
   readonly #table: LRUCache<string, CacheEntry>;
+  #flushes = 0;
   #hits = 0;
   #misses = 0;
 
   constructor(options: AuthCacheOptions) {
     this.#options = options;
     this.#table = new LRUCache({ maxSize: options.maxBytes, sizeCalculation: entryBytes });
+  }
+
+  /** Grows with each flush: what was asked before one does not belong into the cache after it. */
+  get flushes(): number {
+    return this.#flushes;
   }
 
   /** An entry that may be answered from; counts as a hit. */
@@ -89,6 +95,7 @@ export class AuthCache {
 
   /** Removes all entries, or those of these users. @returns how many */
   flush(users: readonly string[] = []): number {
+    this.#flushes += 1;
     if (users.length === 0) {
       const count = this.#table.size;
       this.#table.clear();

@@ -58,7 +58,8 @@ export class PassdbChecker {
 
   async #askAndRemember(entry: PassdbEntry, state: AuthState, key: string, wanted: PasswordCheck): Promise<PassdbOutcome> {
     const { cache, log } = this.#context;
-    let lookup = await this.#askOnce(entry, state, key);
+    const flushes = cache?.flushes;
+    let lookup = await this.#askOnce(entry, state, `${flushes ?? ''}\t${key}`);
     let inserted: CacheEntry | undefined;
     if (lookup.kind === 'internal') {
       const old = cache?.findAny(key);
@@ -69,9 +70,11 @@ export class PassdbChecker {
         lookup = toLookup(old, undefined);
         inserted = old;
       }
-    } else {
+    } else if (cache?.flushes === flushes) {
       inserted = cache?.insert(key, state.user, lookup.kind === 'found' ? lookup : undefined);
       lookup = { ...lookup, heldUntilMs: inserted && cache?.freshUntilMs(inserted) };
+    } else {
+      lookup = { ...lookup, heldUntilMs: undefined };
     }
     const outcome = await this.#judge(entry, state, lookup, wanted);
     if (inserted && wanted.kind === 'password') inserted.lastSuccess = outcome === 'ok';

@@ -25,11 +25,13 @@ export class UserdbReader {
   }
 
   async #readAnew(entry: UserdbEntry, state: AuthState, key: string, cache: AuthCache): Promise<UserdbLookup> {
-    const lookup = await this.#askOnce(entry, state, key);
+    const { flushes } = cache;
+    const lookup = await this.#askOnce(entry, state, `${flushes}\t${key}`);
     if (lookup.kind === 'internal') {
       const old = cache.findAny(key);
       return old ? toLookup(old, undefined) : lookup;
     }
+    if (cache.flushes !== flushes) return { ...lookup, heldUntilMs: undefined };
     const answer = lookup.kind === 'found' ? { password: '', defaultScheme: '', fields: lookup.fields } : undefined;
     const inserted = cache.insert(key, state.user, answer);
     return { ...lookup, heldUntilMs: inserted && cache.freshUntilMs(inserted) };

@@ -116,6 +116,41 @@ describe('auth cache', () => {
     assert.equal(await backend.login('A', 'ann'), 'ok B');
   });
 
+  it('does not take in what was asked before a flush, nor answers with it whoever asks after', async () => {
+    const cache = new AuthCache({ maxBytes: 100_000, ttlMs: minute, negativeTtlMs: minute, nowMs: () => 0 });
+    const answers = { passdb: [] as ((password: string) => void)[], userdb: [] as ((uid: string) => void)[] };
+    const chain = makeChain({
+      cache,
+      passdbs: [passdb(1, () => new Promise((resolve) => answers.passdb.push((password) => resolve(found(password)))), {}, '%u')],
+      userdbs: [
+        userdb(
+          1,
+          () => new Promise((resolve) => answers.userdb.push((uid) => resolve({ kind: 'found', fields: [['uid', uid]] }))),
+          {},
+          '%u',
+        ),
+      ],
+    });
+    const uid = async (): Promise<string | undefined> => {
+      const answer = await chain.lookupUser(newAuthState(facts, 'bob'));
+      return answer.kind === 'found' ? answer.fields.get('uid') : answer.kind;
+    };
+    const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+    const before = [login(chain, 'new'), uid()];
+    await turn();
+    cache.flush();
+    const after = [login(chain, 'new'), uid()];
+    await turn();
+    assert.deepEqual([answers.passdb.length, answers.userdb.length], [2, 2]);
+    answers.passdb[1]?.('new');
+    answers.userdb[1]?.('2');
+    assert.deepEqual(await Promise.all(after), ['ok', '2']);
+    answers.passdb[0]?.('old');
+    answers.userdb[0]?.('1');
+    assert.deepEqual(await Promise.all(before), ['mismatch', '1']);
+    assert.deepEqual([await login(chain, 'new'), await uid()], ['ok', '2']);
+  });
+
   it('asks the database once for simultaneous logins', async () => {
     const backend = new Backend();
     const outcomes = await Promise.all(['X', 'X', 'Z', 'X'].map((password) => login(backend.chain, password)));

@@ -51,7 +51,7 @@ export function passdb(
 
 export function userdb(
   id: number,
-  lookup: (state: AuthState) => UserdbLookup,
+  lookup: (state: AuthState) => UserdbLookup | Promise<UserdbLookup>,
   changes: Partial<DatabaseRules> = {},
   cacheKey?: string,
 ): UserdbEntry {
