@@ -104,7 +104,8 @@ export class Account implements MailUser {
     const paths = at.tree.pathsOf(levels);
     const options = { name: checked.name, quota: this.#guardFor(checked), isReadOnly: at.isReadOnly, isForDelivery, log };
     try {
-      return await driver.open(paths, options, signal);
+      const opening = driver.open(paths, options, signal);
+      return opening instanceof Promise ? await opening : opening;
     } catch (error) {
       if (!(error instanceof StorageError && error.code === 'not-found')) throw error;
       await this.#names.requireMailbox(checked, signal);

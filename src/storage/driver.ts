@@ -86,9 +86,10 @@ export interface OpenMailboxOptions {
 export interface MailboxDriver {
   /**
    * Views, status and what changes messages look for news themselves; the Mailbox itself knows what was known when it was used last.
+   * At once where it is in memory; a failure is always a promise.
    * @throws StorageError `not-found` when mailDir has no cur/
    */
-  open(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Promise<Mailbox>;
+  open(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Mailbox | Promise<Mailbox>;
   exists(paths: MailboxPaths): Promise<boolean>;
   /** Makes cur, new, tmp (and maildirfolder when `isMaildirFolder`), uidlist with a new UIDVALIDITY and GUID. @throws StorageError `exists` */
   create(paths: MailboxPaths, options: { readonly isMaildirFolder: boolean }, signal: AbortSignal): Promise<{ readonly guid: string }>;

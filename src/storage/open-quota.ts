@@ -155,7 +155,7 @@ export class QuotaOpener {
     return {
       name,
       mailDir: paths.mailDir,
-      open: (signal) => this.#driver.open(paths, { name, quota: guardOf(name), isReadOnly: at.isReadOnly, log: this.#log }, signal),
+      open: async (signal) => this.#driver.open(paths, { name, quota: guardOf(name), isReadOnly: at.isReadOnly, log: this.#log }, signal),
     };
   }
 }

@@ -22,6 +22,7 @@ import { hostname } from 'node:os';
 import { CodedError, errnoOf } from './coded-error.js';
 import { sleep } from './deadline.js';
 import { type Deadline, Deadlines } from './deadlines.js';
+import { NamedFile } from './file-status.js';
 
 export const dotLockStaleMs = 120_000;
 export const dotLockTouchMs = 10_000;
@@ -52,19 +53,26 @@ export class DotLock {
   static readonly #allTouches = new Deadlines<DotLock>(dotLockTouchMs, (lock) => lock.touch());
   readonly #touches: Deadlines<DotLock>;
   readonly #inode: bigint;
+  readonly #file: NamedFile | undefined;
   #nextTouch: Deadline;
   #isReleased = false;
 
-  /** @param touches call `touch` of those that are held for long */
-  constructor(lockPath: string, inode: bigint, touches = DotLock.#allTouches) {
+  /**
+   * @param touches call `touch` of those that are held for long
+   * @param file the lock's, where it is taken again and again
+   */
+  constructor(lockPath: string, inode: bigint, touches = DotLock.#allTouches, file?: NamedFile) {
     this.lockPath = lockPath;
     this.#inode = inode;
+    // Beyond that, two inodes may be one number.
+    this.#file = inode <= Number.MAX_SAFE_INTEGER ? file : undefined;
     this.#touches = touches;
     this.#nextTouch = touches.add(this);
   }
 
   /** False when another process has broken the lock, which believed us dead, or has deleted the mailbox. */
   get isStillOurs(): boolean {
+    if (this.#file !== undefined && !this.#isReleased) return this.#file.status()?.inode === Number(this.#inode);
     return !this.#isReleased && statSync(this.lockPath, { bigint: true, throwIfNoEntry: false })?.ino === this.#inode;
   }
 
@@ -102,7 +110,7 @@ export async function takeDotLock(path: string, options: DotLockOptions, signal?
   let pollMs = firstPollMs;
   for (;;) {
     signal?.throwIfAborted();
-    const lock = options.owner?.tryLink(lockPath) ?? tryCreate(lockPath, options.mode ?? 0o600);
+    const lock = options.owner?.tryLink(new NamedFile(lockPath)) ?? tryCreate(lockPath, options.mode ?? 0o600);
     if (lock !== undefined) return lock;
     const reason = staleReason(lockPath, options.staleMs ?? dotLockStaleMs);
     if (reason !== undefined && breakLock(lockPath, reason)) {
@@ -194,13 +202,13 @@ export class LockOwner {
     this.#newName = newName;
   }
 
-  /** @returns undefined when somebody holds the lock, or when it has to be made as a file */
-  tryLink(lockPath: string): DotLock | undefined {
+  /** @param file of the lock @returns undefined when somebody holds the lock, or when it has to be made as a file */
+  tryLink(file: NamedFile): DotLock | undefined {
     if (this.#isUseless) return undefined;
     // A copy of the process has another name.
     if (this.#pid !== process.pid && !this.#make()) return undefined;
-    let lock = this.#link(lockPath);
-    if (lock === 'gone' && this.#make()) lock = this.#link(lockPath);
+    let lock = this.#link(file);
+    if (lock === 'gone' && this.#make()) lock = this.#link(file);
     return lock instanceof DotLock ? lock : undefined;
   }
 
@@ -218,7 +226,7 @@ export class LockOwner {
     return this.#made.path;
   }
 
-  #link(lockPath: string): DotLock | 'held' | 'gone' | undefined {
+  #link(file: NamedFile): DotLock | 'held' | 'gone' | undefined {
     const nowMs = Date.now();
     try {
       // Also where the clock was set back.
@@ -226,8 +234,8 @@ export class LockOwner {
         utimesSync(this.#path, nowMs / 1000, nowMs / 1000);
         this.#touchedMs = nowMs;
       }
-      linkSync(this.#path, lockPath);
-      return new DotLock(lockPath, this.#inode);
+      linkSync(this.#path, file.path);
+      return new DotLock(file.path, this.#inode, undefined, file);
     } catch (error) {
       const errno = errnoOf(error);
       if (errno === 'EEXIST') return 'held';

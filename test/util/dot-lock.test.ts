@@ -8,6 +8,7 @@ import { describe, it } from 'node:test';
 import { sleep } from '#util/deadline.js';
 import { Deadlines } from '#util/deadlines.js';
 import { DotLock, DotLockError, LockOwner, takeDotLock, tryDotLock } from '#util/dot-lock.js';
+import { NamedFile, useNativeStatus } from '#util/file-status.js';
 
 async function inFolder(work: (path: string, folder: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'roost-lock-'));
@@ -188,6 +189,27 @@ describe('Dot lock with an owner', () => {
       assert.equal(lock.isStillOurs, true);
       lock.release();
       assert.deepEqual(readdirSync(folder), []);
+    }));
+
+  it('gives back its own lock and leaves that of another alone, whoever is asked about the file', () =>
+    inFolder(async (path, folder) => {
+      useNativeStatus();
+      using owner = new LockOwner(
+        () => folder,
+        () => 'owner.lock',
+      );
+      const file = new NamedFile(`${path}.lock`);
+      const own = owner.tryLink(file);
+      assert.equal(own?.isStillOurs, true);
+      own?.release();
+      assert.equal(existsSync(file.path), false);
+      const lost = owner.tryLink(file);
+      unlinkSync(file.path);
+      assert.equal(lost?.isStillOurs, false);
+      writeFileSync(file.path, '1:elsewhere');
+      assert.equal(lost?.isStillOurs, false);
+      lost?.release();
+      assert.equal(existsSync(file.path), true);
     }));
 
   it('works where the owner cannot have a file', () =>

@@ -50,10 +50,21 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     });
   }
 
-  async open(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Promise<Mailbox> {
-    signal.throwIfAborted();
-    const known = this.#boxes.get(keyOf(paths));
-    const box = known?.isInPlace === true ? known : await this.#openUnknown(paths, options, signal);
+  open(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Mailbox | Promise<Mailbox> {
+    try {
+      signal.throwIfAborted();
+      const known = this.#boxes.get(keyOf(paths));
+      return known?.isInPlace === true ? this.#opened(known, options) : this.#openLater(paths, options, signal);
+    } catch (error) {
+      return Promise.reject(error);
+    }
+  }
+
+  async #openLater(paths: MailboxPaths, options: OpenMailboxOptions, signal: AbortSignal): Promise<Mailbox> {
+    return this.#opened(await this.#openUnknown(paths, options, signal), options);
+  }
+
+  #opened(box: MaildirBox, options: OpenMailboxOptions): Mailbox {
     this.released(box);
     return this.#mailboxOf(box, options);
   }

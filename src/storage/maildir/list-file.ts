@@ -27,7 +27,7 @@ interface OpenList {
 
 export class UidListFile {
   readonly #file: NamedFile;
-  readonly #lockPath: string;
+  readonly #lock: NamedFile;
   /** Kept open for the next append, as each save is one. */
   #open: OpenList | undefined;
   readonly #lockTimeoutMs: number;
@@ -37,7 +37,7 @@ export class UidListFile {
   constructor(controlDir: string, owner: LockOwner, lockTimeoutMs: number, log: Logger) {
     this.#owner = owner;
     this.#file = new NamedFile(`${controlDir}/dovecot-uidlist`);
-    this.#lockPath = `${this.path}.lock`;
+    this.#lock = new NamedFile(`${this.path}.lock`);
     this.#lockTimeoutMs = lockTimeoutMs;
     this.#log = log;
   }
@@ -49,7 +49,7 @@ export class UidListFile {
   /** At once where it is free. @throws StorageError `in-use` when the lock is not free in time */
   lock(signal: AbortSignal): DotLock | Promise<DotLock> {
     signal.throwIfAborted();
-    return this.#owner.tryLink(this.#lockPath) ?? this.#lockLater(signal);
+    return this.#owner.tryLink(this.#lock) ?? this.#lockLater(signal);
   }
 
   async #lockLater(signal: AbortSignal): Promise<DotLock> {

@@ -19,7 +19,7 @@ function countingLogger(lines: string[]): Logger {
   return { ...silentLogger, error: note, warning: note, child: () => countingLogger(lines) };
 }
 
-function openCounted(world: MaildirWorld, driver: MailboxDriver, lines: string[]): Promise<Mailbox> {
+async function openCounted(world: MaildirWorld, driver: MailboxDriver, lines: string[]): Promise<Mailbox> {
   const options = { name: 'box', quota: unlimitedQuota, isReadOnly: false, log: countingLogger(lines) };
   return driver.open(world.paths('box'), options, never);
 }

@@ -41,7 +41,11 @@ export class MaildirWorld implements MailboxWorld {
     return this.open(name, options);
   }
 
-  open(name: string, options: { readonly quota?: QuotaGuard; readonly isReadOnly?: boolean } = {}, driver = this.driver): Promise<Mailbox> {
+  async open(
+    name: string,
+    options: { readonly quota?: QuotaGuard; readonly isReadOnly?: boolean } = {},
+    driver = this.driver,
+  ): Promise<Mailbox> {
     return driver.open(
       this.paths(name),
       { name, quota: options.quota ?? unlimitedQuota, isReadOnly: options.isReadOnly ?? false, log: silentLogger },

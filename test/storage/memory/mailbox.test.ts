@@ -11,7 +11,7 @@ const pathsOf = (name: string): MailboxPaths => {
 
 const makeWorld: MakeWorld = async (options = {}) => {
   const driver = createMemoryDriver(options);
-  const open: Awaited<ReturnType<MakeWorld>>['open'] = (name, { quota = unlimitedQuota, isReadOnly = false } = {}) =>
+  const open: Awaited<ReturnType<MakeWorld>>['open'] = async (name, { quota = unlimitedQuota, isReadOnly = false } = {}) =>
     driver.open(pathsOf(name), { name, quota, isReadOnly, log: silentLogger }, never);
   return {
     driver,
