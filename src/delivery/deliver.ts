@@ -28,6 +28,7 @@ const noFlags = { system: 0, keywords: [] } as const;
 export class RecipientDelivery {
   readonly recipient: Recipient;
   readonly isRemote = false;
+  #beginning: Promise<void> | undefined;
   #user: MailUser | undefined;
   #transaction: AppendTransaction | undefined;
   #writer: MessageWriter | undefined;
@@ -42,63 +43,82 @@ export class RecipientDelivery {
     return this.#failure;
   }
 
-  /** @param expectedBytes size announced by the client, for quota; undefined when unknown */
-  async begin(opener: UserOpener, options: BeginOptions, signal: AbortSignal): Promise<void> {
-    if (this.#user !== undefined) return;
-    await this.#attempt(async () => {
-      this.#user = await opener.openUser(this.recipient.user, options.service, signal);
-      const mailbox = await openTarget(this.#user, this.recipient.mailbox, options, signal);
-      this.#savedTo = mailbox.name;
-      this.#transaction = mailbox.beginAppend('deliver');
-      this.#writer = await this.#transaction.add(
-        { flags: noFlags, internalDateMs: undefined, expectedBytes: options.expectedBytes },
-        signal,
-      );
-    });
+  /** The same work at every call. @param options `expectedBytes`: size announced by the client, for quota */
+  begin(opener: UserOpener, options: BeginOptions, signal: AbortSignal): Promise<void> {
+    this.#beginning ??= this.#begin(opener, options, signal);
+    return this.#beginning;
   }
 
-  async write(chunk: Buffer): Promise<void> {
-    await this.#attempt(async () => this.#writer?.write(chunk));
+  async #begin(opener: UserOpener, options: BeginOptions, signal: AbortSignal): Promise<void> {
+    try {
+      this.#user = await opener.openUser(this.recipient.user, options.service, signal);
+      const { mailbox: name } = this.recipient;
+      let mailbox: Mailbox;
+      try {
+        mailbox = await this.#user.openMailbox(name, signal);
+      } catch (error) {
+        mailbox = await openInstead(error, this.#user, name, options, signal);
+      }
+      this.#savedTo = mailbox.name;
+      this.#transaction = mailbox.beginAppend('deliver');
+      const added = this.#transaction.add({ flags: noFlags, internalDateMs: undefined, expectedBytes: options.expectedBytes }, signal);
+      this.#writer = added instanceof Promise ? await added : added;
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** Once it has begun. @returns undefined when more may be written at once */
+  write(chunk: Buffer): Promise<void> | undefined {
+    if (this.#failure !== undefined) return undefined;
+    return this.#writer?.write(chunk)?.catch((error: unknown) => this.#fail(error));
   }
 
   /** Everything was written; the transaction may still be aborted. */
   async end(): Promise<void> {
-    await this.#attempt(async () => this.#writer?.end());
+    if (this.#failure !== undefined) return;
+    try {
+      await this.#writer?.end();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   async commit(signal: AbortSignal): Promise<DeliveryOutcome> {
-    await this.#attempt(async () => {
-      await this.#transaction?.commit(signal);
-      this.#transaction = undefined;
-    });
+    if (this.#failure === undefined) {
+      try {
+        await this.#transaction?.commit(signal);
+        this.#transaction = undefined;
+      } catch (error) {
+        this.#fail(error);
+      }
+    }
     await this.#close();
     return this.#failure === undefined ? { kind: 'saved', mailbox: this.#savedTo } : { kind: 'failed', error: this.#failure };
   }
 
+  /** Also while it begins. */
   async abort(): Promise<void> {
+    await this.#beginning;
     await this.#close();
   }
 
-  async #attempt(step: () => Promise<unknown>): Promise<void> {
-    if (this.#failure !== undefined) return;
-    try {
-      await step();
-    } catch (error) {
-      this.#failure =
-        error instanceof StorageError
-          ? error
-          : new StorageError('unavailable', `delivery failed: ${String(error)}${errnoText(error)}`, { cause: error });
-    }
+  #fail(error: unknown): void {
+    this.#failure ??=
+      error instanceof StorageError
+        ? error
+        : new StorageError('unavailable', `delivery failed: ${String(error)}${errnoText(error)}`, { cause: error });
   }
 
   async #close(): Promise<void> {
     const transaction = this.#transaction;
     const user = this.#user;
     this.#transaction = undefined;
+    this.#writer = undefined;
     this.#user = undefined;
     // Nothing of a failed clean-up may hide the outcome: leftovers in tmp/ are removed by age.
-    await transaction?.abort().catch(() => undefined);
-    await Promise.resolve(user?.[Symbol.asyncDispose]()).catch(() => undefined);
+    if (transaction !== undefined) await transaction.abort().catch(() => undefined);
+    if (user !== undefined) await Promise.resolve(user[Symbol.asyncDispose]()).catch(() => undefined);
   }
 }
 
@@ -110,23 +130,19 @@ export interface BeginOptions {
 }
 
 /** A missing detail mailbox falls back to INBOX, as Dovecot's LMTP does, unless it may be created. */
-async function openTarget(user: MailUser, name: string, options: BeginOptions, signal: AbortSignal): Promise<Mailbox> {
-  try {
-    return await user.openMailbox(name, signal);
-  } catch (error) {
-    if (
-      !(error instanceof StorageError) ||
-      name === 'INBOX' ||
-      (error.code !== 'not-found' && error.code !== 'invalid-name' && error.code !== 'not-selectable')
-    )
-      throw error;
-    if (options.autocreate && error.code === 'not-found') {
-      await user.create(name, { specialUse: [] }, signal);
-      if (options.autosubscribe) await user.subscribe(name, true, signal);
-      return await user.openMailbox(name, signal);
-    }
-    return await user.openMailbox('INBOX', signal);
+async function openInstead(error: unknown, user: MailUser, name: string, options: BeginOptions, signal: AbortSignal): Promise<Mailbox> {
+  if (
+    !(error instanceof StorageError) ||
+    name === 'INBOX' ||
+    (error.code !== 'not-found' && error.code !== 'invalid-name' && error.code !== 'not-selectable')
+  )
+    throw error;
+  if (options.autocreate && error.code === 'not-found') {
+    await user.create(name, { specialUse: [] }, signal);
+    if (options.autosubscribe) await user.subscribe(name, true, signal);
+    return user.openMailbox(name, signal);
   }
+  return user.openMailbox('INBOX', signal);
 }
 
 function errnoText(error: unknown): string {

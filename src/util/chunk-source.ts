@@ -21,7 +21,11 @@ export class ChunkSource {
   #isEnded = false;
   #error: Error | undefined;
   #waiter: ((step: ChunkStep) => void) | undefined;
+  /** When the waiter has waited long enough; as performance.now(). */
+  #dueAtMs = 0;
+  /** Looks whether it has. Left alone when a wait ends: a busy connection would arm and clear one for each packet. */
   #timer: NodeJS.Timeout | undefined;
+  #timerAtMs = 0;
 
   constructor(stream: Duplex) {
     this.#stream = stream;
@@ -41,8 +45,8 @@ export class ChunkSource {
     if (chunk !== undefined) return Promise.resolve({ kind: 'chunk', chunk });
     if (this.#isEnded) return Promise.resolve({ kind: 'end', error: this.#error });
     return new Promise((resolve) => {
-      // The connection keeps the process alive, not its deadline.
-      this.#timer = setTimeout(() => this.#finish({ kind: 'timeout' }), timeoutMs).unref();
+      this.#dueAtMs = performance.now() + timeoutMs;
+      if (this.#timer === undefined || this.#timerAtMs > this.#dueAtMs) this.#arm(timeoutMs);
       this.#waiter = resolve;
     });
   }
@@ -84,6 +88,22 @@ export class ChunkSource {
     this.#onEnd();
   };
 
+  #arm(inMs: number): void {
+    clearTimeout(this.#timer);
+    this.#timerAtMs = this.#dueAtMs;
+    // The connection keeps the process alive, not its deadline.
+    this.#timer = setTimeout(() => this.#look(), inMs).unref();
+  }
+
+  #look(): void {
+    this.#timer = undefined;
+    if (this.#waiter === undefined) return;
+    // What it was armed for has passed, whatever the other clock says.
+    const leftMs = this.#dueAtMs - Math.max(this.#timerAtMs, performance.now());
+    if (leftMs > 0) this.#arm(leftMs);
+    else this.#finish({ kind: 'timeout' });
+  }
+
   #take(): Buffer | undefined {
     const chunk = this.#queue.shift();
     if (chunk === undefined) return undefined;
@@ -94,7 +114,6 @@ export class ChunkSource {
   }
 
   #finish(step: ChunkStep): void {
-    clearTimeout(this.#timer);
     const waiter = this.#waiter;
     this.#waiter = undefined;
     waiter?.(step);

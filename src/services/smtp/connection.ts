@@ -6,6 +6,7 @@ import { LineReader } from '#protocol/line/line-reader.js';
 import { maxCommandLineBytes, parseSmtpCommand, type SmtpCommand } from '#protocol/smtp/commands.js';
 import { encodeReply, reply, type SmtpReply } from '#protocol/smtp/reply.js';
 import { closeWhenHeard } from '#service-kit/close-when-heard.js';
+import { writeTo } from '#service-kit/parts-stream.js';
 import type { AcceptedConnection, ClientHandle, ServiceContext } from '#service-kit/role.js';
 import { ChunkSource } from '#util/chunk-source.js';
 import type { SmtpSession } from './session.js';
@@ -109,7 +110,6 @@ export class SmtpConnection implements ClientHandle {
           break;
         case 'data':
           this.#send(...step.replies);
-          await this.#flush();
           if (!(await this.#readData(step.intake))) return 'Connection closed in DATA';
           break;
         case 'chunk':
@@ -143,7 +143,8 @@ export class SmtpConnection implements ClientHandle {
     for (;;) {
       const command = this.#nextCommand();
       if (command !== undefined) return command;
-      await this.#flush();
+      const flushed = this.#flush();
+      if (flushed !== undefined) await flushed;
       if (this.#isStopping) return this.#sayGoodbye();
       this.#isWaiting = true;
       const received = await this.#source.next(commandTimeoutMs);
@@ -172,10 +173,15 @@ export class SmtpConnection implements ClientHandle {
   /** @returns false when the connection ended before the data did: nothing was saved */
   async #readData(intake: MessageIntake): Promise<boolean> {
     const decoder = new DotDecoder({ looksForBareNewlines: this.#session.refusesBareNewline });
+    const flushed = this.#flush();
+    if (flushed !== undefined) await flushed;
     let chunk = this.#reader.takeRest();
     for (;;) {
       const { content, rest } = decoder.push(chunk);
-      for (const part of content) await intake.write(part);
+      for (const part of content) {
+        const written = intake.write(part);
+        if (written !== undefined) await written;
+      }
       if (rest !== undefined) {
         this.#reader.push(rest);
         this.#send(...(await this.#session.finishData(intake, decoder.hasBareNewline)));
@@ -224,13 +230,18 @@ export class SmtpConnection implements ClientHandle {
     for (const one of replies) this.#output += encodeReply(one);
   }
 
-  /** Replies go out together, when no further command is waiting (RFC 2920). */
-  async #flush(): Promise<void> {
-    if (this.#output === '') return;
+  /** Replies go out together, when no further command is waiting (RFC 2920). @returns undefined when more may be written */
+  #flush(): Promise<void> | undefined {
+    if (this.#output === '') return undefined;
     const text = this.#output;
     this.#output = '';
-    if (this.#stream.destroyed || this.#stream.write(text) || this.#stream.writableLength < maxWaitingOutputBytes) return;
-    await new Promise<void>((resolve, reject) => {
+    if (this.#stream.destroyed) return undefined;
+    writeTo(this.#stream, text);
+    return this.#stream.writableNeedDrain && this.#stream.writableLength >= maxWaitingOutputBytes ? this.#drained() : undefined;
+  }
+
+  #drained(): Promise<void> {
+    return new Promise((resolve, reject) => {
       const stream = this.#stream;
       const finish = (error?: Error): void => {
         clearTimeout(timer);

@@ -65,9 +65,8 @@ export class RemoteDelivery implements Delivery {
     }).finally(() => signal.removeEventListener('abort', giveUp));
   }
 
-  async write(chunk: Buffer): Promise<void> {
-    if (chunk.length === 0) return;
-    await this.#attempt(() => this.#get().send(chunk, false));
+  write(chunk: Buffer): Promise<void> | undefined {
+    return chunk.length === 0 ? undefined : this.#attempt(() => this.#get().send(chunk, false));
   }
 
   /** The last octets are not announced as such before `commit`: until then the transaction may be aborted. */

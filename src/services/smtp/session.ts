@@ -12,7 +12,7 @@ import type { DeliveryText } from './delivery-log.js';
 import { failureReply } from './outcome-reply.js';
 import { type OpenUserProcess, RemoteDelivery } from './remote-delivery.js';
 import { receivedField } from './trace-header.js';
-import { type BodyVerdict, type Delivered, type Envelope, MessageIntake } from './transaction.js';
+import { type BodyVerdict, type Delivered, type Delivery, type Envelope, MessageIntake } from './transaction.js';
 
 export interface SessionOptions {
   readonly protocol: 'smtp' | 'lmtp';
@@ -70,6 +70,10 @@ const refuse = (code: number, enhanced: string, text: string): Step => ({
   isError: true,
 });
 
+const senderTaken = answer(reply(250, '2.1.0', 'OK'));
+const recipientTaken = answer(reply(250, '2.1.5', 'OK'));
+const goAhead = [reply(354, undefined, 'OK')];
+
 const knownMailParameters = new Set(['SIZE', 'BODY', 'SMTPUTF8']);
 
 export class SmtpSession {
@@ -82,6 +86,9 @@ export class SmtpSession {
   #isExtended = false;
   #envelope: Envelope | undefined;
   #isUtf8 = false;
+  /** The message that is being taken. */
+  #intake: MessageIntake | undefined;
+  /** It comes in chunks (BDAT). */
   #chunked: MessageIntake | undefined;
   #messages = 0;
 
@@ -120,10 +127,13 @@ export class SmtpSession {
 
   async reset(): Promise<void> {
     const envelope = this.#envelope;
+    const intake = this.#intake;
+    this.#intake = undefined;
     this.#chunked = undefined;
     this.#envelope = undefined;
     this.#isUtf8 = false;
-    await Promise.all((envelope?.recipients ?? []).map((delivery) => delivery.abort()));
+    if (intake !== undefined) await intake.abort();
+    else if (envelope !== undefined) await Promise.all(envelope.recipients.map((delivery) => delivery.abort()));
   }
 
   /** At once where nothing has to be waited for. */
@@ -209,7 +219,7 @@ export class SmtpSession {
     this.#isUtf8 = parameters.has('SMTPUTF8');
     if (path.isUtf8 && !this.#isUtf8) return refuse(553, '5.6.7', 'UTF-8 address needs SMTPUTF8');
     this.#envelope = { sender: path, expectedBytes: size, recipients: [] };
-    return answer(reply(250, '2.1.0', 'OK'));
+    return senderTaken;
   }
 
   async #rcpt(path: MailPath, parameters: Parameters): Promise<Step> {
@@ -239,7 +249,7 @@ export class SmtpSession {
           ({ recipient }) => recipient.user.user === found.user.user && recipient.mailbox === mailbox,
         );
         // In SMTP the same mailbox gets one copy; LMTP owes one outcome for each RCPT.
-        if (this.#options.protocol === 'smtp' && isKnown) return answer(reply(250, '2.1.5', 'OK'));
+        if (this.#options.protocol === 'smtp' && isKnown) return recipientTaken;
         return this.#addRecipient(envelope, { user: found.user, address: path.text, mailbox }, isOwn);
       }
     }
@@ -260,7 +270,7 @@ export class SmtpSession {
     this.#lookups.abort();
   }
 
-  async #addRecipient(envelope: Envelope, recipient: Recipient, isOwn: boolean): Promise<Step> {
+  #addRecipient(envelope: Envelope, recipient: Recipient, isOwn: boolean): Step | Promise<Step> {
     const { openUserProcess } = this.#parts;
     const delivery =
       isOwn || openUserProcess === undefined
@@ -269,24 +279,29 @@ export class SmtpSession {
     // SMTP has only one reply after the data, so a mailbox that is full or broken must be refused now. Where another process delivers, the
     // one that the client talks to may be an SMTP one.
     const { protocol, isInner, checksQuotaAtRcpt } = this.#options;
-    if (protocol === 'smtp' || isInner || delivery.isRemote || checksQuotaAtRcpt) {
-      // Every message has an octet: without SIZE, too, a full mailbox is refused.
-      const options = { ...this.#beginOptions(envelope), expectedBytes: envelope.expectedBytes ?? 1 };
-      await delivery.begin(this.#parts.store, options, delivery.isRemote ? this.#lookups.signal : this.#parts.signal);
-      if (delivery.failure !== undefined) {
-        const { failure } = delivery;
-        await delivery.abort();
-        if (this.#lookups.signal.aborted) return refuse(451, '4.3.0', `<${recipient.address}> Temporary internal error`);
-        this.#parts.log.error('smtp.recipient-failed', `Can't deliver to ${recipient.address}: ${failure.message}`, {
-          recipient: recipient.address,
-          code: failure.code,
-          error: failure,
-        });
-        return { kind: 'reply', replies: [failureReply(failure, recipient.address, this.#options.isFullTemporary)], isError: false };
-      }
-    }
+    if (protocol === 'smtp' || isInner || delivery.isRemote || checksQuotaAtRcpt) return this.#beginAtRcpt(envelope, delivery);
     envelope.recipients.push(delivery);
-    return answer(reply(250, '2.1.5', 'OK'));
+    return recipientTaken;
+  }
+
+  async #beginAtRcpt(envelope: Envelope, delivery: Delivery): Promise<Step> {
+    // Every message has an octet: without SIZE, too, a full mailbox is refused.
+    const options = { ...this.#beginOptions(envelope), expectedBytes: envelope.expectedBytes ?? 1 };
+    await delivery.begin(this.#parts.store, options, delivery.isRemote ? this.#lookups.signal : this.#parts.signal);
+    const { failure } = delivery;
+    if (failure === undefined) {
+      envelope.recipients.push(delivery);
+      return recipientTaken;
+    }
+    const { address } = delivery.recipient;
+    await delivery.abort();
+    if (this.#lookups.signal.aborted) return refuse(451, '4.3.0', `<${address}> Temporary internal error`);
+    this.#parts.log.error('smtp.recipient-failed', `Can't deliver to ${address}: ${failure.message}`, {
+      recipient: address,
+      code: failure.code,
+      error: failure,
+    });
+    return { kind: 'reply', replies: [failureReply(failure, address, this.#options.isFullTemporary)], isError: false };
   }
 
   #beginOptions(envelope: Envelope | undefined): BeginOptions {
@@ -298,11 +313,10 @@ export class SmtpSession {
     };
   }
 
-  async #data(): Promise<Step> {
+  #data(): Step {
     const refusal = this.#cannotReceive();
     if (refusal !== undefined) return refusal;
-    const intake = await this.#beginIntake();
-    return { kind: 'data', replies: [reply(354, undefined, 'OK')], intake };
+    return { kind: 'data', replies: goAhead, intake: this.#beginIntake() };
   }
 
   #cannotReceive(): Step | undefined {
@@ -315,18 +329,19 @@ export class SmtpSession {
   }
 
   /** RFC 3030: the octets of a refused chunk still come and are thrown away. */
-  async #bdat(size: number, isLast: boolean): Promise<Step> {
+  #bdat(size: number, isLast: boolean): Step {
     const refusal = this.#cannotReceive();
     if (refusal !== undefined && refusal.kind === 'reply')
       return { kind: 'chunk', size, isLast, intake: undefined, refusal: refusal.replies[0] };
-    this.#chunked ??= await this.#beginIntake();
+    this.#chunked ??= this.#beginIntake();
     return { kind: 'chunk', size, isLast, intake: this.#chunked, refusal: undefined };
   }
 
-  async #beginIntake(): Promise<MessageIntake> {
+  #beginIntake(): MessageIntake {
     const envelope = this.#envelope;
     const intake = new MessageIntake(envelope?.recipients ?? [], this.#options.maxMessageBytes);
-    await intake.begin(this.#parts.store, this.#beginOptions(envelope), (recipient) => this.#prefix(recipient), this.#parts.signal);
+    this.#intake = intake;
+    intake.begin(this.#parts.store, this.#beginOptions(envelope), (recipient) => this.#prefix(recipient), this.#parts.signal);
     return intake;
   }
 
@@ -362,6 +377,7 @@ export class SmtpSession {
   async finishData(intake: MessageIntake, hasBareNewline: boolean): Promise<readonly SmtpReply[]> {
     const envelope = this.#envelope;
     this.#envelope = undefined;
+    this.#intake = undefined;
     this.#chunked = undefined;
     const count = this.#options.protocol === 'lmtp' ? (envelope?.recipients.length ?? 1) : 1;
     try {
@@ -374,7 +390,7 @@ export class SmtpSession {
       if (this.#options.protocol === 'lmtp') return outcomes.map((delivered) => this.#outcomeReply(delivered));
       return [this.#combinedReply(outcomes, envelope?.recipients.length ?? 0)];
     } finally {
-      await intake.abort();
+      if (!intake.isSettled) await intake.abort();
     }
   }
 
@@ -415,17 +431,16 @@ export class SmtpSession {
   #logOutcome({ recipient, isRemote, outcome }: Delivered, intake: MessageIntake, sender: string): void {
     if (isRemote && outcome.kind === 'saved') return;
     this.#parts.count(outcome.kind === 'saved' ? 'saved' : 'save-failed');
+    const { headers, receivedBytes: size } = intake;
+    const { user } = recipient.user;
     const result =
       outcome.kind === 'saved' ? `saved mail to ${outcome.mailbox}` : `save failed to ${recipient.mailbox}: ${outcome.error.message}`;
-    const messageId = intake.headers.field('message-id');
-    const text = this.#options.deliverLogText({ headers: intake.headers, receivedBytes: intake.receivedBytes, sender, result });
-    const log = this.#parts.log.child(
-      { user: recipient.user.user },
-      `${this.#options.protocol}(${recipient.user.user})<${process.pid}><${this.#sessionId}>: `,
-    );
-    const fields = { mailbox: recipient.mailbox, messageId, size: intake.receivedBytes, sender, recipient: recipient.address };
-    if (outcome.kind === 'saved') log.info('delivery.saved', text, fields);
-    else log.error('delivery.failed', text, { ...fields, code: outcome.error.code, error: outcome.error });
+    const text = this.#options.deliverLogText({ headers, receivedBytes: size, sender, result });
+    const prefix = `${this.#options.protocol}(${user})<${process.pid}><${this.#sessionId}>: `;
+    const messageId = headers.field('message-id');
+    const fields = { prefix, user, mailbox: recipient.mailbox, messageId, size, sender, recipient: recipient.address };
+    if (outcome.kind === 'saved') this.#parts.log.info('delivery.saved', text, fields);
+    else this.#parts.log.error('delivery.failed', text, { ...fields, code: outcome.error.code, error: outcome.error });
   }
 
   /** What a trusted proxy says about the real client (Postfix's XCLIENT; Dovecot's LMTP knows the same attributes). */

@@ -11,10 +11,14 @@ export interface Delivery {
   /** Another process delivers, and logs it. */
   readonly isRemote: boolean;
   readonly failure: StorageError | undefined;
+  /** Never rejects. */
   begin(opener: UserOpener, options: BeginOptions, signal: AbortSignal): Promise<void>;
-  write(chunk: Buffer): Promise<void>;
+  /** Once it has begun. Never rejects. @returns undefined when more may be written at once */
+  write(chunk: Buffer): Promise<void> | undefined;
   end(): Promise<void>;
+  /** Ends it in every case. */
   commit(signal: AbortSignal): Promise<DeliveryOutcome>;
+  /** Also while it begins. */
   abort(): Promise<void>;
 }
 
@@ -56,6 +60,8 @@ export class MessageIntake {
   #pendingBytes = 0;
   #received = 0;
   #isTooLarge = false;
+  #begun: Promise<unknown> | undefined;
+  #isSettled = false;
 
   constructor(deliveries: readonly Delivery[], maxBytes: number) {
     this.#deliveries = deliveries;
@@ -67,22 +73,33 @@ export class MessageIntake {
     return this.#received;
   }
 
-  /** Opens the mailboxes and writes each recipient's added fields. */
-  async begin(opener: UserOpener, options: BeginOptions, prefix: (recipient: Recipient) => string, signal: AbortSignal): Promise<void> {
-    await this.#each(async (delivery) => {
-      await delivery.begin(opener, options, signal);
-      await delivery.write(Buffer.from(prefix(delivery.recipient)));
-    });
+  /** All deliveries have ended: nothing is left to be aborted. */
+  get isSettled(): boolean {
+    return this.#isSettled;
   }
 
-  async write(chunk: Buffer): Promise<void> {
+  /**
+   * Opens the mailboxes and writes each recipient's added fields. Nobody has to wait for it: what is written does.
+   */
+  begin(opener: UserOpener, options: BeginOptions, prefix: (recipient: Recipient) => string, signal: AbortSignal): void {
+    const begin = async (delivery: Delivery): Promise<void> => {
+      const fields = Buffer.from(prefix(delivery.recipient));
+      await delivery.begin(opener, options, signal);
+      const written = delivery.write(fields);
+      if (written !== undefined) await written;
+    };
+    this.#begun = this.#each(begin);
+  }
+
+  /** Octets beyond the limit are thrown away. @returns undefined when more may be written at once */
+  write(chunk: Buffer): Promise<void> | undefined {
     this.#received += chunk.length;
     if (this.#received > this.#maxBytes) this.#isTooLarge = true;
-    if (this.#isTooLarge) return;
+    if (this.#isTooLarge) return undefined;
     this.headers.push(chunk);
     this.#pending.push(chunk);
     this.#pendingBytes += chunk.length;
-    if (this.#pendingBytes >= maxCoalescedBytes) await this.#flush();
+    return this.#pendingBytes >= maxCoalescedBytes ? this.#flush() : undefined;
   }
 
   /** The message is complete; says why it cannot be taken, if so. */
@@ -97,11 +114,13 @@ export class MessageIntake {
 
   /** LMTP: each recipient for itself. */
   async commitEach(signal: AbortSignal): Promise<readonly Delivered[]> {
-    return this.#each(async (delivery) => ({
+    const outcomes = await this.#each(async (delivery) => ({
       recipient: delivery.recipient,
       isRemote: delivery.isRemote,
       outcome: await delivery.commit(signal),
     }));
+    this.#isSettled = true;
+    return outcomes;
   }
 
   /**
@@ -122,18 +141,29 @@ export class MessageIntake {
 
   async abort(): Promise<void> {
     this.#pending = [];
+    this.#pendingBytes = 0;
+    await this.#begun;
     await Promise.all(this.#deliveries.map((delivery) => delivery.abort()));
+    this.#isSettled = true;
   }
 
   async #flush(): Promise<void> {
+    await this.#begun;
     if (this.#pendingBytes === 0) return;
     const chunk = this.#pending.length === 1 && this.#pending[0] !== undefined ? this.#pending[0] : Buffer.concat(this.#pending);
     this.#pending = [];
     this.#pendingBytes = 0;
-    await Promise.all(this.#deliveries.map((delivery) => delivery.write(chunk)));
+    const written: Promise<void>[] = [];
+    for (const delivery of this.#deliveries) {
+      const writing = delivery.write(chunk);
+      if (writing !== undefined) written.push(writing);
+    }
+    if (written.length > 0) await Promise.all(written);
   }
 
   async #each<Result>(step: (delivery: Delivery) => Promise<Result>): Promise<readonly Result[]> {
+    const [only] = this.#deliveries;
+    if (this.#deliveries.length === 1 && only !== undefined) return [await step(only)];
     const results: Result[] = [];
     for (let from = 0; from < this.#deliveries.length; from += maxConcurrentCommits) {
       results.push(...(await Promise.all(this.#deliveries.slice(from, from + maxConcurrentCommits).map(step))));
