@@ -25,6 +25,8 @@ interface Listener {
 export interface ListenerOptions {
   readonly onSocket: (socket: ClientSocket, listener: InheritedListener) => void;
   readonly log: Logger;
+  /** How many this process has, where who has none goes first (polled-listener.ts). */
+  readonly clients?: (() => number) | undefined;
   /** Which listener is opened first, from 0; by chance unless told. */
   readonly firstTurn?: number;
 }
@@ -106,7 +108,8 @@ export class Listeners {
 
   #pollFor(facts: InheritedListener): PolledListener | undefined {
     const poller = facts.kind === 'inet' ? openPoller() : undefined;
-    return poller === undefined ? undefined : new PolledListener(facts, poller, (socket) => this.#options.onSocket(socket, facts));
+    const { onSocket, clients } = this.#options;
+    return poller === undefined ? undefined : new PolledListener(facts, poller, (socket) => onSocket(socket, facts), { clients });
   }
 
   #pause(listener: Listener): void {

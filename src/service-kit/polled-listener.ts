@@ -9,6 +9,10 @@ import { SocketStream } from './socket-stream.js';
  * to lmtp went to one of two processes more often than not, and stayed there.
  */
 const maxAccepts = 2;
+/** For so long a process that has clients leaves a listener to those that have none, which have to wake up first. */
+const leftAloneMs = 1;
+/** Then it takes one, and one more for so many clients: who gets many that do not stay must not be held up. */
+const clientsPerAccept = 4;
 /** Until it is tried again where descriptors are used up: the connection that waits stays readable, and would be told of in each turn. */
 const shortageMs = 100;
 
@@ -28,17 +32,29 @@ export class PolledListener implements Polled {
   readonly #poller: Poller;
   readonly #sockets: Accepting;
   readonly #onSocket: (socket: SocketStream) => void;
+  readonly #clients: (() => number) | undefined;
+  #hasLeft = false;
   #isOpen = false;
-  #shortage: NodeJS.Timeout | undefined;
+  #pause: NodeJS.Timeout | undefined;
 
-  /** The listener's descriptor stays its owner's. */
-  constructor({ fd, keepAliveMs }: InheritedListener, poller: Poller, onSocket: (socket: SocketStream) => void, calls?: Accepting) {
+  /**
+   * The listener's descriptor stays its owner's.
+   * @param clients of this process, where connections are kept for long and other processes accept from the same listener: who has none goes first. A client that
+   * opens ten connections at once would else have them all in the process that is awake.
+   */
+  constructor(
+    { fd, keepAliveMs }: InheritedListener,
+    poller: Poller,
+    onSocket: (socket: SocketStream) => void,
+    { clients, calls }: { readonly clients?: (() => number) | undefined; readonly calls?: Accepting } = {},
+  ) {
     this.fd = fd;
     this.#poller = poller;
     this.serial = poller.nextSerial();
     sockets ??= new ListeningSockets();
     this.#sockets = calls ?? sockets;
     this.#onSocket = onSocket;
+    this.#clients = clients;
     // Linux gives the options of a listener to what it accepts.
     this.#sockets.prepareConnections(fd, keepAliveMs);
   }
@@ -46,29 +62,37 @@ export class PolledListener implements Polled {
   setOpen(isOpen: boolean): void {
     this.#isOpen = isOpen;
     if (!isOpen) {
-      clearTimeout(this.#shortage);
-      this.#shortage = undefined;
+      clearTimeout(this.#pause);
+      this.#pause = undefined;
     }
-    if (this.#shortage === undefined) this.#poller.setInterest(this, isOpen ? pollEvents.in : 0);
+    if (this.#pause === undefined) this.#poller.setInterest(this, isOpen ? pollEvents.in : 0);
   }
 
   onReady(): void {
-    for (let count = 0; count < maxAccepts && this.interest !== 0; count += 1) {
+    const clients = this.#clients?.() ?? 0;
+    if (clients > 0 && !this.#hasLeft) {
+      this.#hasLeft = true;
+      this.#leaveFor(leftAloneMs);
+      return;
+    }
+    this.#hasLeft = false;
+    const most = this.#clients === undefined ? maxAccepts : 1 + Math.floor(clients / clientsPerAccept);
+    for (let count = 0; count < most && this.interest !== 0; count += 1) {
       const fd = this.#sockets.accept(this.fd);
       if (fd === undefined) {
         // Otherwise another process was quicker, or the client has left.
-        if (this.#sockets.isShort) this.#waitForMore();
+        if (this.#sockets.isShort) this.#leaveFor(shortageMs);
         return;
       }
       this.#onSocket(new SocketStream(fd, this.#poller, false));
     }
   }
 
-  #waitForMore(): void {
+  #leaveFor(ms: number): void {
     this.#poller.setInterest(this, 0);
-    this.#shortage = setTimeout(() => {
-      this.#shortage = undefined;
+    this.#pause = setTimeout(() => {
+      this.#pause = undefined;
       if (this.#isOpen) this.#poller.setInterest(this, pollEvents.in);
-    }, shortageMs);
+    }, ms);
   }
 }

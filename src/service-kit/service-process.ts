@@ -199,9 +199,16 @@ export class ServiceProcess implements ServiceContext {
     });
     this.#listeners = new Listeners(this.#start.listeners, {
       onSocket: (socket, listener) => acceptor.accept(socket, listener),
+      clients: this.#sharesClients ? () => this.#clients.count : undefined,
       log: this.log,
     });
     if (this.#isReady) this.#updateListeners();
+  }
+
+  /** Mail servers keep their connections for long; what they send is to be shared by all processes. */
+  get #sharesClients(): boolean {
+    const { role, processLimit, clientLimit } = this.#start;
+    return (role === 'lmtp' || role === 'smtp') && processLimit !== 1 && clientLimit > 1;
   }
 
   loggedIn(connection: AcceptedConnection, sessionId: string): void {

@@ -319,7 +319,7 @@ describe('PolledListener', () => {
       },
     };
     const taken: SocketStream[] = [];
-    const listener = new PolledListener(facts, poller(), (socket) => taken.push(socket), accepting);
+    const listener = new PolledListener(facts, poller(), (socket) => taken.push(socket), { calls: accepting });
     listener.setOpen(true);
     const client = connect(port, '127.0.0.1');
     while (asked === 0) await turn();
@@ -332,6 +332,43 @@ describe('PolledListener', () => {
     while (taken.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
     listener.setOpen(false);
     for (const each of [...taken, client]) each.destroy();
+    closeDescriptor(fd);
+  });
+
+  it('leaves connections to those with fewer clients, as all take them one at a time', async () => {
+    const fd = calls.listenInet('127.0.0.1', 0, { backlog: 16 });
+    const port = calls.portOf(fd);
+    const taken: SocketStream[][] = [[], [], []];
+    const listeners = taken.map((mine) => {
+      const facts = factsOf(duplicateDescriptor(fd), port);
+      return new PolledListener(facts, poller(), (socket) => mine.push(socket), { clients: () => mine.length });
+    });
+    const clients = Array.from({ length: 12 }, () => connect(port, '127.0.0.1'));
+    await Promise.all(clients.map((client) => once(client, 'connect')));
+    for (const listener of listeners) listener.setOpen(true);
+    while (taken.flat().length < clients.length) await turn();
+    assert.deepEqual(
+      taken.map((mine) => mine.length),
+      [4, 4, 4],
+    );
+    for (const listener of listeners) {
+      listener.setOpen(false);
+      closeDescriptor(listener.fd);
+    }
+    for (const socket of [...clients, ...taken.flat()]) socket.destroy();
+    closeDescriptor(fd);
+  });
+
+  it('takes all connections where nobody else does', async () => {
+    const fd = calls.listenInet('127.0.0.1', 0, { backlog: 16 });
+    const taken: SocketStream[] = [];
+    const port = calls.portOf(fd);
+    const listener = new PolledListener(factsOf(fd, port), poller(), (socket) => taken.push(socket), { clients: () => 1_000 });
+    listener.setOpen(true);
+    const clients = Array.from({ length: 4 }, () => connect(port, '127.0.0.1'));
+    while (taken.length < clients.length) await turn();
+    listener.setOpen(false);
+    for (const socket of [...clients, ...taken]) socket.destroy();
     closeDescriptor(fd);
   });
 
