@@ -12,7 +12,9 @@
 // ext4 ends the writing of a page once the block's record has been changed (ext4_end_io), XFS likewise (xfs_end_ioend); both have fsync of a file
 // write what happened to its names. Others (btrfs, NFS, overlays) promise one of it or none, and get the two fsyncs. So does an ext4 that was made
 // without a journal: there an fsync writes the file, its inode and the folder it was put into last with that one's inode (ext4_fsync_nojournal,
-// ext4_sync_parent), and nothing of other names. Two fsyncs of the file, before and after it gets its name, are what is needed.
+// ext4_sync_parent), and nothing of other names: in this order, waiting for each, with one flush of the device at the end. So there one fsync of a file that
+// has got its name is enough as well, as long as nothing else has the folder written meanwhile (`NameSyncs.claim`). Else two fsyncs of the file, before and
+// after it gets its name, are what is needed.
 import { readFileSync, readlinkSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { basename } from 'node:path';
@@ -59,6 +61,12 @@ function fileSystemOn(device: number): FileSystem {
 export function keepsOrder(folder: string): boolean {
   const device = deviceOf(folder);
   return device !== undefined && fileSystemOn(device).promised === 'all-names';
+}
+
+/** Whether an fsync writes a file, waits for it, and only then writes the name that the file got last. A short synchronous look. */
+export function writesNameLast(folder: string): boolean {
+  const device = deviceOf(folder);
+  return device !== undefined && fileSystemOn(device).promised === 'own-name';
 }
 
 /** With a journal or without: either way an fsync of a file makes the name durable that it got last. @param device as stat(2) has it */
@@ -117,12 +125,20 @@ export function hasJournal(device: number, sys = '/sys'): boolean {
   }
 }
 
+interface Claim {
+  readonly fd: number;
+  isNamed: boolean;
+  readonly ended: Promise<void>;
+  readonly end: () => void;
+}
+
 /** The fsyncs of files that got their names, one run at a time: who asks while one is under way is in the next. */
 export class NameSyncs {
   readonly #sync: (fds: readonly number[]) => Promise<void>;
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
   #waiting: number[] = [];
+  #claimed: Claim | undefined;
 
   /** @param sync makes files and names durable, given the files in the order in which they were named */
   constructor(sync: (fds: readonly number[]) => Promise<void>) {
@@ -134,6 +150,7 @@ export class NameSyncs {
    * @param fd of a file whose octets are where the device has them, and which has got its name just now: nothing else has since been named by who asks; open until this has ended
    */
   request(fd: number): Promise<void> {
+    if (this.#claimed?.isNamed === true && this.#claimed.fd !== fd) return this.#claimed.ended.then(() => this.request(fd));
     if (this.#running === undefined) return this.#start([fd]);
     this.#waiting.push(fd);
     const start = (): Promise<void> => {
@@ -144,6 +161,37 @@ export class NameSyncs {
     };
     this.#next ??= this.#running.then(start, start);
     return this.#next;
+  }
+
+  /**
+   * Asks to name this file before its octets are on the disk, for which it must be alone: a run for others would write the folder, and with it a name that
+   * leads to nothing if the power goes just then.
+   * @returns false: another has asked for that, or a run is under way. True: until `giveBack`
+   */
+  claim(fd: number): boolean {
+    if (this.#claimed !== undefined || this.#running !== undefined || this.#next !== undefined) return false;
+    let end: () => void = () => undefined;
+    const ended = new Promise<void>((resolve) => {
+      end = resolve;
+    });
+    this.#claimed = { fd, isNamed: false, ended, end };
+    return true;
+  }
+
+  /** The file has its name now: others wait for it. */
+  named(fd: number): void {
+    if (this.#claimed?.fd === fd) this.#claimed.isNamed = true;
+  }
+
+  /** By who has claimed. */
+  giveBack(): void {
+    this.#claimed?.end();
+    this.#claimed = undefined;
+  }
+
+  /** Resolves when the file that has been claimed for is durable, or gone; undefined: there is none that has a name. */
+  get claimed(): Promise<void> | undefined {
+    return this.#claimed?.isNamed === true ? this.#claimed.ended : undefined;
   }
 
   #start(fds: readonly number[]): Promise<void> {

@@ -90,6 +90,8 @@ export class PowerLoss {
 
   /** Called before each sync. */
   onSync: (() => void) | undefined;
+  /** Called when the disk has what was to be synced. */
+  onSynced: (() => void) | undefined;
 
   /** The octets of an open file are on the device. */
   sentOut(fd: number): void {
@@ -129,6 +131,7 @@ export class PowerLoss {
       return () => {
         if (contents !== undefined) this.#contents.set(id, contents);
         if (folder !== undefined) this.#names = namesWith(this.#names, names, folder);
+        this.onSynced?.();
       };
     }
     return () => {

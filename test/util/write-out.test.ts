@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
-import { hasJournal, journalOf, keepsOrder, NameSyncs, nativeWriteOut, ownNameSyncs, typeIn } from '#util/write-out.js';
+import { hasJournal, journalOf, keepsOrder, NameSyncs, nativeWriteOut, ownNameSyncs, typeIn, writesNameLast } from '#util/write-out.js';
 
 const mounts = `22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/root rw,discard
 23 22 0:5 / /dev rw,nosuid - devtmpfs devtmpfs rw
@@ -26,6 +26,8 @@ describe('The type of a file system', () => {
   it('of /proc keeps no order, nor does what is not there', () => {
     assert.equal(keepsOrder('/proc'), false);
     assert.equal(keepsOrder('/no/such/folder'), false);
+    assert.equal(writesNameLast('/proc'), false);
+    assert.equal(writesNameLast('/no/such/folder'), false);
   });
 });
 
@@ -118,6 +120,37 @@ describe('The fsyncs of files that got their names', () => {
     runs[3]?.end();
     await again;
     assert.deepEqual(told.slice(4), ['5 durable', '6 durable']);
+  });
+
+  it('wait for a file that is named before its octets are durable', async () => {
+    const runs: Run[] = [];
+    const syncs = new NameSyncs((fds) => new Promise((resolve) => runs.push({ fds: [...fds], end: () => resolve() })));
+    assert.equal(syncs.claim(1), true);
+    assert.equal(syncs.claim(2), false, 'one at a time');
+    const before = syncs.request(3);
+    assert.equal(syncs.claimed, undefined, 'it has no name yet, so nobody waits');
+    syncs.named(1);
+    const own = syncs.request(1);
+    const after = syncs.request(4);
+    const told = syncs.claimed;
+    assert.ok(told !== undefined);
+    runs[0]?.end();
+    await before;
+    assert.deepEqual(
+      runs.map(({ fds }) => fds),
+      [[3], [1]],
+    );
+    runs[1]?.end();
+    await own;
+    assert.equal(runs.length, 2, 'until it is told that it is durable');
+    syncs.giveBack();
+    await told;
+    assert.equal(syncs.claimed, undefined);
+    await setImmediate();
+    assert.equal(syncs.claim(5), false, 'a run is under way');
+    runs[2]?.end();
+    await after;
+    assert.equal(syncs.claim(5), true);
   });
 
   it('are one for all files of a run on a file system that keeps the order: that of the last', async () => {

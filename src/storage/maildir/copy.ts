@@ -40,6 +40,7 @@ export interface Copied {
 export async function copyMessages(source: CopySource, target: MaildirBox, signal: AbortSignal): Promise<Copied> {
   const { box, uids } = source;
   await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal);
+  await box.disk.whole;
   let how: 'link' | 'copy' = target.options.copyWithHardlinks && mayShareFiles(box, target) ? 'link' : 'copy';
   for (let attempt = 1; ; attempt += 1) {
     const incoming = uids.map((uid) => describe(source, uid, target, how));
@@ -64,6 +65,7 @@ export async function moveMessages(source: CopySource, target: MaildirBox, signa
   const { box, uids } = source;
   if (!mayShareFiles(box, target)) return copyAndExpunge(source, target, signal);
   await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal);
+  await box.disk.whole;
   const sourceUids: number[] = [];
   const targetUids: number[] = [];
   let uidValidity = 0;

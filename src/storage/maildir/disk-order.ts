@@ -17,6 +17,7 @@ export class DiskOrder {
   #syncs: DiskSyncs | undefined;
   #journal: NameSyncs | undefined;
   #listCovers: boolean | undefined;
+  #mayNameFirst: boolean | undefined;
 
   /** @param paths of now: the mailbox may be renamed, within its file system */
   constructor(options: MaildirOptions, paths: () => MailboxPaths, names: NameMaker) {
@@ -57,6 +58,33 @@ export class DiskOrder {
     const sync = (fd: number): Promise<void> => this.syncs.file(fd);
     this.#journal ??= this.#isOwnName ? ownNameSyncs(sync) : journalOf(`${this.#paths().mailDir}/tmp`, sync);
     return this.#journal;
+  }
+
+  /**
+   * Asks to give a file, which has no name yet, its name before its octets are on the disk, so that one fsync does for both. A part of a message shows then
+   * only where the power goes while the kernel by itself, or another process, writes the folder, within the millisecond of that fsync, and nobody was told
+   * that it is there. With `always` not even that.
+   * @returns false: its octets have to be durable before. True: until `namedFirst`
+   */
+  mayNameFirst(fd: number): boolean {
+    const { fsync, writesNameLast } = this.#options;
+    this.#mayNameFirst ??= fsync === 'optimized' && this.#isOwnName && writesNameLast(`${this.#paths().mailDir}/tmp`);
+    return this.#mayNameFirst && this.journal.claim(fd);
+  }
+
+  /** A file that had no name has got one. */
+  named(fd: number): void {
+    if (this.#mayNameFirst === true) this.journal.named(fd);
+  }
+
+  /** What was to be named first is durable, or gone. */
+  namedFirst(): void {
+    this.journal.giveBack();
+  }
+
+  /** Resolves when the octets of all messages that this process has named are durable; undefined: they are. */
+  get whole(): Promise<void> | undefined {
+    return this.#mayNameFirst === true ? this.journal.claimed : undefined;
   }
 
   /** A folder's fsync does not run beside those of files in it that are to make their names durable. */

@@ -14,6 +14,7 @@ export function giveName({ disk }: MaildirBox, { source, how }: NameSource, to: 
   if (typeof source === 'number') {
     if (disk.unnamed === undefined) throw new TypeError('a file without a name, and no way to name it');
     disk.unnamed.link(source, to);
+    disk.named(source);
   } else if (how === 'rename') renameSync(source, to);
   else linkSync(source, to);
 }

@@ -6,7 +6,8 @@
 //
 // Where the file system keeps the order (util/write-out.ts), the octets are only sent to the device here, and one fsync under the final name makes both
 // durable. Elsewhere the file is fsynced here; where that writes the name it got last, once more when it has one, and else the folder later. On ext4 the
-// file of a message that comes alone has no name before it is whole (util/unnamed-files.ts).
+// file of a message that comes alone has no name before it is whole (util/unnamed-files.ts), and without a journal it is fsynced under its name only, if no
+// other is just being named in the mailbox.
 import {
   close,
   closeSync,
@@ -73,6 +74,9 @@ export class TemporaryMessage {
   #isMade = false;
   #isDiscarded = false;
   #needsSync = false;
+  /** It gets its name before its octets are durable. */
+  #isNamedFirst = false;
+  #hasClaim = false;
   /** Others may rely on the descriptor. */
   #isSyncing = false;
 
@@ -116,6 +120,7 @@ export class TemporaryMessage {
       if (this.#pendingBytes > 0) this.#writeNow();
       if (!this.#hasItsDate()) futimesSync(this.#fd, this.#date.seconds, this.#date.seconds);
       if (writeOut !== undefined) await writeOut(this.#fd);
+      else if (isSynced && this.#unnamed !== undefined && this.#box.disk.mayNameFirst(this.#fd)) this.#isNamedFirst = this.#hasClaim = true;
       else if (isSynced) await this.#box.disk.syncs.file(this.#fd);
       this.#needsSync = isSynced && (writeOut !== undefined || this.#unnamed !== undefined);
     } catch (error) {
@@ -137,12 +142,18 @@ export class TemporaryMessage {
     return this.#needsSync;
   }
 
+  /** Until `sync` has ended its octets may be lost: where that fails, it must not keep its name. */
+  get isNamedFirst(): boolean {
+    return this.#isNamedFirst;
+  }
+
   /** After the file got its final name. */
   async sync(): Promise<void> {
     if (!this.#needsSync) return;
     this.#isSyncing = true;
     try {
       await this.#box.disk.journal.request(this.#fd);
+      this.#isNamedFirst = false;
     } finally {
       this.#isSyncing = false;
       this.#needsSync = false;
@@ -276,6 +287,8 @@ export class TemporaryMessage {
 
   #close(): void {
     if (this.#fd < 0 || this.#isSyncing) return;
+    if (this.#hasClaim) this.#box.disk.namedFirst();
+    this.#hasClaim = false;
     const fd = this.#fd;
     this.#fd = -1;
     if (this.size < flushBytes) closeSync(fd);

@@ -1,7 +1,7 @@
 import type { Logger } from '#log/logger.js';
 import { type DiskSyncs, diskSyncs } from '#util/disk-syncs.js';
 import { type UnnamedFiles, unnamedFilesAt } from '#util/unnamed-files.js';
-import { orderedWriteOut, type WriteOut } from '#util/write-out.js';
+import { orderedWriteOut, type WriteOut, writesNameLast } from '#util/write-out.js';
 import { defaultTmpScanMs } from './clean-tmp.js';
 import { nativeRenames, type OpenFolderRenames } from './folder-renames.js';
 
@@ -14,6 +14,8 @@ export interface MaildirOptions {
   readonly writeOut: (folder: string) => WriteOut | undefined;
   /** Files that get their name when they are whole, on the file system of this path, which nobody else uses; without it they have one in tmp/ first. */
   readonly unnamedFiles: (path: string) => UnnamedFiles | undefined;
+  /** Whether an fsync in this folder writes a file before the name it got last. A message alone is synced once then, under its name; with `optimized` only. */
+  readonly writesNameLast: (folder: string) => boolean;
   /** How the disk is waited for. */
   readonly syncs: () => DiskSyncs;
   /** For many files of one folder. */
@@ -52,6 +54,7 @@ export const defaultMaildirOptions: Omit<MaildirOptions, 'log'> = {
   fsync: 'optimized',
   writeOut: orderedWriteOut,
   unnamedFiles: unnamedFilesAt,
+  writesNameLast,
   syncs: diskSyncs,
   openRenames: nativeRenames,
   lockTimeoutMs: 30_000,

@@ -45,6 +45,8 @@ export interface IncomingFile extends IncomingMessage {
 
 /** A message's file that has to be synced once it has its name; on a file system that keeps the order another sync will do. */
 export interface UnsyncedFile {
+  /** Its octets may be lost until `sync` has ended. */
+  readonly isNamedFirst: boolean;
   /** Makes the file and its name durable. */
   sync(): Promise<void>;
   /** Something else will. */
@@ -101,7 +103,13 @@ export async function placeMessages(
   );
   box.changed();
   if (placed.uids.length === 0) return placed;
-  if (box.options.fsync !== 'never') await (placed.hasAppended && box.disk.listCoversNames ? syncList : syncPlaced)(box, incoming);
+  if (box.options.fsync === 'never') return placed;
+  try {
+    await (placed.hasAppended && box.disk.listCoversNames ? syncList : syncPlaced)(box, incoming);
+  } catch (error) {
+    for (const message of incoming) if (message.unsynced?.isNamedFirst === true) takeAway(box, message);
+    throw error;
+  }
   return placed;
 }
 
@@ -308,10 +316,23 @@ interface PlacedFile {
   readonly to: string | Buffer;
 }
 
+function finalPath(
+  box: MaildirBox,
+  { flags, keywords, baseName }: IncomingMessage,
+): { readonly suffix: string; readonly to: string | Buffer } {
+  const suffix = suffixOfNew(box, flags, keywords);
+  return { suffix, to: pathIn(suffix === '' ? box.newDir : box.curDir, baseName + suffix) };
+}
+
+/** What is not known to be whole is gone from the next look at the folder on, unless somebody has given it other flags by now. */
+function takeAway(box: MaildirBox, message: IncomingMessage): void {
+  undo(box, [{ message, ...finalPath(box, message) }]);
+  box.changed();
+}
+
 /** @returns undefined when a message to be moved is not where it was */
 function placeFile(box: MaildirBox, message: IncomingMessage, isMove: boolean): PlacedFile | undefined {
-  const suffix = suffixOfNew(box, message.flags, message.keywords);
-  const to = pathIn(suffix === '' ? box.newDir : box.curDir, message.baseName + suffix);
+  const { suffix, to } = finalPath(box, message);
   try {
     giveName(box, message, to);
   } catch (error) {

@@ -203,7 +203,7 @@ class Story {
 }
 
 /** @returns the number of calls that could have failed */
-async function play(fault: Fault | undefined, ways: Pick<MaildirOptions, 'writeOut' | 'unnamedFiles'>): Promise<number> {
+async function play(fault: Fault | undefined, ways: Pick<MaildirOptions, 'writeOut' | 'unnamedFiles' | 'writesNameLast'>): Promise<number> {
   await using world = await MaildirWorld.make({
     fsync: 'optimized',
     lockTimeoutMs: 1_000,
@@ -235,10 +235,26 @@ const noUnnamedFiles = 'no koffi, or another platform';
 const unnamedFiles = unnamed === undefined ? undefined : files.unnamed(unnamed);
 
 for (const [how, ways] of [
-  ['with messages sent out before they get their names', { writeOut: () => writeOut, unnamedFiles: () => undefined }],
-  ['with messages synced before they get their names', { writeOut: () => undefined, unnamedFiles: () => undefined }],
-  ['with messages synced without a name before', { writeOut: () => undefined, unnamedFiles: () => unnamedFiles }],
-  ['with messages sent out without a name before', { writeOut: () => writeOut, unnamedFiles: () => unnamedFiles }],
+  [
+    'with messages sent out before they get their names',
+    { writeOut: () => writeOut, unnamedFiles: () => undefined, writesNameLast: () => false },
+  ],
+  [
+    'with messages synced before they get their names',
+    { writeOut: () => undefined, unnamedFiles: () => undefined, writesNameLast: () => false },
+  ],
+  [
+    'with messages synced without a name before',
+    { writeOut: () => undefined, unnamedFiles: () => unnamedFiles, writesNameLast: () => false },
+  ],
+  [
+    'with messages synced under their only name, made without one,',
+    { writeOut: () => undefined, unnamedFiles: () => unnamedFiles, writesNameLast: () => true },
+  ],
+  [
+    'with messages sent out without a name before',
+    { writeOut: () => writeOut, unnamedFiles: () => unnamedFiles, writesNameLast: () => false },
+  ],
 ] as const) {
   describe(`a Maildir on a failing disk, ${how},`, { skip: how.includes('without') && unnamed === undefined && noUnnamedFiles }, () => {
     for (const [title, errno, times] of [

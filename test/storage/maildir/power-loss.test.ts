@@ -11,7 +11,7 @@ import { unlimitedQuota } from '#storage/driver.js';
 import type { Mailbox, MailboxView } from '#storage/mailbox.js';
 import { createMaildirDriver } from '#storage/maildir/driver.js';
 import type { FsyncMode, MaildirOptions } from '#storage/maildir/options.js';
-import { poolSyncs } from '#util/disk-syncs.js';
+import { type DiskSyncs, poolSyncs } from '#util/disk-syncs.js';
 import { nativeUnnamedFiles } from '#util/unnamed-files.js';
 import type { WriteOut } from '#util/write-out.js';
 import {
@@ -107,7 +107,7 @@ async function withModel(
   options: Partial<MaildirOptions> = { writeOut: () => writeOut },
   promised: Promised = 'all-names',
 ): Promise<void> {
-  await using world = await MaildirWorld.make({ fsync, unnamedFiles, syncs: () => poolSyncs, ...options });
+  await using world = await MaildirWorld.make({ fsync, unnamedFiles, writesNameLast: () => false, syncs: () => poolSyncs, ...options });
   const [a, b] = [await world.create('A'), await world.create('B')];
   model = new PowerLoss(world.root, promised);
   try {
@@ -187,6 +187,11 @@ for (const [how, files] of [
     for (const [what, options, promised] of [
       ['one file or folder alone', { writeOut: () => undefined, unnamedFiles: () => undefined }, 'file'],
       ['a file and its own name', { writeOut: () => undefined, unnamedFiles: nativeUnnamedFiles }, 'own-name'],
+      [
+        'a file and then its own name',
+        { writeOut: () => undefined, unnamedFiles: nativeUnnamedFiles, writesNameLast: () => true },
+        'own-name',
+      ],
     ] as const) {
       it(`has what was appended, copied and delivered where an fsync is about ${what}`, (test) => {
         if ('unnamedFiles' in options && nativeUnnamedFiles() === undefined) return test.skip('no koffi, or another platform');
@@ -281,3 +286,146 @@ for (const [how, files] of [
         assert.deepEqual(await messagesOf(world, 'A'), []);
       }));
   });
+
+describe('When the power goes on a file system that writes a name after its file', {
+  skip: nativeUnnamedFiles() === undefined && 'no koffi, or another platform',
+}, () => {
+  const options: Partial<MaildirOptions> = { writeOut: () => undefined, unnamedFiles: nativeUnnamedFiles, writesNameLast: () => true };
+
+  async function syncsOf(work: () => Promise<unknown>): Promise<number> {
+    const before = model?.syncs ?? 0;
+    await work();
+    return (model?.syncs ?? 0) - before;
+  }
+
+  it('a message alone has had one fsync, and is there', () =>
+    withModel(
+      'optimized',
+      async (world, a) => {
+        // The file, and the uidlist.
+        assert.equal(await syncsOf(() => append(a, textOf('one'))), 2);
+        assert.equal(await syncsOf(() => deliver(a, 'two')), 1);
+        assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one', '2 0 two']);
+      },
+      options,
+      'own-name',
+    ));
+
+  it('a message alone has been durable before it got its name where mail_fsync is always', () =>
+    withModel(
+      'always',
+      async (_, a) => {
+        assert.equal(await syncsOf(() => deliver(a, 'one')), 2);
+      },
+      options,
+      'own-name',
+    ));
+
+  it('no part of a message shows, however many are saved and copied at once', () =>
+    withModel(
+      'optimized',
+      async (world, a, b) => {
+        const left: string[] = [];
+        const look = (): void => {
+          const folder = mkdtempSync(join(tmpdir(), 'roost-power-'));
+          model?.crash(folder);
+          left.push(folder);
+        };
+        assert.ok(model !== undefined);
+        model.onSync = look;
+        model.onSynced = look;
+        await append(a, textOf('first'));
+        await using view = await openView(a, true);
+        const names = Array.from({ length: 12 }, (_, index) => `number ${index}`);
+        await Promise.all([
+          ...names.map((name, index) => (index % 2 === 0 ? deliver(a, name) : append(a, textOf(name)))),
+          view.copy([1], b, never),
+        ]);
+        model.onSync = model.onSynced = undefined;
+        assert.ok(left.length > 10, `${left.length} syncs`);
+        for (const folder of left) await foundIn(folder, world, ['A', 'B']);
+        const subjects = (await messagesOf(world, 'A')).map((message) => message.split(' ').slice(2).join(' '));
+        assert.deepEqual(subjects.sort(), ['first', ...names].sort());
+      },
+      options,
+      'own-name',
+    ));
+
+  it('a message that has just been named is copied and moved when it is durable', async () => {
+    let held: Promise<void> | undefined;
+    let release = (): void => undefined;
+    const syncs: DiskSyncs = {
+      file: async (fd) => {
+        const until = held;
+        // The next one, of the target, does not wait.
+        held = undefined;
+        await until;
+        await poolSyncs.file(fd);
+      },
+      data: (fd) => poolSyncs.data(fd),
+    };
+    await withModel(
+      'optimized',
+      async (world, a, b) => {
+        await append(a, textOf('first'));
+        await using view = await openView(a);
+        for (const [how, name] of [
+          ['copy', 'second'],
+          ['move', 'third'],
+        ] as const) {
+          held = new Promise((resolve) => {
+            release = resolve;
+          });
+          const appended = append(a, textOf(name));
+          while (uidsOf(view).length < (how === 'copy' ? 2 : 3)) {
+            await setImmediate();
+            await sync(view);
+          }
+          let isTold = false;
+          const copied = view[how]([view.count], b, never).then(() => {
+            isTold = true;
+          });
+          for (let turns = 0; turns < 50; turns += 1) await setImmediate();
+          assert.equal(isTold, false, `${how} was told`);
+          release();
+          await Promise.all([appended, copied]);
+        }
+        assert.deepEqual(await messagesOf(world, 'B'), ['1 0 second', '2 0 third']);
+      },
+      { ...options, syncs: () => syncs },
+      'own-name',
+    );
+  });
+});
+
+for (const kind of ['append', 'deliver'] as const) {
+  it(`a message (${kind}) whose octets do not reach the disk does not keep its name`, async () => {
+    if (nativeUnnamedFiles() === undefined) return;
+    let isBroken = false;
+    const fail = (): Promise<void> => Promise.reject(Object.assign(new Error('EIO: i/o error, fsync'), { code: 'EIO' }));
+    const syncs: DiskSyncs = {
+      file: (fd) => (isBroken ? fail() : poolSyncs.file(fd)),
+      data: (fd) => poolSyncs.data(fd),
+    };
+    await using world = await MaildirWorld.make({
+      fsync: 'optimized',
+      writeOut: () => undefined,
+      unnamedFiles: nativeUnnamedFiles,
+      writesNameLast: () => true,
+      syncs: () => syncs,
+    });
+    const a = await world.create('A');
+    await append(a, textOf('one'));
+    isBroken = true;
+    await using failing = a.beginAppend(kind);
+    await addMessage(failing, textOf('two'));
+    await assert.rejects(failing.commit(never));
+    isBroken = false;
+    await append(a, textOf('three'));
+    await using view = await openView(a, true);
+    await sync(view);
+    const found: string[] = [];
+    for (let seq = 1; seq <= view.count; seq += 1) found.push((await contentOf(view, seq)).toString('latin1'));
+    assert.deepEqual(found, [textOf('one'), textOf('three')]);
+  });
+}
