@@ -171,12 +171,22 @@ export function createUserOpener({ settings, log, driver, findUser }: UserOpener
     };
   };
 
-  const placeOf = (user: UserdbUser, service: string): UserPlace => {
+  const rememberedPlace = (user: UserdbUser, service: string): UserPlace => {
     const key = JSON.stringify([user.user, service, user.fields]);
     const known = places.get(key);
     if (known !== undefined) return known;
     const place = findPlace(user, service);
     places.set(key, place);
+    return place;
+  };
+
+  /** An answer that is kept (auth/user-leases.ts) is the same object for many messages. */
+  const latest = new WeakMap<UserdbUser, { readonly service: string; readonly place: UserPlace }>();
+  const placeOf = (user: UserdbUser, service: string): UserPlace => {
+    const known = latest.get(user);
+    if (known?.service === service) return known.place;
+    const place = rememberedPlace(user, service);
+    latest.set(user, { service, place });
     return place;
   };
 

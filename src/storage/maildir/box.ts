@@ -318,6 +318,11 @@ export class MaildirBox {
     return this.isLoaded && !this.isDeleted && this.#files.cur.status()?.inode === this.#curInode;
   }
 
+  /** Nothing of it is in memory, as after deliveries only, and there is a folder cur/ at our path. */
+  get takesMail(): boolean {
+    return !this.isLoaded && !this.isDeleted && this.#files.cur.status() !== undefined;
+  }
+
   /** @param curInode of the folder cur/ that is at our path now. @returns true when it is not the one we have loaded */
   isReplacedBy(curInode: number): boolean {
     return this.#curInode !== 0 && curInode !== this.#curInode;

@@ -54,7 +54,8 @@ class MaildirDriver implements MailboxDriver, MailboxHost {
     try {
       signal.throwIfAborted();
       const known = this.#boxes.get(keyOf(paths));
-      return known?.isInPlace === true ? this.#opened(known, options) : this.#openLater(paths, options, signal);
+      if (known?.isInPlace === true || (options.isForDelivery === true && known?.takesMail === true)) return this.#opened(known, options);
+      return this.#openLater(paths, options, signal);
     } catch (error) {
       return Promise.reject(error);
     }
