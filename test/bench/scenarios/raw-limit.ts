@@ -102,7 +102,7 @@ function rawLimit(name: string, what: string, workers: number, { protocol, plans
   };
 }
 
-export const rawLimitScenarios: readonly Scenario[] = [1, 10].flatMap((workers) => [
+export const rawLimitScenarios: readonly Scenario[] = [1, 10, 40].flatMap((workers) => [
   rawLimit('', 'APPEND', workers, byAppend),
   rawLimit('lmtp-', 'delivery', workers, byLmtp),
 ]);
