@@ -14,7 +14,7 @@ export const mailSettings = defineSettings('mail', {
   mail_fsync: choice(
     ['optimized', 'always', 'never'],
     'optimized',
-    'When to force data to disk; optimized: before a message is acknowledged',
+    'When to force data to disk; optimized: before a message is acknowledged; always: flags and expunges too, and a message before it has its name',
   ),
   mail_max_keyword_length: uint('50', 'Longest keyword (user-defined flag)'),
   mail_max_lock_timeout: time('0', 'Longest wait for any lock; 0: what each kind of lock has'),

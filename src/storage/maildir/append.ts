@@ -14,7 +14,8 @@ import { sizedName } from './file-name.js';
 import { giveName, type NameSource, takeNameBack } from './final-name.js';
 import { ensureLetters } from './letters.js';
 import { type MessagePlace, TemporaryMessage } from './message-writer.js';
-import { type IncomingMessage, placeMessages, suffixOfNew, syncNames, type UnsyncedFile } from './place.js';
+import { type IncomingMessage, placeMessages, suffixOfNew } from './place.js';
+import { syncNames, type UnsyncedFile } from './placed-syncs.js';
 import { inMemory } from './reconcile.js';
 
 /** Messages of a transaction whose files are kept open until they have their names. */

@@ -7,7 +7,6 @@
 // log; then, the lock released, fsync. Where the file system keeps the order (util/write-out.ts), the uidlist alone is synced: it became longer after the
 // names had changed, so what makes its length durable makes the names durable. Elsewhere files or folders and uidlist are synced together.
 // A crash in between leaves files that get a UID when they are found next: never a UID for a file that is not there, never a second copy.
-import { allEnded } from '#util/all-ended.js';
 import { errnoOf } from '#util/coded-error.js';
 import { Slicer } from '#util/deadline.js';
 import type { DotLock } from '#util/dot-lock.js';
@@ -22,35 +21,22 @@ import { giveName, type NameSource, takeNameBack } from './final-name.js';
 import { lettersOf } from './keyword-mapping.js';
 import { ensureLetters } from './letters.js';
 import { rewriteListing } from './listing.js';
+import { type SyncedMessage, syncList, syncPlaced } from './placed-syncs.js';
 import { inMemory, refreshHeld, rescanHeld } from './reconcile.js';
 import { formatUidListRecord } from './uid-list.js';
 
-export interface IncomingMessage extends NameSource {
+export interface IncomingMessage extends NameSource, SyncedMessage {
   /** Sizes included. */
   readonly baseName: string;
   /** uidlist fields, as `Columns.extensionOf`. */
   readonly extension: string;
-  readonly flags: number;
-  readonly keywords: readonly string[];
   /** Seconds. */
   readonly internalDate: number;
-  /** Something is left to be done with the file itself; undefined: it is durable, and the folder has to be synced. */
-  readonly unsynced?: UnsyncedFile | undefined;
 }
 
 /** One whose file has a name. */
 export interface IncomingFile extends IncomingMessage {
   readonly source: string | Buffer;
-}
-
-/** A message's file that has to be synced once it has its name; on a file system that keeps the order another sync will do. */
-export interface UnsyncedFile {
-  /** Its octets may be lost until `sync` has ended. */
-  readonly isNamedFirst: boolean;
-  /** Makes the file and its name durable. */
-  sync(): Promise<void>;
-  /** Something else will. */
-  release(): void;
 }
 
 export interface Placed {
@@ -111,48 +97,6 @@ export async function placeMessages(
     throw error;
   }
   return placed;
-}
-
-/** Makes the uidlist durable, and with it everything that was named before it became longer. */
-async function syncList(box: MaildirBox, messages: readonly IncomingMessage[]): Promise<void> {
-  const synced = box.syncList.request();
-  for (const { unsynced } of messages) unsynced?.release();
-  try {
-    await synced;
-  } catch (error) {
-    throw storageErrorOf(error, `fsync ${box.list.path}`);
-  }
-}
-
-async function syncPlaced(box: MaildirBox, messages: readonly IncomingMessage[]): Promise<void> {
-  await syncNames(box, messages, box.syncList.request());
-}
-
-/**
- * @param more what else has to be durable
- * @throws StorageError after everything has been tried
- */
-export async function syncNames(
-  box: MaildirBox,
-  messages: readonly Pick<IncomingMessage, 'flags' | 'keywords' | 'unsynced'>[],
-  more?: Promise<void>,
-): Promise<void> {
-  const syncs: Promise<void>[] = [];
-  let inNew = false;
-  let inCur = false;
-  for (const { unsynced, flags, keywords } of messages) {
-    if (unsynced !== undefined) syncs.push(unsynced.sync());
-    else if (flags === 0 && keywords.length === 0) inNew = true;
-    else inCur = true;
-  }
-  if (inNew) syncs.push(box.syncNew.request());
-  if (inCur) syncs.push(box.syncCur.request());
-  if (more !== undefined) syncs.push(more);
-  try {
-    await allEnded(syncs);
-  } catch (error) {
-    throw storageErrorOf(error, `fsync ${box.paths.mailDir}`);
-  }
 }
 
 /** Gives the lock back at the end. */
