@@ -27,6 +27,7 @@ import { DiskOrder } from './disk-order.js';
 import type { NameMaker } from './file-name.js';
 import { type FolderTimes, stampsAfter } from './folder-times.js';
 import { LateReading } from './late-reading.js';
+import { ListDebt } from './list-debt.js';
 import { UidListFile } from './list-file.js';
 import { BoxFiles } from './mail-folder.js';
 import type { Numbering } from './numbering.js';
@@ -65,6 +66,7 @@ export class MaildirBox {
   readonly syncNew: SharedRun;
   readonly syncCur: SharedRun;
   readonly syncList: SharedRun;
+  readonly listDebt = new ListDebt(this);
   index: MailboxIndex;
   /** Undefined with INDEX=MEMORY and while nothing is loaded. */
   cache: CacheFile | undefined;
@@ -92,6 +94,8 @@ export class MaildirBox {
   /** While loaded: of cur/, which a rename of the mailbox does not change. */
   #curInode = 0;
 
+  readonly #isKept = (): boolean => this.isLoaded && !this.isDeleted;
+
   constructor(paths: MailboxPaths, options: MaildirOptions, names: NameMaker, log: Logger) {
     this.paths = paths;
     this.#files = new BoxFiles(paths.mailDir, paths.controlDir);
@@ -104,9 +108,8 @@ export class MaildirBox {
       () => `${names.next()}.lock`,
     );
     this.list = new UidListFile(paths.controlDir, this.#lockOwner, options.lockTimeoutMs, log);
-    const isKept = (): boolean => this.isLoaded && !this.isDeleted;
-    this.syncNew = new SharedRun(() => this.#files.new.sync(this.disk.folderSyncs, isKept));
-    this.syncCur = new SharedRun(() => this.#files.cur.sync(this.disk.folderSyncs, isKept));
+    this.syncNew = new SharedRun(() => this.#files.new.sync(this.disk.folderSyncs, this.#isKept));
+    this.syncCur = new SharedRun(() => this.#files.cur.sync(this.disk.folderSyncs, this.#isKept));
     this.syncList = new SharedRun(() => this.list.sync(this.disk.syncs));
     this.index = MailboxIndex.empty(this.#indexOptions());
   }
@@ -358,6 +361,28 @@ export class MaildirBox {
     if (cur === undefined) throw new StorageError('not-found', `${this.curDir} is gone`, { clientText: 'Mailbox was deleted' });
     return cur.mtimeMs;
   }
+
+  /**
+   * Messages have gone from new/ to cur/. Where each folder is written to the disk for itself, cur/ has to be first: a message that was safe in new/
+   * would otherwise be in neither. What is saved meanwhile waits for it (`taken`).
+   */
+  namesTaken(): void {
+    if (this.options.fsync === 'never' || this.disk.listCoversNames) return;
+    const taken = this.#syncTaken.request();
+    this.#taken = taken;
+    const ended = (): void => {
+      if (this.#taken === taken) this.#taken = undefined;
+    };
+    this.background(taken.finally(ended), 'sync cur/');
+  }
+
+  /** Resolves when what has gone from new/ to cur/ is durable there, or cannot be; undefined: it is. */
+  get taken(): Promise<void> | undefined {
+    return this.#taken?.catch(() => undefined);
+  }
+  #taken: Promise<void> | undefined;
+  /** Waits for nobody: who saves waits for it. */
+  readonly #syncTaken = new SharedRun(() => this.#files.cur.sync(this.disk.syncs, this.#isKept));
 
   /** Tells all views that something may have changed. */
   changed(): void {

@@ -66,6 +66,7 @@ export async function moveMessages(source: CopySource, target: MaildirBox, signa
   if (!mayShareFiles(box, target)) return copyAndExpunge(source, target, signal);
   await learnFacts(box, uids, { size: true, internalDate: true, saveDate: false }, signal);
   await box.disk.whole;
+  await box.listDebt.settle();
   const sourceUids: number[] = [];
   const targetUids: number[] = [];
   let uidValidity = 0;

@@ -93,6 +93,11 @@ export class DiskOrder {
     return !this.#isOwnName ? syncs : { file: (fd) => this.journal.request(fd), data: (fd) => syncs.data(fd) };
   }
 
+  /** Whether the UID of a message goes into its name, which is made durable anyway, so that the uidlist need not be at once (uid-in-name.ts). */
+  get namesTellUids(): boolean {
+    return this.#options.fsync === 'optimized' && !this.listCoversNames;
+  }
+
   /** What makes a uidlist that became longer durable does so for all names that were changed before: one file system, which keeps the order. */
   get listCoversNames(): boolean {
     const { mailDir, controlDir } = this.#paths();

@@ -30,6 +30,7 @@ export async function expungeMessages(
 ): Promise<Freed> {
   return box.mutex.run(async () => {
     await box.catchUp();
+    await box.listDebt.settle();
     let { freed, missed } = await removeFiles(box, uids, isWanted);
     // A look tells which of them are gone, and what those are called now that a peer has renamed, who may do so again meanwhile.
     for (let looks = 0; missed.length > 0; looks += 1) {

@@ -78,6 +78,8 @@ class FlagStore {
   #stamps: Stamps;
   /** In cur/, while changes are applied. */
   #renames: FolderRenames | undefined;
+  /** Files have gone from new/ to cur/. */
+  #hasTaken = false;
 
   constructor(box: MaildirBox, change: StoreChange, beforeChange: (row: number) => void) {
     this.#box = box;
@@ -121,6 +123,8 @@ class FlagStore {
           for (; next < end; next += 1) this.#applyOne(uids[next] as number, builder, missed);
         } while (next < uids.length && !slicer.isDue);
       });
+      if (this.#hasTaken) this.#box.namesTaken();
+      this.#hasTaken = false;
       if (next < uids.length) await slicer.pause();
     }
     return missed;
@@ -152,8 +156,10 @@ class FlagStore {
       const oldName = name + state.suffixes.at(oldSuffix).text;
       const newName = name + state.suffixes.at(suffix).text;
       try {
-        if (wasInNew) renameSync(pathIn(box.newDir, oldName), pathIn(box.curDir, newName));
-        else this.#renames?.rename(oldName, newName);
+        if (wasInNew) {
+          renameSync(pathIn(box.newDir, oldName), pathIn(box.curDir, newName));
+          this.#hasTaken = true;
+        } else this.#renames?.rename(oldName, newName);
       } catch (error) {
         if (errnoOf(error) !== 'ENOENT') {
           // Those before it have been renamed.
@@ -267,6 +273,7 @@ export async function emptyNew(box: MaildirBox, signal: AbortSignal): Promise<vo
         for (; next < end; next += 1) moveOne(uids[next] as number);
       } while (next < uids.length && !slicer.isDue);
     });
+    box.namesTaken();
     if (next < uids.length) await slicer.pause();
   }
   const records = [stampsRecord(stamps)];

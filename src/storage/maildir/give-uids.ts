@@ -13,6 +13,7 @@ import { arrivalOf, baseLength, pathIn } from './file-name.js';
 import type { FoundFile, FoundFiles } from './found-files.js';
 import { keywordsFromName } from './keyword-mapping.js';
 import { rewriteListing } from './listing.js';
+import { uidInName } from './uid-in-name.js';
 
 const linesBytes = 256 * 1024;
 /** Longer than any name of a file, with its UID. */
@@ -35,12 +36,14 @@ export async function giveUids(box: MaildirBox, files: FoundFiles, returned: Rea
   const last = listed.at(-1);
   let next = state.uidNext;
   if (last !== undefined) next = Math.max(next, (found.uid[last] as number) + 1);
-  for (const index of unlisted) {
-    found.uid[index] = next;
-    next += 1;
+  const given = found.namedFirst(unlisted, next);
+  for (const index of given) {
+    const uid = (found.uid[index] as number) || next;
+    found.uid[index] = uid;
+    next = uid + 1;
   }
-  await writeList(box, found, unlisted, returned);
-  const order = joined(listed, unlisted);
+  await writeList(box, found, given, returned);
+  const order = joined(listed, given);
   const saveDateOf = saveDates(box);
   if (saveDateOf === undefined) found.forgetArrivals();
   await addRows(box, found.rows(order, saveDateOf));
@@ -111,6 +114,8 @@ class FoundColumns {
   /** Given up once the files are in order. */
   #micros: Uint32Array;
   readonly #extensions = new Map<number, string>();
+  /** What names say. */
+  readonly #namedUids = new Map<number, number>();
   #lastSuffix = '';
   #lastSuffixId = 0;
 
@@ -141,6 +146,8 @@ class FoundColumns {
       const [seconds, micros] = arrivalOf(name);
       this.#seconds[count] = seconds;
       this.#micros[count] = micros;
+      const uid = uidInName(name, box.state.guid);
+      if (uid > 0) this.#namedUids.set(count, uid);
       count += 1;
     }
     this.#count = count;
@@ -187,6 +194,25 @@ class FoundColumns {
     const sorted = { listed: this.#withoutTwins(byUid), unlisted: this.#withoutTwins(byArrival) };
     this.#micros = new Uint32Array(0);
     return sorted;
+  }
+
+  /**
+   * Gives UIDs to those files whose names say one, no lower than `least`.
+   * @returns the same places, with these first, ascending
+   */
+  namedFirst(unlisted: Uint32Array, least: number): Uint32Array {
+    if (this.#namedUids.size === 0) return unlisted;
+    const byUid = new Map<number, number>();
+    for (const index of unlisted) {
+      const uid = this.#namedUids.get(index) ?? 0;
+      if (uid >= least && !byUid.has(uid)) byUid.set(uid, index);
+    }
+    const named = Uint32Array.from(byUid.keys()).sort();
+    for (const uid of named) this.uid[byUid.get(uid) as number] = uid;
+    return joined(
+      named.map((uid) => byUid.get(uid) as number),
+      unlisted.filter((index) => this.uid[index] === 0),
+    );
   }
 
   /** Lines of dovecot-uidlist, whole ones in each piece; a piece is good until the next one. */

@@ -5,7 +5,8 @@
 //
 // Under the dot lock: bring the index up to date with the uidlist, rename or link each file to its final name, append the uidlist, append the index
 // log; then, the lock released, fsync. Where the file system keeps the order (util/write-out.ts), the uidlist alone is synced: it became longer after the
-// names had changed, so what makes its length durable makes the names durable. Elsewhere files or folders and uidlist are synced together.
+// names had changed, so what makes its length durable makes the names durable.
+// Elsewhere files or folders and uidlist are synced together; a message alone has its UID in its name instead (uid-in-name.ts).
 // A crash in between leaves files that get a UID when they are found next: never a UID for a file that is not there, never a second copy.
 import { errnoOf } from '#util/coded-error.js';
 import { Slicer } from '#util/deadline.js';
@@ -21,8 +22,9 @@ import { giveName, type NameSource, takeNameBack } from './final-name.js';
 import { lettersOf } from './keyword-mapping.js';
 import { ensureLetters } from './letters.js';
 import { rewriteListing } from './listing.js';
-import { type SyncedMessage, syncList, syncPlaced } from './placed-syncs.js';
+import { type SyncedMessage, syncList, syncNumbered, syncPlaced } from './placed-syncs.js';
 import { inMemory, refreshHeld, rescanHeld } from './reconcile.js';
+import { nameWithUid } from './uid-in-name.js';
 import { formatUidListRecord } from './uid-list.js';
 
 export interface IncomingMessage extends NameSource, SyncedMessage {
@@ -46,6 +48,8 @@ export interface Placed {
   readonly placed: readonly IncomingMessage[];
   /** The uidlist became longer, and was not replaced. */
   readonly hasAppended: boolean;
+  /** The names of the files say them, too. */
+  readonly areUidsInNames: boolean;
 }
 
 /** What a move does to the mailbox the messages come from. */
@@ -91,9 +95,10 @@ export async function placeMessages(
   if (placed.uids.length === 0) return placed;
   if (box.options.fsync === 'never') return placed;
   try {
-    await (placed.hasAppended && box.disk.listCoversNames ? syncList : syncPlaced)(box, incoming);
+    if (placed.areUidsInNames) await syncNumbered(box, incoming);
+    else await (placed.hasAppended && box.disk.listCoversNames ? syncList : syncPlaced)(box, incoming);
   } catch (error) {
-    for (const message of incoming) if (message.unsynced?.isNamedFirst === true) takeAway(box, message);
+    for (const message of placed.placed) if (message.unsynced?.isNamedFirst === true) takeAway(box, message);
     throw error;
   }
   return placed;
@@ -125,15 +130,17 @@ function placeUnder(
  * One message alone, which is the ordinary case: nothing is waited for, as long as nobody else has changed anything.
  * @returns undefined, and nothing is changed, where `placeLocked` is needed
  */
-function placeAtOnce(box: MaildirBox, message: IncomingMessage): Placed | Promise<Placed> | undefined {
+function placeAtOnce(box: MaildirBox, incoming: IncomingMessage): Placed | Promise<Placed> | undefined {
   box.index.checkLoaded();
   if (box.index.catchUp()) box.changed();
   const { state } = box;
-  if (box.index.needsReload || message.keywords.length > 0 || box.unclaimed.size > 0 || isSparse(box)) return undefined;
+  if (box.index.needsReload || incoming.keywords.length > 0 || box.unclaimed.size > 0 || isSparse(box)) return undefined;
   const list = box.list.stamp();
   if (!isSameStamp(list, state.stamps.uidList)) return undefined;
   const uid = state.uidNext;
   if (uid + 1 >= 0xffffffff) return undefined;
+  const baseName = box.disk.namesTellUids && incoming.extension === '' ? nameWithUid(incoming.baseName, uid, state.guid) : undefined;
+  const message = baseName === undefined ? incoming : { ...incoming, baseName };
   const done: PlacedFile[] = [];
   const failed = (error: unknown): unknown => {
     undo(box, done);
@@ -149,7 +156,13 @@ function placeAtOnce(box: MaildirBox, message: IncomingMessage): Placed | Promis
     box.listRead = undefined;
     const record = addRecord([addedMessage(message, done[0]?.suffix ?? '', uid, Math.floor(Date.now() / 1000))]);
     const logged = commit(box, [record, stampsRecord({ ...stamps, uidList })]);
-    const placed: Placed = { uidValidity: state.uidValidity, uids: [uid], placed: [message], hasAppended: true };
+    const placed: Placed = {
+      uidValidity: state.uidValidity,
+      uids: [uid],
+      placed: [message],
+      hasAppended: true,
+      areUidsInNames: baseName !== undefined,
+    };
     if (!(logged instanceof Promise)) return placed;
     return logged.then(
       () => placed,
@@ -220,7 +233,7 @@ async function placeLocked(
       }
     }
     const placed = done.map(({ message }) => message);
-    if (done.length === 0) return { uidValidity: state.uidValidity, uids: [], placed, hasAppended: false };
+    if (done.length === 0) return { uidValidity: state.uidValidity, uids: [], placed, hasAppended: false, areUidsInNames: false };
     const first = state.uidNext;
     if (first + done.length >= 0xffffffff) throw new RangeError('no UIDs left');
     const added = done.map(({ message, suffix }, index) => ({ message, suffix, uid: first + index }));
@@ -237,7 +250,7 @@ async function placeLocked(
     for (let at = 0; at < messages.length; at += maxRowsPerRecord) records.push(addRecord(messages.slice(at, at + maxRowsPerRecord)));
     await commit(box, [...records, stampsRecord(stamps)]);
     source?.moved(placed);
-    return { uidValidity: state.uidValidity, uids: added.map(({ uid }) => uid), placed, hasAppended };
+    return { uidValidity: state.uidValidity, uids: added.map(({ uid }) => uid), placed, hasAppended, areUidsInNames: false };
   } catch (error) {
     undo(box, done);
     throw storageErrorOf(error, `save to ${box.paths.mailDir}`);

@@ -38,11 +38,18 @@ export async function syncPlaced(box: MaildirBox, messages: readonly SyncedMessa
   await syncNames(box, messages, box.syncList.request());
 }
 
+/** Makes the names durable, which say the UIDs (uid-in-name.ts); the uidlist follows. */
+export async function syncNumbered(box: MaildirBox, messages: readonly SyncedMessage[]): Promise<void> {
+  box.listDebt.begin();
+  await syncNames(box, messages);
+}
+
 /**
  * @param more what else has to be durable
  * @throws StorageError after everything has been tried
  */
 export async function syncNames(box: MaildirBox, messages: readonly SyncedMessage[], more?: Promise<void>): Promise<void> {
+  if (box.taken !== undefined) await box.taken;
   const syncs: Promise<void>[] = [];
   let inNew = false;
   let inCur = false;

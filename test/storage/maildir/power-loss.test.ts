@@ -86,9 +86,9 @@ async function foundIn(folder: string, world: MaildirWorld, names: readonly stri
   }
 }
 
-async function deliver(mailbox: Mailbox, name: string): Promise<void> {
+async function deliver(mailbox: Mailbox, name: string, flags = 0): Promise<void> {
   await using transaction = mailbox.beginAppend('deliver');
-  await addMessage(transaction, textOf(name));
+  await addMessage(transaction, textOf(name), { flags });
   await transaction.commit(never);
 }
 
@@ -302,10 +302,91 @@ describe('When the power goes on a file system that writes a name after its file
     withModel(
       'optimized',
       async (world, a) => {
-        // The file, and the uidlist.
-        assert.equal(await syncsOf(() => append(a, textOf('one'))), 2);
+        assert.equal(await syncsOf(() => append(a, textOf('one'))), 1);
         assert.equal(await syncsOf(() => deliver(a, 'two')), 1);
         assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one', '2 0 two']);
+      },
+      options,
+      'own-name',
+    ));
+
+  it('a message keeps the UID that was told, though the uidlist was not durable', () =>
+    withModel(
+      'optimized',
+      async (world, a) => {
+        const told: string[] = [];
+        for (const name of ['one', 'two']) told.push(`${await append(a, textOf(name))} 0 ${name}`);
+        // Comes before the next ones, and has not been told a UID when the power goes.
+        await deliver(a, 'delivered');
+        told.push(`${await append(a, textOf('three'), { flags: seen })} ${seen} three`);
+        await deliver(a, 'delivered too');
+        assert.deepEqual(told, ['1 0 one', '2 0 two', `3 ${seen} three`]);
+        assert.deepEqual(await messagesOf(world, 'A'), [...told, '4 0 delivered', '5 0 delivered too']);
+      },
+      options,
+      'own-name',
+    ));
+
+  it('no UID is given again once its message is gone', () =>
+    withModel(
+      'optimized',
+      async (world, a) => {
+        for (const name of ['one', 'two', 'three', 'four', 'five']) await append(a, textOf(name));
+        await using view = await openView(a);
+        await expunge(view, [4, 5]);
+        // Make the expunge durable, too, wherever the file was.
+        await deliver(a, 'six');
+        await deliver(a, 'seven', seen);
+        assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one', '2 0 two', '3 0 three', '6 0 six', `7 ${seen} seven`]);
+      },
+      options,
+      'own-name',
+    ));
+
+  it('no UID is given again once its message is in another mailbox', () =>
+    withModel(
+      'optimized',
+      async (world, a, b) => {
+        for (const name of ['one', 'two']) await append(a, textOf(name));
+        await using view = await openView(a);
+        await view.move([2], b, never);
+        await deliver(a, 'three');
+        await deliver(a, 'four', seen);
+        assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one', '3 0 three', `4 ${seen} four`]);
+      },
+      options,
+      'own-name',
+    ));
+
+  it('messages that were taken out of new/ are not lost by what is saved there next', () =>
+    withModel(
+      'optimized',
+      async (world, a) => {
+        for (const name of ['one', 'two', 'three']) await deliver(a, name);
+        await using view = await openView(a);
+        await deliver(a, 'four');
+        assert.deepEqual(await messagesOf(world, 'A'), ['1 0 one', '2 0 two', '3 0 three', '4 0 four']);
+        await addFlags(view, [1], flagged);
+        await sync(view);
+        await append(a, textOf('five'));
+        assert.deepEqual(
+          (await messagesOf(world, 'A')).map((message) => message.split(' ')[2]),
+          ['one', 'two', 'three', 'four', 'five'],
+        );
+      },
+      options,
+      'own-name',
+    ));
+
+  it('a copy of one message has its UID and the GUID of the original', () =>
+    withModel(
+      'optimized',
+      async (world, a, b) => {
+        await append(a, textOf('one'));
+        await append(b, textOf('two'));
+        await using view = await openView(a);
+        await view.copy([1], b, never);
+        assert.deepEqual(await messagesOf(world, 'B'), ['1 0 two', '2 0 one']);
       },
       options,
       'own-name',
