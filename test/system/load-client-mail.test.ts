@@ -78,7 +78,7 @@ const message = Buffer.from(`Subject: x\r\n\r\n..\r\n${'y'.repeat(100_000)}\r\n`
 const to = (worker: number): string => `user${worker}@example.test`;
 const two = [to(0), to(1)];
 const plan = (protocol: Delivery['protocol'], recipients: readonly string[] = [to(0)]): readonly WorkerPlan[] => [
-  { kind: 'delivery', delivery: { protocol, sender: 'sender@example.test', recipients, message } },
+  { kind: 'delivery', delivery: { protocol, sender: 'sender@example.test', recipients, message, isChunked: false } },
 ];
 const envelope = (recipients: readonly string[]): string =>
   `MAIL FROM:<sender@example.test>\r\n${recipients.map((each) => `RCPT TO:<${each}>\r\n`).join('')}DATA\r\n`;
@@ -108,6 +108,42 @@ for (const [name, start, isSkipped] of clients) {
         assert.equal(world.writes[1], envelope(two));
         assert.equal(world.writes.join(''), `${hello}\r\n${`${envelope(two)}${message}.\r\n`.repeat(5)}QUIT\r\n`);
         assert.deepEqual(world.messages, Array(5).fill(message.toString()));
+      });
+    }
+
+    for (const protocol of ['lmtp', 'smtp'] as const) {
+      it(`sends all in one write with ${protocol} and BDAT`, async () => {
+        const head = `MAIL FROM:<sender@example.test>\r\nRCPT TO:<${to(0)}>\r\nRCPT TO:<${to(1)}>\r\nBDAT ${message.length} LAST\r\n`;
+        const whole = `${head}${message}`;
+        let taken = '';
+        const server = createServer((socket) => {
+          socket.write('220 ready\r\n');
+          let pending = '';
+          socket.setEncoding('latin1').on('data', (text: string) => {
+            pending += text;
+            if (/^.HLO|^EHLO/.test(pending)) pending = '';
+            else if (pending === 'QUIT\r\n') {
+              socket.end('221 bye\r\n');
+              return;
+            } else if (pending.length < whole.length) return;
+            else {
+              taken += pending;
+              pending = '';
+              socket.write('250 ok\r\n'.repeat(protocol === 'lmtp' ? 5 : 4));
+              return;
+            }
+            socket.write('250 ok\r\n');
+          });
+        });
+        const { endpoint, [Symbol.asyncDispose]: close } = await listening(server, false);
+        try {
+          const delivery = { protocol, sender: 'sender@example.test', recipients: two, message, isChunked: true };
+          const played = await play(await start({ ...endpoint, replyTimeoutMs: longMs }, [{ kind: 'delivery', delivery }]), 3);
+          assert.equal(played.commands.length, 3);
+          assert.equal(taken, whole.repeat(3));
+        } finally {
+          await close();
+        }
       });
     }
 

@@ -127,8 +127,9 @@ function scriptOf({ endpoint, password, plans }: NativeOptions, replyTimeoutMs: 
   const lines: string[] = [];
   for (const plan of plans) {
     if (plan.kind === 'delivery') {
-      const { protocol, sender, recipients, message } = plan.delivery;
-      lines.push(`worker ${recipients[0]}`, `deliver ${protocol} ${numberOf(message)} ${sender} ${recipients.join(' ')}`);
+      const { protocol, isChunked, sender, recipients, message } = plan.delivery;
+      const way = isChunked ? `${protocol}+bdat` : protocol;
+      lines.push(`worker ${recipients[0]}`, `deliver ${way} ${numberOf(message)} ${sender} ${recipients.join(' ')}`);
       continue;
     }
     lines.push(`worker ${plan.user}`);

@@ -14,7 +14,9 @@ export interface Delivery {
   readonly sender: string;
   /** One at least. */
   readonly recipients: readonly string[];
-  /** Dot-stuffed and without the closing line. */
+  /** In one write with the envelope, by BDAT (RFC 3030). */
+  readonly isChunked: boolean;
+  /** Dot-stuffed and without the closing line; with BDAT as it is. */
   readonly message: Buffer;
 }
 
@@ -43,10 +45,10 @@ export function heldPlans(workers: number, userOf: (worker: number) => string, r
 export function deliveryPlans(
   workers: number,
   recipientOf: (worker: number) => string,
-  { protocol, message }: Pick<Delivery, 'protocol' | 'message'>,
+  { protocol, message, isChunked = false }: Pick<Delivery, 'protocol' | 'message'> & Partial<Pick<Delivery, 'isChunked'>>,
 ): readonly WorkerPlan[] {
   return Array.from({ length: workers }, (_, worker) => ({
     kind: 'delivery',
-    delivery: { protocol, sender: 'sender@example.test', recipients: [recipientOf(worker)], message },
+    delivery: { protocol, sender: 'sender@example.test', recipients: [recipientOf(worker)], message, isChunked },
   }));
 }

@@ -4,22 +4,26 @@ import type { Delivery } from './plan.js';
 /** Name of what is answered, for errors, and the code wanted. */
 type Expected = readonly [name: string, code: number];
 
-/** A minimal SMTP or LMTP client that delivers one message again and again: the envelope and DATA in one write (PIPELINING), then the message. */
+/** A minimal SMTP or LMTP client that delivers one message again and again: the envelope and DATA in one write (PIPELINING), then the message, or all in one (BDAT). */
 export class SmtpLoad {
   readonly #connection: LineConnection;
   readonly #message: Buffer;
+  readonly #isChunked: boolean;
   readonly #envelope: string;
   readonly #envelopeReplies: readonly Expected[];
   readonly #contentReplies: readonly Expected[];
   /** Something else was answered than was wanted. */
   #hasFailed = false;
 
-  private constructor(connection: LineConnection, { protocol, sender, recipients, message }: Delivery) {
+  private constructor(connection: LineConnection, { protocol, sender, recipients, message, isChunked }: Delivery) {
     this.#connection = connection;
     this.#message = message;
     const commands = [`MAIL FROM:<${sender}>`, ...recipients.map((recipient) => `RCPT TO:<${recipient}>`)];
-    this.#envelope = [...commands, 'DATA'].map((command) => `${command}\r\n`).join('');
-    this.#envelopeReplies = [...commands.map((name): Expected => [name, 250]), ['DATA', 354]];
+    this.#isChunked = isChunked;
+    const last = isChunked ? `BDAT ${message.length} LAST` : 'DATA';
+    this.#envelope = [...commands, last].map((command) => `${command}\r\n`).join('');
+    const replies = commands.map((name): Expected => [name, 250]);
+    this.#envelopeReplies = isChunked ? replies : [...replies, ['DATA', 354]];
     this.#contentReplies =
       protocol === 'lmtp' ? recipients.map((recipient): Expected => [`message to <${recipient}>`, 250]) : [['message', 250]];
   }
@@ -43,12 +47,17 @@ export class SmtpLoad {
   /** @throws Error with the server's words unless all recipients have got it */
   async deliver(): Promise<void> {
     const connection = this.#connection;
-    connection.write(this.#envelope);
-    for (const expected of this.#envelopeReplies) await this.#expect(expected);
     connection.cork();
-    connection.write(this.#message);
-    connection.write('.\r\n');
+    connection.write(this.#envelope);
+    if (this.#isChunked) connection.write(this.#message);
     connection.uncork();
+    for (const expected of this.#envelopeReplies) await this.#expect(expected);
+    if (!this.#isChunked) {
+      connection.cork();
+      connection.write(this.#message);
+      connection.write('.\r\n');
+      connection.uncork();
+    }
     for (const expected of this.#contentReplies) await this.#expect(expected);
   }
 

@@ -26,6 +26,12 @@ const byAppend: Way = {
   plans: (workers) => heldPlans(workers, userName, [requestWithLiteral('APPEND INBOX', content)]),
 };
 
+const byBdat: Way = {
+  protocol: 'lmtp',
+  plans: (workers) =>
+    deliveryPlans(workers, (worker) => `${userName(worker)}@bench.test`, { protocol: 'lmtp', isChunked: true, message: content }),
+};
+
 const byLmtp: Way = {
   protocol: 'lmtp',
   plans: (workers) => deliveryPlans(workers, (worker) => `${userName(worker)}@bench.test`, { protocol: 'lmtp', message: content }),
@@ -105,4 +111,5 @@ function rawLimit(name: string, what: string, workers: number, { protocol, plans
 export const rawLimitScenarios: readonly Scenario[] = [1, 10, 40].flatMap((workers) => [
   rawLimit('', 'APPEND', workers, byAppend),
   rawLimit('lmtp-', 'delivery', workers, byLmtp),
+  rawLimit('lmtp-bdat-', 'delivery by BDAT', workers, byBdat),
 ]);

@@ -20,9 +20,14 @@ MailWorker::MailWorker(const Script& script, const WorkerScript& own, int poll, 
     envelopeReplies_.push_back({rcpt, 250});
     if (delivery.isLmtp) contentReplies_.push_back({"message to <" + recipient + ">", 250});
   }
-  envelope_ += "DATA\r\n";
-  envelopeReplies_.push_back({"DATA", 354});
   if (!delivery.isLmtp) contentReplies_ = {{"message", 250}};
+  if (delivery.isChunked) {
+    envelope_ += "BDAT " + std::to_string(script.requests[delivery.message].size()) + " LAST\r\n";
+    contentReplies_.insert(contentReplies_.begin(), envelopeReplies_.begin(), envelopeReplies_.end());
+  } else {
+    envelope_ += "DATA\r\n";
+    envelopeReplies_.push_back({"DATA", 354});
+  }
   quitReplies_ = {{"QUIT", 221}};
 }
 
@@ -46,7 +51,8 @@ void MailWorker::logOut(Course& course) {
 void MailWorker::deliver(Course& course) {
   course.left -= 1;
   deliveryStart_ = nowNs();
-  send(course, Stage::envelope, envelope_, "");
+  if (own_.delivery->isChunked) send(course, Stage::content, envelope_, script_.requests[own_.delivery->message]);
+  else send(course, Stage::envelope, envelope_, "");
 }
 
 void MailWorker::send(Course& course, Stage stage, std::string_view head, std::string_view body) {

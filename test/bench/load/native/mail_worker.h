@@ -1,5 +1,6 @@
 // A client of SMTP or LMTP that delivers one message again and again, each when the one before has been answered. The envelope and DATA go in one
-// write (PIPELINING, RFC 2920), the message and the closing line in another when the replies to all of them are there.
+// write (PIPELINING, RFC 2920), the message and the closing line in another when the replies to all of them are there; or everything in one write, with
+// BDAT (CHUNKING, RFC 3030).
 #pragma once
 
 #include <cstddef>

@@ -37,6 +37,9 @@ Delivery parseDelivery(std::istringstream& words, std::size_t known) {
   std::string protocol;
   std::string message;
   words >> protocol >> message >> delivery.sender;
+  const std::string chunked = "+bdat";
+  delivery.isChunked = protocol.size() > chunked.size() && protocol.compare(protocol.size() - chunked.size(), chunked.size(), chunked) == 0;
+  if (delivery.isChunked) protocol.resize(protocol.size() - chunked.size());
   if (protocol != "lmtp" && protocol != "smtp") throw ScriptError("no protocol of deliveries: " + protocol);
   delivery.isLmtp = protocol == "lmtp";
   delivery.message = parseRequest(message, known);

@@ -10,8 +10,8 @@
 //   worker USER              the lines up to the next `worker` are this one's
 //   session NUMBER...        log in, send these requests one after the other, log out
 //   held NUMBER...           log in before the load begins, send these requests in turn as long as it lasts, log out after all loads
-//   deliver lmtp|smtp NUMBER SENDER RECIPIENT...
-//                            say hello before the load begins, deliver this message (a request, dot-stuffed, without the closing line) again and
+//   deliver lmtp|smtp|lmtp+bdat|smtp+bdat NUMBER SENDER RECIPIENT...
+//                            say hello before the load begins, deliver this message (a request, dot-stuffed unless by BDAT, without the closing line) again and
 //                            again as long as it lasts, quit after all loads; nobody logs in
 //   start                    the end
 // A worker has either sessions, which it plays in turn, or one `held`, or one `deliver`.
@@ -33,6 +33,8 @@ struct ScriptError : std::runtime_error {
 
 struct Delivery {
   bool isLmtp = false;
+  /** The message goes with the envelope, by BDAT. */
+  bool isChunked = false;
   /** Number of a request. */
   std::uint32_t message = 0;
   std::string sender;
