@@ -117,14 +117,17 @@ class FlagStore {
     using renames = openRenames(this.#box, this.#box.curDir, uids.length);
     this.#renames = renames;
     while (next < uids.length) {
-      this.#stamps = this.#box.trackedChangeOfKnown(this.#stamps, () => {
-        do {
-          const end = Math.min(next + renamesPerLook, uids.length);
-          for (; next < end; next += 1) this.#applyOne(uids[next] as number, builder, missed);
-        } while (next < uids.length && !slicer.isDue);
-      });
-      if (this.#hasTaken) this.#box.namesTaken();
-      this.#hasTaken = false;
+      try {
+        this.#stamps = this.#box.trackedChangeOfKnown(this.#stamps, () => {
+          do {
+            const end = Math.min(next + renamesPerLook, uids.length);
+            for (; next < end; next += 1) this.#applyOne(uids[next] as number, builder, missed);
+          } while (next < uids.length && !slicer.isDue);
+        });
+      } finally {
+        if (this.#hasTaken) this.#box.namesTaken();
+        this.#hasTaken = false;
+      }
       if (next < uids.length) await slicer.pause();
     }
     return missed;

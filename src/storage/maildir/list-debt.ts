@@ -48,7 +48,8 @@ export class ListDebt {
     try {
       await syncList.request();
     } catch (error) {
-      throw storageErrorOf(error, `fsync ${list.path}`);
+      // Without a list there is nothing to be kept: it is written anew with all that the index knows.
+      if (errnoOf(error) !== 'ENOENT') throw storageErrorOf(error, `fsync ${list.path}`);
     }
   }
 }
