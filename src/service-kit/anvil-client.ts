@@ -62,6 +62,7 @@ export class AnvilConnection implements AnvilClient {
   #goodbyeTimer: NodeJS.Timeout | undefined;
   #retryMs = firstRetryMs;
   #retry: NodeJS.Timeout | undefined;
+  #counting: Promise<void> | undefined;
   #isClosed = false;
   #wasReported = false;
 
@@ -80,6 +81,7 @@ export class AnvilConnection implements AnvilClient {
     // A fresh connection announces all sessions, this one included.
     if (isConnected && mayWait) this.#tellLater(announced);
     else if (isConnected) this.#write(socket, connectLine(session));
+    else if (!mayWait) this.#count(session);
     return () => {
       if (this.#sessions.get(sessionId) !== announced) return;
       this.#sessions.take(sessionId);
@@ -92,6 +94,18 @@ export class AnvilConnection implements AnvilClient {
       this.#goodbyes += encodeTabLine(['DISCONNECT', String(process.pid), anvilIdent(session), session.sessionId]);
       this.#goodbyeTimer ??= setTimeout(() => this.#write(this.#socket, ''), goodbyeMs).unref();
     };
+  }
+
+  get counting(): Promise<void> | undefined {
+    return this.#counting;
+  }
+
+  /** A connection is made in the time in which a client may come again: the answer tells that it has been. */
+  #count({ user, remoteIp, service }: AnvilSession): void {
+    const counting = this.lookup(user, remoteIp, service).then(() => {
+      if (this.#counting === counting) this.#counting = undefined;
+    });
+    this.#counting = counting;
   }
 
   #tellLater(announced: Announced): void {

@@ -93,6 +93,11 @@ export interface AnvilClient {
    * @param mayWait no limit counts it, and it goes to no other process soon: it is announced when it has lasted for a moment, or when anvil asks
    */
   connect(session: AnvilSession, onKick: () => void, mayWait?: boolean): () => void;
+  /**
+   * Resolves when anvil counts the sessions that no announcement waits for; undefined: it does before it hears of what any client does next. Who is told of a
+   * login before this may log in again unseen.
+   */
+  readonly counting: Promise<void> | undefined;
   /** Sessions of this user from this address in this service; 0 when anvil does not answer. */
   lookup(user: string, remoteIp: string, service: string): Promise<number>;
   penalty(address: string): Promise<AnvilPenalty>;

@@ -12,9 +12,10 @@ import { until } from './fake-master.js';
 const ignore = (): undefined => undefined;
 const session = (sessionId: string) => ({ user: 'anna', remoteIp: '192.0.2.1', service: 'imap', sessionId });
 const line = (verb: string, sessionId: string): string => `${verb}\t${process.pid}\timap/192.0.2.1/anna\t${sessionId}\n`;
+const lookup = 'LOOKUP\timap/192.0.2.1/anna\n';
 const greeting = 'VERSION\tanvil\t1\t0\n';
 
-describe('A process that serves sessions which no limit counts', () => {
+describe('What a process tells anvil of its sessions', () => {
   let folder: string;
   let server: Server;
   let anvil: AnvilConnection;
@@ -52,13 +53,40 @@ describe('A process that serves sessions which no limit counts', () => {
     return text;
   };
 
-  it('says nothing of those that are over at once, but that there may be such', async () => {
+  it('says nothing of those that no limit counts and are over at once, but that there may be such', async () => {
     anvil.connect(session('s1'), ignore);
-    assert.equal(await said(), `${greeting}${line('CONNECT', 's1')}`);
+    assert.equal(await said(), `${greeting}${line('CONNECT', 's1')}${lookup}`);
     for (const sessionId of ['s2', 's3']) anvil.connect(session(sessionId), ignore, true)();
     assert.equal(await said(), 'LATER\n');
     anvil.connect(session('s4'), ignore)();
     assert.equal(await said(), line('CONNECT', 's4') + line('DISCONNECT', 's4'));
+  });
+
+  it('tells its first client of a login when anvil is known to count it', async () => {
+    const isCounting = (): boolean => anvil.counting !== undefined;
+    assert.equal(isCounting(), false);
+    anvil.connect(session('s1'), ignore);
+    let isCounted = false;
+    const counting = anvil.counting?.then(() => {
+      isCounted = true;
+    });
+    assert.ok(counting !== undefined);
+    await until(() => heard.endsWith(lookup), 'the question');
+    assert.equal(isCounted, false);
+    peer?.write('1\n');
+    await counting;
+    assert.equal(isCounting(), false);
+    anvil.connect(session('s2'), ignore);
+    assert.equal(isCounting(), false);
+  });
+
+  it('waits no longer for an anvil that goes away', async () => {
+    anvil.connect(session('s1'), ignore);
+    const { counting } = anvil;
+    await until(() => peer !== undefined, 'the connection');
+    peer?.destroy();
+    await counting;
+    assert.equal(anvil.counting, undefined);
   });
 
   it('tells of those that last, and then of their end', async () => {

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream';
 import { encodeTabLine, parseTabLine } from '#ipc/tab-escape.js';
 import type { Logger } from '#log/logger.js';
 import { NetworkList } from '#service-kit/addresses.js';
+import { yieldToLoop } from '#util/deadline.js';
 import { writeTogether } from '#util/write-together.js';
 import type { KickedSessions } from './kicked-sessions.js';
 import type { LatePeers } from './late-peers.js';
@@ -78,7 +79,7 @@ export class AnvilPeer {
 
   #run(fields: readonly string[]): void {
     const [verb = ''] = fields;
-    const told = needsAll.has(verb) ? this.#state.late.ask() : undefined;
+    const told = needsAll.has(verb) ? (this.#state.late.ask() ?? this.#othersHeard()) : undefined;
     if (told === undefined && (this.#waiting === undefined || !answers.has(verb))) {
       this.#runNow(fields);
       return;
@@ -88,6 +89,11 @@ export class AnvilPeer {
       if (!this.#socket.destroyed) this.#runNow(fields);
     });
     this.#waiting = waiting;
+  }
+
+  /** Connections that are ready together are read in any order, and a client may have been told of its login on another one before it tried again. */
+  #othersHeard(): Promise<void> | undefined {
+    return this.#rights === 'lookup' ? yieldToLoop() : undefined;
   }
 
   #runNow([verb = '', ...values]: readonly string[]): void {

@@ -120,6 +120,7 @@ export class ServedSession {
     if (!context.mayServe(userUid(fields)))
       throw new Error(`uid ${fields.fields['uid']} of userdb is not the one that this process runs as`);
     const lease = await users.lease(fields, never);
+    if (unfolded === undefined && moved === undefined && context.anvil.counting !== undefined) await context.anvil.counting;
     this.#handed = withoutClaim(this.#handed);
     // Not awaited: each async function that is on the way to an idle client costs it half a KB for as long as it waits.
     this.#serving = this.#serve(lease, fields, unfolded?.state ?? moved?.state).finally(() => lease[Symbol.asyncDispose]());

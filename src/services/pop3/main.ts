@@ -132,6 +132,7 @@ async function run({ parts, handed, connection, log, known }: Start): Promise<vo
       offersLast: settings.pop3_enable_last,
       expunges: settings.pop3_delete_type === 'expunge' || (settings.pop3_delete_type === 'default' && settings.pop3_deleted_flag === ''),
     });
+    if (parts.context.anvil.counting !== undefined) await parts.context.anvil.counting;
     connection.send('+OK Logged in.\r\n');
     let reason = 'Connection closed';
     try {

@@ -90,6 +90,7 @@ function hold(
           onKick = kick;
           return () => undefined;
         },
+        counting: undefined,
         lookup: async () => 0,
         penalty: async () => ({ value: 0, lastSeconds: 0 }),
         setPenalty: () => undefined,

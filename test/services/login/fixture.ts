@@ -142,6 +142,7 @@ function fakeContext(
     startTls: options.startTls ?? (() => Promise.reject(new Error('no TLS in this test'))),
     anvil: {
       connect: () => () => undefined,
+      counting: undefined,
       lookup: async () => options.sessions ?? 0,
       penalty: async () => ({ value: 0, lastSeconds: 0 }),
       setPenalty: () => undefined,
