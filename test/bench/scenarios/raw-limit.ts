@@ -108,7 +108,7 @@ function rawLimit(name: string, what: string, workers: number, { protocol, plans
   };
 }
 
-export const rawLimitScenarios: readonly Scenario[] = [1, 10, 40].flatMap((workers) => [
+export const rawLimitScenarios: readonly Scenario[] = [1, 10, 20, 40].flatMap((workers) => [
   rawLimit('', 'APPEND', workers, byAppend),
   rawLimit('lmtp-', 'delivery', workers, byLmtp),
   rawLimit('lmtp-bdat-', 'delivery by BDAT', workers, byBdat),
