@@ -4,18 +4,26 @@ import { chmod, open, readdir, readFile, rename, unlink } from 'node:fs/promises
 import { writeFileAtomic } from '#util/atomic-file.js';
 import { errnoOf } from '#util/coded-error.js';
 import { permissionsIn } from '#util/file-permissions.js';
+import { KeyedMutex } from '#util/keyed-mutex.js';
 
 const prefix = 'dovecot-uidvalidity';
 const attempts = 20;
 
+/** By account. A look at the folder while files in it are renamed may miss them, and many at once would lose every race. */
+const turns = new KeyedMutex();
+
 /** @param folder control root of the account, which exists */
-export async function nextUidValidity(folder: string, nowMs = Date.now()): Promise<number> {
+export function nextUidValidity(folder: string, nowMs = Date.now()): Promise<number> {
+  return turns.run(folder, () => allocate(folder, nowMs));
+}
+
+async function allocate(folder: string, nowMs: number): Promise<number> {
   for (let attempt = 0; attempt < attempts; attempt += 1) {
     const used = await lastUsed(folder);
     const next = used.value === 0 ? Math.floor(nowMs / 1000) : used.value + 1;
     if (next > 0xffffffff) break;
     if (await claim(folder, used.fileName, next)) {
-      // Several mailboxes may be made at once, also by one process: the number is its own for each.
+      // Other processes may make mailboxes at the same time.
       await writeFileAtomic(`${folder}/${prefix}`, hex(next), {
         sync: false,
         permissions: permissionsIn(folder),

@@ -28,7 +28,7 @@ describe('UIDVALIDITY of new mailboxes', () => {
   it('is given once, also where several make the first mailboxes of an account at once', async () => {
     for (let round = 0; round < 100; round += 1) {
       await inFolder(async (folder) => {
-        const values = await Promise.all(Array.from({ length: 6 }, () => nextUidValidity(folder, 5_000)));
+        const values = await Promise.all(Array.from({ length: 24 }, () => nextUidValidity(folder, 5_000)));
         assert.equal(new Set(values).size, values.length, values.join(' '));
         assert.deepEqual(
           readdirSync(folder).filter((name) => name.endsWith('.tmp')),
