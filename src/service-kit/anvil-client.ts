@@ -100,7 +100,7 @@ export class AnvilConnection implements AnvilClient {
     return this.#counting;
   }
 
-  /** A connection is made in the time in which a client may come again: the answer tells that it has been. */
+  /** Making the connection may take longer than a client needs to come again. The answer comes behind the announcement. */
   #count({ user, remoteIp, service }: AnvilSession): void {
     const counting = this.lookup(user, remoteIp, service).then(() => {
       if (this.#counting === counting) this.#counting = undefined;

@@ -94,8 +94,8 @@ export interface AnvilClient {
    */
   connect(session: AnvilSession, onKick: () => void, mayWait?: boolean): () => void;
   /**
-   * Resolves when anvil counts the sessions that no announcement waits for; undefined: it does before it hears of what any client does next. Who is told of a
-   * login before this may log in again unseen.
+   * While the connection to anvil is being made: resolves when the sessions given to `connect` are counted, or cannot be; never rejects. Undefined: what is
+   * given is counted before a client that is told of its login can come again.
    */
   readonly counting: Promise<void> | undefined;
   /** Sessions of this user from this address in this service; 0 when anvil does not answer. */

@@ -7,11 +7,14 @@ import { loadConfig } from '#config/load.js';
 import { packSettings, unpackSettings } from '#config/pack.js';
 import type { SettingsSource } from '#config/settings-source.js';
 import { type Logger, silentLogger } from '#log/logger.js';
+import type { Role } from '#service-kit/role.js';
 import { settingsGroups } from '#services/registry.js';
 import { createMailStore, type MailStore, mailStoreSections, mailStoreSettings } from '#storage/mail-store.js';
 import type { UserdbUser } from '#storage/open-user.js';
 import type { MailUser } from '#storage/user.js';
 import { never } from '../../contract/world.js';
+
+const mailStoreRole = { name: 'imap', settings: mailStoreSettings, sections: mailStoreSections };
 
 export interface StoreWorld {
   /** Also the home of every user, as `home/USER`. */
@@ -20,13 +23,18 @@ export interface StoreWorld {
   open(fields?: Readonly<Record<string, string>>, options?: { readonly user?: string; readonly service?: string }): Promise<MailUser>;
 }
 
-export function settingsFrom(folder: string, config: string): SettingsSource {
+/** @param role whose settings; of a mail store alone unless told */
+export function settingsFrom(
+  folder: string,
+  config: string,
+  role: Pick<Role, 'name' | 'settings' | 'sections'> = mailStoreRole,
+): SettingsSource {
   const path = join(folder, 'roost.conf');
   writeFileSync(path, config);
   const resolved = loadConfig(path, { groups: settingsGroups, checksMachine: false });
   const errors = resolved.problems.filter(({ severity }) => severity === 'error');
   if (errors.length > 0) throw new Error(JSON.stringify(errors));
-  return unpackSettings(packSettings(resolved, { name: 'imap', protocol: 'imap' }, mailStoreSettings, mailStoreSections));
+  return unpackSettings(packSettings(resolved, { name: role.name, protocol: role.name }, role.settings, role.sections));
 }
 
 /**
